@@ -1,0 +1,40 @@
+# lime_add_library(NAME SOURCES ... [PUBLIC targets] [PRIVATE targets]): one library a folder, as lime::NAME.
+# A folder links only the folders below it, so that a forbidden dependency does not link.
+function(lime_add_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(lime_${name} STATIC ${ARG_SOURCES})
+  add_library(lime::${name} ALIAS lime_${name})
+  set_target_properties(lime_${name} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(lime_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>
+    $<INSTALL_INTERFACE:include/lime>)
+  target_compile_features(lime_${name} PUBLIC cxx_std_20)
+  target_link_libraries(lime_${name} PUBLIC ${ARG_PUBLIC}
+                        PRIVATE $<BUILD_INTERFACE:lime_warnings> ${ARG_PRIVATE})
+  set_property(GLOBAL APPEND PROPERTY LIME_LIBRARIES lime_${name})
+endfunction()
+
+# lime_add_test(NAME SOURCES ... LIBS ... [RANKS 1 2 4]): a GoogleTest program, run once, or once for each
+# number of MPI ranks. Every test has a time limit, so that a hang is a failure with a name.
+function(lime_add_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;RANKS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} lime_test_support lime_warnings)
+  if(NOT ARG_RANKS)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${LIME_MPI_ENVIRONMENT}")
+  endif()
+  foreach(ranks IN LISTS ARG_RANKS)
+    add_test(NAME ${name}_np${ranks}
+             COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}_np${ranks} PROPERTIES TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ranks}
+                         ENVIRONMENT "${LIME_MPI_ENVIRONMENT}")
+  endforeach()
+endfunction()
+
+# Quiet Open MPI on one host: more ranks than cores, as root in a container, without ssh.
+set(LIME_MPI_ENVIRONMENT
+  "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMPI_MCA_hwloc_base_binding_policy=none;OMPI_MCA_plm=isolated;OMPI_MCA_pml=ob1;OMPI_MCA_btl=self,vader;OPENBLAS_NUM_THREADS=1")

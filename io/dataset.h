@@ -1,0 +1,79 @@
+// A dataset directory: its schema, and opening and checking it. docs/data_format.md has the layout.
+//
+//   DATASET/dataset.yaml   events/part-PPPPP-of-PPPPP.h5   days/YYYY-MM-DD/part-PPPPP-of-PPPPP.h5   items.h5 (optional)
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace lime {
+
+// What a column holds. `id`: one int64 (>= 0; -1 missing). `ids`: any number of int64 (a CSR column). `real`: one float.
+enum class ColumnKind : uint8_t { id, ids, real };
+const char* to_string(ColumnKind);
+
+// Where a column lives, and so what it describes: the user (events part, /user/X), one past event (/event/X), the
+// request (day part, /request/X), one shown candidate (/candidate/X), or an item (items.h5, /item/X: joined to events
+// and candidates by their item id).
+enum class ColumnGroup : uint8_t { user, event, request, candidate, item };
+const char* to_string(ColumnGroup);
+
+struct ColumnSchema {
+  std::string name;
+  ColumnGroup group = ColumnGroup::event;
+  ColumnKind kind = ColumnKind::id;
+  friend bool operator==(const ColumnSchema&, const ColumnSchema&) = default;
+};
+
+struct DatasetSchema {
+  std::string name;
+  std::string source;                    // how it was made: "kuairand", "generate seed=1", ...
+  std::string time_zone = "+00:00";      // of the days
+  std::vector<ColumnSchema> columns;     // beyond user id, item and times, which every dataset has
+  std::vector<std::string> labels;       // /label/X in day parts, float 0..1
+  std::vector<std::string> weights;      // /weight/X in day parts, float >= 0
+  std::map<std::string, double> facts;   // known by construction: "bayes_auc", ...
+};
+
+struct DayInfo {
+  std::string day;       // "2022-05-05"
+  int64_t requests = 0, candidates = 0;
+  std::vector<int64_t> part_requests;  // by part
+};
+
+class Dataset {
+ public:
+  // Reads and checks dataset.yaml. Throws UserError naming the file and key.
+  static Dataset open(const std::string& directory);
+
+  const std::string& directory() const { return directory_; }
+  const DatasetSchema& schema() const { return schema_; }
+  const std::vector<DayInfo>& days() const { return days_; }  // in order of time
+  int64_t parts() const { return parts_; }
+  int64_t users() const { return users_; }
+  int64_t events() const { return events_; }
+  int64_t items() const { return items_; }  // rows of items.h5; 0 without it
+
+  std::string events_path(int64_t part) const;
+  std::string day_path(const std::string& day, int64_t part) const;
+  std::string items_path() const;
+
+  // "2022-04-25..2022-05-04", "2022-05-08" or a comma list of these -> the dataset's days in that range, in order.
+  // Throws UserError naming a day that is not there and the days that are. `key` is what the text came from.
+  std::vector<std::string> select_days(const std::string& text, const std::string& key) const;
+  // The start of a day in ms since epoch, in the dataset's time zone.
+  int64_t day_start_ms(const std::string& day) const;
+
+ private:
+  friend class DatasetWriter;
+  std::string directory_;
+  DatasetSchema schema_;
+  std::vector<DayInfo> days_;
+  int64_t parts_ = 0, users_ = 0, events_ = 0, items_ = 0;
+};
+
+}  // namespace lime

@@ -1,0 +1,39 @@
+// Ranking metrics, exact, and the same for any number of ranks: rows are merged, never averages.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace lime {
+
+// One scored candidate for one task.
+struct ScoredRow {
+  float logit = 0;
+  float label = 0;        // 0 or 1; other values count as label >= 0.5 for AUC and as they are for NE
+  float watch_time = 0;   // weight of a positive in WT-AUC
+  int32_t day = 0;
+  int64_t user = 0;
+};
+
+// A metric that is not defined (one class only, no rows) is NaN, printed as "-" and written as null.
+struct Metrics {
+  int64_t rows = 0;
+  int64_t positives = 0;
+  double ne = 0;           // mean log loss / entropy of the base rate
+  double log_loss = 0;
+  double auc = 0;          // exact by sorting; ties count half
+  double gauc = 0;         // per-user AUC weighted by the user's rows, users with one class left out
+  int64_t gauc_users = 0;
+  double wt_auc = 0;       // AUC in which each positive counts its watch time
+  double calibration = 0;  // mean prediction / base rate
+};
+
+// Rows in any order: sorted internally so that the result does not depend on it.
+Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time);
+
+// Exact AUC of (score, label, weight of the row); NaN for one class. The core of the three AUCs above.
+double weighted_auc(std::span<const float> scores, std::span<const float> labels, std::span<const float> weights);
+
+}  // namespace lime

@@ -1,0 +1,47 @@
+// Network: the dense model and the sparse tables joined over a dataset's features: what trains, evaluates and predicts.
+//
+// A micro-batch's id features are looked up and laid side by side (feature order of the config, then real columns) as
+// the dense model's inputs; gradients go back the same way.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "embeddings/embedding_collection.h"
+#include "io/batch.h"
+#include "io/reader.h"
+#include "launch/config.h"
+#include "layers/parameter.h"
+#include "layers/ranking_model.h"
+#include "runtime/context.h"
+
+namespace lime {
+
+class Network {
+ public:
+  // Resolves features against the schema, sizes the model, registers and initialises parameters, makes the tables.
+  Network(Context&, Communicator&, const Config&, const DatasetSchema&);
+  ~Network();
+
+  ParameterStore& parameters();
+  const ParameterStore& parameters() const;
+  RankingModel& model();
+  EmbeddingCollection& tables();
+  const EmbeddingCollection& tables() const;
+  int64_t tasks() const;
+
+  // Starts the id exchange for these micro-batches, which must outlive the lookup.
+  std::unique_ptr<Lookup> begin_lookup(const std::vector<MicroBatch>&, bool insert);
+  // logits: candidates x tasks of micro-batch `index`, in the context's arena. The lookup must be finished.
+  View forward(Context&, const Lookup&, const MicroBatch&, int64_t index);
+  // After forward of the same micro-batch. Row gradients go into the lookup.
+  void backward(Context&, Lookup&, const MicroBatch&, int64_t index, const ConstView& dlogits);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lime

@@ -1,0 +1,50 @@
+// The one order in which anything is summed over micro-batches and ranks: a fixed binary tree over V leaves.
+//
+// Leaves 0..V-1, V a power of two. A rank that owns an aligned, power-of-two range of leaves owns a subtree; its sum,
+// combined with the other ranks' along the top of the tree, gives the same bits for every power-of-two number of ranks.
+// For other rank counts leaves are dealt out in contiguous ranges and each range, then the ranges, are summed by
+// split_tree below: the same value up to rounding.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "runtime/primitives.h"
+
+namespace lime {
+
+// Leaves [first, last) of rank `rank` of `size`, over `leaves` leaves: equal for powers of two, else as even as can be.
+std::pair<int64_t, int64_t> leaves_of(int64_t leaves, int rank, int size);
+
+// Where the tree over n > 1 items splits: the largest power of two below n.
+int64_t tree_split(int64_t n);
+
+// Adds equal-shaped leaves as they arrive, in order 0, 1, 2, ..., keeping log2(n)+1 partial sums. An absent leaf adds
+// nothing, and is not an addition of zero.
+class TreeAccumulator {
+ public:
+  // `size` values of `dtype` a leaf.
+  TreeAccumulator(Context&, int64_t leaves, int64_t size);
+  void add(Context&, const ConstView& leaf);  // 1 x size; the next leaf
+  void skip();                                // the next leaf is absent
+  // The sum over all leaves, which must all have been added or skipped; false (out untouched) if all were absent.
+  bool finish(Context&, View out);
+  void reset();
+
+ private:
+  struct Level {
+    Tensor sum;
+    bool present = false;  // a value, or an absent subtree
+    bool filled = false;   // waits for its sibling
+  };
+  void push(Context&, const ConstView* leaf);
+  int64_t leaves_, size_, next_ = 0;
+  std::vector<Level> levels_;
+};
+
+// data[0] = tree sum of `parts` equal runs of `count` values at data + p * count, in place (used by the communicators).
+void tree_sum_parts(DType dtype, void* data, int64_t parts, int64_t count);
+
+}  // namespace lime

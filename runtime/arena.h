@@ -1,0 +1,57 @@
+// Arena: bump allocation for activations and scratch.
+//
+// Grows by blocks while the first steps run; once a step fits, no further allocation happens. reset() at the end of a
+// micro-batch forgets everything (and joins the blocks into one); a Scope forgets what was taken since it began.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "runtime/tensor.h"
+
+namespace lime {
+
+class Arena {
+ public:
+  explicit Arena(Device device);
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // Uninitialised rows x cols, 64-byte aligned, contiguous. Valid until reset() or the enclosing Scope ends.
+  View alloc(DType dtype, int64_t rows, int64_t cols);
+  void reset();
+
+  size_t bytes_used() const;      // now
+  size_t bytes_reserved() const;  // held from the system
+  size_t bytes_peak() const;      // most ever used at once
+  int64_t system_allocations() const { return system_allocations_; }  // stops growing once steps fit
+
+  class Scope {
+   public:
+    explicit Scope(Arena& arena) : arena_(arena), block_(arena.block_), used_(arena.used_) {}
+    ~Scope() { arena_.block_ = block_, arena_.used_ = used_; }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Arena& arena_;
+    size_t block_, used_;
+  };
+
+ private:
+  struct Block {
+    std::shared_ptr<void> memory;
+    size_t size;
+  };
+  void* take(size_t bytes);
+
+  Device device_;
+  std::vector<Block> blocks_;
+  size_t block_ = 0, used_ = 0;  // current block and bytes used in it
+  size_t peak_ = 0;
+  int64_t system_allocations_ = 0;
+};
+
+}  // namespace lime

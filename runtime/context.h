@@ -1,0 +1,45 @@
+// Context: what a kernel needs to run, carried in every signature. No default stream, no singletons.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/arena.h"
+#include "runtime/device.h"
+#include "runtime/tensor.h"
+
+namespace lime {
+
+class Tracer;
+
+class Context {
+ public:
+  // Throws UserError where the device is not available (device.h). `compute` is the type of activations: f32, or f64
+  // for gradient checks.
+  explicit Context(Device device = {}, DType compute = DType::f32);
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  Device device() const { return device_; }
+  DType dtype() const { return dtype_; }
+  Arena& arena() { return arena_; }
+
+  // Uninitialised activation memory of the compute type.
+  View alloc(int64_t rows, int64_t cols) { return arena_.alloc(dtype_, rows, cols); }
+  View zeros(int64_t rows, int64_t cols);
+
+  // How many rows of `cols` columns a fused layer should work on at a time, so that a tile stays in cache (CPU, about
+  // a third of L2) or fills the device (CUDA: all of them). A function of the shape alone, never of the load.
+  int64_t tile_rows(int64_t cols) const;
+
+  // Where trace ranges go (trace.h); null: nowhere.
+  Tracer* tracer() const { return tracer_; }
+  void set_tracer(Tracer* tracer) { tracer_ = tracer; }
+
+ private:
+  Device device_;
+  DType dtype_;
+  Arena arena_;
+  Tracer* tracer_ = nullptr;
+};
+
+}  // namespace lime

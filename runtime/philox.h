@@ -1,0 +1,40 @@
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+//
+// A number is a function of (seed, stream, position): there is no state to save, and what a row, parameter or window
+// is given does not depend on who asks, when, or in which order. Same on every platform for integers; normals go
+// through the C library's log and cos.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace lime {
+
+class Philox {
+ public:
+  // `stream` names the purpose (see stream_of); 2^64 streams of 2^64 positions each.
+  Philox(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
+
+  std::array<uint32_t, 4> block(uint64_t position) const;
+  uint64_t bits(uint64_t position) const;              // 64 random bits
+  double uniform(uint64_t position) const;             // [0, 1), 53 bits
+  uint64_t below(uint64_t n, uint64_t position) const; // [0, n), n > 0 (bias < 2^-64 * n)
+  double normal(uint64_t position) const;              // mean 0, variance 1
+
+ private:
+  uint64_t seed_, stream_;
+};
+
+// A stream number from a purpose's name and up to two further keys (a table's index and an id, an epoch and a shard).
+uint64_t stream_of(std::string_view purpose, uint64_t a = 0, uint64_t b = 0);
+
+// A fixed 64-bit mix (splitmix64's finaliser): for hashing ids to buckets, the same on every platform and version.
+constexpr uint64_t mix64(uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+}  // namespace lime
