@@ -1,0 +1,18 @@
+# cmake --install puts the program, the libraries with their headers, and a package config that find_package(lime-train)
+# finds, so that another project links lime::layers, lime::io and the rest.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lime-train)
+install(TARGETS lime RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+get_property(libraries GLOBAL PROPERTY LIME_LIBRARIES)
+install(TARGETS ${libraries} lime_hwy lime_xxhash EXPORT lime-train ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+foreach(folder IN LISTS LIME_FOLDERS)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION include/lime/${folder} FILES_MATCHING PATTERN "*.h")
+endforeach()
+install(DIRECTORY configs/ DESTINATION ${CMAKE_INSTALL_DATADIR}/lime-train/configs)
+install(EXPORT lime-train NAMESPACE lime:: DESTINATION ${cmake_dir} FILE lime-train-targets.cmake)
+configure_package_config_file(cmake/lime-train-config.cmake.in lime-train-config.cmake INSTALL_DESTINATION ${cmake_dir})
+write_basic_package_version_file(lime-train-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/lime-train-config.cmake ${PROJECT_BINARY_DIR}/lime-train-config-version.cmake
+        DESTINATION ${cmake_dir})

@@ -27,7 +27,7 @@ template <typename... Args>
 std::string str(const Args&... args) {
   std::ostringstream out;
   out.precision(9);
-  (out << ... << args);
+  static_cast<void>((out << ... << args));
   return out.str();
 }
 
@@ -39,5 +39,5 @@ std::string str(const Args&... args) {
 #define LIME_CHECK(condition, ...)                                                             \
   do {                                                                                         \
     if (!(condition)) [[unlikely]]                                                             \
-      ::lime::throw_check_failure(__FILE__, __LINE__, #condition, ::lime::str("" __VA_ARGS__)); \
+      ::lime::throw_check_failure(__FILE__, __LINE__, #condition, ::lime::str(__VA_ARGS__)); \
   } while (false)

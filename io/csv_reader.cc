@@ -1,0 +1,281 @@
+#include "io/csv_reader.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+namespace lime {
+namespace {
+
+constexpr size_t max_record_bytes = size_t{1} << 20;
+constexpr size_t shown_bytes = 60;  // of a rejected field
+
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+// Follows quoting through text handed in pieces: tells whether a record may end where the text so far ends.
+class QuoteScanner {
+ public:
+  explicit QuoteScanner(std::string_view separator) : separator_(separator) {}
+
+  // `record` is all of the record so far; bytes before the last call's end are not looked at again.
+  bool inside_quotes(std::string_view record) {
+    while (at_ < record.size()) {
+      if (inside_) {
+        const size_t quote = record.find('"', at_);
+        if (quote == std::string_view::npos) {
+          at_ = record.size();
+        } else if (quote + 1 < record.size() && record[quote + 1] == '"') {
+          at_ = quote + 2;
+        } else {
+          at_ = quote + 1;
+          inside_ = false;
+        }
+      } else if (field_starts_ && record[at_] == '"') {
+        inside_ = true;
+        field_starts_ = false;
+        ++at_;
+      } else {
+        const size_t next = record.find(separator_, at_);
+        field_starts_ = next != std::string_view::npos;
+        at_ = field_starts_ ? next + separator_.size() : record.size();
+      }
+    }
+    return inside_;
+  }
+
+ private:
+  std::string_view separator_;
+  size_t at_ = 0;
+  bool inside_ = false, field_starts_ = true;
+};
+
+}  // namespace
+
+std::string nearest_column(std::string_view name, const std::vector<std::string>& known) {
+  std::string best;
+  size_t best_distance = std::numeric_limits<size_t>::max();
+  std::vector<size_t> row(name.size() + 1);
+  for (const auto& candidate : known) {
+    std::iota(row.begin(), row.end(), size_t{0});
+    for (size_t i = 0; i < candidate.size(); ++i) {
+      size_t diagonal = row[0];
+      row[0] = i + 1;
+      for (size_t j = 0; j < name.size(); ++j) {
+        const size_t substituted = diagonal + (candidate[i] == name[j] ? 0 : 1);
+        diagonal = row[j + 1];
+        row[j + 1] = std::min({row[j] + 1, diagonal + 1, substituted});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
+    : path_(path), options_(options), file_(std::fopen(path.c_str(), "rb"), &std::fclose), columns_(options.columns) {
+  if (!file_) throw UserError(str(path_, ": cannot open: ", std::strerror(errno)));
+  LIME_CHECK(!options_.separator.empty());
+  std::setvbuf(file_.get(), nullptr, _IONBF, 0);
+  buffer_.resize(static_cast<size_t>(std::max<int64_t>(options_.block_bytes, 16)));
+  refill();
+  if (end_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) begin_ = 3;
+  if (columns_.empty()) {
+    if (!read_record()) throw UserError(str(path_, ": found an empty file, expected a line with column names"));
+    for (const auto field : fields_) columns_.emplace_back(trimmed(field));
+  }
+}
+
+bool CsvReader::has_column(std::string_view name) const {
+  return std::find(columns_.begin(), columns_.end(), name) != columns_.end();
+}
+
+size_t CsvReader::column(std::string_view name) const {
+  const auto found = std::find(columns_.begin(), columns_.end(), name);
+  if (found == columns_.end())
+    throw UserError(str(path_, ":1: no column '", name, "' (nearest: '", nearest_column(name, columns_),
+                        "'); found ", joined(columns_)));
+  return static_cast<size_t>(found - columns_.begin());
+}
+
+bool CsvReader::next() {
+  if (!read_record()) return false;
+  ++rows_;
+  if (fields_.size() != columns_.size())
+    throw BadRow(str(path_, ":", line_, ": found ", fields_.size(), " fields, expected ", columns_.size(), " (",
+                     columns_.front(), " ... ", columns_.back(), ")"));
+  return true;
+}
+
+void CsvReader::reject(size_t column, std::string_view expected) const {
+  const auto found = fields_[column];
+  throw BadRow(str(path_, ":", line_, ":", columns_[column], ": found '", found.substr(0, shown_bytes),
+                   found.size() > shown_bytes ? "...'" : "'", ", expected ", expected));
+}
+
+int64_t CsvReader::integer(size_t column, int64_t min, int64_t max) const {
+  const auto field = fields_[column];
+  int64_t value = 0;
+  const auto [stop, error] = std::from_chars(field.data(), field.data() + field.size(), value);
+  if (error != std::errc{} || stop != field.data() + field.size()) reject(column, "an integer");
+  if (value < min || value > max) reject(column, str("an integer from ", min, " to ", max));
+  return value;
+}
+
+double CsvReader::real(size_t column) const {
+  const auto field = fields_[column];
+  double value = 0;
+  const auto [stop, error] = std::from_chars(field.data(), field.data() + field.size(), value);
+  if (error != std::errc{} || stop != field.data() + field.size() || !std::isfinite(value))
+    reject(column, "a number");
+  return value;
+}
+
+bool CsvReader::refill() {
+  if (end_of_file_) return false;
+  if (begin_ > 0) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
+  const size_t got = std::fread(buffer_.data() + end_, 1, buffer_.size() - end_, file_.get());
+  if (got == 0) {
+    if (std::ferror(file_.get())) throw UserError(str(path_, ": cannot read: ", std::strerror(errno)));
+    end_of_file_ = true;
+  }
+  end_ += got;
+  bytes_read_ += static_cast<int64_t>(got);
+  return got > 0;
+}
+
+// Sets `end` to the offset from begin_ of the first line end at or after offset `from`, or of the end of the file.
+bool CsvReader::find_line_end(size_t from, size_t& end) {
+  for (;;) {
+    const size_t unread = end_ - begin_;
+    if (from < unread) {
+      const void* found = std::memchr(buffer_.data() + begin_ + from, '\n', unread - from);
+      if (found) {
+        end = static_cast<size_t>(static_cast<const char*>(found) - buffer_.data()) - begin_;
+        return true;
+      }
+    }
+    if (unread > max_record_bytes)
+      throw UserError(str(path_, ":", line_, ": found a line of more than ", max_record_bytes, " bytes"));
+    from = unread;
+    if (!refill()) {
+      end = end_ - begin_;
+      return false;
+    }
+  }
+}
+
+bool CsvReader::read_record() {
+  for (;;) {
+    line_ = next_line_;
+    size_t end = 0;
+    bool terminated = find_line_end(0, end);
+    if (end == 0 && !terminated) return false;
+    const size_t first_end = end + (terminated ? 1 : 0);
+    bool quoted = options_.quotes && std::memchr(buffer_.data() + begin_, '"', end) != nullptr;
+    int64_t lines = 1;
+    if (quoted) {
+      QuoteScanner scanner(options_.separator);
+      while (scanner.inside_quotes({buffer_.data() + begin_, end + (terminated ? 1 : 0)})) {
+        if (!terminated || end > max_record_bytes) {
+          begin_ += first_end;  // one stray quote spoils its line, not the file
+          ++next_line_;
+          ++rows_;
+          throw BadRow(str(path_, ":", line_, ": found a quote that is not closed"));
+        }
+        terminated = find_line_end(end + 1, end);
+        ++lines;
+      }
+    }
+    char* const begin = buffer_.data() + begin_;
+    char* stop = begin + end;
+    begin_ += end + (terminated ? 1 : 0);
+    next_line_ += lines;
+    if (stop > begin && stop[-1] == '\r') --stop;
+    if (stop == begin) continue;
+    fields_.clear();
+    if (quoted) {
+      split_quoted(begin, stop);
+    } else {
+      split_plain(begin, stop);
+    }
+    return true;
+  }
+}
+
+void CsvReader::split_plain(char* begin, char* end) {
+  if (options_.separator.size() == 1) {
+    const char separator = options_.separator[0];
+    const char* field = begin;
+    for (const char* at = begin; at < end; ++at) {
+      if (*at == separator) {
+        fields_.emplace_back(field, static_cast<size_t>(at - field));
+        field = at + 1;
+      }
+    }
+    fields_.emplace_back(field, static_cast<size_t>(end - field));
+    return;
+  }
+  const std::string_view record(begin, static_cast<size_t>(end - begin));
+  size_t field = 0;
+  for (size_t at; (at = record.find(options_.separator, field)) != std::string_view::npos;
+       field = at + options_.separator.size())
+    fields_.push_back(record.substr(field, at - field));
+  fields_.push_back(record.substr(field));
+}
+
+void CsvReader::split_quoted(char* begin, char* end) {
+  const std::string_view separator = options_.separator;
+  char* at = begin;
+  for (;;) {
+    if (at < end && *at == '"') {
+      char* const field = ++at;
+      char* out = field;  // doubled quotes shrink in place
+      while (at < end && (*at != '"' || (at + 1 < end && at[1] == '"'))) {
+        at += *at == '"' ? 1 : 0;
+        *out++ = *at++;
+      }
+      fields_.emplace_back(field, static_cast<size_t>(out - field));
+      ++at;
+    } else {
+      const std::string_view rest(at, static_cast<size_t>(end - at));
+      const std::string_view field = rest.substr(0, rest.find(separator));
+      fields_.push_back(field);
+      at += field.size();
+    }
+    if (at >= end) return;
+    const std::string_view rest(at, static_cast<size_t>(end - at));
+    if (!rest.starts_with(separator)) {
+      ++rows_;
+      throw BadRow(str(path_, ":", line_, ": found '", rest.substr(0, 10),
+                       "' after a closing quote, expected a separator"));
+    }
+    at += separator.size();
+    if (at == end) {
+      fields_.emplace_back(at, size_t{0});
+      return;
+    }
+  }
+}
+
+}  // namespace lime

@@ -1,0 +1,81 @@
+// Streaming reader of comma-, tab- or otherwise separated text, in bounded memory.
+//
+// Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that begins with
+// a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n; empty lines and a UTF-8
+// byte order mark are skipped. Numbers are parsed strictly: the whole field, no spaces, independent of the locale.
+//
+// What is wrong with a row is a BadRow, "log.csv:17:time_ms: found '16x', expected an integer"; after one, next() goes on
+// with the following line. What is wrong with the file (missing, unreadable, a missing column) is a UserError.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/error.h"
+
+namespace lime {
+
+class BadRow : public UserError {
+ public:
+  using UserError::UserError;
+};
+
+struct CsvOptions {
+  std::string separator = ",";       // any text: "\t", "::"
+  bool quotes = true;                // false: a double quote is an ordinary character
+  std::vector<std::string> columns;  // names of the columns; empty: the first line holds them
+  int64_t block_bytes = int64_t{1} << 20;
+};
+
+class CsvReader {
+ public:
+  explicit CsvReader(const std::string& path, const CsvOptions& = {});
+
+  const std::string& path() const { return path_; }
+  const std::vector<std::string>& columns() const { return columns_; }  // spaces around names removed
+  bool has_column(std::string_view name) const;
+  // Index of a column; throws UserError that names the nearest one found.
+  size_t column(std::string_view name) const;
+
+  // Reads the next row; false at the end. Throws BadRow where the number of fields is not that of columns().
+  bool next();
+
+  std::string_view text(size_t column) const { return fields_[column]; }
+  int64_t integer(size_t column, int64_t min = std::numeric_limits<int64_t>::min(),
+                  int64_t max = std::numeric_limits<int64_t>::max()) const;
+  double real(size_t column) const;  // finite
+  // Throws BadRow: the column's text is not what was expected ("an integer").
+  [[noreturn]] void reject(size_t column, std::string_view expected) const;
+
+  int64_t line() const { return line_; }         // of the current row's first line, from 1
+  int64_t rows() const { return rows_; }         // read so far, without the header, bad ones included
+  int64_t bytes() const { return bytes_read_; }  // read from the file so far
+
+ private:
+  bool read_record();  // finds the extent of the next non-empty record and splits it
+  bool refill();       // false at the end of the file
+  bool find_line_end(size_t from, size_t& end);
+  void split_plain(char* begin, char* end);
+  void split_quoted(char* begin, char* end);
+
+  std::string path_;
+  CsvOptions options_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  std::vector<std::string> columns_;
+  std::vector<std::string_view> fields_;
+  std::vector<char> buffer_;
+  size_t begin_ = 0, end_ = 0;  // unread bytes of buffer_
+  bool end_of_file_ = false;
+  int64_t line_ = 0, next_line_ = 1, rows_ = 0, bytes_read_ = 0;
+};
+
+// The known name with the smallest edit distance, "" if there is none.
+std::string nearest_column(std::string_view name, const std::vector<std::string>& known);
+
+}  // namespace lime

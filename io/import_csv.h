@@ -1,0 +1,49 @@
+// CSV, TSV and the like -> dataset, by a YAML mapping of columns. docs/import_csv.md shows every key.
+//
+//   name: shop                         # of the dataset
+//   time_zone: "+08:00"                # of the days; default +00:00
+//   impressions:                       # what was shown, one row a candidate
+//     files: ["log_*.csv"]             # patterns, relative to the mapping file
+//     separator: ","                   # "," | "\t" | "::" ...; default by the file's ending (.tsv: tab), else ","
+//     columns: [user, item, ...]       # names, for files without a header line
+//     user: user_id                    # integer or text (hashed)
+//     item: item_id
+//     time: {column: ts, unit: s}      # s | ms | us | iso8601
+//     day: {column: date}              # optional, 2022-05-08 or 20220508; default: the day of `time` in time_zone
+//     request: session_id              # optional: adjacent or not, rows with the same value form one request
+//     labels:
+//       click: {column: clicked}                # a number 0..1
+//       good: {column: rating, at_least: 4}     # 1 where column >= 4
+//     weights: {dwell: {column: dwell_ms}}      # a number >= 0
+//     request_features:   {hour: {column: hour, kind: id}}
+//     candidate_features: {price: {column: price, kind: real, log1p: true}}
+//     event: {when: {column: clicked, at_least: 1}, features: {action: {column: type, kind: id}}}
+//                                      # rows that become events; `event: all` takes every row, `event: none` no row
+//   events:                            # optional, events of their own: files, user, item, time, features
+//   users:  {files: [...], user: user_id, features: {...}}       # optional
+//   items:  {files: [...], item: item_id, features: {tags: {column: tags, kind: ids, separator: "|"}}}   # optional
+//
+// A feature's kind: id (one integer >= 0, or text, hashed; empty or negative: missing), ids (any number, split at
+// `separator`), real (a number; empty: 0). The same text has the same id wherever it stands.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "io/dataset_writer.h"
+#include "io/import_report.h"
+
+namespace lime {
+
+struct CsvImportOptions {
+  std::string mapping;       // YAML file
+  std::string out;           // dataset directory
+  WriterOptions writer;
+  int64_t max_bad_rows = 0;  // rows that may be left out, of all files together
+};
+
+// Throws UserError: mapping errors as "mapping.yaml:12: ...", input errors as import_kuairand does. Rows of one request
+// are gathered by an external sort, so memory stays within writer.memory_bytes; they must agree on user, time and day.
+ImportReport import_csv(const CsvImportOptions&);
+
+}  // namespace lime

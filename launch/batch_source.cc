@@ -1,0 +1,113 @@
+#include "launch/batch_source.h"
+
+#include <algorithm>
+
+#include "parallel/tree_sum.h"
+
+namespace lime {
+namespace {
+
+// One leaf's numbers in the exchange: requests, tokens, candidates, truncated, then weight and label sums by task.
+constexpr size_t leaf_counts = 4;
+// One rank's, before its leaves: asked to stop, milliseconds waited.
+constexpr size_t rank_counts = 2;
+
+}  // namespace
+
+ReaderOptions reader_options(const ProcessGroup& group, const Config& config, std::vector<std::string> days) {
+  ReaderOptions options;
+  options.days = std::move(days);
+  options.spec = config.features;
+  options.virtual_shards = config.train.micro_batches;
+  options.max_history = config.data.max_history;
+  options.shuffle_window = config.data.shuffle_window;
+  options.seed = config.seed;
+  options.rank = group.rank();
+  options.ranks = group.size();
+  options.prefetch = config.data.prefetch;
+  options.threads = static_cast<int>(config.data.threads);
+  return options;
+}
+
+BatchSource::BatchSource(ProcessGroup& group, const Dataset& dataset, const Config& config, int64_t epoch,
+                         std::vector<ShardPosition> positions)
+    : group_(group), dataset_(dataset), config_(config), epoch_(epoch) {
+  open_epoch(positions);
+}
+
+BatchSource::~BatchSource() = default;
+
+void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
+  reader_.reset();  // let go of its memory before the next one takes its own
+  const int64_t shards = config_.train.micro_batches;
+  ReaderOptions options =
+      reader_options(group_, config_, dataset_.select_days(config_.data.train, "data.train"));
+  options.requests = std::max<int64_t>(1, config_.train.batch_requests / shards);
+  options.history_tokens = config_.train.batch_history_tokens / shards;
+  options.shuffle = config_.data.shuffle;
+  options.epoch = epoch_;
+  reader_ = std::make_unique<BatchReader>(dataset_, options);
+  if (!positions.empty()) reader_->seek(positions);
+}
+
+int64_t BatchSource::requests_in_epoch() const { return reader_->requests_in_epoch(); }
+int64_t BatchSource::resident_bytes() const { return reader_->resident_bytes(); }
+
+std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double wait_ms) const {
+  const size_t tasks = config_.tasks.size();
+  const size_t leaf_size = leaf_counts + 2 * tasks;
+  // Every rank sends as many leaves as the fullest one has, so that the gather is of equal parts.
+  const auto most = static_cast<size_t>((config_.train.micro_batches + group_.size() - 1) / group_.size());
+  std::vector<double> out(rank_counts + most * leaf_size, 0.0);
+  out[0] = stop ? 1 : 0;
+  out[1] = wait_ms;
+  for (size_t m = 0; m < batch.micro.size(); ++m) {
+    const MicroBatch& micro = batch.micro[m];
+    double* leaf = out.data() + rank_counts + m * leaf_size;
+    if (micro.empty()) continue;
+    leaf[0] = static_cast<double>(micro.requests());
+    leaf[1] = static_cast<double>(micro.history_offsets.back());
+    leaf[2] = static_cast<double>(micro.candidate_offsets.back());
+    leaf[3] = static_cast<double>(micro.truncated);
+    for (size_t i = 0; i < micro.labels.size(); ++i) {
+      leaf[leaf_counts + i % tasks] += micro.weights[i];
+      leaf[leaf_counts + tasks + i % tasks] += double{micro.weights[i]} * micro.labels[i];
+    }
+  }
+  return out;
+}
+
+std::optional<GlobalBatch> BatchSource::next(bool stop) {
+  const size_t tasks = config_.tasks.size();
+  const size_t leaf_size = leaf_counts + 2 * tasks;
+  while (epoch_ < config_.train.epochs) {
+    GlobalBatch batch;
+    batch.local = reader_->next();
+    batch.epoch = epoch_;
+    const std::vector<double> mine = describe(batch.local, stop, reader_->take_wait_ms());
+    const std::vector<double> all = all_gather_values(group_.world(), mine);
+
+    std::vector<double> sum(leaf_size, 0.0);
+    for (int rank = 0; rank < group_.size(); ++rank) {
+      const double* row = all.data() + static_cast<size_t>(rank) * mine.size();
+      batch.stop |= row[0] != 0;
+      batch.data_wait_ms = std::max(batch.data_wait_ms, row[1]);
+      const auto [first, last] = leaves_of(config_.train.micro_batches, rank, group_.size());
+      for (int64_t leaf = 0; leaf < last - first; ++leaf)
+        for (size_t i = 0; i < leaf_size; ++i)
+          sum[i] += row[rank_counts + static_cast<size_t>(leaf) * leaf_size + i];
+    }
+    batch.requests = static_cast<int64_t>(sum[0]);
+    batch.history_tokens = static_cast<int64_t>(sum[1]);
+    batch.candidates = static_cast<int64_t>(sum[2]);
+    batch.truncated = static_cast<int64_t>(sum[3]);
+    batch.task_weight_sum.assign(sum.begin() + leaf_counts, sum.begin() + static_cast<long>(leaf_counts + tasks));
+    batch.task_label_sum.assign(sum.begin() + static_cast<long>(leaf_counts + tasks), sum.end());
+    if (batch.requests > 0) return batch;
+
+    if (++epoch_ < config_.train.epochs) open_epoch({});
+  }
+  return std::nullopt;
+}
+
+}  // namespace lime

@@ -1,0 +1,208 @@
+#include "launch/metrics.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
+
+// Neumaier's compensated sum: the error does not grow with the number of terms.
+class Sum {
+ public:
+  void add(double x) {
+    const double t = sum_ + x;
+    correction_ += std::abs(sum_) >= std::abs(x) ? (sum_ - t) + x : (x - t) + sum_;
+    sum_ = t;
+  }
+  // An infinite term makes the correction NaN; the sum itself still says what it is.
+  double value() const { return std::isfinite(sum_) ? sum_ + correction_ : sum_; }
+
+ private:
+  double sum_ = 0, correction_ = 0;
+};
+
+bool is_positive(float label) { return label >= 0.5f; }
+
+// Bits that sort as the floats do.
+uint32_t ordered_bits(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}
+
+// Stable least-significant-digit radix sort by an unsigned key; digits that are the same in all rows cost one pass of
+// counting only.
+template <typename KeyOf>
+void stable_sort_by(std::vector<ScoredRow>& rows, std::vector<ScoredRow>& scratch, KeyOf key_of) {
+  using Key = decltype(key_of(rows[0]));
+  constexpr size_t digits = sizeof(Key);
+  std::array<std::array<size_t, 256>, digits> counts{};
+  for (const auto& row : rows) {
+    const Key key = key_of(row);
+    for (size_t d = 0; d < digits; ++d) ++counts[d][(key >> (8 * d)) & 255u];
+  }
+  scratch.resize(rows.size());
+  for (size_t d = 0; d < digits; ++d) {
+    if (std::find(counts[d].begin(), counts[d].end(), rows.size()) != counts[d].end()) continue;
+    size_t next = 0;
+    for (auto& count : counts[d]) next += std::exchange(count, next);
+    for (const auto& row : rows) scratch[counts[d][(key_of(row) >> (8 * d)) & 255u]++] = row;
+    rows.swap(scratch);
+  }
+}
+
+// Ascending by score; rows of one score by label and weight, so that the order does not depend on how they came.
+void sort_by_score(std::vector<ScoredRow>& rows, std::vector<ScoredRow>& scratch) {
+  for (auto& row : rows) row.logit += 0.0f;  // -0 becomes 0: one score, one place in the order
+  stable_sort_by(rows, scratch, [](const ScoredRow& row) { return ordered_bits(row.watch_time); });
+  stable_sort_by(rows, scratch, [](const ScoredRow& row) { return ordered_bits(row.label); });
+  stable_sort_by(rows, scratch, [](const ScoredRow& row) { return ordered_bits(row.logit); });
+}
+
+void sort_by_user(std::vector<ScoredRow>& rows, std::vector<ScoredRow>& scratch) {
+  stable_sort_by(rows, scratch,
+                 [](const ScoredRow& row) { return static_cast<uint64_t>(row.user) ^ (uint64_t{1} << 63); });
+}
+
+// Counts pairs (positive above negative) over rows given in ascending order of score; tied pairs count half, so the count
+// is kept doubled. With integer weights it is exact.
+template <typename Weight>
+class PairCounter {
+ public:
+  void add(float score, bool positive, Weight weight) {
+    if (score != score_) close_tie();
+    score_ = score;
+    (positive ? tied_positive_ : tied_negative_) += weight;
+  }
+  double auc() {
+    close_tie();
+    if (!(positive_ > 0) || !(negative_ > 0)) return undefined;
+    return static_cast<double>(twice_pairs_) / 2 / (static_cast<double>(positive_) * static_cast<double>(negative_));
+  }
+
+ private:
+  void close_tie() {
+    twice_pairs_ += tied_positive_ * (2 * negative_ + tied_negative_);
+    positive_ += tied_positive_;
+    negative_ += tied_negative_;
+    tied_positive_ = tied_negative_ = 0;
+  }
+
+  float score_ = 0;
+  Weight tied_positive_ = 0, tied_negative_ = 0, positive_ = 0, negative_ = 0, twice_pairs_ = 0;
+};
+
+// `rows` ascending by score.
+double counted_auc(std::span<const ScoredRow> rows) {
+  PairCounter<uint64_t> pairs;
+  for (const auto& row : rows) pairs.add(row.logit, is_positive(row.label), 1);
+  return pairs.auc();
+}
+
+// Each row counts its watch time; a negative counts 1 where only positives are weighed.
+double weighed_auc(std::span<const ScoredRow> rows, bool only_positives) {
+  PairCounter<double> pairs;
+  for (const auto& row : rows) {
+    const bool positive = is_positive(row.label);
+    pairs.add(row.logit, positive, only_positives && !positive ? 1.0 : std::max(0.0f, row.watch_time));
+  }
+  return pairs.auc();
+}
+
+void check_rows(size_t rows) {
+  // Twice the pairs of n rows are at most n^2 / 2, which must fit 64 bits.
+  LIME_CHECK(rows <= (size_t{1} << 32), "too many rows for exact counts: ", rows);
+}
+
+// log(1 + exp(x)) without overflow.
+double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
+
+double log_loss(double logit, double label) {
+  double loss = 0;  // a class with no share must not turn an infinite logit into NaN
+  if (label != 0) loss += label * softplus(-logit);
+  if (label != 1) loss += (1 - label) * softplus(logit);
+  return loss;
+}
+
+double sigmoid(double x) {
+  const double e = std::exp(-std::abs(x));
+  return (x >= 0 ? 1.0 : e) / (1.0 + e);
+}
+
+double entropy(double p) { return p > 0 && p < 1 ? -(p * std::log(p) + (1 - p) * std::log1p(-p)) : 0.0; }
+
+// Mean of the per-user AUCs, weighted by rows. `rows` are sorted by user, then score.
+void set_gauc(const std::vector<ScoredRow>& rows, Metrics& metrics) {
+  Sum weighted;
+  int64_t counted_rows = 0;
+  for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
+    while (end < rows.size() && rows[end].user == rows[begin].user) ++end;
+    const double auc = counted_auc(std::span(rows).subspan(begin, end - begin));
+    if (std::isnan(auc)) continue;
+    const auto n = static_cast<int64_t>(end - begin);
+    weighted.add(static_cast<double>(n) * auc);
+    counted_rows += n;
+    ++metrics.gauc_users;
+  }
+  metrics.gauc = counted_rows > 0 ? weighted.value() / static_cast<double>(counted_rows) : undefined;
+}
+
+}  // namespace
+
+Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
+  check_rows(rows.size());
+  Metrics metrics;
+  metrics.rows = static_cast<int64_t>(rows.size());
+  metrics.ne = metrics.log_loss = metrics.auc = metrics.gauc = metrics.wt_auc = metrics.calibration = undefined;
+  bool has_nan = false;
+  for (const auto& row : rows) {
+    metrics.positives += is_positive(row.label) ? 1 : 0;
+    has_nan = has_nan || std::isnan(row.logit);
+  }
+  if (rows.empty() || has_nan) return metrics;
+
+  std::vector<ScoredRow> scratch;
+  sort_by_score(rows, scratch);
+  metrics.auc = counted_auc(rows);
+  if (with_watch_time) metrics.wt_auc = weighed_auc(rows, true);
+
+  Sum losses, labels, predictions;
+  for (const auto& row : rows) {
+    losses.add(log_loss(row.logit, row.label));
+    labels.add(row.label);
+    predictions.add(sigmoid(row.logit));
+  }
+  const auto n = static_cast<double>(rows.size());
+  const double base_rate = labels.value() / n;
+  metrics.log_loss = losses.value() / n;
+  if (entropy(base_rate) > 0) metrics.ne = metrics.log_loss / entropy(base_rate);
+  if (base_rate > 0) metrics.calibration = predictions.value() / labels.value();
+
+  sort_by_user(rows, scratch);
+  set_gauc(rows, metrics);
+  return metrics;
+}
+
+double weighted_auc(std::span<const float> scores, std::span<const float> labels, std::span<const float> weights) {
+  LIME_CHECK(labels.size() == scores.size() && (weights.empty() || weights.size() == scores.size()),
+             "of one length: ", scores.size(), " scores, ", labels.size(), " labels, ", weights.size(), " weights");
+  check_rows(scores.size());
+  std::vector<ScoredRow> rows(scores.size()), scratch;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (std::isnan(scores[i])) return undefined;
+    rows[i].logit = scores[i];
+    rows[i].label = labels[i];
+    if (!weights.empty()) rows[i].watch_time = weights[i];
+  }
+  sort_by_score(rows, scratch);
+  return weights.empty() ? counted_auc(rows) : weighed_auc(rows, false);
+}
+
+}  // namespace lime

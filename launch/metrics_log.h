@@ -1,0 +1,46 @@
+// MetricsLog: RUN/metrics.jsonl, one JSON object a line, and TensorBoard event files under RUN/tensorboard.
+//
+//   {"kind":"train","step":20,"epoch":0,"loss":0.65,"ne":0.98,"learning_rate":0.001,"requests_per_s":4100,...}
+//   {"kind":"eval","step":335,"history":"running","task":"is_click","day":"2022-05-05","auc":0.741,...}
+//
+// Every line is flushed as it is written. A number that is not finite is null. Times in milliseconds a step.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "launch/evaluator.h"
+#include "launch/progress.h"
+
+namespace lime {
+
+class TensorboardWriter;
+
+// Rank 0 only.
+class MetricsLog {
+ public:
+  // `step`: the steps done so far: 0 for a new run. Lines beyond it (of a run that was stopped after its checkpoint), and
+  // a broken last line, are cut off, so that no step appears twice. Throws UserError naming the file.
+  MetricsLog(const std::string& run_directory, int64_t step);
+  ~MetricsLog();
+  MetricsLog(const MetricsLog&) = delete;
+  MetricsLog& operator=(const MetricsLog&) = delete;
+
+  void train(const StepReport&);
+  // One line a history, task and day, and one for all days ("day":"all").
+  void eval(int64_t step, const std::vector<EvalResult>&);
+
+ private:
+  void write_line(const std::string& line);
+
+  std::string path_;
+  int fd_ = -1;
+  std::unique_ptr<TensorboardWriter> tensorboard_;
+};
+
+// Cuts RUN/metrics.jsonl back to the lines of steps <= step; nothing if there is no such file.
+void truncate_metrics(const std::string& path, int64_t step);
+
+}  // namespace lime

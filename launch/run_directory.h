@@ -1,0 +1,50 @@
+// RunDirectory: where one run keeps everything, held by one job at a time.
+//
+//   RUN/config.yaml        every key, resolved: `lime train --resume RUN` and `lime eval RUN` read it
+//   RUN/environment.json   version, commit, compiler, libraries, hosts, ranks, date; a resumed run adds an entry
+//   RUN/checkpoints/       launch/checkpoint.h
+//   RUN/metrics.jsonl      RUN/tensorboard/    launch/metrics_log.h
+//   RUN/.lock              held (flock) while a job trains here; a killed process lets go of it
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "launch/config.h"
+#include "parallel/process_group.h"
+
+namespace lime {
+
+class RunDirectory {
+ public:
+  // Collective: rank 0 makes (or, with `resume`, finds) and locks the directory; every rank throws the same UserError if
+  // it is not empty (without `resume`), is not a run (with it), cannot be written, or is in use ("run directory
+  // runs/a is in use by pid 4711 on host b").
+  // A new directory is removed again by the destructor unless start() was called: a run that fails in its first checks
+  // leaves nothing behind.
+  RunDirectory(ProcessGroup&, const std::string& path, bool resume);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  // Collective: writes config.yaml and environment.json (rank 0, atomically). From here on the directory stays.
+  void start(const Config&);
+
+  const std::string& path() const { return path_; }
+
+ private:
+  void open_and_lock(bool resume);
+  void lock();
+
+  ProcessGroup& group_;
+  std::string path_;
+  int lock_fd_ = -1;  // rank 0
+  std::vector<std::string> made_;  // directories that this object made, outermost first; emptied by start()
+};
+
+std::string config_path(const std::string& run_directory);
+
+// Writes a file under a temporary name, syncs and renames it. Throws UserError naming the path.
+void write_file_atomically(const std::string& path, const std::string& text);
+
+}  // namespace lime

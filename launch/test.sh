@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds with warnings as errors, checks the layering, and passes all tests.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+launch/install_dependencies.sh
+# shellcheck source=launch/mpi_environment.sh
+. launch/mpi_environment.sh
+
+tests/check_layers.sh
+cmake --preset ci
+cmake --build --preset ci
+ctest --preset ci "$@"

@@ -1,0 +1,155 @@
+#include "launch/train_step.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "layers/loss.h"
+#include "parallel/tree_sum.h"
+#include "runtime/primitives.h"
+#include "runtime/trace.h"
+
+namespace lime {
+
+struct TrainStep::Impl {
+  ProcessGroup& group;
+  Context& ctx;
+  const Config& config;
+  Network& network;
+  AdamW& adamw;
+  int64_t leaves, first_leaf, last_leaf;
+  std::unique_ptr<GradientBuckets> buckets;
+  Tensor gradient;  // the step's summed dense gradient, 1 x size
+  std::unique_ptr<Lookup> lookup;
+  const GlobalBatch* lookup_batch = nullptr;  // whose lookup it is
+
+  Impl(ProcessGroup& g, Context& c, const Config& cfg, Network& n, AdamW& a)
+      : group(g), ctx(c), config(cfg), network(n), adamw(a), leaves(cfg.train.micro_batches) {
+    std::tie(first_leaf, last_leaf) = leaves_of(leaves, g.rank(), g.size());
+    const ParameterStore& parameters = network.parameters();
+    std::vector<int64_t> ends;
+    for (const auto& parameter : parameters.all()) ends.push_back(parameter.offset + parameter.rows * parameter.cols);
+    buckets = std::make_unique<GradientBuckets>(ctx, group.world(), std::move(ends), last_leaf - first_leaf,
+                                                static_cast<int64_t>(config.train.bucket_mb * (1 << 20)));
+    network.parameters().on_ready([this](const Parameter& p) { buckets->mark_ready(p.index); });
+    gradient = Tensor(ctx.device(), ctx.dtype(), 1, parameters.size());
+  }
+  ~Impl() { network.parameters().on_ready({}); }
+
+  // Forward, loss and backward of micro-batch `index`. Returns the weighted loss sums by task.
+  std::vector<double> micro_batch(const MicroBatch& micro, int64_t index, const std::vector<double>& task_scale) {
+    ctx.arena().reset();
+    View logits;
+    {
+      TraceRange range(ctx, "forward");
+      logits = network.forward(ctx, *lookup, micro, index);
+    }
+    const int64_t rows = logits.rows(), tasks = logits.cols();
+    View labels = ctx.alloc(rows, tasks), weights = ctx.alloc(rows, tasks), dlogits = ctx.alloc(rows, tasks);
+    copy(ctx, ConstView(micro.labels.data(), rows, tasks), labels);
+    copy(ctx, ConstView(micro.weights.data(), rows, tasks), weights);
+    std::vector<double> loss = bce_with_logits(ctx, logits, labels, weights, dlogits);
+    for (int64_t k = 0; k < tasks; ++k)
+      scale(ctx, task_scale[static_cast<size_t>(k)], dlogits.slice_cols(k, k + 1));
+    TraceRange range(ctx, "backward");
+    buckets->begin_micro_batch(network.parameters().grads());
+    network.backward(ctx, *lookup, micro, index, dlogits);
+    return loss;
+  }
+
+  // Loss sums by task over all leaves, added in leaf order on every rank.
+  std::vector<double> sum_losses(std::vector<double> mine) const {
+    const size_t tasks = config.tasks.size();
+    const auto most = static_cast<size_t>((leaves + group.size() - 1) / group.size());
+    mine.resize(most * tasks, 0.0);
+    const std::vector<double> all = all_gather_values(group.world(), mine);
+    std::vector<double> sum(tasks, 0.0);
+    for (size_t i = 0; i < all.size(); ++i) sum[i % tasks] += all[i];  // padding adds nothing
+    return sum;
+  }
+};
+
+TrainStep::TrainStep(ProcessGroup& group, Context& ctx, const Config& config, Network& network, AdamW& adamw)
+    : impl_(std::make_unique<Impl>(group, ctx, config, network, adamw)) {}
+
+TrainStep::~TrainStep() = default;
+
+StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, int64_t step, double learning_rate,
+                           double sparse_lr_scale) {
+  Impl& im = *impl_;
+  EmbeddingCollection& tables = im.network.tables();
+  {
+    TraceRange range(im.ctx, "lookup");
+    if (im.lookup_batch != &batch) im.lookup = im.network.begin_lookup(batch.local.micro, true);
+    tables.finish_lookup(*im.lookup);
+  }
+  std::unique_ptr<Lookup> next_lookup;
+  if (next) {
+    TraceRange range(im.ctx, "begin lookup");
+    next_lookup = im.network.begin_lookup(next->local.micro, true);
+  }
+
+  // A task's gradient is that of task weight x mean loss: micro.weights hold task weight x sample weight.
+  const size_t tasks = im.config.tasks.size();
+  std::vector<double> task_scale(tasks);
+  for (size_t k = 0; k < tasks; ++k) {
+    const double weight = batch.task_weight_sum[k];
+    task_scale[k] = weight > 0 ? im.config.tasks[k].weight / weight : 0.0;
+  }
+  std::vector<double> losses;
+  for (size_t m = 0; m < batch.local.micro.size(); ++m) {
+    const MicroBatch& micro = batch.local.micro[m];
+    if (micro.empty()) {
+      im.buckets->skip_micro_batch();
+      losses.insert(losses.end(), tasks, 0.0);
+    } else {
+      const auto loss = im.micro_batch(micro, static_cast<int64_t>(m), task_scale);
+      losses.insert(losses.end(), loss.begin(), loss.end());
+    }
+  }
+  {
+    TraceRange range(im.ctx, "reduce rows");
+    tables.reduce(*im.lookup, im.first_leaf, im.leaves);
+  }
+  {
+    TraceRange range(im.ctx, "reduce dense (exposed)");
+    im.buckets->finish(im.gradient);
+  }
+
+  StepOutcome outcome;
+  const std::vector<double> loss_sum = im.sum_losses(std::move(losses));
+  for (size_t k = 0; k < tasks; ++k) {
+    const double weight = batch.task_weight_sum[k];
+    outcome.task_loss.push_back(weight > 0 ? loss_sum[k] / weight : 0.0);
+    outcome.loss += im.config.tasks[k].weight * outcome.task_loss.back();
+  }
+  double squares = sum_of_squares(im.ctx, im.gradient.view());
+  const bool clip = im.config.train.clip_norm > 0;
+  if (clip) squares += tables.gradient_sum_of_squares(*im.lookup);
+  outcome.gradient_norm = std::sqrt(squares);
+  outcome.finite = std::isfinite(outcome.loss) && std::isfinite(squares);
+
+  if (outcome.finite) {
+    TraceRange range(im.ctx, "update");
+    const double grad_scale =
+        clip && outcome.gradient_norm > im.config.train.clip_norm ? im.config.train.clip_norm / outcome.gradient_norm : 1.0;
+    im.adamw.update(im.ctx, im.network.parameters(), im.gradient.view(), learning_rate, grad_scale, step);
+    tables.update(*im.lookup, grad_scale, sparse_lr_scale, step);
+  }
+  im.lookup = std::move(next_lookup);
+  im.lookup_batch = next;
+  return outcome;
+}
+
+double learning_rate_at(const TrainConfig& config, int64_t step, int64_t total) {
+  const double peak = config.learning_rate, final_rate = config.final_learning_rate;
+  if (step <= config.warmup_steps)
+    return peak * static_cast<double>(step) / static_cast<double>(config.warmup_steps);
+  if (config.schedule == "constant") return peak;
+  const double span = static_cast<double>(std::max<int64_t>(1, total - config.warmup_steps));
+  const double done = std::min(1.0, static_cast<double>(step - config.warmup_steps) / span);
+  if (config.schedule == "linear") return peak + (final_rate - peak) * done;
+  return final_rate + 0.5 * (peak - final_rate) * (1 + std::cos(std::numbers::pi * done));
+}
+
+}  // namespace lime

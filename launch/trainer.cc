@@ -1,0 +1,300 @@
+#include "launch/trainer.h"
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <optional>
+
+#include "launch/batch_source.h"
+#include "launch/checkpoint.h"
+#include "launch/evaluator.h"
+#include "launch/metrics_log.h"
+#include "launch/network.h"
+#include "launch/progress.h"
+#include "launch/run_directory.h"
+#include "launch/stop_signal.h"
+#include "launch/train_step.h"
+#include "runtime/trace.h"
+
+namespace lime {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration<double, std::milli>(end - begin).count();
+}
+
+double entropy(double p) { return p <= 0 || p >= 1 ? 0.0 : -p * std::log(p) - (1 - p) * std::log1p(-p); }
+
+// Normalised entropy of all steps so far, over tasks: weighted log loss / weighted entropy of the base rates.
+class RunningEntropy {
+ public:
+  explicit RunningEntropy(const std::vector<TaskConfig>& tasks) : tasks_(tasks), sums_(tasks.size()) {}
+
+  void add(const GlobalBatch& batch, const StepOutcome& outcome) {
+    for (size_t k = 0; k < sums_.size(); ++k) {
+      sums_[k].loss += outcome.task_loss[k] * batch.task_weight_sum[k];
+      sums_[k].weight += batch.task_weight_sum[k];
+      sums_[k].labels += batch.task_label_sum[k];
+    }
+  }
+  double value() const {
+    double loss = 0, base = 0;
+    for (size_t k = 0; k < sums_.size(); ++k) {
+      if (sums_[k].weight <= 0) continue;
+      loss += tasks_[k].weight * sums_[k].loss / sums_[k].weight;
+      base += tasks_[k].weight * entropy(sums_[k].labels / sums_[k].weight);
+    }
+    return base > 0 ? loss / base : std::numeric_limits<double>::quiet_NaN();
+  }
+
+ private:
+  struct Sums {
+    double loss = 0, weight = 0, labels = 0;
+  };
+  const std::vector<TaskConfig>& tasks_;
+  std::vector<Sums> sums_;
+};
+
+// Adds a step to the report of the steps since the last line of metrics.jsonl.
+void extend(StepReport& window, const StepReport& step) {
+  const double loss = window.loss * static_cast<double>(window.candidates) + step.loss * static_cast<double>(step.candidates);
+  const StepReport before = window;
+  window = step;
+  window.steps = before.steps + 1;
+  window.requests += before.requests;
+  window.history_tokens += before.history_tokens;
+  window.candidates += before.candidates;
+  window.loss = window.candidates > 0 ? loss / static_cast<double>(window.candidates) : step.loss;
+  window.step_ms += before.step_ms;
+  window.data_wait_ms += before.data_wait_ms;
+}
+
+class Trainer {
+ public:
+  Trainer(ProcessGroup& group, const Config& config, const TrainOptions& options)
+      : group_(group),
+        config_(config),
+        options_(options),
+        dataset_(Dataset::open(config.data.path)),
+        ctx_(parse_device(config.device)),
+        entropy_(config_.tasks),
+        tracer_(group.rank(), !options.trace_path.empty()) {
+    check();
+    directory_ = std::make_unique<RunDirectory>(group_, options_.run_directory, options_.resume);
+    network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema());
+    adamw_ = std::make_unique<AdamW>(ctx_, network_->parameters(), config_.train.adamw);
+    if (options_.resume)
+      if (const auto checkpoint = newest_good_checkpoint(group_, options_.run_directory)) {
+        state_ = load_checkpoint(group_, *checkpoint, config_, *network_, adamw_.get());
+        resumed_from_ = *checkpoint;
+        first_step_ = state_.step;
+      }
+    ctx_.set_tracer(&tracer_);
+  }
+
+  int run() {
+    BatchSource source(group_, dataset_, config_, state_.epoch, state_.positions);
+    const int64_t total_steps = planned_steps(source.requests_in_epoch());
+    directory_->start(config_);
+    if (root()) log_ = std::make_unique<MetricsLog>(options_.run_directory, state_.step);
+    Progress progress(root(), state_.step, total_steps, config_.train.log_every);
+    progress_ = &progress;
+    announce();
+
+    StopSignal signal;
+    TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);
+    std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, signal);
+    bool stopped = batch && batch->stop;
+    auto begin = Clock::now();
+    while (batch && !stopped) {
+      const bool last = config_.train.max_steps > 0 && state_.step + 1 >= config_.train.max_steps;
+      std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, signal);
+      step(train_step, *batch, next.get(), total_steps, begin);
+      begin = Clock::now();
+      stopped = next && next->stop;
+      const bool more = next != nullptr;
+      if (more && !stopped && due_checkpoint()) checkpoint(false);
+      batch = std::move(next);
+    }
+    if (stopped) {
+      if (state_.step > first_step_) checkpoint(false);
+      progress.message(str("stopped at step ", state_.step, "; go on with: lime train --resume ", options_.run_directory));
+    } else {
+      finish();
+    }
+    write_trace();
+    return 0;
+  }
+
+ private:
+  bool root() const { return group_.rank() == 0; }
+
+  void check() const {
+    if (group_.size() > config_.train.micro_batches)
+      throw UserError(str("train.micro_batches: found ", config_.train.micro_batches, ", expected at least the number of ranks, ",
+                          group_.size()));
+    if (config_.train.batch_requests < config_.train.micro_batches)
+      throw UserError(str("train.batch_requests: found ", config_.train.batch_requests,
+                          ", expected at least train.micro_batches = ", config_.train.micro_batches));
+    dataset_.select_days(config_.data.train, "data.train");
+    if (!config_.data.eval.empty())
+      refuse_trained_days(config_, dataset_, dataset_.select_days(config_.data.eval, "data.eval"));
+  }
+
+  int64_t planned_steps(int64_t requests_in_epoch) const {
+    const TrainConfig& train = config_.train;
+    if (train.max_steps > 0) return train.max_steps;
+    if (train.batch_history_tokens > 0) {
+      if (train.schedule != "constant" && train.schedule_steps == 0)
+        throw UserError(str("train.schedule_steps: found 0, expected the number of steps of schedule '", train.schedule,
+                            "', which a token budget does not tell"));
+      return 0;
+    }
+    return train.epochs * ((requests_in_epoch + train.batch_requests - 1) / train.batch_requests);
+  }
+
+  bool beyond_last_step() const {
+    return config_.train.max_steps > 0 && state_.step >= config_.train.max_steps;
+  }
+
+  void announce() {
+    if (!resumed_from_.empty()) progress_->message(str("resuming ", resumed_from_, " at step ", state_.step));
+    progress_->message(str(config_.model.name, ": ", network_->parameters().size(), " dense parameters, ",
+                           network_->tables().tables().size(), " tables, ", group_.size(), " rank",
+                           group_.size() > 1 ? "s" : "", ", batch of ", config_.train.batch_requests, " requests in ",
+                           config_.train.micro_batches, " micro-batches; writing ", options_.run_directory));
+  }
+
+  std::unique_ptr<GlobalBatch> fetch(BatchSource& source, const StopSignal& signal) {
+    TraceRange range(ctx_, "data wait");
+    auto batch = source.next(signal.received() != 0);
+    return batch ? std::make_unique<GlobalBatch>(std::move(*batch)) : nullptr;
+  }
+
+  void step(TrainStep& train_step, const GlobalBatch& batch, const GlobalBatch* next, int64_t total_steps,
+            Clock::time_point begin) {
+    const int64_t number = state_.step + 1;
+    const int64_t schedule_steps = config_.train.schedule_steps > 0 ? config_.train.schedule_steps : total_steps;
+    const double rate = learning_rate_at(config_.train, number, schedule_steps);
+    const double sparse_scale =
+        config_.train.schedule_sparse && config_.train.learning_rate > 0 ? rate / config_.train.learning_rate : 1.0;
+    const StepOutcome outcome = train_step.run(batch, next, number, rate, sparse_scale);
+    if (!outcome.finite) stop_not_finite(number, outcome);
+
+    state_.step = number;
+    state_.epoch = batch.epoch;
+    state_.positions = batch.local.next;
+    truncated_ += batch.truncated;
+    entropy_.add(batch, outcome);
+    report(batch, outcome, rate, milliseconds(begin, Clock::now()));
+  }
+
+  void report(const GlobalBatch& batch, const StepOutcome& outcome, double rate, double step_ms) {
+    StepReport report;
+    report.step = state_.step;
+    report.epoch = batch.epoch;
+    report.loss = outcome.loss;
+    report.ne = entropy_.value();
+    report.learning_rate = rate;
+    report.gradient_norm = outcome.gradient_norm;
+    report.requests = batch.requests;
+    report.history_tokens = batch.history_tokens;
+    report.candidates = batch.candidates;
+    report.step_ms = step_ms;
+    report.data_wait_ms = batch.data_wait_ms;
+    progress_->update(report);
+    if (window_) extend(*window_, report);
+    else window_ = report;
+    if (state_.step % config_.train.log_every == 0) flush_window();
+  }
+
+  void flush_window() {
+    if (!window_) return;
+    for (const auto& [name, ms] : tracer_.take_totals_ms()) window_->parts_ms.emplace_back(name, ms);
+    if (log_) log_->train(*window_);
+    window_.reset();
+  }
+
+  [[noreturn]] void stop_not_finite(int64_t number, const StepOutcome& outcome) {
+    flush_window();
+    const auto checkpoints = list_checkpoints(options_.run_directory);
+    throw UserError(str("step ", number, ": the loss is not finite (loss ", outcome.loss, ", gradient norm ",
+                        outcome.gradient_norm, "); ",
+                        checkpoints.empty() ? "no checkpoint was written yet" : "last good checkpoint: " + checkpoints.front(),
+                        "; try a lower train.learning_rate or train.clip_norm=1"));
+  }
+
+  bool due_checkpoint() const {
+    return config_.train.checkpoint_every > 0 && state_.step % config_.train.checkpoint_every == 0;
+  }
+
+  void checkpoint(bool finished) {
+    TraceRange range(ctx_, "checkpoint");
+    flush_window();
+    state_.finished = finished;
+    const std::string path =
+        save_checkpoint(group_, options_.run_directory, config_, *network_, *adamw_, state_, config_.train.keep_checkpoints);
+    progress_->message("checkpoint " + path);
+  }
+
+  void finish() {
+    if (!beyond_last_step()) {  // the data ended: the next epoch, if one is asked for later, starts at its beginning
+      state_.epoch = config_.train.epochs;
+      state_.positions.clear();
+    }
+    if (state_.step > first_step_) {
+      checkpoint(true);
+    } else {
+      progress_->message(str("nothing to do: the run is complete at step ", state_.step,
+                             "; raise train.epochs or train.max_steps to go on"));
+    }
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    progress_->message(str("done: ", state_.step, " steps, ", truncated_, " histories truncated to ",
+                           config_.data.max_history, " events, peak memory of rank 0 ", usage.ru_maxrss / 1024, " MiB"));
+    if (config_.data.eval.empty()) return;
+    const auto days = dataset_.select_days(config_.data.eval, "data.eval");
+    std::vector<EvalResult> results;
+    for (const HistoryMode mode : history_modes(config_.eval.history))
+      results.push_back(evaluate(group_, ctx_, *network_, dataset_, config_, days, mode));
+    if (!root()) return;
+    log_->eval(state_.step, results);
+    write_file_atomically(options_.run_directory + "/eval.json", to_json(results));
+    progress_->message(to_table(results));
+  }
+
+  void write_trace() const {
+    if (root() && !options_.trace_path.empty()) tracer_.write_chrome_json(options_.trace_path);
+  }
+
+  ProcessGroup& group_;
+  const Config config_;
+  const TrainOptions options_;
+  const Dataset dataset_;
+  Context ctx_;
+  RunningEntropy entropy_;
+  Tracer tracer_;
+  std::unique_ptr<RunDirectory> directory_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<AdamW> adamw_;
+  TrainState state_;
+  std::string resumed_from_;
+  int64_t first_step_ = 0;           // steps done before this job
+  std::unique_ptr<MetricsLog> log_;  // rank 0
+  Progress* progress_ = nullptr;
+  std::optional<StepReport> window_;
+  int64_t truncated_ = 0;
+};
+
+}  // namespace
+
+int train(ProcessGroup& group, const Config& config, const TrainOptions& options) {
+  return Trainer(group, config, options).run();
+}
+
+}  // namespace lime

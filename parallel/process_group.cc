@@ -1,0 +1,114 @@
+#include "parallel/process_group.h"
+
+#include <mpi.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+
+#include "parallel/comm_mpi.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+bool started_by_mpi_launcher() {
+  // Open MPI's mpirun; Hydra and Slurm's PMI; anything that speaks PMIx.
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"}) {
+    if (std::getenv(name)) return true;
+  }
+  return false;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown-host";
+}
+
+// "[rank 3/8 host] " for the lines of a dying job; set while MPI runs.
+std::string die_prefix;
+
+[[noreturn]] void end_job(const std::string& reason, int exit_code) {
+  std::fflush(nullptr);
+  std::fprintf(stderr, "%s%s\n", die_prefix.c_str(), reason.c_str());
+  std::fflush(stderr);
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);  // MPI_Abort is allowed to return
+}
+
+// An exception that nobody catches would end this rank only, and the others by a signal without a reason.
+[[noreturn]] void end_job_on_terminate() {
+  std::string reason = "terminated";
+  if (const std::exception_ptr error = std::current_exception()) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+      reason = e.what();
+    } catch (...) {
+      reason = "terminated by an exception of unknown type";
+    }
+  }
+  end_job(reason, 1);
+}
+
+}  // namespace
+
+struct ProcessGroup::Impl {
+  int rank = 0, size = 1, local_rank = 0, local_size = 1;
+  std::string host = host_name();
+  bool mpi = false;
+  std::terminate_handler previous_terminate = nullptr;
+  std::unique_ptr<Communicator> world;
+};
+
+ProcessGroup::ProcessGroup(int* argc, char*** argv) : impl_(std::make_unique<Impl>()) {
+  if (!started_by_mpi_launcher()) {
+    impl_->world = make_self_communicator();
+    return;
+  }
+  int provided = 0;
+  check_mpi(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  LIME_CHECK(provided >= MPI_THREAD_FUNNELED, "this MPI library has no thread support");
+  impl_->mpi = true;
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &impl_->rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &impl_->size), "MPI_Comm_size");
+  die_prefix = str("[rank ", impl_->rank, "/", impl_->size, " ", impl_->host, "] ");
+  impl_->previous_terminate = std::set_terminate(end_job_on_terminate);
+
+  MPI_Comm local = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local),
+            "MPI_Comm_split_type");
+  check_mpi(MPI_Comm_rank(local, &impl_->local_rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(local, &impl_->local_size), "MPI_Comm_size");
+  MPI_Comm_free(&local);
+  impl_->world = impl_->size == 1 ? make_self_communicator() : make_mpi_communicator();
+}
+
+ProcessGroup::~ProcessGroup() {
+  if (!impl_->mpi) return;
+  // Left by an exception: the other ranks may be inside a collective, and MPI_Finalize would wait for them forever.
+  if (std::uncaught_exceptions() > 0) end_job("left by an exception", 1);
+  impl_->world.reset();
+  std::set_terminate(impl_->previous_terminate);
+  MPI_Finalize();
+}
+
+int ProcessGroup::rank() const { return impl_->rank; }
+int ProcessGroup::size() const { return impl_->size; }
+int ProcessGroup::local_rank() const { return impl_->local_rank; }
+int ProcessGroup::local_size() const { return impl_->local_size; }
+std::string ProcessGroup::host() const { return impl_->host; }
+Communicator& ProcessGroup::world() { return *impl_->world; }
+
+void ProcessGroup::abort(const std::string& reason, int exit_code) {
+  if (impl_->mpi) end_job(reason, exit_code);
+  std::fflush(nullptr);
+  std::fprintf(stderr, "[rank 0/1 %s] %s\n", impl_->host.c_str(), reason.c_str());
+  std::fflush(nullptr);
+  std::_Exit(exit_code);
+}
+
+}  // namespace lime

@@ -1,0 +1,61 @@
+#include "runtime/arena.h"
+
+#include <algorithm>
+
+#include "runtime/host_memory.h"
+
+namespace lime {
+
+namespace {
+constexpr size_t smallest_block = size_t{1} << 20;
+}
+
+Arena::Arena(Device device) : device_(device) { require_available(device); }
+
+View Arena::alloc(DType dtype, int64_t rows, int64_t cols) {
+  LIME_CHECK(rows >= 0 && cols >= 0, "arena: ", rows, "x", cols);
+  const size_t bytes = static_cast<size_t>(rows) * static_cast<size_t>(cols) * size_of(dtype);
+  return View(take(bytes), dtype, device_, rows, cols, cols);
+}
+
+// Blocks before the current one are full (or skipped), blocks after it are free.
+void* Arena::take(size_t bytes) {
+  bytes = std::max((bytes + memory_alignment - 1) / memory_alignment * memory_alignment, memory_alignment);
+  while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].size) ++block_, used_ = 0;
+  if (block_ == blocks_.size()) {
+    // Doubling what is held keeps the number of blocks logarithmic until reset() joins them.
+    const size_t size = std::max({bytes, bytes_reserved(), smallest_block});
+    blocks_.push_back({allocate_host(size), size});
+    ++system_allocations_;
+  }
+  void* memory = static_cast<char*>(blocks_[block_].memory.get()) + used_;
+  used_ += bytes;
+  peak_ = std::max(peak_, bytes_used());
+  return memory;
+}
+
+void Arena::reset() {
+  if (blocks_.size() > 1) {
+    const size_t size = bytes_reserved();
+    blocks_.clear();  // before the new one is taken: a step must never hold twice what it needs
+    blocks_.push_back({allocate_host(size), size});
+    ++system_allocations_;
+  }
+  block_ = used_ = 0;
+}
+
+size_t Arena::bytes_used() const {
+  size_t bytes = used_;
+  for (size_t b = 0; b < block_; ++b) bytes += blocks_[b].size;
+  return bytes;
+}
+
+size_t Arena::bytes_reserved() const {
+  size_t bytes = 0;
+  for (const Block& block : blocks_) bytes += block.size;
+  return bytes;
+}
+
+size_t Arena::bytes_peak() const { return peak_; }
+
+}  // namespace lime

@@ -1,0 +1,34 @@
+#include "runtime/device.h"
+
+#include <charconv>
+
+#include "runtime/error.h"
+
+namespace lime {
+
+Device parse_device(std::string_view text) {
+  if (text == "cpu") return {};
+  if (text == "cuda") return {DeviceType::cuda, 0};
+  constexpr std::string_view prefix = "cuda:";
+  if (text.starts_with(prefix)) {
+    int index = -1;
+    const char* end = text.data() + text.size();
+    auto [stop, error] = std::from_chars(text.data() + prefix.size(), end, index);
+    if (error == std::errc{} && stop == end && index >= 0) return {DeviceType::cuda, index};
+  }
+  throw UserError(str("device '", text, "': expected cpu, cuda or cuda:<index>"));
+}
+
+std::string to_string(Device device) {
+  return device.type == DeviceType::cpu ? "cpu" : str("cuda:", device.index);
+}
+
+void require_available(Device device) {
+  if (device.type == DeviceType::cpu) return;
+  throw UserError(
+      "device 'cuda': this build has no CUDA backend (configure with -DLIME_CUDA=ON); use device=cpu");
+}
+
+bool built_with_cuda() { return false; }
+
+}  // namespace lime

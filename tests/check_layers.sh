@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The layering (docs/architecture.md): a folder includes only the folders below it, and a third-party header has one home.
+# Prints each offending line and exits 1 if there is any.
+set -euo pipefail
+cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
+
+declare -A may_include=(
+  [runtime]="runtime"
+  [parallel]="parallel runtime"
+  [layers]="layers runtime"
+  [embeddings]="embeddings parallel runtime"
+  [io]="io runtime"
+  [launch]="launch layers embeddings io parallel runtime"
+)
+folders="runtime parallel layers embeddings io launch"
+bad=0
+sources() { find "$@" -name '*.h' -o -name '*.cc' -o -name '*.cu' | sort; }
+
+for folder in $folders; do
+  allowed=" ${may_include[$folder]} "
+  while IFS=: read -r file line include; do
+    target=${include#*\"}; target=${target%%/*}
+    case " $folders " in *" $target "*) ;; *) continue ;; esac
+    case $allowed in *" $target "*) ;; *)
+      echo "$file:$line: $folder/ may not include $target/ (${include})"; bad=1 ;;
+    esac
+  done < <(sources "$folder" | xargs -r grep -nE '^#include "[a-z_]+/' || true)
+done
+
+# pattern of the include | files where it may stand
+homes=(
+  'mpi\.h|^parallel/(process_group|comm_mpi)\.cc$'
+  'nccl\.h|^parallel/comm_nccl\.cc$'
+  'hdf5\.h|^io/hdf5_file\.cc$'
+  '(cblas|dnnl|oneapi/dnnl/dnnl)\.h(pp)?|^runtime/primitives_cpu\.cc$'
+  'hwy/|^(runtime|layers|embeddings)/[a-z_]+_cpu[a-z_]*(\.cc|-inl\.h)$'
+  'CLI/|^launch/'
+  'yaml-cpp/|^(launch/|io/dataset_yaml\.cc$|io/import_csv[a-z_]*\.cc$)'
+  'nlohmann/|^(launch/|runtime/trace\.cc$)'
+  'xxhash\.h|^(io|launch)/'
+  'cuda|^([a-z]+/[a-z_]+_cuda\.(cu|cc|h)|parallel/comm_nccl\.cc)$'
+)
+for home in "${homes[@]}"; do
+  pattern=${home%%|^*}; where=^${home#*|^}
+  while IFS=: read -r file line include; do
+    [[ $file =~ $where ]] || { echo "$file:$line: $include belongs in $where"; bad=1; }
+  done < <(sources $folders | xargs -r grep -nE "^#include <$pattern" || true)
+done
+[ $bad -eq 0 ] && echo "layers: ok"
+exit $bad
