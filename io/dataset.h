@@ -42,17 +42,26 @@ struct DatasetSchema {
 struct DayInfo {
   std::string day;       // "2022-05-05"
   int64_t requests = 0, candidates = 0;
-  std::vector<int64_t> part_requests;  // by part
+  std::vector<int64_t> part_requests;    // by part
+  std::vector<int64_t> part_candidates;  // by part
+  std::vector<int64_t> part_bytes;       // size of the part's file
+};
+
+struct PartInfo {  // of events/part-PPPPP-of-PPPPP.h5
+  int64_t users = 0, events = 0, bytes = 0;
 };
 
 class Dataset {
  public:
-  // Reads and checks dataset.yaml. Throws UserError naming the file and key.
+  // Reads and checks dataset.yaml, and that every file it names is there with the size it had. Throws UserError naming
+  // the file and key.
   static Dataset open(const std::string& directory);
 
   const std::string& directory() const { return directory_; }
   const DatasetSchema& schema() const { return schema_; }
   const std::vector<DayInfo>& days() const { return days_; }  // in order of time
+  const std::vector<PartInfo>& part_info() const { return part_info_; }
+  const DayInfo& day(const std::string& day) const;  // throws UserError if the dataset has no such day
   int64_t parts() const { return parts_; }
   int64_t users() const { return users_; }
   int64_t events() const { return events_; }
@@ -70,10 +79,21 @@ class Dataset {
 
  private:
   friend class DatasetWriter;
+  std::string text() const;               // dataset.yaml
+  void parse(const std::string& text);
+  void check_files() const;
   std::string directory_;
   DatasetSchema schema_;
   std::vector<DayInfo> days_;
-  int64_t parts_ = 0, users_ = 0, events_ = 0, items_ = 0;
+  std::vector<PartInfo> part_info_;
+  int64_t parts_ = 0, users_ = 0, events_ = 0, items_ = 0, items_bytes_ = 0;
 };
+
+// Throws UserError where a schema cannot be stored or its names would be ambiguous as features (see schema.cc).
+void check_schema(const DatasetSchema&);
+// Days since 1970-01-01 of "YYYY-MM-DD"; minutes east of UTC of "+08:00". Throw UserError on anything else.
+int64_t parse_day(const std::string& text);
+int64_t parse_time_zone(const std::string& text);
+std::string format_day(int64_t days_since_epoch);
 
 }  // namespace lime

@@ -79,40 +79,62 @@ const char* to_string(H5Type type) {
 
 template <typename T>
 constexpr H5Type h5_type_of() {
-  if constexpr (std::is_same_v<T, int8_t>) return H5Type::i8;
-  else if constexpr (std::is_same_v<T, uint8_t>) return H5Type::u8;
-  else if constexpr (std::is_same_v<T, int32_t>) return H5Type::i32;
-  else if constexpr (std::is_same_v<T, int64_t>) return H5Type::i64;
-  else if constexpr (std::is_same_v<T, float>) return H5Type::f32;
-  else return H5Type::f64;
+  if constexpr (std::is_same_v<T, int8_t>)
+    return H5Type::i8;
+  else if constexpr (std::is_same_v<T, uint8_t>)
+    return H5Type::u8;
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return H5Type::i32;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return H5Type::i64;
+  else if constexpr (std::is_same_v<T, float>)
+    return H5Type::f32;
+  else
+    return H5Type::f64;
 }
 
 hid_t memory_type(H5Type type) {
   switch (type) {
-    case H5Type::i8: return H5T_NATIVE_INT8;
-    case H5Type::u8: return H5T_NATIVE_UINT8;
-    case H5Type::i32: return H5T_NATIVE_INT32;
-    case H5Type::i64: return H5T_NATIVE_INT64;
-    case H5Type::f32: return H5T_NATIVE_FLOAT;
-    default: return H5T_NATIVE_DOUBLE;
+    case H5Type::i8:
+      return H5T_NATIVE_INT8;
+    case H5Type::u8:
+      return H5T_NATIVE_UINT8;
+    case H5Type::i32:
+      return H5T_NATIVE_INT32;
+    case H5Type::i64:
+      return H5T_NATIVE_INT64;
+    case H5Type::f32:
+      return H5T_NATIVE_FLOAT;
+    default:
+      return H5T_NATIVE_DOUBLE;
   }
 }
 
 hid_t file_type(H5Type type) {
   switch (type) {
-    case H5Type::i8: return H5T_STD_I8LE;
-    case H5Type::u8: return H5T_STD_U8LE;
-    case H5Type::i32: return H5T_STD_I32LE;
-    case H5Type::i64: return H5T_STD_I64LE;
-    case H5Type::f32: return H5T_IEEE_F32LE;
-    default: return H5T_IEEE_F64LE;
+    case H5Type::i8:
+      return H5T_STD_I8LE;
+    case H5Type::u8:
+      return H5T_STD_U8LE;
+    case H5Type::i32:
+      return H5T_STD_I32LE;
+    case H5Type::i64:
+      return H5T_STD_I64LE;
+    case H5Type::f32:
+      return H5T_IEEE_F32LE;
+    default:
+      return H5T_IEEE_F64LE;
   }
 }
 
 bool is_float(H5Type type) { return type == H5Type::f32 || type == H5Type::f64; }
-size_t size_of(H5Type type) { return type <= H5Type::u8 ? 1 : type == H5Type::i32 || type == H5Type::f32 ? 4 : 8; }
+size_t size_of(H5Type type) {
+  return type <= H5Type::u8 ? 1 : type == H5Type::i32 || type == H5Type::f32 ? 4 : 8;
+}
 
-std::string normal(const std::string& object) { return object.empty() || object[0] != '/' ? "/" + object : object; }
+std::string normal(const std::string& object) {
+  return object.empty() || object[0] != '/' ? "/" + object : object;
+}
 
 }  // namespace
 
@@ -159,7 +181,8 @@ struct Hdf5File::Impl {
     if (found != columns.end()) return found->second;
     if (!exists(object)) fail(object, "missing from the file");
     H5O_info_t info;
-    checked(H5Oget_info_by_name2(file, object.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT), object, "cannot open");
+    checked(H5Oget_info_by_name2(file, object.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT), object,
+            "cannot open");
     if (info.type != H5O_TYPE_DATASET) fail(object, "is a group, expected a dataset");
 
     Column c;
@@ -170,11 +193,16 @@ struct Hdf5File::Impl {
     Handle type = own(H5Dget_type(c.dataset), H5Tclose, object, "cannot read its type");
     const size_t size = H5Tget_size(type);
     const H5T_class_t cls = H5Tget_class(type);
-    if (cls == H5T_FLOAT && (size == 4 || size == 8)) c.type = size == 4 ? H5Type::f32 : H5Type::f64;
-    else if (cls == H5T_INTEGER && size == 1) c.type = H5Tget_sign(type) == H5T_SGN_NONE ? H5Type::u8 : H5Type::i8;
-    else if (cls == H5T_INTEGER && size <= 4) c.type = H5Type::i32;
-    else if (cls == H5T_INTEGER) c.type = H5Type::i64;
-    else fail(object, "is not a column of integers or floats");
+    if (cls == H5T_FLOAT && (size == 4 || size == 8))
+      c.type = size == 4 ? H5Type::f32 : H5Type::f64;
+    else if (cls == H5T_INTEGER && size == 1)
+      c.type = H5Tget_sign(type) == H5T_SGN_NONE ? H5Type::u8 : H5Type::i8;
+    else if (cls == H5T_INTEGER && size <= 4)
+      c.type = H5Type::i32;
+    else if (cls == H5T_INTEGER)
+      c.type = H5Type::i64;
+    else
+      fail(object, "is not a column of integers or floats");
     Handle space = own(H5Dget_space(c.dataset), H5Sclose, object, "cannot read its shape");
     const int rank = H5Sget_simple_extent_ndims(space);
     if (rank != 1 && rank != 2) fail(object, str("has ", rank, " dimensions, expected 1 or 2"));
@@ -187,7 +215,8 @@ struct Hdf5File::Impl {
     return columns.emplace(object, std::move(c)).first->second;
   }
 
-  void transfer(const std::string& object, const Column& c, hsize_t begin, hsize_t end, H5Type memory, void* out) {
+  void transfer(const std::string& object, const Column& c, hsize_t begin, hsize_t end, H5Type memory,
+                void* out) {
     const hsize_t start[2] = {begin, 0}, count[2] = {end - begin, c.width()};
     const int rank = static_cast<int>(c.shape.size());
     Handle from = own(H5Dget_space(c.dataset), H5Sclose, object, "cannot read");
@@ -203,7 +232,8 @@ struct Hdf5File::Impl {
     const auto begin = static_cast<hsize_t>(first), end = static_cast<hsize_t>(last);
     if (first < 0 || last < first || end > c.shape[0])
       fail(object, str("has ", c.shape[0], " rows, expected rows [", first, ", ", last, ")"));
-    if (is_float(c.type) && !is_float(memory)) fail(object, str("holds ", to_string(c.type), ", expected integers"));
+    if (is_float(c.type) && !is_float(memory))
+      fail(object, str("holds ", to_string(c.type), ", expected integers"));
     if (begin == end) return;
     try {
       transfer(object, c, begin, end, memory, out);
@@ -240,7 +270,8 @@ struct Hdf5File::Impl {
     if (!growing) c.chunk_rows = std::min(c.chunk_rows, std::max<hsize_t>(rows, 1));
 
     const int rank = static_cast<int>(c.shape.size());
-    const hsize_t chunk[2] = {c.chunk_rows, c.width()}, limit[2] = {growing ? H5S_UNLIMITED : rows, c.width()};
+    const hsize_t chunk[2] = {c.chunk_rows, c.width()},
+                  limit[2] = {growing ? H5S_UNLIMITED : rows, c.width()};
     Handle space = own(H5Screate_simple(rank, c.shape.data(), limit), H5Sclose, object, "cannot create");
     Handle plan = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, object, "cannot create");
     if (growing || rows > 0) {
@@ -299,7 +330,8 @@ struct Hdf5File::Impl {
   Handle open_attribute(const std::string& object, const std::string& name) {
     Handle owner = object_for_attribute(object, false);
     const std::string label = object + "@" + name;
-    if (checked(H5Aexists(owner, name.c_str()), label, "cannot look up") == 0) fail(label, "missing from the file");
+    if (checked(H5Aexists(owner, name.c_str()), label, "cannot look up") == 0)
+      fail(label, "missing from the file");
     return own(H5Aopen(owner, name.c_str(), H5P_DEFAULT), H5Aclose, label, "cannot open");
   }
 
@@ -341,9 +373,12 @@ Hdf5File::Hdf5File(const std::string& path, Mode mode) : impl_(std::make_unique<
   }
   std::error_code status;
   if (!std::filesystem::is_regular_file(path, status))
-    throw UserError(str(path, ": ", std::filesystem::exists(path, status) ? "is not a file" : "no such file"));
-  if (std::filesystem::file_size(path, status) == 0) throw UserError(path + ": is empty, expected an HDF5 file");
-  impl_->file = impl_->own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose, "", "cannot open as HDF5");
+    throw UserError(
+        str(path, ": ", std::filesystem::exists(path, status) ? "is not a file" : "no such file"));
+  if (std::filesystem::file_size(path, status) == 0)
+    throw UserError(path + ": is empty, expected an HDF5 file");
+  impl_->file =
+      impl_->own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose, "", "cannot open as HDF5");
 }
 
 Hdf5File::~Hdf5File() {
@@ -376,8 +411,8 @@ std::vector<std::string> Hdf5File::list(const std::string& group) const {
     static_cast<std::vector<std::string>*>(out)->emplace_back(link);
     return 0;
   };
-  const herr_t status = H5Literate_by_name(impl_->file, name.c_str(), H5_INDEX_NAME, H5_ITER_INC, nullptr, visit,
-                                           &names, H5P_DEFAULT);
+  const herr_t status = H5Literate_by_name(impl_->file, name.c_str(), H5_INDEX_NAME, H5_ITER_INC, nullptr,
+                                           visit, &names, H5P_DEFAULT);
   impl_->checked(status, name, "cannot list");
   std::sort(names.begin(), names.end());
   return names;
@@ -400,7 +435,8 @@ std::vector<T> Hdf5File::read(const std::string& dataset, int64_t begin, int64_t
   Locked lock;
   const auto dims = shape(dataset);
   if (end < 0) end = dims[0];
-  std::vector<T> values(static_cast<size_t>(std::max<int64_t>(end - begin, 0) * (dims.size() > 1 ? dims[1] : 1)));
+  std::vector<T> values(
+      static_cast<size_t>(std::max<int64_t>(end - begin, 0) * (dims.size() > 1 ? dims[1] : 1)));
   impl_->read(normal(dataset), begin, end, h5_type_of<T>(), values.data());
   return values;
 }
@@ -412,7 +448,8 @@ void Hdf5File::read_into(const std::string& dataset, int64_t begin, int64_t end,
 }
 
 template <typename T>
-void Hdf5File::write(const std::string& dataset, std::span<const T> values, int64_t cols, const H5Options& options) {
+void Hdf5File::write(const std::string& dataset, std::span<const T> values, int64_t cols,
+                     const H5Options& options) {
   Locked lock;
   const std::string name = normal(dataset);
   const size_t rows = values.size() / static_cast<size_t>(std::max<int64_t>(cols, 1));
@@ -421,13 +458,15 @@ void Hdf5File::write(const std::string& dataset, std::span<const T> values, int6
 }
 
 template <typename T>
-void Hdf5File::append(const std::string& dataset, std::span<const T> values, int64_t cols, const H5Options& options) {
+void Hdf5File::append(const std::string& dataset, std::span<const T> values, int64_t cols,
+                      const H5Options& options) {
   Locked lock;
   const std::string name = normal(dataset);
   auto found = impl_->columns.find(name);
   const H5Type type = h5_type_of<T>();
   auto& c = found != impl_->columns.end() ? found->second : impl_->create(name, type, 0, cols, true, options);
-  LIME_CHECK(c.type == type && values.size() % c.width() == 0, name, " holds ", to_string(c.type), "x", c.width());
+  LIME_CHECK(c.type == type && values.size() % c.width() == 0, name, " holds ", to_string(c.type), "x",
+             c.width());
   const auto* bytes = reinterpret_cast<const char*>(values.data());
   c.pending.insert(c.pending.end(), bytes, bytes + values.size_bytes());
   if (c.pending.size() >= c.chunk_rows * c.row_bytes()) impl_->flush(name, c, false);
@@ -488,10 +527,10 @@ void Hdf5File::close() {
   impl_->close();
 }
 
-#define LIME_INSTANTIATE(T)                                                                              \
-  template std::vector<T> Hdf5File::read<T>(const std::string&, int64_t, int64_t) const;                 \
-  template void Hdf5File::read_into<T>(const std::string&, int64_t, int64_t, T*) const;                  \
-  template void Hdf5File::write<T>(const std::string&, std::span<const T>, int64_t, const H5Options&);   \
+#define LIME_INSTANTIATE(T)                                                                            \
+  template std::vector<T> Hdf5File::read<T>(const std::string&, int64_t, int64_t) const;               \
+  template void Hdf5File::read_into<T>(const std::string&, int64_t, int64_t, T*) const;                \
+  template void Hdf5File::write<T>(const std::string&, std::span<const T>, int64_t, const H5Options&); \
   template void Hdf5File::append<T>(const std::string&, std::span<const T>, int64_t, const H5Options&);
 LIME_INSTANTIATE(int8_t)
 LIME_INSTANTIATE(uint8_t)

@@ -65,11 +65,13 @@ struct EvalConfig {
   std::string watch_time;             // a weight column for WT-AUC, or ""
 };
 
+BatchSpec default_features();  // history [item, age], candidate [item], user [user]
+
 struct Config {
   std::string device = "cpu";
   uint64_t seed = 1;
   DataConfig data;
-  BatchSpec features;                 // names; tasks and weights filled from `tasks`
+  BatchSpec features = default_features();  // names; tasks and weights are filled in from `tasks` and `eval`
   EmbeddingConfig embeddings;
   RankingModelConfig model;           // feature widths and tasks are filled in by the network
   std::vector<TaskConfig> tasks;
@@ -85,6 +87,9 @@ Config load_config(const std::string& path, const Overrides&);
 Config parse_config(const std::string& text, const std::string& origin, const Overrides&);
 // Every key with its value, in the order of the documentation: parse_config(to_yaml(c)) == c.
 std::string to_yaml(const Config&);
+// The table that a feature looks up, and a table's settings.
+std::string table_of(const EmbeddingConfig&, const std::string& feature);
+TableConfig table_config(const EmbeddingConfig&, const std::string& table);
 // The part that decides what a checkpoint's tensors mean (model, features, tables, tasks), canonical: equal text, same model.
 std::string model_signature(const Config&);
 // Table of all keys with type, default, range and meaning, as text for --help and as Markdown for the docs.

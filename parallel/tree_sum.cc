@@ -95,10 +95,10 @@ template <typename T>
 void sum_block(T* data, int64_t parts, int64_t stride, int64_t n) {
   if (parts == 1) return;
   const int64_t left = tree_split(parts);
+  sum_block(data, left, stride, n);
+  sum_block(data + left * stride, parts - left, stride, n);
   T* __restrict a = data;
-  T* __restrict b = data + left * stride;
-  sum_block(a, left, stride, n);
-  sum_block(b, parts - left, stride, n);
+  const T* __restrict b = data + left * stride;
   for (int64_t i = 0; i < n; ++i) a[i] += b[i];
 }
 

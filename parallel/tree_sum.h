@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <utility>
 #include <vector>
 
@@ -21,14 +20,16 @@ std::pair<int64_t, int64_t> leaves_of(int64_t leaves, int rank, int size);
 // Where the tree over n > 1 items splits: the largest power of two below n.
 int64_t tree_split(int64_t n);
 
-// Adds equal-shaped leaves as they arrive, in order 0, 1, 2, ..., keeping log2(n)+1 partial sums. An absent leaf adds
-// nothing, and is not an addition of zero.
+// Adds equal-shaped leaves as they arrive, in order 0, 1, 2, ..., keeping log2(n)+1 partial sums.
+// An absent leaf counts as a leaf of zeros, and costs nothing. The two differ only where everything else added up to -0
+// (-0 + 0 is 0), so finish() adds 0 to the sum: it never holds -0, and an absent leaf gives the bits of a leaf of zeros,
+// in whichever rank's subtree it lies.
 class TreeAccumulator {
  public:
-  // `size` values of `dtype` a leaf.
+  // `size` values of the context's type a leaf.
   TreeAccumulator(Context&, int64_t leaves, int64_t size);
   void add(Context&, const ConstView& leaf);  // 1 x size; the next leaf
-  void skip();                                // the next leaf is absent
+  void skip(Context&);                        // the next leaf is absent
   // The sum over all leaves, which must all have been added or skipped; false (out untouched) if all were absent.
   bool finish(Context&, View out);
   void reset();
@@ -40,6 +41,7 @@ class TreeAccumulator {
     bool filled = false;   // waits for its sibling
   };
   void push(Context&, const ConstView* leaf);
+  static void merge(Context&, Level& from, Level& to);
   int64_t leaves_, size_, next_ = 0;
   std::vector<Level> levels_;
 };

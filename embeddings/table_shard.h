@@ -1,0 +1,46 @@
+// TableShard: the rows of one table that live on this rank, with their optimizer state. Internal to embeddings/.
+#pragma once
+
+#include <cstdint>
+
+#include "embeddings/embedding_collection.h"
+#include "embeddings/id_map.h"
+#include "embeddings/row_store.h"
+
+namespace lime {
+
+class TableShard {
+ public:
+  TableShard(const TableConfig&, uint64_t seed);
+
+  const TableConfig& config() const { return config_; }
+
+  // The id under which an id is stored: modulo the capacity, if the table has one. Negative ids stay.
+  int64_t fold(int64_t id) const { return config_.capacity > 0 && id >= config_.capacity ? id % config_.capacity : id; }
+
+  const IdMap& ids() const { return ids_; }
+  RowStore& values() { return values_; }
+  const RowStore& values() const { return values_; }
+  RowStore& state() { return state_; }
+
+  // What an unseen id reads as: dim normals, a function of (seed, table name, id) alone.
+  void initial_values(int64_t id, float* out) const;
+  // A new row with these values and initial optimizer state; returns its index, which it keeps.
+  int64_t insert(int64_t id, const float* values);
+
+  int64_t rows() const { return ids_.size(); }
+  int64_t bytes() const { return ids_.bytes() + values_.bytes() + state_.bytes(); }
+
+  TableRows bucket_rows(int64_t bucket) const;
+  void load_rows(const TableRows&);
+
+ private:
+  int64_t append(int64_t id, const float* values);
+
+  TableConfig config_;
+  uint64_t seed_, name_key_;
+  IdMap ids_;
+  RowStore values_, state_;
+};
+
+}  // namespace lime

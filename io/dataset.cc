@@ -1,0 +1,115 @@
+#include "io/dataset.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+std::string part_name(int64_t part, int64_t parts) {
+  char name[64];
+  std::snprintf(name, sizeof name, "part-%05lld-of-%05lld.h5", static_cast<long long>(part), static_cast<long long>(parts));
+  return name;
+}
+
+void check_size(const std::string& path, int64_t expected) {
+  std::error_code status;
+  const auto bytes = std::filesystem::file_size(path, status);
+  if (status) throw UserError(str(path, ": ", status.message(), "; dataset.yaml names it, with ", expected, " bytes"));
+  if (static_cast<int64_t>(bytes) != expected)
+    throw UserError(str(path, ": found ", bytes, " bytes, expected ", expected, " (truncated or replaced)"));
+}
+
+// "2022-04-25..2022-05-08 (14 days), 2022-05-10"
+std::string describe_days(const std::vector<DayInfo>& days) {
+  std::string text;
+  for (size_t i = 0, j; i < days.size(); i = j) {
+    for (j = i + 1; j < days.size() && parse_day(days[j].day) == parse_day(days[j - 1].day) + 1;) ++j;
+    if (!text.empty()) text += ", ";
+    text += days[i].day;
+    if (j > i + 1) text += str("..", days[j - 1].day, " (", j - i, " days)");
+  }
+  return text.empty() ? "none" : text;
+}
+
+std::string trimmed(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \t");
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+}  // namespace
+
+Dataset Dataset::open(const std::string& directory) {
+  const std::string path = directory + "/dataset.yaml";
+  std::error_code status;
+  if (!std::filesystem::is_directory(directory, status))
+    throw UserError(str(directory, ": no such directory, expected a dataset (made by lime import or lime generate)"));
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw UserError(str(path, ": cannot be read, expected a dataset's description"));
+  std::ostringstream text;
+  text << file.rdbuf();
+  Dataset dataset;
+  dataset.directory_ = directory;
+  dataset.parse(text.str());
+  dataset.check_files();
+  return dataset;
+}
+
+void Dataset::check_files() const {
+  for (int64_t p = 0; p < parts_; ++p) check_size(events_path(p), part_info_[static_cast<size_t>(p)].bytes);
+  for (const auto& info : days_)
+    for (int64_t p = 0; p < parts_; ++p) check_size(day_path(info.day, p), info.part_bytes[static_cast<size_t>(p)]);
+  if (items_bytes_ > 0) check_size(items_path(), items_bytes_);
+}
+
+std::string Dataset::events_path(int64_t part) const { return directory_ + "/events/" + part_name(part, parts_); }
+
+std::string Dataset::day_path(const std::string& day, int64_t part) const {
+  return directory_ + "/days/" + day + "/" + part_name(part, parts_);
+}
+
+std::string Dataset::items_path() const { return directory_ + "/items.h5"; }
+
+const DayInfo& Dataset::day(const std::string& day) const {
+  for (const auto& info : days_)
+    if (info.day == day) return info;
+  throw UserError(str(directory_, ": has no day ", day, "; it has ", describe_days(days_)));
+}
+
+std::vector<std::string> Dataset::select_days(const std::string& text, const std::string& key) const {
+  std::set<std::string> chosen;  // ISO days sort by time
+  auto one = [&](const std::string& name) {
+    try {
+      parse_day(name);
+    } catch (const UserError& error) {
+      throw UserError(str(key, ": ", error.what(), " or a range 2022-04-25..2022-05-04"));
+    }
+    for (const auto& info : days_)
+      if (info.day == name) return name;
+    throw UserError(str(key, ": ", directory_, " has no day ", name, "; it has ", describe_days(days_)));
+  };
+  std::istringstream list(text);
+  for (std::string entry; std::getline(list, entry, ',');) {
+    entry = trimmed(entry);
+    const size_t dots = entry.find("..");
+    const std::string first = one(trimmed(entry.substr(0, dots)));
+    const std::string last = dots == std::string::npos ? first : one(trimmed(entry.substr(dots + 2)));
+    if (last < first) throw UserError(str(key, ": found '", entry, "', expected the first day before the last"));
+    for (const auto& info : days_)
+      if (first <= info.day && info.day <= last) chosen.insert(info.day);
+  }
+  if (chosen.empty()) throw UserError(str(key, ": is empty, expected days; ", directory_, " has ", describe_days(days_)));
+  return {chosen.begin(), chosen.end()};
+}
+
+int64_t Dataset::day_start_ms(const std::string& day) const {
+  return (parse_day(day) * 24 * 60 - parse_time_zone(schema_.time_zone)) * 60'000;
+}
+
+}  // namespace lime

@@ -1,0 +1,198 @@
+// dataset.yaml: reading and writing a dataset's description.
+#include <yaml-cpp/yaml.h>
+
+#include <numeric>
+
+#include "io/dataset.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr int64_t format_version = 1;
+
+// A value of the file, with its place in it for messages.
+class Value {
+ public:
+  Value(const std::string& path, const YAML::Node& node, std::string key) : path_(path), node_(node), key_(std::move(key)) {}
+
+  Value operator[](const std::string& key) const {
+    if (!node_.IsMap()) fail("expected a map");
+    if (!node_[key]) fail(str("key '", key, "' is missing"));
+    return {path_, node_[key], key_.empty() ? key : key_ + "." + key};
+  }
+  bool has(const std::string& key) const { return node_.IsMap() && node_[key]; }
+
+  std::vector<Value> list() const {
+    if (!node_.IsSequence() && !node_.IsNull()) fail("expected a list");
+    std::vector<Value> values;
+    for (size_t i = 0; i < node_.size(); ++i) values.emplace_back(path_, node_[i], str(key_, "[", i, "]"));
+    return values;
+  }
+
+  std::string text() const { return as<std::string>("a text"); }
+  double number() const { return as<double>("a number"); }
+  int64_t count() const {
+    const auto value = as<int64_t>("an integer");
+    if (value < 0) fail(str("found ", value, ", expected 0 or more"));
+    return value;
+  }
+  std::vector<int64_t> counts(int64_t size) const {
+    std::vector<int64_t> values;
+    for (const auto& value : list()) values.push_back(value.count());
+    if (static_cast<int64_t>(values.size()) != size) fail(str("found ", values.size(), " values, expected ", size));
+    return values;
+  }
+  std::vector<std::string> texts() const {
+    std::vector<std::string> values;
+    for (const auto& value : list()) values.push_back(value.text());
+    return values;
+  }
+  template <typename Enum>
+  Enum one_of(std::initializer_list<Enum> all) const {
+    std::string names;
+    for (const Enum value : all) {
+      if (text() == to_string(value)) return value;
+      names += str(names.empty() ? "" : ", ", to_string(value));
+    }
+    fail(str("found '", text(), "', expected one of ", names));
+  }
+  const YAML::Node& node() const { return node_; }
+
+  [[noreturn]] void fail(const std::string& what) const {
+    const auto mark = node_.Mark();
+    throw UserError(str(path_, mark.is_null() ? "" : str(":", mark.line + 1), ": ", key_.empty() ? "" : key_ + ": ", what));
+  }
+
+ private:
+  template <typename T>
+  T as(const char* expected) const {
+    try {
+      return node_.as<T>();
+    } catch (const YAML::Exception&) {
+      fail(str("found ", node_.IsScalar() ? "'" + node_.Scalar() + "'" : "no single value", ", expected ", expected));
+    }
+  }
+  const std::string& path_;
+  YAML::Node node_;
+  std::string key_;
+};
+
+void emit_counts(YAML::Emitter& out, const char* key, const std::vector<int64_t>& values) {
+  out << YAML::Key << key << YAML::Value << YAML::Flow << YAML::BeginSeq;
+  for (const int64_t value : values) out << value;
+  out << YAML::EndSeq;
+}
+
+void emit_texts(YAML::Emitter& out, const char* key, const std::vector<std::string>& values) {
+  out << YAML::Key << key << YAML::Value << YAML::Flow << YAML::BeginSeq;
+  for (const auto& value : values) out << YAML::DoubleQuoted << value;
+  out << YAML::EndSeq;
+}
+
+void emit_text(YAML::Emitter& out, const char* key, const std::string& value) {
+  out << YAML::Key << key << YAML::Value << YAML::DoubleQuoted << value;
+}
+
+}  // namespace
+
+std::string Dataset::text() const {
+  YAML::Emitter out;
+  out.SetDoublePrecision(17);
+  out << YAML::BeginMap << YAML::Key << "format" << YAML::Value << "lime-dataset";
+  out << YAML::Key << "version" << YAML::Value << format_version;
+  emit_text(out, "name", schema_.name);
+  emit_text(out, "source", schema_.source);
+  emit_text(out, "time_zone", schema_.time_zone);
+  out << YAML::Key << "users" << YAML::Value << users_ << YAML::Key << "events" << YAML::Value << events_;
+  out << YAML::Key << "items" << YAML::Value << items_ << YAML::Key << "items_bytes" << YAML::Value << items_bytes_;
+  out << YAML::Key << "columns" << YAML::Value << YAML::BeginSeq;
+  for (const auto& column : schema_.columns) {
+    out << YAML::Flow << YAML::BeginMap;
+    emit_text(out, "name", column.name);
+    out << YAML::Key << "group" << YAML::Value << to_string(column.group);
+    out << YAML::Key << "kind" << YAML::Value << to_string(column.kind) << YAML::EndMap;
+  }
+  out << YAML::EndSeq;
+  emit_texts(out, "labels", schema_.labels);
+  emit_texts(out, "weights", schema_.weights);
+  out << YAML::Key << "facts" << YAML::Value << YAML::BeginMap;
+  for (const auto& [name, value] : schema_.facts) out << YAML::Key << name << YAML::Value << value;
+  out << YAML::EndMap << YAML::Key << "parts" << YAML::Value << YAML::BeginSeq;
+  for (const auto& part : part_info_) {
+    out << YAML::Flow << YAML::BeginMap << YAML::Key << "users" << YAML::Value << part.users;
+    out << YAML::Key << "events" << YAML::Value << part.events;
+    out << YAML::Key << "bytes" << YAML::Value << part.bytes << YAML::EndMap;
+  }
+  out << YAML::EndSeq << YAML::Key << "days" << YAML::Value << YAML::BeginSeq;
+  for (const auto& info : days_) {
+    out << YAML::BeginMap;
+    emit_text(out, "day", info.day);
+    emit_counts(out, "requests", info.part_requests);
+    emit_counts(out, "candidates", info.part_candidates);
+    emit_counts(out, "bytes", info.part_bytes);
+    out << YAML::EndMap;
+  }
+  out << YAML::EndSeq << YAML::EndMap;
+  return str("# A LIME-train dataset; docs/data_format.md describes it. Counts and sizes are checked at opening.\n",
+             out.c_str(), "\n");
+}
+
+void Dataset::parse(const std::string& text) {
+  const std::string path = directory_ + "/dataset.yaml";
+  YAML::Node document;
+  try {
+    document = YAML::Load(text);
+  } catch (const YAML::Exception& error) {
+    throw UserError(str(path, ":", error.mark.line + 1, ": not YAML: ", error.msg));
+  }
+  const Value root(path, document, "");
+  if (const auto format = root["format"].text(); format != "lime-dataset")
+    root["format"].fail(str("found '", format, "', expected 'lime-dataset'"));
+  if (const int64_t version = root["version"].count(); version != format_version)
+    root["version"].fail(str("found ", version, ", this program reads version ", format_version));
+  schema_.name = root["name"].text();
+  schema_.source = root["source"].text();
+  schema_.time_zone = root["time_zone"].text();
+  using enum ColumnGroup;
+  for (const auto& column : root["columns"].list())
+    schema_.columns.push_back({column["name"].text(), column["group"].one_of({user, event, request, candidate, item}),
+                               column["kind"].one_of({ColumnKind::id, ColumnKind::ids, ColumnKind::real})});
+  schema_.labels = root["labels"].texts();
+  schema_.weights = root["weights"].texts();
+  if (root.has("facts"))
+    for (const auto& fact : root["facts"].node())
+      schema_.facts[fact.first.as<std::string>()] = root["facts"][fact.first.as<std::string>()].number();
+  try {
+    check_schema(schema_);
+  } catch (const UserError& error) {
+    throw UserError(str(path, ": ", error.what()));
+  }
+
+  users_ = root["users"].count();
+  events_ = root["events"].count();
+  items_ = root["items"].count();
+  items_bytes_ = root["items_bytes"].count();
+  for (const auto& part : root["parts"].list())
+    part_info_.push_back({part["users"].count(), part["events"].count(), part["bytes"].count()});
+  parts_ = static_cast<int64_t>(part_info_.size());
+  if (parts_ == 0) root["parts"].fail("found none, expected at least one");
+  for (const auto& entry : root["days"].list()) {
+    DayInfo info;
+    info.day = entry["day"].text();
+    try {
+      parse_day(info.day);
+    } catch (const UserError& error) {
+      entry["day"].fail(error.what());
+    }
+    if (!days_.empty() && info.day <= days_.back().day) entry["day"].fail(str(info.day, " is not after ", days_.back().day));
+    info.part_requests = entry["requests"].counts(parts_);
+    info.part_candidates = entry["candidates"].counts(parts_);
+    info.part_bytes = entry["bytes"].counts(parts_);
+    info.requests = std::accumulate(info.part_requests.begin(), info.part_requests.end(), int64_t{0});
+    info.candidates = std::accumulate(info.part_candidates.begin(), info.part_candidates.end(), int64_t{0});
+    days_.push_back(std::move(info));
+  }
+}
+
+}  // namespace lime

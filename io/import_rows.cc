@@ -1,0 +1,58 @@
+#include "io/import_rows.h"
+
+#include <glob.h>
+
+#include <algorithm>
+
+namespace lime {
+
+std::vector<std::string> expand_patterns(const std::vector<std::string>& patterns) {
+  std::vector<std::string> files;
+  for (const auto& pattern : patterns) {
+    glob_t found{};
+    const int failed = ::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE, nullptr, &found);
+    if (failed == 0) files.insert(files.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
+    ::globfree(&found);
+    if (failed != 0) throw UserError(str(pattern, ": found no file of this name or pattern"));
+  }
+  if (files.empty()) throw UserError("found no input file, expected at least one");
+  std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  return files;
+}
+
+void BadRows::add(const BadRow& error) {
+  constexpr size_t examples = 5;
+  if (report_.bad_rows == allowed_) {
+    if (allowed_ == 0) throw UserError(error.what());
+    throw UserError(str(error.what(), " (after ", allowed_, " bad rows, all that max_bad_rows allows)"));
+  }
+  ++report_.bad_rows;
+  if (report_.bad_examples.size() < examples) report_.bad_examples.emplace_back(error.what());
+}
+
+void LabelMeans::add(const RequestRow& request) {
+  for (const auto& candidate : request.candidates)
+    for (size_t k = 0; k < sums_.size(); ++k) sums_[k] += static_cast<double>(candidate.labels[k]);
+  candidates_ += static_cast<int64_t>(request.candidates.size());
+}
+
+std::vector<double> LabelMeans::means() const {
+  std::vector<double> out = sums_;
+  for (auto& value : out) value /= static_cast<double>(std::max<int64_t>(candidates_, 1));
+  return out;
+}
+
+void describe(const Dataset& dataset, const LabelMeans& labels, ImportReport& report) {
+  report.events = dataset.events();
+  report.users = dataset.users();
+  report.items = dataset.items();
+  report.days = static_cast<int64_t>(dataset.days().size());
+  for (const auto& day : dataset.days()) {
+    report.requests += day.requests;
+    report.candidates += day.candidates;
+  }
+  report.label_rates = labels.means();
+}
+
+}  // namespace lime

@@ -1,0 +1,178 @@
+#include "io/import_values.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr int64_t ms_per_minute = 60'000;
+constexpr int64_t ms_per_day = 86'400'000;
+
+template <typename T>
+std::optional<T> whole(std::string_view text) {
+  T value{};
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// Exactly `digits` decimal digits at the front, which are taken off.
+std::optional<int> take_digits(std::string_view& text, size_t digits) {
+  if (text.size() < digits) return std::nullopt;
+  int value = 0;
+  for (size_t i = 0; i < digits; ++i) {
+    if (text[i] < '0' || text[i] > '9') return std::nullopt;
+    value = 10 * value + (text[i] - '0');
+  }
+  text.remove_prefix(digits);
+  return value;
+}
+
+bool take(std::string_view& text, char c) {
+  if (text.empty() || text.front() != c) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+std::optional<int64_t> parse_zone(std::string_view text) {
+  if (text == "Z" || text == "UTC") return 0;
+  if (text.empty() || (text.front() != '+' && text.front() != '-')) return std::nullopt;
+  const int64_t sign = text.front() == '-' ? -1 : 1;
+  text.remove_prefix(1);
+  const auto hours = take_digits(text, 2);
+  if (!hours) return std::nullopt;
+  take(text, ':');
+  const auto minutes = text.empty() ? std::optional<int>(0) : take_digits(text, 2);
+  if (!minutes || !text.empty() || *hours > 14 || *minutes > 59) return std::nullopt;
+  return sign * (*hours * 60 + *minutes) * ms_per_minute;
+}
+
+struct Date {
+  int year = 0, month = 0, day = 0;
+};
+
+std::optional<std::chrono::year_month_day> valid(const Date& date) {
+  const std::chrono::year_month_day ymd{std::chrono::year{date.year}, std::chrono::month(static_cast<unsigned>(date.month)),
+                                        std::chrono::day(static_cast<unsigned>(date.day))};
+  if (!ymd.ok()) return std::nullopt;
+  return ymd;
+}
+
+std::string formatted(const std::chrono::year_month_day& ymd) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%04d-%02u-%02u", static_cast<int>(ymd.year()), static_cast<unsigned>(ymd.month()),
+                static_cast<unsigned>(ymd.day()));
+  return text;
+}
+
+int64_t start_ms(const std::chrono::year_month_day& ymd) {
+  return std::chrono::sys_days(ymd).time_since_epoch().count() * ms_per_day;
+}
+
+// The date at the front, taken off: yyyy-mm-dd, or yyyymmdd where `compact`.
+std::optional<std::chrono::year_month_day> take_date(std::string_view& text, bool compact) {
+  const auto year = take_digits(text, 4);
+  if (!year || (!compact && !take(text, '-'))) return std::nullopt;
+  const auto month = take_digits(text, 2);
+  if (!month || (!compact && !take(text, '-'))) return std::nullopt;
+  const auto day = take_digits(text, 2);
+  if (!day) return std::nullopt;
+  return valid({*year, *month, *day});
+}
+
+}  // namespace
+
+int64_t hashed_id(std::string_view text) {
+  return static_cast<int64_t>(XXH3_64bits(text.data(), text.size()) & std::numeric_limits<int64_t>::max());
+}
+
+int64_t feature_id(std::string_view text) {
+  if (text.empty()) return -1;
+  if (const auto integer = whole<int64_t>(text)) return *integer < 0 ? -1 : *integer;
+  if (const auto real = whole<double>(text); real && std::isfinite(*real)) {
+    if (*real < 0) return -1;
+    constexpr double exact = 9007199254740992.0;  // 2^53: beyond it a double no longer tells integers apart
+    if (*real < exact && *real == std::floor(*real)) return static_cast<int64_t>(*real);
+  }
+  return hashed_id(text);
+}
+
+void split_ids(std::string_view text, std::string_view separator, std::vector<int64_t>& ids) {
+  ids.clear();
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(separator, begin), text.size());
+    if (const int64_t id = feature_id(text.substr(begin, end - begin)); id >= 0) ids.push_back(id);
+    begin = end + separator.size();
+  }
+}
+
+std::optional<int64_t> entity_id(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  if (const auto integer = whole<int64_t>(text)) return *integer < 0 ? std::nullopt : std::optional(*integer);
+  return hashed_id(text);
+}
+
+int64_t time_zone_ms(const std::string& text, const std::string& key) {
+  const auto zone = parse_zone(text);
+  if (!zone) throw UserError(str(key, ": found '", text, "', expected an offset from UTC such as +08:00"));
+  return *zone;
+}
+
+std::string day_of(int64_t time_ms, int64_t zone_ms) {
+  const int64_t local = time_ms + zone_ms;
+  const int64_t day = local / ms_per_day - (local % ms_per_day < 0 ? 1 : 0);
+  return formatted(std::chrono::year_month_day(std::chrono::sys_days(std::chrono::days(day))));
+}
+
+std::optional<std::string> parse_day(std::string_view text) {
+  const auto date = take_date(text, text.size() == 8);
+  if (!date || !text.empty()) return std::nullopt;
+  return formatted(*date);
+}
+
+int64_t day_start_utc_ms(std::string_view day) {
+  const auto date = take_date(day, false);
+  LIME_CHECK(date && day.empty());
+  return start_ms(*date);
+}
+
+std::optional<int64_t> parse_iso8601(std::string_view text, int64_t zone_ms) {
+  const auto date = take_date(text, false);
+  if (!date) return std::nullopt;
+  int64_t ms = start_ms(*date);
+  if (text.empty()) return ms - zone_ms;
+  if (!take(text, 'T') && !take(text, ' ')) return std::nullopt;
+  const auto hour = take_digits(text, 2);
+  if (!hour || *hour > 23 || !take(text, ':')) return std::nullopt;
+  const auto minute = take_digits(text, 2);
+  if (!minute || *minute > 59) return std::nullopt;
+  ms += (*hour * 60 + *minute) * ms_per_minute;
+  if (take(text, ':')) {
+    const auto second = take_digits(text, 2);
+    if (!second || *second > 60) return std::nullopt;
+    ms += *second * int64_t{1000};
+    if (take(text, '.')) {
+      int64_t scale = 100;
+      size_t digits = 0;
+      for (; digits < text.size() && text[digits] >= '0' && text[digits] <= '9'; ++digits, scale /= 10)
+        ms += scale * (text[digits] - '0');
+      if (digits == 0) return std::nullopt;
+      text.remove_prefix(digits);
+    }
+  }
+  if (text.empty()) return ms - zone_ms;
+  const auto zone = parse_zone(text);
+  if (!zone) return std::nullopt;
+  return ms - *zone;
+}
+
+}  // namespace lime

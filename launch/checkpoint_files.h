@@ -1,0 +1,30 @@
+// Where a run's checkpoints stand on disk, and how one appears there whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace lime {
+
+std::string checkpoints_directory(const std::string& run_directory);
+std::string checkpoint_name(int64_t step);                              // "step-000000335"
+std::optional<int64_t> checkpoint_step(const std::string& name);        // nothing for any other name, ".partial" too
+std::string partial_name(const std::string& directory);                 // where it is written before it is renamed
+
+// All of these throw UserError: "PATH: No space left on device".
+void make_directories(const std::string& path);
+void write_and_sync(const std::string& path, const std::string& text);
+void sync_file(const std::string& path);
+std::string read_text(const std::string& path);
+// Syncs the directory `partial`, gives it its final name (in place of one that has it, which goes), and syncs its parent.
+void publish(const std::string& partial, const std::string& directory);
+// Removes what killed jobs left: every *.partial under the directory of checkpoints.
+void remove_partial(const std::string& run_directory);
+
+// Removes the oldest checkpoints of steps up to `step` beyond the newest `keep` of them; keep < 1 keeps all. One that
+// cannot be removed is a warning. Those of later steps (passed over by a resume as broken) stay until their step comes.
+void keep_newest(const std::string& run_directory, int64_t step, int64_t keep);
+
+}  // namespace lime

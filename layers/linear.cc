@@ -1,0 +1,74 @@
+#include "layers/linear.h"
+
+#include "layers/dispatch.h"
+
+namespace lime {
+namespace {
+
+double beta_of(GradMode mode) { return mode == GradMode::accumulate ? 1.0 : 0.0; }
+
+}  // namespace
+
+void LinearPart::multiply(Context& ctx, const ConstView& x, GradMode mode, View y) const {
+  check_shape(ctx, x, y.rows(), weight.rows(), "linear input");
+  check_shape(ctx, y, y.rows(), weight.cols(), "linear output");
+  if (weight.rows() == 0) {  // a sum of no products
+    if (mode == GradMode::overwrite) fill(ctx, y, 0);
+    return;
+  }
+  gemm(ctx, Transpose::no, Transpose::no, 1, x, weight, beta_of(mode), y);
+}
+
+void LinearPart::add_bias(Context& ctx, View y) const {
+  if (!bias.empty()) lime::add_bias(ctx, bias, y);
+}
+
+void LinearPart::backward_weight(Context& ctx, const ConstView& x, const ConstView& dy) const {
+  check_shape(ctx, x, dy.rows(), weight.rows(), "linear input");
+  check_shape(ctx, dy, dy.rows(), weight.cols(), "gradient of linear output");
+  if (x.empty()) return;
+  gemm(ctx, Transpose::yes, Transpose::no, 1, x, dy, 1, dweight);
+}
+
+void LinearPart::backward_bias(Context& ctx, const ConstView& dy) const {
+  if (!bias.empty() && dy.rows() > 0) column_sum(ctx, dy, GradMode::accumulate, dbias);
+}
+
+void LinearPart::backward_input(Context& ctx, const ConstView& dy, GradMode mode, View dx) const {
+  check_shape(ctx, dx, dy.rows(), weight.rows(), "gradient of linear input");
+  if (dx.empty()) return;
+  gemm(ctx, Transpose::no, Transpose::yes, 1, dy, weight, beta_of(mode), dx);
+}
+
+Linear::Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, bool bias)
+    : store_(store), weight_(store.add(name + ".weight", in, out, Init::fan_in, true)) {
+  if (bias) bias_ = &store.add(name + ".bias", 1, out, Init::zeros, false);
+}
+
+LinearPart Linear::part(int64_t r0, int64_t r1, int64_t c0, int64_t c1) const {
+  LinearPart p;
+  p.weight = weight_.value.slice_rows(r0, r1).slice_cols(c0, c1);
+  p.dweight = weight_.grad.slice_rows(r0, r1).slice_cols(c0, c1);
+  if (bias_) p.bias = bias_->value.slice_cols(c0, c1), p.dbias = bias_->grad.slice_cols(c0, c1);
+  return p;
+}
+
+void Linear::forward(Context& ctx, const ConstView& x, View y) const {
+  const LinearPart p = all();
+  p.multiply(ctx, x, GradMode::overwrite, y);
+  p.add_bias(ctx, y);
+}
+
+void Linear::backward(Context& ctx, const ConstView& x, const ConstView& dy, GradMode input, View dx) const {
+  const LinearPart p = all();
+  p.backward_weight(ctx, x, dy);
+  p.backward_bias(ctx, dy);
+  p.backward_input(ctx, dy, input, dx);
+}
+
+void Linear::ready() const {
+  if (bias_) store_.ready(*bias_);
+  store_.ready(weight_);
+}
+
+}  // namespace lime

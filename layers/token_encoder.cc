@@ -1,0 +1,60 @@
+#include "layers/token_encoder.h"
+
+#include <algorithm>
+
+#include "layers/cpu_kernels.h"
+#include "layers/dispatch.h"
+#include "runtime/trace.h"
+
+namespace lime {
+
+TokenEncoder::TokenEncoder(ParameterStore& store, const std::string& name, int64_t features, int64_t width,
+                           int64_t positions)
+    : store_(store), linear_(store, name, features, width) {
+  // Zeros: at first the network is blind to positions, and small new embeddings are not drowned by them.
+  if (positions > 0) position_ = &store.add(name + ".position", positions, width, Init::zeros, false);
+}
+
+void TokenEncoder::forward(Context& ctx, const ConstView& x, const Jagged& history, View tokens) {
+  const TraceRange range(ctx, "token_encoder");
+  check_shape(ctx, x, history.rows(), linear_.in(), "history");
+  check_shape(ctx, tokens, history.rows(), linear_.out(), "tokens");
+  x_ = x, history_ = history;
+  const int64_t step = ctx.tile_rows(linear_.in() + linear_.out());
+  for (int64_t first = 0; first < x.rows(); first += step) {
+    const int64_t end = std::min(first + step, x.rows());
+    View tile = tokens.slice_rows(first, end);
+    linear_.forward(ctx, x.slice_rows(first, end), tile);
+    if (position_) add_positions(ctx, position_->value, history, first, tile);
+  }
+}
+
+void TokenEncoder::backward(Context& ctx, const ConstView& dtokens, View dx) {
+  const TraceRange range(ctx, "token_encoder_backward");
+  check_shape(ctx, dtokens, x_.rows(), linear_.out(), "gradient of tokens");
+  if (position_) {
+    add_positions_backward(ctx, dtokens, history_, position_->grad);
+    store_.ready(*position_);
+  }
+  linear_.backward(ctx, x_, dtokens, GradMode::overwrite, dx);
+  linear_.ready();
+}
+
+double TokenEncoder::forward_flops(int64_t tokens) const {
+  return 2.0 * static_cast<double>(tokens) * static_cast<double>(linear_.in() * linear_.out());
+}
+
+void add_positions(Context& ctx, const ConstView& table, const Jagged& history, int64_t first, View tokens) {
+  check_shape(ctx, table, table.rows(), tokens.cols(), "positions");
+  LIME_CHECK(first >= 0 && first + tokens.rows() <= history.rows(), "rows ", first, " + ", tokens.rows(), " of ",
+             history.rows());
+  dispatch_cpu(ctx, "positions", [&](auto) { cpu::add_positions(table, history, first, tokens); });
+}
+
+void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged& history, View dtable) {
+  check_shape(ctx, dtokens, history.rows(), dtable.cols(), "gradient of tokens");
+  check_shape(ctx, dtable, dtable.rows(), dtokens.cols(), "gradient of positions");
+  dispatch_cpu(ctx, "positions", [&](auto) { cpu::add_positions_backward(dtokens, history, dtable); });
+}
+
+}  // namespace lime
