@@ -18,7 +18,8 @@ void* allocate_uninitialised(size_t bytes) {
   void* memory = std::aligned_alloc(alignment, bytes);
   if (!memory) throw Error(str("embedding tables: out of memory, ", bytes, " bytes wanted"));
 #if defined(__linux__)
-  if (alignment == huge_page) madvise(memory, bytes, MADV_HUGEPAGE);  // advice: a refusal changes nothing but speed
+  if (alignment == huge_page)
+    madvise(memory, bytes, MADV_HUGEPAGE);  // advice: a refusal changes nothing but speed
 #endif
   return memory;
 }

@@ -1,4 +1,5 @@
-// Buffer: uninitialised memory that only grows, so that a step's scratch is allocated once. Internal to embeddings/.
+// Buffer: uninitialised memory that only grows, so that a step's scratch is allocated once. Internal to
+// embeddings/.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +16,9 @@ struct FreeMemory {
   void operator()(void* memory) const;
 };
 
-// 64-byte aligned; from 2 MiB on aligned to, and where the system can do it backed by, huge pages: rows are read at
-// random, and a TLB miss a row costs as much as the row. Throws Error, naming the size, where the system has no more.
+// 64-byte aligned; from 2 MiB on aligned to, and where the system can do it backed by, huge pages: rows are
+// read at random, and a TLB miss a row costs as much as the row. Throws Error, naming the size, where the
+// system has no more.
 void* allocate_uninitialised(size_t bytes);
 
 template <typename T>

@@ -2,22 +2,30 @@
 //
 //   id -> virtual bucket (hash) -> owner rank -> row
 //
-// An id is any int64 >= 0 (a negative id is "missing": a zero vector, no row). With capacity 0 a table is exact: a hash
-// table that grows, so that no two ids share a row and none loses its row. With capacity m > 0 ids are folded modulo m.
-// A new row's values are Philox keyed by (seed, table name, id), normal(0, init_std): the same whenever and wherever the
-// id first appears.
+// An id is any int64 >= 0 (a negative id is "missing": a zero vector, no row). With capacity 0 a table is
+// exact: a hash table that grows, so that no two ids share a row and none loses its row. With capacity m > 0
+// ids are folded modulo m. An unseen id reads as Philox keyed by (seed, table name, id), normal(0, init_std):
+// the same whenever and wherever it first appears. It becomes a row with its first update; what was only
+// looked up leaves no trace.
 //
 // One training step, for all of this rank's micro-batches at once:
 //
-//   begin_lookup   dedup the ids, start the id exchange           (may run under the compute of the step before)
-//   finish_lookup  owners insert new ids, gather rows, exchange   -> one row a unique id, in local memory
-//   gather         a micro-batch's feature, pooled, into its columns of the dense network's input
+//   begin_lookup   dedup the ids, start the id exchange           (may run under the compute of the step
+//   before) finish_lookup  owners read rows, exchange                     -> one row a unique id, in local
+//   memory gather         a micro-batch's feature, pooled, into its columns of the dense network's input
 //   add_gradient   the same columns of the input's gradient, summed per unique id by position
 //   reduce         row gradients to their owners, summed along the tree over micro-batches and ranks
 //   update         one fused optimizer update a row
 //
-// Determinism: every sum is ordered (by position within a micro-batch, then along tree_sum.h's tree in which an absent
-// leaf adds nothing), so values and optimizer state are the same bits for any power-of-two number of ranks.
+// The trainer's order, which overlaps the id exchange of step t+1 with step t: begin_lookup(t+1), gather(t),
+// dense network, add_gradient(t), reduce(t), update(t), finish_lookup(t+1). Rows are read in finish_lookup,
+// so t+1 sees step t's update. begin_lookup, finish_lookup, reduce, gradient_sum_of_squares and the
+// constructor are collective: all ranks call them in the same order, with the same lookups. They throw Error
+// where a collective or a call out of turn fails.
+//
+// Determinism: every sum is ordered (by position within a micro-batch, then along tree_sum.h's tree in which
+// an absent leaf adds nothing), so values and optimizer state are the same bits for any power-of-two number
+// of ranks.
 #pragma once
 
 #include <cstdint>
@@ -44,12 +52,12 @@ struct TableConfig {
   SparseOptimizer optimizer = SparseOptimizer::rowwise_adagrad;
   double learning_rate = 0.05;
   double eps = 1e-8;
-  double beta1 = 0.9, beta2 = 0.999;       // adam
-  double initial_accumulator = 0.0;        // adagrad
+  double beta1 = 0.9, beta2 = 0.999;  // adam
+  double initial_accumulator = 0.0;   // adagrad
 };
 
-// One feature of one micro-batch: row i has the ids [offsets[i], offsets[i+1]), or the one id ids[i] where offsets is
-// empty. Borrowed: must outlive the lookup.
+// One feature of one micro-batch: row i has the ids [offsets[i], offsets[i+1]), or the one id ids[i] where
+// offsets is empty. Borrowed: must outlive the lookup.
 struct FeatureIds {
   int64_t table = 0;
   Pooling pooling = Pooling::mean;
@@ -60,9 +68,26 @@ struct FeatureIds {
 // The virtual buckets of every table; owner(bucket) = bucket * ranks / virtual_buckets.
 inline constexpr int64_t virtual_buckets = 1024;
 int64_t bucket_of(int64_t id);
+constexpr int64_t bucket_of_hash(uint64_t hash) { return static_cast<int64_t>(hash >> 54); }  // of mix64(id)
 int owner_of(int64_t bucket, int ranks);
 
-class Lookup;  // one step's exchange under way or done
+struct LookupState;
+struct LookupPool;
+
+// One step's exchange, under way or done. Several may be alive at once; none outlives its collection's
+// communicator.
+class Lookup {
+ public:
+  ~Lookup();  // gives its memory to a later lookup
+  Lookup(const Lookup&) = delete;
+  Lookup& operator=(const Lookup&) = delete;
+
+ private:
+  friend class EmbeddingCollection;
+  Lookup(std::shared_ptr<LookupPool>, std::unique_ptr<LookupState>);
+  std::shared_ptr<LookupPool> pool_;
+  std::unique_ptr<LookupState> state_;
+};
 
 // A bucket's rows as they are checkpointed: sorted by id.
 struct TableRows {
@@ -73,36 +98,48 @@ struct TableRows {
 
 class EmbeddingCollection {
  public:
+  // Throws UserError for a table that cannot be (a name twice, dim 0, ...) or a device without kernels for
+  // tables.
   EmbeddingCollection(Context&, Communicator&, std::vector<TableConfig>, uint64_t seed);
   ~EmbeddingCollection();
 
   const std::vector<TableConfig>& tables() const;
-  int64_t state_width(int64_t table) const;  // floats of optimizer state a row: 0, 1, dim or 2 dim (+1 step for adam)
+  int64_t state_width(
+      int64_t table) const;  // floats of optimizer state a row: 0, 1, dim or 2 dim (+1 step for adam)
 
-  // features[m][f]: micro-batch m's feature f. All ranks call it, also with no micro-batch or no ids. `insert`: unseen ids
-  // get rows (training); otherwise they read as their initial values and leave no trace (evaluation).
+  // features[m][f]: micro-batch m's feature f. All ranks call it, also with no micro-batch or no ids.
+  // `insert`: the lookup takes gradients, with which unseen ids get rows (training); without, none
+  // (evaluation).
   std::unique_ptr<Lookup> begin_lookup(std::vector<std::vector<FeatureIds>> features, bool insert);
   void finish_lookup(Lookup&);
 
-  // out: rows of the feature x dim.
+  // out: rows of the feature x dim, f32 or f64, any stride. A missing id is a zero vector and not counted by
+  // a mean.
   void gather(Context&, const Lookup&, int64_t micro_batch, int64_t feature, View out);
+  // A feature may be given once, several times or not at all; sums are in the order of the calls.
   void add_gradient(Context&, Lookup&, int64_t micro_batch, int64_t feature, const ConstView& dout);
 
-  // `first_leaf` of `leaves`: which leaves of the global tree this rank's micro-batches are. Collective.
+  // `first_leaf` of `leaves`: which leaves of the global tree this rank's micro-batches are, as leaves_of
+  // (tree_sum.h) deals them; missing ones at the end are absent.
   void reduce(Lookup&, int64_t first_leaf, int64_t leaves);
-  // After reduce: sum of squares of all row gradients of all ranks, per bucket in id order, then over buckets and tables in
-  // order. Collective; the same bits on every rank.
+  // After reduce: sum of squares of all row gradients of all ranks, per bucket in id order, then over tables
+  // and buckets in order. The same bits on every rank.
   double gradient_sum_of_squares(const Lookup&);
-  // grad = grad_scale * gradient; the table's learning rate is multiplied by lr_scale (the schedule).
+  // grad = grad_scale * gradient; the table's learning rate is multiplied by lr_scale (the schedule). Adam's
+  // corrections count a row's own updates, kept with its state, so that `step` only names the step in errors.
   void update(Lookup&, double grad_scale, double lr_scale, int64_t step);
 
-  // --- for checkpoints and inspection: this rank's rows -------------------------------------------------------------
+  // --- for checkpoints and inspection: this rank's rows
+  // -------------------------------------------------------------
   int64_t rows(int64_t table) const;
-  int64_t bytes() const;                                    // resident, all tables
+  int64_t bytes() const;                                       // resident, all tables
   TableRows bucket_rows(int64_t table, int64_t bucket) const;  // empty for a bucket owned elsewhere
-  void load_rows(int64_t table, const TableRows&);             // ids must be owned here and not be present yet
+  void load_rows(int64_t table, const TableRows&);  // ids must be owned here and not be present yet
 
-  struct Timing { double exchange_wait_ms = 0, gather_ms = 0, update_ms = 0; };
+  // Since the last call.
+  struct Timing {
+    double exchange_wait_ms = 0, gather_ms = 0, update_ms = 0;
+  };
   Timing take_timing();
 
  private:

@@ -1,7 +1,8 @@
 // IdMap: id -> row, exactly. Open addressing in one segment a virtual bucket. Internal to embeddings/.
 //
-// A segment grows by itself, so that growth never stops a step for the whole table, and a bucket's ids can be listed
-// without a look at the others. The bucket is the top of the id's hash, the place within the segment its bottom.
+// A segment grows by itself, so that growth never stops a step for the whole table, and a bucket's ids can be
+// listed without a look at the others. The bucket is the top of the id's hash, the place within the segment
+// its bottom.
 #pragma once
 
 #include <cstdint>

@@ -11,7 +11,9 @@ constexpr int64_t smallest_rows = 16;
 
 RowStore::RowStore(int64_t width)
     : width_(width),
-      shift_(std::bit_width(static_cast<uint64_t>(std::max(chunk_floats / std::max<int64_t>(width, 1), smallest_rows))) - 1),
+      shift_(std::bit_width(
+                 static_cast<uint64_t>(std::max(chunk_floats / std::max<int64_t>(width, 1), smallest_rows))) -
+             1),
       mask_((int64_t{1} << shift_) - 1) {}
 
 float* RowStore::append() {

@@ -1,4 +1,5 @@
-// RowStore: rows of floats in chunks, so that a table of gigabytes grows without being copied. Internal to embeddings/.
+// RowStore: rows of floats in chunks, so that a table of gigabytes grows without being copied. Internal to
+// embeddings/.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,8 @@ class RowStore {
   int64_t width_, rows_ = 0;
   int shift_;  // log2 of a full chunk's rows
   int64_t mask_;
-  std::vector<Buffer<float>> chunks_;  // the first grows to its full size by doubling: small tables stay small
+  std::vector<Buffer<float>>
+      chunks_;  // the first grows to its full size by doubling: small tables stay small
 };
 
 }  // namespace lime

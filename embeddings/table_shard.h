@@ -1,4 +1,5 @@
-// TableShard: the rows of one table that live on this rank, with their optimizer state. Internal to embeddings/.
+// TableShard: the rows of one table that live on this rank, with their optimizer state. Internal to
+// embeddings/.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,9 @@ class TableShard {
   const TableConfig& config() const { return config_; }
 
   // The id under which an id is stored: modulo the capacity, if the table has one. Negative ids stay.
-  int64_t fold(int64_t id) const { return config_.capacity > 0 && id >= config_.capacity ? id % config_.capacity : id; }
+  int64_t fold(int64_t id) const {
+    return config_.capacity > 0 && id >= config_.capacity ? id % config_.capacity : id;
+  }
 
   const IdMap& ids() const { return ids_; }
   RowStore& values() { return values_; }

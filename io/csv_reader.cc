@@ -88,7 +88,10 @@ std::string nearest_column(std::string_view name, const std::vector<std::string>
 }
 
 CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
-    : path_(path), options_(options), file_(std::fopen(path.c_str(), "rb"), &std::fclose), columns_(options.columns) {
+    : path_(path),
+      options_(options),
+      file_(std::fopen(path.c_str(), "rb"), &std::fclose),
+      columns_(options.columns) {
   if (!file_) throw UserError(str(path_, ": cannot open: ", std::strerror(errno)));
   LIME_CHECK(!options_.separator.empty());
   std::setvbuf(file_.get(), nullptr, _IONBF, 0);
@@ -96,7 +99,8 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
   refill();
   if (end_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) begin_ = 3;
   if (columns_.empty()) {
-    if (!read_record()) throw UserError(str(path_, ": found an empty file, expected a line with column names"));
+    if (!read_record())
+      throw UserError(str(path_, ": found an empty file, expected a line with column names"));
     for (const auto field : fields_) columns_.emplace_back(trimmed(field));
   }
 }
@@ -117,8 +121,8 @@ bool CsvReader::next() {
   if (!read_record()) return false;
   ++rows_;
   if (fields_.size() != columns_.size())
-    throw BadRow(str(path_, ":", line_, ": found ", fields_.size(), " fields, expected ", columns_.size(), " (",
-                     columns_.front(), " ... ", columns_.back(), ")"));
+    throw BadRow(str(path_, ":", line_, ": found ", fields_.size(), " fields, expected ", columns_.size(),
+                     " (", columns_.front(), " ... ", columns_.back(), ")"));
   return true;
 }
 
@@ -164,7 +168,8 @@ bool CsvReader::refill() {
   return got > 0;
 }
 
-// Sets `end` to the offset from begin_ of the first line end at or after offset `from`, or of the end of the file.
+// Sets `end` to the offset from begin_ of the first line end at or after offset `from`, or of the end of the
+// file.
 bool CsvReader::find_line_end(size_t from, size_t& end) {
   for (;;) {
     const size_t unread = end_ - begin_;

@@ -14,14 +14,16 @@ namespace {
 
 std::string part_name(int64_t part, int64_t parts) {
   char name[64];
-  std::snprintf(name, sizeof name, "part-%05lld-of-%05lld.h5", static_cast<long long>(part), static_cast<long long>(parts));
+  std::snprintf(name, sizeof name, "part-%05lld-of-%05lld.h5", static_cast<long long>(part),
+                static_cast<long long>(parts));
   return name;
 }
 
 void check_size(const std::string& path, int64_t expected) {
   std::error_code status;
   const auto bytes = std::filesystem::file_size(path, status);
-  if (status) throw UserError(str(path, ": ", status.message(), "; dataset.yaml names it, with ", expected, " bytes"));
+  if (status)
+    throw UserError(str(path, ": ", status.message(), "; dataset.yaml names it, with ", expected, " bytes"));
   if (static_cast<int64_t>(bytes) != expected)
     throw UserError(str(path, ": found ", bytes, " bytes, expected ", expected, " (truncated or replaced)"));
 }
@@ -49,7 +51,8 @@ Dataset Dataset::open(const std::string& directory) {
   const std::string path = directory + "/dataset.yaml";
   std::error_code status;
   if (!std::filesystem::is_directory(directory, status))
-    throw UserError(str(directory, ": no such directory, expected a dataset (made by lime import or lime generate)"));
+    throw UserError(
+        str(directory, ": no such directory, expected a dataset (made by lime import or lime generate)"));
   std::ifstream file(path, std::ios::binary);
   if (!file) throw UserError(str(path, ": cannot be read, expected a dataset's description"));
   std::ostringstream text;
@@ -64,11 +67,14 @@ Dataset Dataset::open(const std::string& directory) {
 void Dataset::check_files() const {
   for (int64_t p = 0; p < parts_; ++p) check_size(events_path(p), part_info_[static_cast<size_t>(p)].bytes);
   for (const auto& info : days_)
-    for (int64_t p = 0; p < parts_; ++p) check_size(day_path(info.day, p), info.part_bytes[static_cast<size_t>(p)]);
+    for (int64_t p = 0; p < parts_; ++p)
+      check_size(day_path(info.day, p), info.part_bytes[static_cast<size_t>(p)]);
   if (items_bytes_ > 0) check_size(items_path(), items_bytes_);
 }
 
-std::string Dataset::events_path(int64_t part) const { return directory_ + "/events/" + part_name(part, parts_); }
+std::string Dataset::events_path(int64_t part) const {
+  return directory_ + "/events/" + part_name(part, parts_);
+}
 
 std::string Dataset::day_path(const std::string& day, int64_t part) const {
   return directory_ + "/days/" + day + "/" + part_name(part, parts_);
@@ -100,11 +106,13 @@ std::vector<std::string> Dataset::select_days(const std::string& text, const std
     const size_t dots = entry.find("..");
     const std::string first = one(trimmed(entry.substr(0, dots)));
     const std::string last = dots == std::string::npos ? first : one(trimmed(entry.substr(dots + 2)));
-    if (last < first) throw UserError(str(key, ": found '", entry, "', expected the first day before the last"));
+    if (last < first)
+      throw UserError(str(key, ": found '", entry, "', expected the first day before the last"));
     for (const auto& info : days_)
       if (first <= info.day && info.day <= last) chosen.insert(info.day);
   }
-  if (chosen.empty()) throw UserError(str(key, ": is empty, expected days; ", directory_, " has ", describe_days(days_)));
+  if (chosen.empty())
+    throw UserError(str(key, ": is empty, expected days; ", directory_, " has ", describe_days(days_)));
   return {chosen.begin(), chosen.end()};
 }
 

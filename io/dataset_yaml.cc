@@ -14,14 +14,20 @@ constexpr int64_t format_version = 1;
 // A value of the file, with its place in it for messages.
 class Value {
  public:
-  Value(const std::string& path, const YAML::Node& node, std::string key) : path_(path), node_(node), key_(std::move(key)) {}
+  Value(const std::string& path, const YAML::Node& node, std::string key)
+      : path_(path), node_(node), key_(std::move(key)) {}
 
   Value operator[](const std::string& key) const {
     if (!node_.IsMap()) fail("expected a map");
     if (!node_[key]) fail(str("key '", key, "' is missing"));
     return {path_, node_[key], key_.empty() ? key : key_ + "." + key};
   }
-  bool has(const std::string& key) const { return node_.IsMap() && node_[key]; }
+  std::vector<std::string> keys() const {
+    if (!node_.IsMap()) fail("expected a map");
+    std::vector<std::string> names;
+    for (const auto& entry : node_) names.push_back(entry.first.Scalar());
+    return names;
+  }
 
   std::vector<Value> list() const {
     if (!node_.IsSequence() && !node_.IsNull()) fail("expected a list");
@@ -40,7 +46,8 @@ class Value {
   std::vector<int64_t> counts(int64_t size) const {
     std::vector<int64_t> values;
     for (const auto& value : list()) values.push_back(value.count());
-    if (static_cast<int64_t>(values.size()) != size) fail(str("found ", values.size(), " values, expected ", size));
+    if (static_cast<int64_t>(values.size()) != size)
+      fail(str("found ", values.size(), " values, expected ", size));
     return values;
   }
   std::vector<std::string> texts() const {
@@ -57,11 +64,11 @@ class Value {
     }
     fail(str("found '", text(), "', expected one of ", names));
   }
-  const YAML::Node& node() const { return node_; }
 
   [[noreturn]] void fail(const std::string& what) const {
     const auto mark = node_.Mark();
-    throw UserError(str(path_, mark.is_null() ? "" : str(":", mark.line + 1), ": ", key_.empty() ? "" : key_ + ": ", what));
+    throw UserError(str(path_, mark.is_null() ? "" : str(":", mark.line + 1), ": ",
+                        key_.empty() ? "" : key_ + ": ", what));
   }
 
  private:
@@ -70,7 +77,8 @@ class Value {
     try {
       return node_.as<T>();
     } catch (const YAML::Exception&) {
-      fail(str("found ", node_.IsScalar() ? "'" + node_.Scalar() + "'" : "no single value", ", expected ", expected));
+      fail(str("found ", node_.IsScalar() ? "'" + node_.Scalar() + "'" : "no single value", ", expected ",
+               expected));
     }
   }
   const std::string& path_;
@@ -105,7 +113,8 @@ std::string Dataset::text() const {
   emit_text(out, "source", schema_.source);
   emit_text(out, "time_zone", schema_.time_zone);
   out << YAML::Key << "users" << YAML::Value << users_ << YAML::Key << "events" << YAML::Value << events_;
-  out << YAML::Key << "items" << YAML::Value << items_ << YAML::Key << "items_bytes" << YAML::Value << items_bytes_;
+  out << YAML::Key << "items" << YAML::Value << items_ << YAML::Key << "items_bytes" << YAML::Value
+      << items_bytes_;
   out << YAML::Key << "columns" << YAML::Value << YAML::BeginSeq;
   for (const auto& column : schema_.columns) {
     out << YAML::Flow << YAML::BeginMap;
@@ -134,8 +143,9 @@ std::string Dataset::text() const {
     out << YAML::EndMap;
   }
   out << YAML::EndSeq << YAML::EndMap;
-  return str("# A LIME-train dataset; docs/data_format.md describes it. Counts and sizes are checked at opening.\n",
-             out.c_str(), "\n");
+  return str(
+      "# A LIME-train dataset; docs/data_format.md describes it. Counts and sizes are checked at opening.\n",
+      out.c_str(), "\n");
 }
 
 void Dataset::parse(const std::string& text) {
@@ -156,13 +166,13 @@ void Dataset::parse(const std::string& text) {
   schema_.time_zone = root["time_zone"].text();
   using enum ColumnGroup;
   for (const auto& column : root["columns"].list())
-    schema_.columns.push_back({column["name"].text(), column["group"].one_of({user, event, request, candidate, item}),
+    schema_.columns.push_back({column["name"].text(),
+                               column["group"].one_of({user, event, request, candidate, item}),
                                column["kind"].one_of({ColumnKind::id, ColumnKind::ids, ColumnKind::real})});
   schema_.labels = root["labels"].texts();
   schema_.weights = root["weights"].texts();
-  if (root.has("facts"))
-    for (const auto& fact : root["facts"].node())
-      schema_.facts[fact.first.as<std::string>()] = root["facts"][fact.first.as<std::string>()].number();
+  const Value facts = root["facts"];
+  for (const auto& name : facts.keys()) schema_.facts[name] = facts[name].number();
   try {
     check_schema(schema_);
   } catch (const UserError& error) {
@@ -185,7 +195,8 @@ void Dataset::parse(const std::string& text) {
     } catch (const UserError& error) {
       entry["day"].fail(error.what());
     }
-    if (!days_.empty() && info.day <= days_.back().day) entry["day"].fail(str(info.day, " is not after ", days_.back().day));
+    if (!days_.empty() && info.day <= days_.back().day)
+      entry["day"].fail(str(info.day, " is not after ", days_.back().day));
     info.part_requests = entry["requests"].counts(parts_);
     info.part_candidates = entry["candidates"].counts(parts_);
     info.part_bytes = entry["bytes"].counts(parts_);

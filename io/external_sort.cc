@@ -5,13 +5,15 @@
 #include <cstdio>
 #include <filesystem>
 #include <queue>
+#include <utility>
 
 #include "runtime/error.h"
 
 namespace lime {
 namespace {
 
-constexpr size_t block_bytes = size_t{256} << 10;
+constexpr size_t block_bytes = size_t{16} << 10;   // of records in memory
+constexpr size_t write_bytes = size_t{256} << 10;  // buffer of a run being written
 constexpr size_t max_fan_in = 64;  // runs merged at once, within the usual limits on open files
 
 struct Header {
@@ -59,7 +61,8 @@ class RunFile {
  private:
   [[noreturn]] void fail(const char* action) {
     const int reason = errno;
-    throw UserError(str(path_, ": cannot ", action, " a temporary file for sorting: ", std::strerror(reason)));
+    throw UserError(
+        str(path_, ": cannot ", action, " a temporary file for sorting: ", std::strerror(reason)));
   }
   std::string path_;
   std::vector<char> buffer_;
@@ -94,8 +97,10 @@ class Merge {
  private:
   static constexpr size_t none = ~size_t{0};
   void push(size_t i) {
-    if (cursors_[i].file->read(cursors_[i].key, cursors_[i].record)) heap_.push({cursors_[i].key, i});
-    else cursors_[i].file->remove();
+    if (cursors_[i].file->read(cursors_[i].key, cursors_[i].record))
+      heap_.push({cursors_[i].key, i});
+    else
+      cursors_[i].file->remove();
   }
   using Entry = std::pair<SortKey, size_t>;
   std::vector<Cursor> cursors_;
@@ -170,7 +175,7 @@ void ExternalSorter::spill() {
   auto& s = *impl_;
   if (s.entries.empty()) return;
   s.sort();
-  RunFile run(s.new_run(), "wb", block_bytes);
+  RunFile run(s.new_run(), "wb", write_bytes);
   for (const auto& entry : s.entries) run.write(entry.key, {entry.bytes, entry.size});
   run.close();
   s.forget();
@@ -183,13 +188,14 @@ void ExternalSorter::seal(int64_t memory_bytes) {
   const auto memory = static_cast<size_t>(std::max<int64_t>(memory_bytes, 0));
   while (s.runs.size() > max_fan_in) {  // oldest first, into one longer run
     const std::vector<std::string> group(s.runs.begin(), s.runs.begin() + max_fan_in);
-    Merge part(group, std::clamp(memory / (max_fan_in + 1), size_t{4096}, block_bytes));
-    RunFile run(s.new_run(), "wb", block_bytes);
+    Merge part(group, std::clamp(memory / (max_fan_in + 1), size_t{4096}, write_bytes));
+    RunFile run(s.new_run(), "wb", write_bytes);
     while (part.next()) run.write(part.current().key, part.current().record);
     run.close();
     s.runs.erase(s.runs.begin(), s.runs.begin() + max_fan_in);
   }
-  s.merge = std::make_unique<Merge>(s.runs, std::clamp(memory / s.runs.size(), size_t{4096}, size_t{1} << 20));
+  s.merge =
+      std::make_unique<Merge>(s.runs, std::clamp(memory / s.runs.size(), size_t{4096}, size_t{1} << 20));
 }
 
 bool ExternalSorter::next() {

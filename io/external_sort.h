@@ -1,8 +1,9 @@
-// ExternalSorter: sorts any number of byte records by key in bounded memory: sorted runs on disk, then one merge.
+// ExternalSorter: sorts any number of byte records by key in bounded memory: sorted runs on disk, then one
+// merge.
 //
-// Records are kept in memory until spill(), which writes them, sorted, as a run under `directory`. Without a spill
-// nothing touches the disk. Keys must differ (put a sequence number last): the order is then one, whatever was spilled
-// when. Throws UserError naming the run file where the disk is full.
+// Records are kept in memory until spill(), which writes them, sorted, as a run under `directory`. Without a
+// spill nothing touches the disk. Keys must differ (put a sequence number last): the order is then one,
+// whatever was spilled when. Throws UserError naming the run file where the disk is full.
 #pragma once
 
 #include <compare>
@@ -32,8 +33,8 @@ class ExternalSorter {
   int64_t buffered_bytes() const;
   void spill();
 
-  // Ends adding; the merge reads with about `memory_bytes` of buffers. Then next() walks the records in order: false at
-  // the end. The record is valid until the following call.
+  // Ends adding; the merge reads with about `memory_bytes` of buffers. Then next() walks the records in
+  // order: false at the end. The record is valid until the following call.
   void seal(int64_t memory_bytes);
   bool next();
   const SortKey& key() const;

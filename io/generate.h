@@ -46,6 +46,7 @@ struct GenerateOptions {
   double events_per_user_per_day = 2;     // events between requests, on average
 
   int64_t topics = 16;                    // even
+  double exposure = 0.5;                  // share of events in liked topics; 0.5: how often a topic occurs says nothing
   double item_exponent = 0.8;             // popularity within a topic ~ rank^-exponent; 0: uniform
   double action_noise = 0.1;              // an event's action says the opposite
   int64_t signal_lag = 0;                 // only events further back than this from the first request carry the signal;

@@ -26,12 +26,15 @@ constexpr std::array<ActionBit, 8> action_bits = {{{"is_click", 1},
 constexpr size_t labels = 7;  // the first ones: entering a profile is an action, not a label
 
 constexpr std::array user_id_columns = {
-    "user_active_degree", "is_lowactive_period", "is_live_streamer", "is_video_author",  "follow_user_num_range",
-    "fans_user_num_range", "friend_user_num_range", "register_days_range", "onehot_feat0", "onehot_feat1",
-    "onehot_feat2",  "onehot_feat3",  "onehot_feat4",  "onehot_feat5",  "onehot_feat6",  "onehot_feat7",
-    "onehot_feat8",  "onehot_feat9",  "onehot_feat10", "onehot_feat11", "onehot_feat12", "onehot_feat13",
-    "onehot_feat14", "onehot_feat15", "onehot_feat16", "onehot_feat17"};
-constexpr std::array user_real_columns = {"follow_user_num", "fans_user_num", "friend_user_num", "register_days"};
+    "user_active_degree",    "is_lowactive_period", "is_live_streamer",      "is_video_author",
+    "follow_user_num_range", "fans_user_num_range", "friend_user_num_range", "register_days_range",
+    "onehot_feat0",          "onehot_feat1",        "onehot_feat2",          "onehot_feat3",
+    "onehot_feat4",          "onehot_feat5",        "onehot_feat6",          "onehot_feat7",
+    "onehot_feat8",          "onehot_feat9",        "onehot_feat10",         "onehot_feat11",
+    "onehot_feat12",         "onehot_feat13",       "onehot_feat14",         "onehot_feat15",
+    "onehot_feat16",         "onehot_feat17"};
+constexpr std::array user_real_columns = {"follow_user_num", "fans_user_num", "friend_user_num",
+                                          "register_days"};
 
 struct NamedColumn {
   const char* name;    // in the dataset
@@ -120,9 +123,12 @@ class Importer {
 
   void read_videos() {
     CsvReader reader(options_.videos);
-    if (options_.videos.find("video_features_statistic") != std::string::npos || reader.has_column("show_cnt"))
-      throw UserError(str(options_.videos, ": found video_features_statistic, expected video_features_basic: the "
-                          "statistics are averages over the whole month, so they tell what users did after a request"));
+    if (options_.videos.find("video_features_statistic") != std::string::npos ||
+        reader.has_column("show_cnt"))
+      throw UserError(
+          str(options_.videos,
+              ": found video_features_statistic, expected video_features_basic: the "
+              "statistics are averages over the whole month, so they tell what users did after a request"));
     const size_t video = reader.column("video_id"), tag = reader.column("tag"),
                  duration = reader.column("video_duration");
     std::vector<size_t> ids;
@@ -141,10 +147,10 @@ class Importer {
 
   void read_log(const std::string& path, double done, double total) {
     CsvReader reader(path);
-    const size_t user = reader.column("user_id"), video = reader.column("video_id"), date = reader.column("date"),
-                 hourmin = reader.column("hourmin"), time = reader.column("time_ms"),
-                 play_time = reader.column("play_time_ms"), is_rand = reader.column("is_rand"),
-                 tab = reader.column("tab");
+    const size_t user = reader.column("user_id"), video = reader.column("video_id"),
+                 date = reader.column("date"), hourmin = reader.column("hourmin"),
+                 time = reader.column("time_ms"), play_time = reader.column("play_time_ms"),
+                 is_rand = reader.column("is_rand"), tab = reader.column("tab");
     std::array<size_t, action_bits.size()> actions{};
     for (size_t k = 0; k < actions.size(); ++k) actions[k] = reader.column(action_bits[k].column);
 
@@ -166,7 +172,7 @@ class Importer {
       event.user = request.user = reader.integer(user, 0);
       event.item = candidate.item = reader.integer(video, 0);
       event.time_ms = request.time_ms = reader.integer(time, 0);
-      auto day = parse_day(reader.text(date));
+      auto day = read_day(reader.text(date));
       if (!day) reader.reject(date, "a day such as 20220425");
       request.day = std::move(*day);
       const int64_t tab_id = reader.integer(tab, 0);

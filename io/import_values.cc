@@ -6,10 +6,9 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 
-#include "runtime/error.h"
+#include "io/dataset.h"
 
 namespace lime {
 namespace {
@@ -56,37 +55,19 @@ std::optional<int64_t> parse_zone(std::string_view text) {
   return sign * (*hours * 60 + *minutes) * ms_per_minute;
 }
 
-struct Date {
-  int year = 0, month = 0, day = 0;
-};
-
-std::optional<std::chrono::year_month_day> valid(const Date& date) {
-  const std::chrono::year_month_day ymd{std::chrono::year{date.year}, std::chrono::month(static_cast<unsigned>(date.month)),
-                                        std::chrono::day(static_cast<unsigned>(date.day))};
-  if (!ymd.ok()) return std::nullopt;
-  return ymd;
-}
-
-std::string formatted(const std::chrono::year_month_day& ymd) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02u", static_cast<int>(ymd.year()), static_cast<unsigned>(ymd.month()),
-                static_cast<unsigned>(ymd.day()));
-  return text;
-}
-
-int64_t start_ms(const std::chrono::year_month_day& ymd) {
-  return std::chrono::sys_days(ymd).time_since_epoch().count() * ms_per_day;
-}
-
-// The date at the front, taken off: yyyy-mm-dd, or yyyymmdd where `compact`.
-std::optional<std::chrono::year_month_day> take_date(std::string_view& text, bool compact) {
+// Days since epoch of the date at the front, taken off: yyyy-mm-dd, or yyyymmdd where `compact`.
+std::optional<int64_t> take_date(std::string_view& text, bool compact) {
   const auto year = take_digits(text, 4);
   if (!year || (!compact && !take(text, '-'))) return std::nullopt;
   const auto month = take_digits(text, 2);
   if (!month || (!compact && !take(text, '-'))) return std::nullopt;
   const auto day = take_digits(text, 2);
   if (!day) return std::nullopt;
-  return valid({*year, *month, *day});
+  const std::chrono::year_month_day date{std::chrono::year{*year},
+                                         std::chrono::month(static_cast<unsigned>(*month)),
+                                         std::chrono::day(static_cast<unsigned>(*day))};
+  if (!date.ok()) return std::nullopt;
+  return std::chrono::sys_days(date).time_since_epoch().count();
 }
 
 }  // namespace
@@ -121,34 +102,21 @@ std::optional<int64_t> entity_id(std::string_view text) {
   return hashed_id(text);
 }
 
-int64_t time_zone_ms(const std::string& text, const std::string& key) {
-  const auto zone = parse_zone(text);
-  if (!zone) throw UserError(str(key, ": found '", text, "', expected an offset from UTC such as +08:00"));
-  return *zone;
-}
-
 std::string day_of(int64_t time_ms, int64_t zone_ms) {
   const int64_t local = time_ms + zone_ms;
-  const int64_t day = local / ms_per_day - (local % ms_per_day < 0 ? 1 : 0);
-  return formatted(std::chrono::year_month_day(std::chrono::sys_days(std::chrono::days(day))));
+  return format_day(local / ms_per_day - (local % ms_per_day < 0 ? 1 : 0));
 }
 
-std::optional<std::string> parse_day(std::string_view text) {
+std::optional<std::string> read_day(std::string_view text) {
   const auto date = take_date(text, text.size() == 8);
   if (!date || !text.empty()) return std::nullopt;
-  return formatted(*date);
+  return format_day(*date);
 }
 
-int64_t day_start_utc_ms(std::string_view day) {
-  const auto date = take_date(day, false);
-  LIME_CHECK(date && day.empty());
-  return start_ms(*date);
-}
-
-std::optional<int64_t> parse_iso8601(std::string_view text, int64_t zone_ms) {
+std::optional<int64_t> read_iso8601(std::string_view text, int64_t zone_ms) {
   const auto date = take_date(text, false);
   if (!date) return std::nullopt;
-  int64_t ms = start_ms(*date);
+  int64_t ms = *date * ms_per_day;
   if (text.empty()) return ms - zone_ms;
   if (!take(text, 'T') && !take(text, ' ')) return std::nullopt;
   const auto hour = take_digits(text, 2);

@@ -22,17 +22,12 @@ void split_ids(std::string_view text, std::string_view separator, std::vector<in
 // A user's, item's or request's id: an integer >= 0 as it is, other text hashed; nullopt where empty or negative.
 std::optional<int64_t> entity_id(std::string_view text);
 
-// Offset from UTC of "+08:00", "-05:30", "Z" or "UTC" in ms. Throws UserError that begins with `key`.
-int64_t time_zone_ms(const std::string& text, const std::string& key);
-
-// "2022-05-08": the day of a time (ms since epoch) at an offset from UTC.
+// The day of a time (ms since epoch) at an offset from UTC: "2022-05-08".
 std::string day_of(int64_t time_ms, int64_t zone_ms);
-// "20220508" or "2022-05-08" as "2022-05-08"; nullopt if no such day.
-std::optional<std::string> parse_day(std::string_view text);
-// Midnight UTC of a day that parse_day gave, in ms since epoch.
-int64_t day_start_utc_ms(std::string_view day);
+// "20220508" or "2022-05-08" as "2022-05-08"; nullopt if there is no such day.
+std::optional<std::string> read_day(std::string_view text);
 // "2022-05-08T12:34:56.789+08:00" as ms since epoch. A space may stand for T; seconds, fraction and zone may be left
 // out, and a time without zone is taken at `zone_ms`; nullopt if malformed.
-std::optional<int64_t> parse_iso8601(std::string_view text, int64_t zone_ms);
+std::optional<int64_t> read_iso8601(std::string_view text, int64_t zone_ms);
 
 }  // namespace lime

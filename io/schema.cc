@@ -13,17 +13,22 @@ namespace {
 // What the format itself stores or the reader offers beside a group's columns.
 std::set<std::string> reserved_names(ColumnGroup group) {
   switch (group) {
-    case ColumnGroup::user: return {"id", "offsets", "user"};
-    case ColumnGroup::event: return {"time", "item", "age"};
-    case ColumnGroup::request: return {"user", "time", "history_end"};
-    case ColumnGroup::candidate: return {"offsets", "item"};
-    case ColumnGroup::item: return {"id", "item", "age"};
+    case ColumnGroup::user:
+      return {"id", "offsets", "user"};
+    case ColumnGroup::event:
+      return {"time", "item", "age"};
+    case ColumnGroup::request:
+      return {"user", "time", "history_end"};
+    case ColumnGroup::candidate:
+      return {"offsets", "item"};
+    case ColumnGroup::item:
+      return {"id", "item", "age"};
   }
   return {};
 }
 
-// Groups whose columns can be features of the same name space: history joins item and event columns, candidate joins
-// item and candidate columns, user joins user and request columns.
+// Groups whose columns can be features of the same name space: history joins item and event columns,
+// candidate joins item and candidate columns, user joins user and request columns.
 bool share_names(ColumnGroup a, ColumnGroup b) {
   const std::set<ColumnGroup> pair = {a, b};
   return pair.size() == 1 || pair == std::set{ColumnGroup::item, ColumnGroup::event} ||
@@ -32,9 +37,11 @@ bool share_names(ColumnGroup a, ColumnGroup b) {
 }
 
 void check_name(const std::string& what, const std::string& name) {
-  const bool good = !name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                            "0123456789_-") == std::string::npos;
-  if (!good) throw UserError(str(what, ": found the name '", name, "', expected letters, digits, '_' and '-'"));
+  const bool good = !name.empty() && name.find_first_not_of(
+                                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                         "0123456789_-") == std::string::npos;
+  if (!good)
+    throw UserError(str(what, ": found the name '", name, "', expected letters, digits, '_' and '-'"));
 }
 
 int64_t digits(const std::string& text, size_t begin, size_t count) {
@@ -64,7 +71,8 @@ void check_schema(const DatasetSchema& schema) {
     const auto& column = schema.columns[i];
     const std::string what = str("column '", column.name, "' of group ", to_string(column.group));
     check_name("column of group " + std::string(to_string(column.group)), column.name);
-    if (reserved_names(column.group).count(column.name)) throw UserError(what + ": every dataset has its own of that name");
+    if (reserved_names(column.group).count(column.name))
+      throw UserError(what + ": every dataset has its own of that name");
     for (size_t j = 0; j < i; ++j)
       if (schema.columns[j].name == column.name && share_names(schema.columns[j].group, column.group))
         throw UserError(str(what, ": group ", to_string(schema.columns[j].group), " has one of that name"));
@@ -81,7 +89,8 @@ void check_schema(const DatasetSchema& schema) {
 
 int64_t parse_day(const std::string& text) {
   using namespace std::chrono;
-  const year_month_day date{year{static_cast<int>(digits(text, 0, 4))}, month{static_cast<unsigned>(digits(text, 5, 2))},
+  const year_month_day date{year{static_cast<int>(digits(text, 0, 4))},
+                            month{static_cast<unsigned>(digits(text, 5, 2))},
                             day{static_cast<unsigned>(digits(text, 8, 2))}};
   if (text.size() != 10 || text[4] != '-' || text[7] != '-' || !date.ok() || digits(text, 0, 4) < 0)
     throw UserError(str("found '", text, "', expected a day such as 2022-05-08"));
@@ -92,15 +101,15 @@ std::string format_day(int64_t days_since_epoch) {
   using namespace std::chrono;
   const year_month_day date{sys_days{days{days_since_epoch}}};
   char text[32];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02u", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                static_cast<unsigned>(date.day()));
+  std::snprintf(text, sizeof text, "%04d-%02u-%02u", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
   return text;
 }
 
 int64_t parse_time_zone(const std::string& text) {
   const int64_t hours = digits(text, 1, 2), minutes = digits(text, 4, 2);
-  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' || hours < 0 || hours > 14 || minutes < 0 ||
-      minutes > 59)
+  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' || hours < 0 || hours > 14 ||
+      minutes < 0 || minutes > 59)
     throw UserError(str("time zone: found '", text, "', expected hours from UTC such as +08:00"));
   return (text[0] == '-' ? -1 : 1) * (hours * 60 + minutes);
 }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,26 +28,44 @@ struct TrainState {
   int64_t epoch = 0;  // of the next batch
   std::vector<ShardPosition> positions;  // of all virtual shards; empty: the epoch's beginning
   bool finished = false;                 // the run's last step is done
+  std::map<std::string, double> extra;   // running statistics and the like, kept to the bit (rank 0's)
+  friend bool operator==(const TrainState&, const TrainState&) = default;
 };
 
-// Collective: every rank gives its own positions in `state`. Throws UserError on a full disk or an unwritable directory,
-// having removed the partial one; earlier checkpoints stay. Returns the new checkpoint's directory.
-std::string save_checkpoint(ProcessGroup&, const std::string& run_directory, const Config&, const Network&,
-                            const AdamW&, const TrainState&, int64_t keep);
+// Collective: every rank gives its own positions in `state`; a shard that several give counts as the lowest rank has it.
+// Throws the same UserError on every rank, on a full disk or an unwritable directory for instance, having removed the
+// partial one; earlier checkpoints stay. Returns the new checkpoint's directory. One of the same step is replaced.
+std::string save_checkpoint(Communicator&, const std::string& run_directory, const Config&, const Network&, const AdamW&,
+                            const TrainState&, int64_t keep);
 
-// Names of the complete checkpoints under a run directory, newest first (not verified).
+// Names ("step-000000335") of the complete checkpoints under a run directory, newest first (not verified).
 std::vector<std::string> list_checkpoints(const std::string& run_directory);
 
-// Collective. Loads one checkpoint directory; throws UserError naming the file if it is broken (missing, truncated, wrong
-// checksum), of another format version, or of another model (signatures differ: names the first difference).
-// `optimizer` may be null (evaluation).
-TrainState load_checkpoint(ProcessGroup&, const std::string& directory, const Config&, Network&, AdamW* optimizer);
+// Collective. Loads one checkpoint directory into a new network (one without table rows), on any number of ranks; the state
+// returned has the positions of all virtual shards. Throws the same UserError on every rank if it is broken (a file
+// missing, truncated, with a wrong checksum: named), of another format version, of another model (names the first
+// difference) or seed. `optimizer` may be null (evaluation).
+TrainState load_checkpoint(Communicator&, const std::string& directory, const Config&, Network&, AdamW* optimizer);
 
-// Collective. The newest checkpoint that passes verification of sizes and checksums; broken ones are named in a warning
-// and passed over. Empty if there is none.
-std::optional<std::string> newest_good_checkpoint(ProcessGroup&, const std::string& run_directory);
+// Collective. Directory of the newest checkpoint that passes verification of sizes and checksums; broken ones are named in
+// a warning and passed over. Nothing if there is none. Throws UserError at one of another format version.
+std::optional<std::string> newest_good_checkpoint(Communicator&, const std::string& run_directory);
 
-// One line a tensor and table: shape, rows, and a digest that does not depend on how it was sharded.
+// Where the run stood, then one line a tensor and table: shape or rows, and a digest. Equal text for equal content, however
+// many ranks wrote it. Throws UserError if it is broken.
 std::string describe_checkpoint(const std::string& directory);
+
+// The same over all ranks of a job.
+inline std::string save_checkpoint(ProcessGroup& group, const std::string& run_directory, const Config& config,
+                                   const Network& network, const AdamW& optimizer, const TrainState& state, int64_t keep) {
+  return save_checkpoint(group.world(), run_directory, config, network, optimizer, state, keep);
+}
+inline TrainState load_checkpoint(ProcessGroup& group, const std::string& directory, const Config& config,
+                                  Network& network, AdamW* optimizer) {
+  return load_checkpoint(group.world(), directory, config, network, optimizer);
+}
+inline std::optional<std::string> newest_good_checkpoint(ProcessGroup& group, const std::string& run_directory) {
+  return newest_good_checkpoint(group.world(), run_directory);
+}
 
 }  // namespace lime

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "launch/checkpoint.h"
 #include "runtime/error.h"
@@ -113,8 +114,6 @@ void write_and_sync(const std::string& path, const std::string& text) {
   file.close_checked();
 }
 
-void sync_file(const std::string& path) { Descriptor(path, O_RDONLY).sync(); }
-
 std::string read_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) fail(path, errno);
@@ -136,7 +135,9 @@ void publish(const std::string& partial, const std::string& directory) {
       if (rename(partial.c_str(), directory.c_str()) != 0) fail(directory, errno);
     }
   }
-  sync_directory(fs::path(directory).parent_path().string());
+  const fs::path checkpoints = fs::path(directory).parent_path();
+  sync_directory(checkpoints.string());
+  sync_directory((checkpoints / "..").string());
 }
 
 void remove_partial(const std::string& run_directory) {

@@ -16,9 +16,9 @@ std::string partial_name(const std::string& directory);                 // where
 // All of these throw UserError: "PATH: No space left on device".
 void make_directories(const std::string& path);
 void write_and_sync(const std::string& path, const std::string& text);
-void sync_file(const std::string& path);
 std::string read_text(const std::string& path);
-// Syncs the directory `partial`, gives it its final name (in place of one that has it, which goes), and syncs its parent.
+// Syncs the directory `partial`, gives it its final name (in place of one that has it, which goes), and syncs the
+// directories above it.
 void publish(const std::string& partial, const std::string& directory);
 // Removes what killed jobs left: every *.partial under the directory of checkpoints.
 void remove_partial(const std::string& run_directory);

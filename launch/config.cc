@@ -4,8 +4,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <set>
-#include <sstream>
 
 #include "launch/config_keys.h"
 #include "launch/config_yaml.h"
@@ -106,8 +106,8 @@ class Parser {
     const auto& c = config_;
     try {
       parse_device(c.device);
-    } catch (const UserError& error) {
-      fail("device", error.what());
+    } catch (const UserError&) {
+      fail("device", str("found ", c.device, ", expected cpu, cuda or cuda:N"));
     }
     require(!c.data.path.empty(), "data.path", "found nothing, expected a dataset directory");
     require(!c.data.train.empty(), "data.train", "found nothing, expected days");
@@ -198,10 +198,9 @@ Config parse_config(const std::string& text, const std::string& origin, const Ov
 
 Config load_config(const std::string& path, const Overrides& overrides) {
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf()))
-    throw UserError(str(path, ": cannot read the configuration: ", std::strerror(errno ? errno : EIO)));
-  return parse_config(text.str(), path, overrides);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) throw UserError(str(path, ": cannot read the configuration: ", std::strerror(errno ? errno : EIO)));
+  return parse_config(text, path, overrides);
 }
 
 }  // namespace lime

@@ -86,7 +86,7 @@ std::optional<std::string> nearest_word(const std::string& word, const std::vect
 }
 
 std::optional<std::string> nearest_key(const KeyPath& unknown) {
-  // A known name in the wrong section, or a slip in the last component, says more than the distance of whole paths.
+  // A slip in the last component says more than the distance of whole paths.
   std::vector<std::string> full, siblings;
   for (const auto& key : config_keys()) {
     full.push_back(instantiate(key, unknown));
@@ -103,9 +103,15 @@ std::optional<std::string> nearest_key(const KeyPath& unknown) {
     path.back() = *sibling;
     return join_path(path);
   }
+  if (const auto whole = nearest_word(join_path(unknown), full)) return whole;
+  // A known last component in the wrong place: the first section that has it, or one like it.
+  std::vector<std::string> last;
   for (const auto& key : config_keys())
-    if (const KeyPath path = split_path(key.path); path.back() == unknown.back() && key.names == nullptr) return key.path;
-  return nearest_word(join_path(unknown), full);
+    if (!key.names) last.push_back(split_path(key.path).back());
+  const auto nearest = nearest_word(unknown.back(), last);
+  for (const auto& key : config_keys())
+    if (nearest && !key.names && split_path(key.path).back() == *nearest) return key.path;
+  return std::nullopt;
 }
 
 std::string yaml_scalar(const std::string& text) {

@@ -1,7 +1,9 @@
 // Evaluator: scores held-out days and merges the metrics over ranks.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/reader.h"
@@ -22,21 +24,47 @@ struct EvalResult {
   std::string history;  // running, frozen, none, stranger
   std::vector<TaskMetrics> tasks;
   int64_t requests = 0;
-  int64_t truncated = 0;
+  int64_t truncated = 0;  // histories cut to max_history
   double seconds = 0;
 };
 
-// Collective; the result is complete on rank 0 (and empty elsewhere). Scores with the tables as they are: unseen ids read as
-// their initial values.
-EvalResult evaluate(ProcessGroup&, Context&, Network&, const Dataset&, const Config&, const std::vector<std::string>& days,
-                    HistoryMode);
+// Requests scored so far and in all, over all ranks; called on every rank after each global batch.
+using ScoringProgress = std::function<void(int64_t done, int64_t total)>;
 
+const char* to_string(HistoryMode);
+// config.eval.history: one mode by name, or "both": running, then frozen.
+std::vector<HistoryMode> history_modes(const std::string& text);
+
+// Throws UserError naming those of `days` that config.data.train holds: what a model was trained on tells nothing of it.
+void refuse_trained_days(const Config&, const Dataset&, const std::vector<std::string>& days);
+
+// Collective; the result is complete on rank 0 (and empty elsewhere), the same bits for any number of ranks but for
+// `seconds`. Scores with the tables as they are: unseen ids read as their initial values. A candidate whose sample weight
+// for a task is 0 is left out of that task. Uses the context's arena. A file that is broken is one UserError on all ranks.
+EvalResult evaluate(Communicator&, Context&, Network&, const Dataset&, const Config&, const std::vector<std::string>& days,
+                    HistoryMode, const ScoringProgress& progress = {});
+
+// A block a history mode: for each task rows by day, then all days. "-" where a metric is not defined.
 std::string to_table(const std::vector<EvalResult>&);
+// A list of results; a metric that is not defined is null. Leaves out `seconds`: equal text for equal results.
 std::string to_json(const std::vector<EvalResult>&);
 
-// Collective. Writes scores of every candidate of `days` to an HDF5 file (rank 0 writes, atomically): /request/day, user,
-// time, part, row; /candidate/offsets, item; /score/TASK (probabilities).
-void predict(ProcessGroup&, Context&, Network&, const Dataset&, const Config&, const std::vector<std::string>& days,
-             HistoryMode, const std::string& out_path);
+// Collective. Writes scores of every candidate of `days` to an HDF5 file (rank 0 writes, atomically), the same for any
+// number of ranks: requests by day, part and row; /request/day (20220508), user, time, part, row; /candidate/offsets, item;
+// /score/TASK (probabilities, f32).
+// Throws the same UserError on all ranks, having removed what it wrote, if it cannot be written. Rank 0 holds all scores.
+void predict(Communicator&, Context&, Network&, const Dataset&, const Config&, const std::vector<std::string>& days,
+             HistoryMode, const std::string& out_path, const ScoringProgress& progress = {});
+
+// The same over all ranks of a job.
+inline EvalResult evaluate(ProcessGroup& group, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
+                           const std::vector<std::string>& days, HistoryMode mode, const ScoringProgress& progress = {}) {
+  return evaluate(group.world(), ctx, network, dataset, config, days, mode, progress);
+}
+inline void predict(ProcessGroup& group, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
+                    const std::vector<std::string>& days, HistoryMode mode, const std::string& out_path,
+                    const ScoringProgress& progress = {}) {
+  predict(group.world(), ctx, network, dataset, config, days, mode, out_path, progress);
+}
 
 }  // namespace lime

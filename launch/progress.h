@@ -28,6 +28,9 @@ struct StepReport {
   std::vector<std::pair<std::string, double>> parts_ms;  // of that, by name ("forward", "exchange"), in all
 };
 
+// `window` becomes the report of both, `next` following it (parts_ms are those of `next`).
+void append_steps(StepReport& window, const StepReport& next);
+
 class Progress {
  public:
   // `enabled`: false on ranks other than 0. `total_steps`: 0 if not known. `out` is a terminal or not: found out here.

@@ -1,7 +1,7 @@
 // RunDirectory: where one run keeps everything, held by one job at a time.
 //
 //   RUN/config.yaml        every key, resolved: `lime train --resume RUN` and `lime eval RUN` read it
-//   RUN/environment.json   version, commit, compiler, libraries, hosts, ranks, date; a resumed run adds an entry
+//   RUN/environment.json   version, commit, compiler, libraries, hosts, ranks, date; a resumed run adds a job
 //   RUN/checkpoints/       launch/checkpoint.h
 //   RUN/metrics.jsonl      RUN/tensorboard/    launch/metrics_log.h
 //   RUN/.lock              held (flock) while a job trains here; a killed process lets go of it
@@ -34,12 +34,16 @@ class RunDirectory {
 
  private:
   void open_and_lock(bool resume);
+  void make_directories();
   void lock();
+  void remove_unstarted();
 
   ProcessGroup& group_;
   std::string path_;
   int lock_fd_ = -1;  // rank 0
-  std::vector<std::string> made_;  // directories that this object made, outermost first; emptied by start()
+  // What this object made, outermost directory first; forgotten by start().
+  std::vector<std::string> made_;
+  bool made_lock_ = false;
 };
 
 std::string config_path(const std::string& run_directory);

@@ -11,11 +11,11 @@ namespace lime {
 struct GradientBuckets::Impl {
   // Parameters [first, last) are elements [begin, end).
   struct Bucket {
-    int64_t first, last, begin, end;
-    int64_t pending = 0;         // parameters not yet ready in this micro-batch
+    int64_t first = 0, last = 0, begin = 0, end = 0;
+    int64_t pending = 0;                    // parameters not yet ready in this micro-batch
     std::unique_ptr<TreeAccumulator> tree;  // null where this rank has no leaves
-    bool complete = false;       // all leaves are in the tree
-    WorkPtr work;                // its all-reduce, once launched
+    bool complete = false;                  // all leaves are in the tree
+    WorkPtr work;                           // its all-reduce, once launched
   };
 
   Context& ctx;
@@ -47,7 +47,11 @@ struct GradientBuckets::Impl {
       const int64_t end = ends[static_cast<size_t>(last - 1)];
       while (first > 0 && end - begin_of(first - 1) <= limit) --first;
       for (int64_t p = first; p < last; ++p) bucket_of[static_cast<size_t>(p)] = static_cast<int64_t>(buckets.size());
-      Bucket bucket{.first = first, .last = last, .begin = begin_of(first), .end = end};
+      Bucket bucket;
+      bucket.first = first;
+      bucket.last = last;
+      bucket.begin = begin_of(first);
+      bucket.end = end;
       if (leaves > 0) bucket.tree = std::make_unique<TreeAccumulator>(ctx, leaves, bucket.end - bucket.begin);
       buckets.push_back(std::move(bucket));
       last = first;

@@ -53,4 +53,14 @@ const Kernels<float>& kernels<float>();
 template <>
 const Kernels<double>& kernels<double>();
 
+// c = alpha * op(a) op(b) + beta * c, op by `ta`, `tb`; beta = 0 ignores what c held. For operands that fit the caches.
+template <typename T>
+void panel_gemm(bool ta, bool tb, T alpha, Matrix<const T> a, Matrix<const T> b, T beta, Matrix<T> c);
+template <>
+void panel_gemm(bool ta, bool tb, float alpha, Matrix<const float> a, Matrix<const float> b, float beta,
+                Matrix<float> c);
+template <>
+void panel_gemm(bool ta, bool tb, double alpha, Matrix<const double> a, Matrix<const double> b, double beta,
+                Matrix<double> c);
+
 }  // namespace lime::cpu

@@ -1,10 +1,15 @@
 #include "runtime/primitives_cpu.h"
 
+#include <algorithm>
 #include <cblas.h>
 
 namespace lime::cpu {
 
 namespace {
+
+// Where all three sides are longer, both operands leave the caches and BLAS's copies of them pay. Below that our own
+// kernel is faster: docs/performance.md, bench/bench_gemm.cc.
+constexpr int64_t longest_short_side = 512;
 
 // A rank is one thread: its cores are other ranks', and a sum's order must not depend on a thread count.
 void use_one_thread() {
@@ -15,21 +20,32 @@ void use_one_thread() {
 CBLAS_TRANSPOSE cblas(bool transpose) { return transpose ? CblasTrans : CblasNoTrans; }
 blasint narrow(int64_t n) { return static_cast<blasint>(n); }
 
+void blas(bool ta, bool tb, int64_t k, float alpha, Matrix<const float> a, Matrix<const float> b, float beta,
+          Matrix<float> c) {
+  cblas_sgemm(CblasRowMajor, cblas(ta), cblas(tb), narrow(c.rows), narrow(c.cols), narrow(k), alpha, a.data,
+              narrow(a.stride), b.data, narrow(b.stride), beta, c.data, narrow(c.stride));
+}
+
+void blas(bool ta, bool tb, int64_t k, double alpha, Matrix<const double> a, Matrix<const double> b, double beta,
+          Matrix<double> c) {
+  cblas_dgemm(CblasRowMajor, cblas(ta), cblas(tb), narrow(c.rows), narrow(c.cols), narrow(k), alpha, a.data,
+              narrow(a.stride), b.data, narrow(b.stride), beta, c.data, narrow(c.stride));
+}
+
 }  // namespace
 
-template <>
-void gemm(bool ta, bool tb, float alpha, Matrix<const float> a, Matrix<const float> b, float beta, Matrix<float> c) {
-  use_one_thread();
-  cblas_sgemm(CblasRowMajor, cblas(ta), cblas(tb), narrow(c.rows), narrow(c.cols), narrow(ta ? a.rows : a.cols), alpha,
-              a.data, narrow(a.stride), b.data, narrow(b.stride), beta, c.data, narrow(c.stride));
+template <typename T>
+void gemm(bool ta, bool tb, T alpha, Matrix<const T> a, Matrix<const T> b, T beta, Matrix<T> c) {
+  const int64_t k = ta ? a.rows : a.cols;
+  if (std::min({c.rows, c.cols, k}) <= longest_short_side) {
+    panel_gemm<T>(ta, tb, alpha, a, b, beta, c);
+  } else {
+    use_one_thread();
+    blas(ta, tb, k, alpha, a, b, beta, c);
+  }
 }
 
-template <>
-void gemm(bool ta, bool tb, double alpha, Matrix<const double> a, Matrix<const double> b, double beta,
-          Matrix<double> c) {
-  use_one_thread();
-  cblas_dgemm(CblasRowMajor, cblas(ta), cblas(tb), narrow(c.rows), narrow(c.cols), narrow(ta ? a.rows : a.cols), alpha,
-              a.data, narrow(a.stride), b.data, narrow(b.stride), beta, c.data, narrow(c.stride));
-}
+template void gemm(bool, bool, float, Matrix<const float>, Matrix<const float>, float, Matrix<float>);
+template void gemm(bool, bool, double, Matrix<const double>, Matrix<const double>, double, Matrix<double>);
 
 }  // namespace lime::cpu

@@ -1,0 +1,143 @@
+#include "embeddings/sparse_optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "embeddings/isa.h"
+
+namespace lime {
+
+int64_t state_width_of(SparseOptimizer optimizer, int64_t dim) {
+  switch (optimizer) {
+    case SparseOptimizer::sgd:
+      return 0;
+    case SparseOptimizer::rowwise_adagrad:
+      return 1;
+    case SparseOptimizer::adagrad:
+      return dim;
+    case SparseOptimizer::adam:
+      return 2 * dim + 1;
+  }
+  LIME_CHECK(false, "optimizer ", static_cast<int>(optimizer));
+  return 0;
+}
+
+void set_initial_state(const TableConfig& config, float* state) {
+  const bool adagrad =
+      config.optimizer == SparseOptimizer::adagrad || config.optimizer == SparseOptimizer::rowwise_adagrad;
+  std::fill_n(state, state_width_of(config.optimizer, config.dim),
+              adagrad ? static_cast<float>(config.initial_accumulator) : 0.0f);
+}
+
+namespace {
+
+struct Settings {
+  int64_t dim;
+  float grad_scale, lr, eps;
+  double beta1, beta2;
+};
+
+LIME_INLINE inline void prefetch(const float* p, int64_t floats) {
+  for (int64_t c = 0; c < floats; c += 16) __builtin_prefetch(p + c, 1);
+}
+
+LIME_INLINE inline void sgd(const Settings& s, const RowUpdate& row) {
+  float* __restrict p = row.values;
+  const float* __restrict g = row.gradient;
+  for (int64_t c = 0; c < s.dim; ++c) p[c] -= s.lr * (s.grad_scale * g[c]);
+}
+
+// The mean of (scale g)^2: sixteen running sums, joined in one order whatever the vector width.
+LIME_INLINE inline float mean_square(const float* g, float scale, int64_t dim) {
+  constexpr int64_t lanes = 16;
+  float sums[lanes] = {};
+  int64_t c = 0;
+  for (; c + lanes <= dim; c += lanes) {
+    for (int64_t k = 0; k < lanes; ++k) sums[k] += (scale * g[c + k]) * (scale * g[c + k]);
+  }
+  for (int64_t k = 0; c + k < dim; ++k) sums[k] += (scale * g[c + k]) * (scale * g[c + k]);
+  for (int64_t half = lanes / 2; half > 0; half /= 2) {
+    for (int64_t k = 0; k < half; ++k) sums[k] += sums[k + half];
+  }
+  return sums[0] / static_cast<float>(dim);
+}
+
+LIME_INLINE inline void rowwise_adagrad(const Settings& s, const RowUpdate& row) {
+  float* __restrict p = row.values;
+  const float* __restrict g = row.gradient;
+  *row.state += mean_square(g, s.grad_scale, s.dim);
+  const float root = std::sqrt(*row.state) + s.eps;
+  for (int64_t c = 0; c < s.dim; ++c) p[c] -= s.lr * (s.grad_scale * g[c]) / root;
+}
+
+LIME_INLINE inline void adagrad(const Settings& s, const RowUpdate& row) {
+  float* __restrict p = row.values;
+  float* __restrict sum = row.state;
+  const float* __restrict gradient = row.gradient;
+  for (int64_t c = 0; c < s.dim; ++c) {
+    const float g = s.grad_scale * gradient[c];
+    sum[c] += g * g;
+    p[c] -= s.lr * g / (std::sqrt(sum[c]) + s.eps);
+  }
+}
+
+LIME_INLINE inline void adam(const Settings& s, const RowUpdate& row) {
+  float* __restrict p = row.values;
+  float* __restrict m = row.state;
+  float* __restrict v = row.state + s.dim;
+  float& updates = row.state[2 * s.dim];
+  const float* __restrict gradient = row.gradient;
+  updates += 1;
+  const float b1 = static_cast<float>(s.beta1), b2 = static_cast<float>(s.beta2);
+  const float one_b1 = static_cast<float>(1 - s.beta1), one_b2 = static_cast<float>(1 - s.beta2);
+  const float m_share = static_cast<float>(1 / (1 - std::pow(s.beta1, double{updates})));
+  const float v_share = static_cast<float>(1 / (1 - std::pow(s.beta2, double{updates})));
+  for (int64_t c = 0; c < s.dim; ++c) {
+    const float g = s.grad_scale * gradient[c];
+    m[c] = b1 * m[c] + one_b1 * g;
+    v[c] = b2 * v[c] + one_b2 * (g * g);
+    p[c] -= s.lr * (m_share * m[c]) / (std::sqrt(v_share * v[c]) + s.eps);
+  }
+}
+
+// One loop for all: `update` is one of the functions above.
+template <typename Update>
+LIME_INLINE inline void for_rows(const Settings& s, std::span<const RowUpdate> rows, int64_t state_width,
+                                 Update update) {
+  constexpr size_t ahead = 6;  // rows whose lines are on their way while one is updated
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (i + ahead < rows.size()) {
+      prefetch(rows[i + ahead].values, s.dim);
+      prefetch(rows[i + ahead].state, state_width);
+    }
+    update(s, rows[i]);
+  }
+}
+
+}  // namespace
+
+void update_rows(const TableConfig& config, double grad_scale, double lr_scale,
+                 std::span<const RowUpdate> rows) {
+  const Settings s{config.dim,
+                   static_cast<float>(grad_scale),
+                   static_cast<float>(config.learning_rate * lr_scale),
+                   static_cast<float>(config.eps),
+                   config.beta1,
+                   config.beta2};
+  const int64_t width = state_width_of(config.optimizer, config.dim);
+  const auto with = [&](auto update) {
+    with_widest_vectors([=]() LIME_INLINE { for_rows(s, rows, width, update); });
+  };
+  switch (config.optimizer) {
+    case SparseOptimizer::sgd:
+      return with([](const Settings& t, const RowUpdate& r) LIME_INLINE { sgd(t, r); });
+    case SparseOptimizer::rowwise_adagrad:
+      return with([](const Settings& t, const RowUpdate& r) LIME_INLINE { rowwise_adagrad(t, r); });
+    case SparseOptimizer::adagrad:
+      return with([](const Settings& t, const RowUpdate& r) LIME_INLINE { adagrad(t, r); });
+    case SparseOptimizer::adam:
+      return with([](const Settings& t, const RowUpdate& r) LIME_INLINE { adam(t, r); });
+  }
+}
+
+}  // namespace lime

@@ -1,0 +1,40 @@
+// The program's commands: each file command_X.cc declares its options (which are its help) and what it does.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "launch/config.h"
+#include "parallel/process_group.h"
+
+namespace CLI {
+class App;
+}
+
+namespace lime {
+
+// What the command line asked for: parsing sets `action`, main runs it. Returns the exit code.
+struct Job {
+  ProcessGroup& group;
+  bool verbose = false;
+  std::function<int()> action;
+};
+
+void add_import_command(CLI::App&, Job&);
+void add_generate_command(CLI::App&, Job&);
+void add_inspect_command(CLI::App&, Job&);
+void add_train_command(CLI::App&, Job&);
+void add_eval_command(CLI::App&, Job&);
+void add_predict_command(CLI::App&, Job&);
+void add_help_command(CLI::App&, Job&);
+
+// --- shared by commands ---------------------------------------------------------------------------------------------
+// "--set key=value" options as overrides. Throws UserError where there is no '='.
+Overrides parse_overrides(const std::vector<std::string>& settings);
+// Adds --set, repeatable.
+void add_set_option(CLI::App&, std::vector<std::string>& settings);
+// Import, generate and inspect are one process: throws UserError under mpirun with several ranks.
+void require_single_process(const ProcessGroup&, const std::string& command);
+
+}  // namespace lime

@@ -1,0 +1,70 @@
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "launch/command.h"
+#include "launch/run_directory.h"
+#include "launch/trainer.h"
+#include "parallel/communicator.h"
+#include "runtime/error.h"
+#include "runtime/log.h"
+
+namespace lime {
+namespace {
+
+struct Train {
+  std::string config, out, resume, trace;
+  std::vector<std::string> settings;
+};
+
+// runs/NAME-1, -2, ...: the first that is not there. Rank 0 looks, all take it.
+std::string next_run_directory(ProcessGroup& group, const std::string& config) {
+  const std::string stem = "runs/" + std::filesystem::path(config).stem().string() + "-";
+  int64_t number = 1;
+  while (group.rank() == 0 && std::filesystem::exists(stem + std::to_string(number))) ++number;
+  return stem + std::to_string(all_gather_values(group.world(), std::span<const int64_t>(&number, 1)).front());
+}
+
+int run(Job& job, const Train& chosen) {
+  const bool resume = !chosen.resume.empty();
+  if (resume == !chosen.config.empty())
+    throw UserError("lime train: expected either a configuration file or --resume DIR (lime train --help)");
+  if (resume && !chosen.out.empty())
+    throw UserError("--out: a resumed run goes on in its own directory; expected --resume DIR alone");
+  TrainOptions options;
+  options.resume = resume;
+  options.verbose = job.verbose;
+  options.trace_path = chosen.trace;
+  if (resume && !std::filesystem::exists(config_path(chosen.resume)))
+    throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
+  const Config config =
+      load_config(resume ? config_path(chosen.resume) : chosen.config, parse_overrides(chosen.settings));
+  options.run_directory = resume                ? chosen.resume
+                          : !chosen.out.empty() ? chosen.out
+                                                : next_run_directory(job.group, chosen.config);
+  start_logging("lime", job.group.rank(), job.group.size(), job.verbose);
+  return train(job.group, config, options);
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app, Job& job) {
+  auto& command = *app.add_subcommand("train", "Train a model; under mpirun on several ranks");
+  auto chosen = std::make_shared<Train>();
+  command.add_option("config", chosen->config, "YAML file, as in configs/ (all keys: lime help config)")->type_name("FILE");
+  command.add_option("--out", chosen->out, "Run directory to make [runs/CONFIG-1, -2, ...]")->type_name("DIR");
+  command.add_option("--resume", chosen->resume, "Go on with this run from its newest good checkpoint, on any number of ranks")
+      ->type_name("DIR");
+  add_set_option(command, chosen->settings);
+  command.add_option("--trace", chosen->trace, "Write a Chrome trace (Perfetto) of rank 0")->type_name("FILE");
+  command.add_flag("--verbose", job.verbose, "Log lines of all ranks");
+  command.footer(
+      "A run directory holds config.yaml (every key, resolved), environment.json, metrics.jsonl, tensorboard/ and\n"
+      "checkpoints/. SIGTERM or SIGINT finishes the step, checkpoints and exits with 0.\n"
+      "Examples:\n"
+      "  mpirun -np 2 lime train configs/kuairand.yaml --set data.train=2022-04-25..2022-05-04 --out runs/first\n"
+      "  mpirun -np 2 lime train --resume runs/first --set train.epochs=2");
+  command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
+}
+
+}  // namespace lime

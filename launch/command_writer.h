@@ -1,0 +1,28 @@
+// What the commands that write a dataset share: the writer's options, a progress line, and the report.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "io/dataset_writer.h"
+#include "io/import_report.h"
+
+namespace CLI {
+class App;
+}
+
+namespace lime {
+
+struct WriterChoices {
+  WriterOptions writer;
+  int64_t memory_mb = 1024;
+};
+
+// Adds --parts, --memory-mb, --compression and --overwrite.
+void add_writer_options(CLI::App&, WriterChoices&);
+// The options as given, with a progress line on stderr where that is a terminal.
+WriterOptions writer_options(const WriterChoices&);
+// Counts, label rates and rows left out, and what to do next.
+void print_report(const ImportReport&, const std::string& dataset);
+
+}  // namespace lime

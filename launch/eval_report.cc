@@ -1,0 +1,97 @@
+// Evaluation results as text for people and as JSON for programs.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "launch/evaluator.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+std::string fixed(double value, int digits) {
+  if (std::isnan(value)) return "-";
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+// Left-aligned first column, right-aligned others.
+std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows)
+    for (size_t c = 0; c < row.size(); ++c) {
+      if (c == widths.size()) widths.push_back(0);
+      widths[c] = std::max(widths[c], row[c].size());
+    }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t c = 0; c < row.size(); ++c) {
+      const std::string padding(widths[c] - row[c].size(), ' ');
+      line += c == 0 ? row[c] + padding : "  " + padding + row[c];
+    }
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return text;
+}
+
+std::vector<std::string> table_row(const std::string& name, const Metrics& m) {
+  return {"  " + name,       std::to_string(m.rows), std::to_string(m.positives), fixed(m.auc, 4),
+          fixed(m.gauc, 4),  fixed(m.wt_auc, 4),     fixed(m.ne, 4),              fixed(m.calibration, 4)};
+}
+
+nlohmann::json number(double value) {
+  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
+}
+
+nlohmann::ordered_json to_object(const Metrics& m) {
+  return {{"rows", m.rows},
+          {"positives", m.positives},
+          {"auc", number(m.auc)},
+          {"gauc", number(m.gauc)},
+          {"gauc_users", m.gauc_users},
+          {"wt_auc", number(m.wt_auc)},
+          {"ne", number(m.ne)},
+          {"log_loss", number(m.log_loss)},
+          {"calibration", number(m.calibration)}};
+}
+
+}  // namespace
+
+std::string to_table(const std::vector<EvalResult>& results) {
+  std::string text;
+  for (const auto& result : results) {
+    if (!text.empty()) text += "\n";
+    text += str("history ", result.history, ": ", result.requests, " requests, ", result.truncated, " histories truncated, ",
+                fixed(result.seconds, 1), " s\n");
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& task : result.tasks) {
+      rows.push_back({task.task, "rows", "positives", "AUC", "GAUC", "WT-AUC", "NE", "calibration"});
+      for (const auto& [day, metrics] : task.days) rows.push_back(table_row(day, metrics));
+      rows.push_back(table_row("all", task.all));
+    }
+    text += aligned(rows);
+  }
+  return text;
+}
+
+std::string to_json(const std::vector<EvalResult>& results) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const auto& result : results) {
+    nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
+    for (const auto& task : result.tasks) {
+      nlohmann::ordered_json days = nlohmann::ordered_json::object();
+      for (const auto& [day, metrics] : task.days) days[day] = to_object(metrics);
+      tasks.push_back({{"task", task.task}, {"all", to_object(task.all)}, {"days", days}});
+    }
+    list.push_back({{"history", result.history},
+                    {"requests", result.requests},
+                    {"truncated", result.truncated},
+                    {"tasks", tasks}});
+  }
+  return list.dump(2) + "\n";
+}
+
+}  // namespace lime

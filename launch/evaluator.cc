@@ -1,0 +1,119 @@
+#include "launch/evaluator.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "launch/scoring.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+// This rank's scored rows, by task.
+class RowCollector {
+ public:
+  explicit RowCollector(const Config& config) : config_(config), rows_(config.tasks.size()) {}
+
+  void add(const MicroBatch& micro, const ConstView& logits) {
+    const size_t tasks = rows_.size();
+    for (int64_t r = 0; r < micro.requests(); ++r) {
+      const auto request = static_cast<size_t>(r);
+      for (int64_t c = micro.candidate_offsets[request]; c < micro.candidate_offsets[request + 1]; ++c) {
+        const auto candidate = static_cast<size_t>(c);
+        ScoredRow row;
+        row.watch_time = micro.metric_weight.empty() ? 0.0f : micro.metric_weight[candidate];
+        row.day = static_cast<int32_t>(micro.day[request]);
+        row.user = micro.user_id[request];
+        for (size_t t = 0; t < tasks; ++t) {
+          // A task that is only watched (weight 0) still has its labels.
+          if (config_.tasks[t].weight != 0 && micro.weights[candidate * tasks + t] == 0) continue;
+          row.logit = logits.row<float>(c)[t];
+          row.label = micro.labels[candidate * tasks + t];
+          rows_[t].push_back(row);
+        }
+      }
+    }
+  }
+
+  // Collective: all ranks' rows of a task, on rank 0.
+  std::vector<ScoredRow> take(Communicator& comm, size_t task) {
+    const std::vector<ScoredRow> mine = std::move(rows_[task]);
+    const auto* bytes = reinterpret_cast<const char*>(mine.data());
+    std::vector<ScoredRow> all;
+    for (const auto& part : gather_bytes(comm, std::span<const char>(bytes, mine.size() * sizeof(ScoredRow)), 0)) {
+      const size_t before = all.size();
+      all.resize(before + part.size() / sizeof(ScoredRow));
+      if (!part.empty()) std::memcpy(all.data() + before, part.data(), part.size());
+    }
+    return all;
+  }
+
+ private:
+  const Config& config_;
+  std::vector<std::vector<ScoredRow>> rows_;
+};
+
+TaskMetrics metrics_of(const std::string& task, const std::vector<std::string>& days, std::vector<ScoredRow> rows,
+                       bool with_watch_time) {
+  TaskMetrics metrics;
+  metrics.task = task;
+  std::vector<std::vector<ScoredRow>> by_day(days.size());
+  for (const auto& row : rows) by_day.at(static_cast<size_t>(row.day)).push_back(row);
+  for (size_t d = 0; d < days.size(); ++d)
+    metrics.days.emplace_back(days[d], compute_metrics(std::move(by_day[d]), with_watch_time));
+  metrics.all = compute_metrics(std::move(rows), with_watch_time);
+  return metrics;
+}
+
+}  // namespace
+
+const char* to_string(HistoryMode mode) {
+  switch (mode) {
+    case HistoryMode::running: return "running";
+    case HistoryMode::frozen: return "frozen";
+    case HistoryMode::none: return "none";
+    case HistoryMode::stranger: return "stranger";
+  }
+  return "?";
+}
+
+std::vector<HistoryMode> history_modes(const std::string& text) {
+  if (text == "both") return {HistoryMode::running, HistoryMode::frozen};
+  for (const auto mode : {HistoryMode::running, HistoryMode::frozen, HistoryMode::none, HistoryMode::stranger})
+    if (text == to_string(mode)) return {mode};
+  throw UserError(str("eval.history: found '", text, "', expected running, frozen, both, none or stranger"));
+}
+
+void refuse_trained_days(const Config& config, const Dataset& dataset, const std::vector<std::string>& days) {
+  if (config.data.train.empty()) return;
+  std::string overlap;
+  for (const auto& day : dataset.select_days(config.data.train, "data.train"))
+    if (std::find(days.begin(), days.end(), day) != days.end()) overlap += (overlap.empty() ? "" : ", ") + day;
+  if (overlap.empty()) return;
+  throw UserError(str("held-out days were trained on: found ", overlap, " in data.train = ", config.data.train,
+                      ", expected days outside of it"));
+}
+
+EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
+                    const std::vector<std::string>& days, HistoryMode mode, const ScoringProgress& progress) {
+  const auto begin = std::chrono::steady_clock::now();
+  RowCollector collector(config);
+  const ScoringTotals totals =
+      score_days(comm, ctx, network, dataset, config, days, mode,
+                 [&](const MicroBatch& micro, const ConstView& logits) { collector.add(micro, logits); }, progress);
+  EvalResult result;
+  for (size_t t = 0; t < config.tasks.size(); ++t) {
+    std::vector<ScoredRow> rows = collector.take(comm, t);
+    if (comm.rank() == 0)
+      result.tasks.push_back(metrics_of(config.tasks[t].label, days, std::move(rows), !config.eval.watch_time.empty()));
+  }
+  if (comm.rank() != 0) return {};
+  result.history = to_string(mode);
+  result.requests = totals.requests;
+  result.truncated = totals.truncated;
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
+}
+
+}  // namespace lime

@@ -1,0 +1,53 @@
+#include "launch/failure.h"
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+void print_line(const std::string& line) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s\n", line.c_str());
+  std::fflush(stderr);
+}
+
+}  // namespace
+
+FailureReporter::FailureReporter(ProcessGroup& group) : group_(group) {
+  if (group.size() > 1) failures_ = group.world().duplicate();
+}
+
+int FailureReporter::report(const std::exception& error) {
+  const bool user = dynamic_cast<const UserError*>(&error) != nullptr;
+  const int code = user ? 2 : 1;
+  std::string message = error.what();
+  for (char& c : message)
+    if (c == '\n') c = ' ';  // one line, whatever a library says
+  const std::string line = "lime: error: " + message;
+  if (!failures_) {
+    print_line(line);
+    return code;
+  }
+  const int64_t mine = static_cast<int64_t>(std::hash<std::string>{}(line));
+  std::vector<int64_t> all(static_cast<size_t>(group_.size()));
+  // Left alone if it does not complete: destroying it would wait.
+  Work* work = failures_->all_gather(ConstView(&mine, 1, 1), View(all.data(), 1, group_.size())).release();
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (!work->test()) {
+    if (std::chrono::steady_clock::now() > patience) group_.abort(line, code);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  delete work;
+  bool first = true;
+  for (int rank = 0; rank < group_.rank(); ++rank) first = first && all[static_cast<size_t>(rank)] != mine;
+  if (first) print_line(user ? line : str("[rank ", group_.rank(), "/", group_.size(), " ", group_.host(), "] ", line));
+  return code;
+}
+
+}  // namespace lime

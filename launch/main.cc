@@ -1,0 +1,82 @@
+// lime: imports logs, trains ranking models on them, evaluates and scores.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "launch/command.h"
+#include "launch/config_keys.h"
+#include "launch/failure.h"
+#include "launch/version.h"
+#include "runtime/error.h"
+
+namespace {
+
+using namespace lime;
+
+// The command that was being given when parsing failed, for its names and its help.
+const CLI::App& innermost(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  return chosen.empty() ? app : innermost(*chosen.back());
+}
+
+std::string full_name(const CLI::App& app) {
+  return app.get_parent() ? full_name(*app.get_parent()) + " " + app.get_name() : app.get_name();
+}
+
+// One line: what was found, what is close to it, where the help is.
+std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& command = innermost(app);
+  std::vector<std::string> names;
+  for (const auto* sub : command.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+  for (const auto* option : command.get_options())
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  std::string message = error.what();
+  const auto extras = command.remaining();
+  const auto nearest = extras.empty() ? std::nullopt : nearest_word(extras.front(), names);
+  if (!extras.empty()) {
+    message = str("unknown ", extras.front().starts_with("-") ? "option '" : "command or argument '", extras.front(), "'");
+    if (nearest) message += str(" (did you mean '", *nearest, "'?)");
+  }
+  for (char& c : message)
+    if (c == '\n') c = ' ';
+  return str(message, "; see: ", full_name(command), " --help");
+}
+
+int run(int argc, char** argv, ProcessGroup& group) {
+  CLI::App app("Trains LIME ranking models on impression logs.", "lime");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version_text(), "Show version, commit and libraries, and exit");
+  app.get_formatter()->column_width(34);
+  app.footer(
+      "From logs to scores:\n"
+      "  lime generate --preset quickstart --out data/quickstart\n"
+      "  mpirun -np 2 lime train configs/quickstart.yaml --out runs/first\n"
+      "  lime eval runs/first\n"
+      "Errors a user can mend are one line on stderr and exit code 2; anything else exits with 1.");
+  Job job{group, false, {}};
+  add_import_command(app, job);
+  add_generate_command(app, job);
+  add_inspect_command(app, job);
+  add_train_command(app, job);
+  add_eval_command(app, job);
+  add_predict_command(app, job);
+  add_help_command(app, job);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0) throw UserError(usage_error(app, error));
+    return group.rank() == 0 ? app.exit(error) : 0;  // --help, --version
+  }
+  return job.action();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  ProcessGroup group(&argc, &argv);
+  FailureReporter failures(group);
+  try {
+    return run(argc, argv, group);
+  } catch (const std::exception& error) {
+    return failures.report(error);
+  }
+}

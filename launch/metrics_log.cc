@@ -1,0 +1,133 @@
+#include "launch/metrics_log.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "launch/tensorboard_writer.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Scalars = std::vector<std::pair<std::string, double>>;
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json train_line(const StepReport& report) {
+  const auto steps = static_cast<double>(report.steps);
+  const auto rate = [&](int64_t count) {
+    return number(report.step_ms > 0 ? static_cast<double>(count) / report.step_ms * 1000 : NAN);
+  };
+  Json line;
+  line["kind"] = "train";
+  line["step"] = report.step;
+  line["epoch"] = report.epoch;
+  line["loss"] = number(report.loss);
+  line["ne"] = number(report.ne);
+  line["learning_rate"] = number(report.learning_rate);
+  line["gradient_norm"] = number(report.gradient_norm);
+  line["requests"] = report.requests;
+  line["history_tokens"] = report.history_tokens;
+  line["candidates"] = report.candidates;
+  line["requests_per_s"] = rate(report.requests);
+  line["history_tokens_per_s"] = rate(report.history_tokens);
+  line["step_ms"] = number(report.step_ms / steps);
+  line["data_wait_ms"] = number(report.data_wait_ms / steps);
+  Json parts = Json::object();
+  for (const auto& [name, ms] : report.parts_ms) parts[name] = number(ms / steps);
+  if (!parts.empty()) line["parts_ms"] = parts;
+  return line;
+}
+
+Scalars metric_values(const Metrics& m) {
+  return {{"ne", m.ne},     {"log_loss", m.log_loss}, {"auc", m.auc},
+          {"gauc", m.gauc}, {"wt_auc", m.wt_auc},     {"calibration", m.calibration}};
+}
+
+Json eval_line(int64_t step, const std::string& history, const std::string& task, const std::string& day,
+               const Metrics& metrics) {
+  Json line = {{"kind", "eval"}, {"step", step},         {"history", history},
+               {"task", task},   {"day", day},           {"rows", metrics.rows},
+               {"positives", metrics.positives}};
+  for (const auto& [name, value] : metric_values(metrics)) line[name] = number(value);
+  return line;
+}
+
+// The step of a line, or nothing where it is not one of ours.
+std::optional<int64_t> step_of(const std::string& line) {
+  const Json json = Json::parse(line, nullptr, false);
+  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
+  return json["step"].get<int64_t>();
+}
+
+}  // namespace
+
+void truncate_metrics(const std::string& path, int64_t step) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return;
+  std::string line;
+  int64_t keep = 0;
+  while (std::getline(file, line) && !file.eof()) {  // eof: the last line has no end, it was cut off
+    const auto line_step = step_of(line);
+    if (!line_step || *line_step > step) break;
+    keep += static_cast<int64_t>(line.size()) + 1;
+  }
+  if (truncate(path.c_str(), keep) != 0) throw UserError(str(path, ": cannot be written: ", std::strerror(errno)));
+}
+
+MetricsLog::MetricsLog(const std::string& run_directory, int64_t step) : path_(run_directory + "/metrics.jsonl") {
+  truncate_metrics(path_, step);
+  tensorboard_ = std::make_unique<TensorboardWriter>(run_directory + "/tensorboard", step);
+  fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0) throw UserError(str(path_, ": cannot be written: ", std::strerror(errno)));
+}
+
+MetricsLog::~MetricsLog() { close(fd_); }
+
+void MetricsLog::write_line(const std::string& line) {
+  const std::string text = line + "\n";
+  for (size_t written = 0; written < text.size();) {
+    const ssize_t n = write(fd_, text.data() + written, text.size() - written);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw UserError(str(path_, ": cannot be written: ", std::strerror(errno)));
+    written += static_cast<size_t>(n);
+  }
+}
+
+void MetricsLog::train(const StepReport& report) {
+  const Json line = train_line(report);
+  write_line(line.dump());
+  Scalars scalars;
+  for (const char* name : {"loss", "ne", "learning_rate", "gradient_norm", "requests_per_s", "history_tokens_per_s",
+                           "step_ms", "data_wait_ms"})
+    if (line[name].is_number()) scalars.emplace_back(str("train/", name), line[name].get<double>());
+  tensorboard_->scalars(report.step, scalars);
+}
+
+void MetricsLog::eval(int64_t step, const std::vector<EvalResult>& results) {
+  Scalars scalars;
+  std::string lines;
+  for (const auto& result : results) {
+    for (const auto& task : result.tasks) {
+      const auto add = [&](const std::string& day, const Metrics& metrics) {
+        lines += (lines.empty() ? "" : "\n") + eval_line(step, result.history, task.task, day, metrics).dump();
+      };
+      for (const auto& [day, metrics] : task.days) add(day, metrics);
+      add("all", task.all);
+      for (const auto& [name, value] : metric_values(task.all))
+        scalars.emplace_back(str("eval_", result.history, "/", task.task, "/", name), value);
+    }
+  }
+  if (!lines.empty()) write_line(lines);
+  tensorboard_->scalars(step, scalars);
+}
+
+}  // namespace lime

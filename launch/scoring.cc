@@ -1,0 +1,108 @@
+#include "launch/scoring.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "launch/together.h"
+#include "runtime/trace.h"
+
+namespace lime {
+namespace {
+
+// A batch with its id exchange under way. The lookup borrows from the batch: destroyed first.
+struct Scored {
+  Batch batch;
+  std::unique_ptr<Lookup> lookup;
+};
+
+ReaderOptions scoring_options(const Communicator& comm, const Config& config, const std::vector<std::string>& days,
+                              HistoryMode mode) {
+  const int64_t shards = config.train.micro_batches;
+  ReaderOptions options;
+  options.days = days;
+  options.spec = config.features;
+  options.spec.metric_weight = config.eval.watch_time;
+  options.virtual_shards = shards;
+  options.requests = std::max<int64_t>(1, config.eval.batch_requests / shards);
+  options.history_tokens = config.train.batch_history_tokens / shards;  // memory stays within what training takes
+  options.max_history = config.data.max_history;
+  options.history_mode = mode;
+  options.shuffle = false;
+  options.rank = comm.rank();
+  options.ranks = comm.size();
+  options.prefetch = config.data.prefetch;
+  options.threads = static_cast<int>(config.data.threads);
+  return options;
+}
+
+class Pass {
+ public:
+  Pass(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
+       const std::vector<std::string>& days, HistoryMode mode)
+      : comm_(comm), ctx_(ctx), network_(network) {
+    const ReaderOptions options = scoring_options(comm, config, days, mode);
+    together(comm_, [&] { reader_ = std::make_unique<BatchReader>(dataset, options); });
+  }
+
+  ScoringTotals run(const ScoredVisitor& visit, const ScoringProgress& progress) {
+    const int64_t total = reader_->requests_in_epoch();
+    for (auto current = fetch(); current;) {
+      network_.tables().finish_lookup(*current->lookup);
+      const int64_t done = totals_.requests;
+      auto next = fetch();
+      compute(*current, visit);
+      if (progress) progress(done, total);
+      current = std::move(next);
+    }
+    return totals_;
+  }
+
+ private:
+  // The next batch, begun; null when all ranks are dry.
+  std::unique_ptr<Scored> fetch() {
+    auto next = std::make_unique<Scored>();
+    together(comm_, [&] { next->batch = reader_->next(); });
+    int64_t mine[2] = {0, 0};
+    for (const auto& micro : next->batch.micro) {
+      mine[0] += micro.requests();
+      mine[1] += micro.truncated;
+    }
+    const auto all = all_gather_values(comm_, std::span<const int64_t>(mine));
+    int64_t requests = 0;
+    for (size_t i = 0; i < all.size(); i += 2) {
+      requests += all[i];
+      totals_.truncated += all[i + 1];
+    }
+    if (requests == 0) return nullptr;
+    totals_.requests += requests;
+    next->lookup = network_.begin_lookup(next->batch.micro, /*insert=*/false);
+    return next;
+  }
+
+  void compute(const Scored& scored, const ScoredVisitor& visit) {
+    for (size_t m = 0; m < scored.batch.micro.size(); ++m) {
+      const MicroBatch& micro = scored.batch.micro[m];
+      if (micro.empty()) continue;
+      TraceRange range(ctx_, "score");
+      visit(micro, network_.forward(ctx_, *scored.lookup, micro, static_cast<int64_t>(m)));
+      ctx_.arena().reset();
+    }
+  }
+
+  Communicator& comm_;
+  Context& ctx_;
+  Network& network_;
+  std::unique_ptr<BatchReader> reader_;
+  ScoringTotals totals_;
+};
+
+}  // namespace
+
+ScoringTotals score_days(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
+                         const std::vector<std::string>& days, HistoryMode mode, const ScoredVisitor& visit,
+                         const ScoringProgress& progress) {
+  return Pass(comm, ctx, network, dataset, config, days, mode).run(visit, progress);
+}
+
+}  // namespace lime

@@ -1,0 +1,17 @@
+#include "launch/version.h"
+
+#include "lime_version.h"
+#include "runtime/device.h"
+#include "runtime/error.h"
+
+namespace lime {
+
+BuildInfo build_info() { return {LIME_VERSION, LIME_COMMIT, LIME_COMPILER, LIME_BUILD_TYPE, LIME_LIBRARIES}; }
+
+std::string version_text() {
+  const BuildInfo info = build_info();
+  return str("lime ", info.version, " (commit ", info.commit, ")\nbuilt with ", info.compiler, ", ", info.build_type,
+             "; ", info.libraries, "; devices: cpu", built_with_cuda() ? ", cuda" : "");
+}
+
+}  // namespace lime

@@ -1,0 +1,83 @@
+// What attention kernels share: heads as blocks of rows, packed copies of them, scratch. For each Highway target.
+#if defined(LIME_LAYERS_ATTENTION_HEAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LIME_LAYERS_ATTENTION_HEAD_INL_H_
+#undef LIME_LAYERS_ATTENTION_HEAD_INL_H_
+#else
+#define LIME_LAYERS_ATTENTION_HEAD_INL_H_
+#endif
+
+#include <hwy/contrib/math/math-inl.h>
+
+#include <algorithm>
+
+#include "layers/small_gemm-inl.h"
+#include "runtime/context.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lime::cpu::HWY_NAMESPACE {
+
+// History rows worked on at a time: with their scores they stay in the first-level cache.
+constexpr int64_t chunk_rows = 32;
+
+template <typename T>
+HWY_INLINE void copy_rows(int64_t rows, int64_t cols, Rows<const T> x, Rows<T> y) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t r = 0; r < rows; ++r) {
+    int64_t c = 0;
+    for (; c + lanes <= cols; c += lanes) hn::StoreU(hn::LoadU(d, x.row(r) + c), d, y.row(r) + c);
+    for (; c < cols; ++c) y.row(r)[c] = x.row(r)[c];
+  }
+}
+
+template <typename T>
+HWY_INLINE void scaled_transpose(int64_t rows, int64_t cols, T factor, Rows<const T> x, Rows<T> out) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < cols; ++c) out.row(c)[r] = factor * x.row(r)[c];
+}
+
+// Scratch from the arena, in rows that are whole vectors apart.
+template <typename T>
+struct Scratch {
+  Context& ctx;
+  int64_t stride_of(int64_t cols) const {
+    const auto lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+    return (cols + lanes - 1) / lanes * lanes;
+  }
+  Rows<T> rows(int64_t count, int64_t cols) const {
+    const View v = ctx.arena().alloc(dtype_of<T>(), 1, count * stride_of(cols));
+    std::fill_n(v.template data<T>(), v.cols(), T{0});  // the padding is computed with, though never used
+    return {v.template data<T>(), stride_of(cols)};
+  }
+};
+
+template <typename T>
+HWY_INLINE Elements<T> plain(Rows<T> x) { return {x.p, x.stride, 1}; }
+template <typename T>
+HWY_INLINE Elements<T> transposed(Rows<T> x) { return {x.p, 1, x.stride}; }
+template <typename T>
+HWY_INLINE Rows<const T> in(Rows<T> x) { return {x.p, x.stride}; }
+
+// Rows [begin, end) and one head's columns of a view.
+template <typename T>
+Rows<const T> head_of(const ConstView& v, int64_t begin, int64_t column) {
+  return {v.data<T>() + begin * v.stride() + column, v.stride()};
+}
+template <typename T>
+Rows<T> head_of(const View& v, int64_t begin, int64_t column) {
+  return {v.data<T>() + begin * v.stride() + column, v.stride()};
+}
+
+// 1 / (1 + exp(-x)), finite for every finite x
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V sigmoid(D d, V x) {
+  using T = hn::TFromD<D>;
+  const auto one = hn::Set(d, T{1});
+  const auto limit = hn::Set(d, sizeof(T) == 4 ? T(87) : T(708));
+  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Min(hn::Neg(x), limit))));
+}
+
+}  // namespace lime::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard toggled for each target

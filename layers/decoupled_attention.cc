@@ -1,0 +1,101 @@
+#include "layers/decoupled_attention.h"
+
+#include <cmath>
+
+#include "layers/dispatch.h"
+#include "runtime/trace.h"
+
+namespace lime {
+
+DecoupledAttention::DecoupledAttention(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
+                                       int64_t links, CandidateAttention phi)
+    : width_(width),
+      heads_(heads),
+      links_(links),
+      head_width_(width / heads),
+      phi_(phi),
+      tq_(store, name + ".tq", width, width, false),
+      lk_(store, name + ".lk", width, width, false),
+      v_(store, name + ".v", width, width, false),
+      z_(store, name + ".z", width, width) {}
+
+void DecoupledAttention::weights(Context& ctx, const ConstView& t, const ConstView& l, View p) {
+  const TraceRange range(ctx, "decoupled_weights");
+  check_shape(ctx, t, t.rows(), width_, "candidates");
+  check_shape(ctx, l, links_, width_, "links");
+  check_shape(ctx, p, t.rows(), heads_ * links_, "attention weights");
+  t_ = t, l_ = l, p_ = p;
+  q_ = ctx.alloc(t.rows(), width_), k_ = ctx.alloc(links_, width_);
+  scores_ = phi_ == CandidateAttention::silu ? ctx.alloc(p.rows(), p.cols()) : p;
+  tq_.forward(ctx, t, q_);
+  lk_.forward(ctx, l, k_);
+  const double slope = 1 / std::sqrt(static_cast<double>(head_width_));
+  for (int64_t h = 0; h < heads_; ++h) {
+    gemm(ctx, Transpose::no, Transpose::yes, slope, head(q_, h), head(k_, h), 0, weights_of(scores_, h));
+    if (phi_ == CandidateAttention::softmax) softmax_rows(ctx, weights_of(p, h));
+  }
+  if (phi_ == CandidateAttention::silu) silu(ctx, scores_, p);
+}
+
+void DecoupledAttention::forward(Context& ctx, const ConstView& t, const ConstView& l, const ConstView& lp,
+                                 const Jagged& impressions, View z) {
+  weights(ctx, t, l, ctx.alloc(t.rows(), heads_ * links_));
+  const TraceRange range(ctx, "decoupled_attention");
+  check_shape(ctx, t, impressions.rows(), width_, "candidates");
+  check_shape(ctx, lp, impressions.segments() * links_, width_, "personalised links");
+  lp_ = lp, impressions_ = impressions;
+  values_ = ctx.alloc(lp.rows(), width_), mixed_ = ctx.alloc(t.rows(), width_);
+  v_.forward(ctx, lp, values_);
+  for (int64_t b = 0; b < impressions.segments(); ++b) {
+    const int64_t begin = impressions.begin(b), end = impressions.end(b);
+    if (begin == end) continue;
+    const View v = values_.slice_rows(b * links_, (b + 1) * links_), y = mixed_.slice_rows(begin, end);
+    for (int64_t h = 0; h < heads_; ++h)
+      gemm(ctx, Transpose::no, Transpose::no, 1, weights_of(p_, h).slice_rows(begin, end), head(v, h), 0, head(y, h));
+  }
+  z_.forward(ctx, mixed_, z);
+}
+
+void DecoupledAttention::backward(Context& ctx, const ConstView& dz, View dt, View dl, View dlp) {
+  const TraceRange range(ctx, "decoupled_attention_backward");
+  const Arena::Scope scope(ctx.arena());
+  check_shape(ctx, dz, t_.rows(), width_, "gradient of decoupled attention");
+  check_shape(ctx, dlp, lp_.rows(), width_, "gradient of personalised links");
+  View dmixed = ctx.alloc(dz.rows(), width_), dvalues = ctx.zeros(lp_.rows(), width_);
+  View dp = ctx.alloc(p_.rows(), p_.cols()), dq = ctx.alloc(q_.rows(), width_), dk = ctx.zeros(links_, width_);
+  z_.backward(ctx, mixed_, dz, GradMode::overwrite, dmixed);
+  z_.ready();
+  for (int64_t b = 0; b < impressions_.segments(); ++b) {
+    const int64_t begin = impressions_.begin(b), end = impressions_.end(b);
+    if (begin == end) continue;
+    const View v = values_.slice_rows(b * links_, (b + 1) * links_), dv = dvalues.slice_rows(b * links_, (b + 1) * links_);
+    const View dy = dmixed.slice_rows(begin, end);
+    for (int64_t h = 0; h < heads_; ++h) {
+      gemm(ctx, Transpose::no, Transpose::yes, 1, head(dy, h), head(v, h), 0, weights_of(dp, h).slice_rows(begin, end));
+      gemm(ctx, Transpose::yes, Transpose::no, 1, weights_of(p_, h).slice_rows(begin, end), head(dy, h), 0, head(dv, h));
+    }
+  }
+  v_.backward(ctx, lp_, dvalues, GradMode::overwrite, dlp);
+  v_.ready();
+  if (phi_ == CandidateAttention::silu) silu_backward(ctx, scores_, dp, dp);
+  const double slope = 1 / std::sqrt(static_cast<double>(head_width_));
+  for (int64_t h = 0; h < heads_; ++h) {
+    const View ds = weights_of(dp, h);
+    if (phi_ == CandidateAttention::softmax) softmax_rows_backward(ctx, weights_of(p_, h), ds, ds);
+    if (ds.rows() == 0) continue;
+    gemm(ctx, Transpose::no, Transpose::no, slope, ds, head(k_, h), 0, head(dq, h));
+    gemm(ctx, Transpose::yes, Transpose::no, slope, ds, head(q_, h), 0, head(dk, h));
+  }
+  lk_.backward(ctx, l_, dk, GradMode::accumulate, dl);
+  lk_.ready();
+  tq_.backward(ctx, t_, dq, GradMode::accumulate, dt);
+  tq_.ready();
+}
+
+double DecoupledAttention::forward_flops(int64_t requests, int64_t candidates) const {
+  const auto c = static_cast<double>(candidates), d = static_cast<double>(width_), l = static_cast<double>(links_);
+  const double projections = 2 * d * d * (2 * c + l + static_cast<double>(requests) * l);  // tq, z; lk; v
+  return projections + 4 * c * l * d;
+}
+
+}  // namespace lime

@@ -1,0 +1,35 @@
+// LIME: links meet the history, candidates meet the links (Jiang et al., arXiv 2510.18239).
+//
+//   L^C = context of the global links L and the user     link_context.h
+//   L^P = links after meeting the history                lime_xor: xor_block.h; lime_mha: link_mha.h
+//   z   = decoupled attention of the candidates          decoupled_attention.h
+#pragma once
+
+#include <memory>
+
+#include "layers/decoupled_attention.h"
+#include "layers/interaction.h"
+#include "layers/link_context.h"
+#include "layers/personaliser.h"
+
+namespace lime {
+
+class Lime final : public Interaction {
+ public:
+  // config.name: lime_mha or lime_xor
+  Lime(const RankingModelConfig&, ParameterStore&);
+  double forward_flops(int64_t requests, int64_t history_tokens, int64_t candidates) const override;
+
+ protected:
+  void do_forward(Context&, const InteractionInput&, View z) override;
+  void do_backward(Context&, const InteractionInput&, const ConstView& dz, const InteractionGrad&) override;
+
+ private:
+  ParameterStore& store_;
+  Parameter& links_;
+  LinkContext context_;
+  std::unique_ptr<Personaliser> personaliser_;
+  DecoupledAttention attention_;
+};
+
+}  // namespace lime

@@ -1,0 +1,41 @@
+// LIME-MHA's personaliser: one multi-head attention of the links over the history, then a feed-forward layer.
+//
+//   Q = LN_q(L^C) W_q,  [K|V] = LN_k(E) W_kv            no biases
+//   L1  = L^C + softmax(Q K^T / sqrt(d_h)) V W_o + b_o
+//   L^P = L1 + MLP(LN_f(L1)), hidden width 2d
+//
+// History tokens go through in tiles; each is read once. An empty history contributes b_o and the feed-forward layer.
+#pragma once
+
+#include <string>
+
+#include "layers/layer_norm.h"
+#include "layers/link_attention.h"
+#include "layers/mlp.h"
+#include "layers/personaliser.h"
+
+namespace lime {
+
+class LinkMha final : public Personaliser {
+ public:
+  LinkMha(ParameterStore&, const std::string& name, int64_t width, int64_t heads, int64_t links);
+
+  void forward(Context&, const ConstView& lc, const ConstView& tokens, const Jagged& history, View lp) override;
+  void backward(Context&, View dlinks, View dtokens) override;
+  double forward_flops(int64_t requests, int64_t history_tokens) const override;
+
+ private:
+  int64_t width_, heads_, links_;
+  LayerNorm norm_q_, norm_k_;
+  Linear q_, kv_, out_;
+  LayerNorm norm_f_;
+  Mlp feed_forward_;
+  // From forward to backward.
+  LinkAttention attention_{};
+  ConstView lc_, tokens_;
+  View normed_q_, queries_, keys_values_, attended_, middle_;
+  LayerNormStats stats_q_, stats_k_, stats_f_;
+  LinkAttentionState state_;
+};
+
+}  // namespace lime

@@ -1,0 +1,253 @@
+// Every collective against plain MPI or a closed form; sums of rough floats against a serial sum along the tree.
+#include <gtest/gtest.h>
+#include <mpi.h>
+#include <unistd.h>
+
+#include <numeric>
+
+#include "parallel/comm_mpi.h"
+#include "tests/parallel/reference_sum.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+// The group's communicator, and one whose messages are cut into 64 bytes and whose all-reduces take two exchanges.
+enum class Tuning { usual, tiny_messages };
+
+std::unique_ptr<Communicator> make(Tuning tuning) {
+  if (tuning == Tuning::usual || test_group().size() == 1) return test_group().world().duplicate();
+  return make_mpi_communicator({.max_message_bytes = 64, .direct_bytes = 0});
+}
+
+template <typename T>
+constexpr MPI_Datatype mpi_type() {
+  return std::is_same_v<T, float> ? MPI_FLOAT : std::is_same_v<T, double> ? MPI_DOUBLE : MPI_INT64_T;
+}
+
+const std::vector<int64_t> sizes{0, 1, 2, 3, 5, 64, 257, 4099, 70001};
+
+class Collectives : public testing::TestWithParam<Tuning> {
+ protected:
+  std::unique_ptr<Communicator> comm_ = make(GetParam());
+  int rank_ = comm_->rank(), size_ = comm_->size();
+
+  // The test's own view of what the others hold: inputs are functions of the rank.
+  template <typename T>
+  std::vector<std::vector<T>> everyones(int64_t n, uint64_t key, std::vector<T> (*values)(int64_t, uint64_t)) const {
+    std::vector<std::vector<T>> all;
+    for (int r = 0; r < size_; ++r) all.push_back(values(n, key + static_cast<uint64_t>(r)));
+    return all;
+  }
+  size_t me() const { return static_cast<size_t>(rank_); }
+
+  template <typename T>
+  void check_all_reduce() {
+    for (const int64_t n : sizes) {
+      const auto whole = everyones<T>(n, 10, whole_values<T>);
+      for (const auto& [op, mpi_op] : {std::pair{ReduceOp::sum, MPI_SUM}, {ReduceOp::max, MPI_MAX}, {ReduceOp::min, MPI_MIN}}) {
+        auto got = whole[me()];
+        comm_->all_reduce(view_of(got), op)->wait();
+        auto expected = whole[me()];
+        if (size_ > 1) {
+          MPI_Allreduce(MPI_IN_PLACE, expected.data(), static_cast<int>(n), mpi_type<T>(), mpi_op, MPI_COMM_WORLD);
+        }
+        ASSERT_TRUE(same_bits(got, expected)) << n << " values, op " << static_cast<int>(op);
+      }
+      const auto rough = everyones<T>(n, 20, rough_values<T>);
+      auto got = rough[me()];
+      comm_->all_reduce(view_of(got), ReduceOp::sum)->wait();
+      ASSERT_TRUE(same_bits(got, reference_tree_sum(rough))) << n << " rough values";
+    }
+  }
+
+  template <typename T>
+  void check_reduce_scatter() {
+    for (const int64_t n : sizes) {
+      const auto all = everyones<T>(n * size_, 30, rough_values<T>);
+      std::vector<T> out(static_cast<size_t>(n), T(-1));
+      comm_->reduce_scatter(view_of(all[me()]), view_of(out))->wait();
+      const auto sum = reference_tree_sum(all);
+      const auto begin = sum.begin() + rank_ * n;
+      ASSERT_TRUE(same_bits(out, std::vector<T>(begin, begin + n))) << n;
+    }
+  }
+
+  template <typename T>
+  void check_all_gather() {
+    for (const int64_t n : sizes) {
+      const auto all = everyones<T>(n, 40, rough_values<T>);
+      std::vector<T> out(static_cast<size_t>(n * size_), T(-1)), expected;
+      comm_->all_gather(view_of(all[me()]), view_of(out))->wait();
+      for (const auto& part : all) expected.insert(expected.end(), part.begin(), part.end());
+      ASSERT_TRUE(same_bits(out, expected)) << n;
+    }
+  }
+
+  // From rank s to rank r go count(s, r) elements; some pairs exchange nothing.
+  int64_t count(int s, int r, int64_t scale) const { return (s + 2 * r) % 3 == 0 ? 0 : scale * (1 + s) + r; }
+
+  template <typename T>
+  void check_all_to_all_v() {
+    for (const int64_t scale : {0, 1, 17, 3001}) {
+      std::vector<int64_t> send_counts, recv_counts;
+      std::vector<T> send, expected;
+      for (int r = 0; r < size_; ++r) {
+        send_counts.push_back(count(rank_, r, scale));
+        recv_counts.push_back(count(r, rank_, scale));
+        const auto out = rough_values<T>(send_counts.back(), static_cast<uint64_t>(1000 * rank_ + r));
+        const auto in = rough_values<T>(recv_counts.back(), static_cast<uint64_t>(1000 * r + rank_));
+        send.insert(send.end(), out.begin(), out.end());
+        expected.insert(expected.end(), in.begin(), in.end());
+      }
+      EXPECT_EQ(exchange_counts(*comm_, send_counts), recv_counts);
+      std::vector<T> recv(expected.size(), T(-1));
+      comm_->all_to_all_v(view_of(std::as_const(send)), send_counts, view_of(recv), recv_counts)->wait();
+      ASSERT_TRUE(same_bits(recv, expected)) << "scale " << scale;
+    }
+  }
+
+  template <typename T>
+  void check_broadcast() {
+    for (const int64_t n : sizes) {
+      for (int root = 0; root < size_; ++root) {
+        auto data = rough_values<T>(n, static_cast<uint64_t>(50 + rank_));
+        comm_->broadcast(view_of(data), root)->wait();
+        ASSERT_TRUE(same_bits(data, rough_values<T>(n, static_cast<uint64_t>(50 + root)))) << n << " from " << root;
+      }
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(All, Collectives, testing::Values(Tuning::usual, Tuning::tiny_messages), [](const auto& tuning) {
+  return tuning.param == Tuning::usual ? "usual" : "tiny_messages";
+});
+
+TEST_P(Collectives, KnowsItsRanks) {
+  EXPECT_EQ(comm_->rank(), test_group().rank());
+  EXPECT_EQ(comm_->size(), test_group().size());
+  EXPECT_STREQ(comm_->name(), size_ == 1 ? "self" : "mpi");
+}
+
+TEST_P(Collectives, AllReduceF32) { check_all_reduce<float>(); }
+TEST_P(Collectives, AllReduceF64) { check_all_reduce<double>(); }
+TEST_P(Collectives, AllReduceI64) { check_all_reduce<int64_t>(); }
+TEST_P(Collectives, ReduceScatterF32) { check_reduce_scatter<float>(); }
+TEST_P(Collectives, ReduceScatterF64) { check_reduce_scatter<double>(); }
+TEST_P(Collectives, ReduceScatterI64) { check_reduce_scatter<int64_t>(); }
+TEST_P(Collectives, AllGatherF32) { check_all_gather<float>(); }
+TEST_P(Collectives, AllGatherF64) { check_all_gather<double>(); }
+TEST_P(Collectives, AllGatherI64) { check_all_gather<int64_t>(); }
+TEST_P(Collectives, AllToAllF32) { check_all_to_all_v<float>(); }
+TEST_P(Collectives, AllToAllF64) { check_all_to_all_v<double>(); }
+TEST_P(Collectives, AllToAllI64) { check_all_to_all_v<int64_t>(); }
+TEST_P(Collectives, BroadcastF32) { check_broadcast<float>(); }
+TEST_P(Collectives, BroadcastF64) { check_broadcast<double>(); }
+TEST_P(Collectives, BroadcastI64) { check_broadcast<int64_t>(); }
+
+TEST_P(Collectives, TheSumDoesNotDependOnTheMessageSizes) {
+  auto a = rough_values<float>(5000, static_cast<uint64_t>(rank_));
+  auto b = a;
+  comm_->all_reduce(view_of(a), ReduceOp::sum)->wait();
+  test_group().world().all_reduce(view_of(b), ReduceOp::sum)->wait();
+  EXPECT_TRUE(same_bits(a, b));
+}
+
+TEST_P(Collectives, BarrierWaitsForAll) {
+  for (int last = 0; last < size_; ++last) {
+    // The last to come says so before it comes; whoever is through must see it.
+    int64_t arrived = 0;
+    if (rank_ == last) usleep(20000), arrived = 1;
+    const double before = size_ > 1 ? MPI_Wtime() : 0;
+    comm_->barrier()->wait();
+    if (size_ > 1 && rank_ != last) {
+      EXPECT_GT(MPI_Wtime() - before, 0.005) << "rank " << last << " was late";
+    }
+    comm_->all_reduce(View(&arrived, 1, 1), ReduceOp::sum)->wait();
+    EXPECT_EQ(arrived, 1);
+  }
+}
+
+TEST_P(Collectives, ValuesBytesAndCounts) {
+  const std::vector<int64_t> mine{rank_, 10 * rank_};
+  const auto all = all_gather_values(*comm_, mine);
+  const std::vector<double> mine_real{0.5 * rank_};
+  const auto all_real = all_gather_values(*comm_, mine_real);
+  ASSERT_EQ(all.size(), 2 * static_cast<size_t>(size_));
+  for (int r = 0; r < size_; ++r) {
+    EXPECT_EQ(all[2 * static_cast<size_t>(r)], r);
+    EXPECT_EQ(all[2 * static_cast<size_t>(r) + 1], 10 * r);
+    EXPECT_EQ(all_real[static_cast<size_t>(r)], 0.5 * r);
+  }
+  EXPECT_TRUE(all_gather_values(*comm_, std::span<const int64_t>()).empty());
+
+  for (int root = 0; root < size_; ++root) {
+    for (const size_t n : {0, 1, 7, 8, 9, 1000}) {
+      std::vector<char> bytes(rank_ == root ? n : 3, static_cast<char>('a' + rank_));
+      broadcast_bytes(*comm_, bytes, root);
+      EXPECT_EQ(bytes, std::vector<char>(n, static_cast<char>('a' + root)));
+    }
+    // Lengths differ by rank; rank 1 has none.
+    const auto length = [](int r) { return r == 1 ? size_t{0} : static_cast<size_t>(5 * r + 3); };
+    const std::vector<char> own(length(rank_), static_cast<char>('A' + rank_));
+    const auto gathered = gather_bytes(*comm_, own, root);
+    if (rank_ != root) {
+      EXPECT_TRUE(gathered.empty());
+      continue;
+    }
+    ASSERT_EQ(gathered.size(), static_cast<size_t>(size_));
+    for (int r = 0; r < size_; ++r) {
+      EXPECT_EQ(gathered[static_cast<size_t>(r)], std::vector<char>(length(r), static_cast<char>('A' + r)));
+    }
+  }
+}
+
+TEST_P(Collectives, RefusesWrongArguments) {
+  std::vector<float> a(6), b(6 * static_cast<size_t>(size_) + 1);
+  std::vector<double> d(6 * static_cast<size_t>(size_));
+  EXPECT_THROW(comm_->all_gather(view_of(a), view_of(b)), Error);
+  EXPECT_THROW(comm_->all_gather(view_of(a), view_of(d)), Error);
+  EXPECT_THROW(comm_->reduce_scatter(view_of(b), view_of(a)), Error);
+  EXPECT_THROW(comm_->broadcast(view_of(a), size_), Error);
+  EXPECT_THROW(comm_->all_reduce(View(a.data(), 2, 3).slice_cols(0, 2), ReduceOp::sum), Error);
+  const std::vector<int64_t> counts(static_cast<size_t>(size_), 7);
+  EXPECT_THROW(comm_->all_to_all_v(view_of(a), counts, view_of(a), counts), Error);
+  const std::vector<int64_t> negative(static_cast<size_t>(size_) + 1, 0);
+  EXPECT_THROW(comm_->all_to_all_v(ConstView(), negative, View(), negative), Error);
+}
+
+// Rank 0 sends fewer, then more, than the others expect.
+TEST_P(Collectives, CountsThatDisagreeAreAnErrorThatNamesThem) {
+  if (size_ != 2) GTEST_SKIP() << "needs two ranks";
+  for (const int64_t sent : {3, 5}) {
+    auto comm = comm_->duplicate();
+    std::vector<int64_t> send_counts{0, rank_ == 0 ? sent : 0}, recv_counts{0, 0};
+    if (rank_ == 1) recv_counts = {4, 0};
+    std::vector<float> send(rank_ == 0 ? static_cast<size_t>(sent) : 0), recv(rank_ == 1 ? 4 : 0);
+    const auto exchange = [&] {
+      comm->all_to_all_v(view_of(std::as_const(send)), send_counts, view_of(recv), recv_counts)->wait();
+    };
+    if (rank_ == 0) {
+      exchange();
+    } else {
+      try {
+        exchange();
+        ADD_FAILURE() << "accepted " << sent << " values where 4 were expected";
+      } catch (const Error& e) {
+        EXPECT_NE(std::string(e.what()).find("all_to_all_v of"), std::string::npos) << e.what();
+        EXPECT_NE(std::string(e.what()).find("rank 1/2"), std::string::npos) << e.what();
+      }
+    }
+    comm_->barrier()->wait();
+  }
+}
+
+TEST(Group, LocalRanksCountUpOnOneHost) {
+  ProcessGroup& group = test_group();
+  EXPECT_EQ(group.local_rank(), group.rank());  // the tests run on one host
+  EXPECT_EQ(group.local_size(), group.size());
+  EXPECT_FALSE(group.host().empty());
+}
+
+}  // namespace
+}  // namespace lime
