@@ -126,7 +126,7 @@ struct ExternalSorter::Impl {
   size_t at = 0;  // entries walked, if nothing was spilled
 
   char* take(size_t size) {
-    if (block_used + size > block_size) {
+    if (blocks.empty() || block_used + size > block_size) {
       block_size = std::max(size, block_bytes);
       blocks.push_back(std::make_unique<char[]>(block_size));
       held += block_size;

@@ -144,6 +144,7 @@ struct Hdf5File::Impl {
     H5Type type = H5Type::i64;
     std::vector<hsize_t> shape;
     hsize_t chunk_rows = 0;
+    H5Options options;
     std::vector<char> pending;  // appended rows that do not fill a chunk yet
     hsize_t width() const { return shape.size() > 1 ? shape[1] : 1; }
     size_t row_bytes() const { return size_of(type) * width(); }
@@ -167,7 +168,7 @@ struct Hdf5File::Impl {
   }
 
   bool exists(const std::string& object) const {
-    if (object == "/") return true;
+    if (object == "/" || columns.count(object)) return true;
     for (size_t end = 1; end != std::string::npos;) {  // every group on the way must be there too
       end = object.find('/', end + 1);
       const std::string link = object.substr(0, end);
@@ -255,39 +256,45 @@ struct Hdf5File::Impl {
     }
   }
 
-  // `rows` is final unless `growing`.
-  Column& create(const std::string& object, H5Type type, hsize_t rows, int64_t cols, bool growing,
-                 const H5Options& options) {
+  // A column to come: made in the file when its first chunk is full, or at the end, when its size is known.
+  Column& plan(const std::string& object, H5Type type, int64_t cols, const H5Options& options) {
     if (mode != Mode::create) fail(object, "the file is open for reading");
     if (exists(object)) fail(object, "is there already");
     make_groups(object);
     Column c;
     c.type = type;
-    c.shape = {growing ? 0 : rows};
+    c.options = options;
+    c.shape = {0};
     if (cols > 0) c.shape.push_back(static_cast<hsize_t>(cols));
     const auto budget = static_cast<size_t>(std::max<int64_t>(options.chunk_bytes, 1));
     c.chunk_rows = std::max<hsize_t>(budget / c.row_bytes(), 1);
-    if (!growing) c.chunk_rows = std::min(c.chunk_rows, std::max<hsize_t>(rows, 1));
+    return columns.insert_or_assign(object, std::move(c)).first->second;
+  }
 
+  // Makes a planned column: of `rows` rows, or, without, one that grows.
+  void make(const std::string& object, Column& c, std::optional<hsize_t> rows) {
     const int rank = static_cast<int>(c.shape.size());
-    const hsize_t chunk[2] = {c.chunk_rows, c.width()},
-                  limit[2] = {growing ? H5S_UNLIMITED : rows, c.width()};
+    c.shape[0] = rows.value_or(0);
+    if (rows) c.chunk_rows = std::clamp<hsize_t>(*rows, 1, c.chunk_rows);
+    const hsize_t chunk[2] = {c.chunk_rows, c.width()};
+    const hsize_t limit[2] = {rows.value_or(H5S_UNLIMITED), c.width()};
     Handle space = own(H5Screate_simple(rank, c.shape.data(), limit), H5Sclose, object, "cannot create");
-    Handle plan = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, object, "cannot create");
-    if (growing || rows > 0) {
-      checked(H5Pset_chunk(plan, rank, chunk), object, "cannot create");
-      H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER);
-      if (options.compression > 0) {
-        checked(H5Pset_shuffle(plan), object, "cannot create");
-        checked(H5Pset_deflate(plan, static_cast<unsigned>(options.compression)), object, "cannot create");
+    Handle layout = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, object, "cannot create");
+    if (rows != hsize_t{0}) {
+      checked(H5Pset_chunk(layout, rank, chunk), object, "cannot create");
+      H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER);
+      if (c.options.compression > 0) {
+        checked(H5Pset_shuffle(layout), object, "cannot create");
+        checked(H5Pset_deflate(layout, static_cast<unsigned>(c.options.compression)), object,
+                "cannot create");
       }
-      if (options.checksum) checked(H5Pset_fletcher32(plan), object, "cannot create");
+      if (c.options.checksum) checked(H5Pset_fletcher32(layout), object, "cannot create");
     }
     Handle access = own(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose, object, "cannot create");
     H5Pset_chunk_cache(access, 1, 0, 1.0);  // chunks are written whole, so nothing is to be kept
-    const hid_t made = H5Dcreate2(file, object.c_str(), file_type(type), space, H5P_DEFAULT, plan, access);
+    const hid_t made =
+        H5Dcreate2(file, object.c_str(), file_type(c.type), space, H5P_DEFAULT, layout, access);
     c.dataset = own(made, H5Dclose, object, "cannot create");
-    return columns.insert_or_assign(object, std::move(c)).first->second;
   }
 
   void put(const std::string& object, Column& c, hsize_t begin, hsize_t rows, const void* data) {
@@ -303,12 +310,21 @@ struct Hdf5File::Impl {
   void flush(const std::string& object, Column& c, bool all) {
     const size_t rows = c.pending.size() / c.row_bytes();
     const size_t take = all ? rows : rows - rows % c.chunk_rows;
+    if (c.dataset < 0) make(object, c, std::nullopt);
     if (take == 0) return;
     const hsize_t begin = c.shape[0];
     c.shape[0] += take;
     checked(H5Dset_extent(c.dataset, c.shape.data()), object, "cannot write");
     put(object, c, begin, take, c.pending.data());
     c.pending.erase(c.pending.begin(), c.pending.begin() + static_cast<std::ptrdiff_t>(take * c.row_bytes()));
+  }
+
+  void finish(const std::string& object, Column& c) {
+    if (c.dataset >= 0) return flush(object, c, true);
+    const size_t rows = c.pending.size() / c.row_bytes();
+    make(object, c, rows);
+    if (rows > 0) put(object, c, 0, rows, c.pending.data());
+    c.pending.clear();
   }
 
   Handle object_for_attribute(const std::string& object, bool make) {
@@ -339,7 +355,7 @@ struct Hdf5File::Impl {
     if (file < 0) return;
     std::optional<UserError> error;
     try {
-      for (auto& [name, c] : columns) flush(name, c, true);
+      for (auto& [name, c] : columns) finish(name, c);
       for (auto& [name, c] : columns) checked(c.dataset.close(), name, "cannot write");
       if (mode == Mode::create) checked(H5Fflush(file, H5F_SCOPE_LOCAL), "", "cannot write");
     } catch (const UserError& e) {
@@ -406,6 +422,8 @@ std::vector<std::string> Hdf5File::list(const std::string& group) const {
   Locked lock;
   const std::string name = normal(group);
   if (!impl_->exists(name)) impl_->fail(name, "missing from the file");
+  for (auto& [object, c] : impl_->columns)
+    if (c.dataset < 0) impl_->flush(object, c, true);
   std::vector<std::string> names;
   auto visit = [](hid_t, const char* link, const H5L_info_t*, void* out) -> herr_t {
     static_cast<std::vector<std::string>*>(out)->emplace_back(link);
@@ -453,7 +471,8 @@ void Hdf5File::write(const std::string& dataset, std::span<const T> values, int6
   Locked lock;
   const std::string name = normal(dataset);
   const size_t rows = values.size() / static_cast<size_t>(std::max<int64_t>(cols, 1));
-  auto& c = impl_->create(name, h5_type_of<T>(), rows, cols, false, options);
+  auto& c = impl_->plan(name, h5_type_of<T>(), cols, options);
+  impl_->make(name, c, rows);
   if (rows > 0) impl_->put(name, c, 0, rows, values.data());
 }
 
@@ -464,7 +483,7 @@ void Hdf5File::append(const std::string& dataset, std::span<const T> values, int
   const std::string name = normal(dataset);
   auto found = impl_->columns.find(name);
   const H5Type type = h5_type_of<T>();
-  auto& c = found != impl_->columns.end() ? found->second : impl_->create(name, type, 0, cols, true, options);
+  auto& c = found != impl_->columns.end() ? found->second : impl_->plan(name, type, cols, options);
   LIME_CHECK(c.type == type && values.size() % c.width() == 0, name, " holds ", to_string(c.type), "x",
              c.width());
   const auto* bytes = reinterpret_cast<const char*>(values.data());

@@ -83,6 +83,7 @@ ConfigKey number_key(std::string path, Access access, const char* noun, T low, T
 
 constexpr int64_t no_limit = std::numeric_limits<int64_t>::max();
 constexpr double no_bound = std::numeric_limits<double>::max();
+constexpr double below_one = 0.9999999;  // a moment that decays
 
 template <typename Access>
 ConfigKey integer(std::string path, Access access, int64_t low, int64_t high, std::string help) {
@@ -196,8 +197,8 @@ void add_table_keys(std::vector<ConfigKey>& keys, const std::string& prefix, boo
   keys.push_back(choice(key("optimizer"), at_member(&TableConfig::optimizer), optimizers, of + "optimizer"));
   keys.push_back(real(key("learning_rate"), at_member(&TableConfig::learning_rate), 0, no_bound, of + "learning rate"));
   keys.push_back(real(key("eps"), at_member(&TableConfig::eps), 0, no_bound, "added to the root (adagrad, adam)"));
-  keys.push_back(real(key("beta1"), at_member(&TableConfig::beta1), 0, 1, "adam: decay of the first moment"));
-  keys.push_back(real(key("beta2"), at_member(&TableConfig::beta2), 0, 1, "adam: decay of the second moment"));
+  keys.push_back(real(key("beta1"), at_member(&TableConfig::beta1), 0, below_one, "adam: decay of the first moment"));
+  keys.push_back(real(key("beta2"), at_member(&TableConfig::beta2), 0, below_one, "adam: decay of the second moment"));
   keys.push_back(real(key("initial_accumulator"), at_member(&TableConfig::initial_accumulator), 0, no_bound,
                       "adagrad: where the sum of squares starts"));
   if (named)
@@ -310,8 +311,8 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(boolean("train.schedule_sparse", train(&TrainConfig::schedule_sparse), "the tables' learning rates follow the schedule too"));
   keys.push_back(real("train.clip_norm", train(&TrainConfig::clip_norm), 0, no_bound, "largest global norm of all gradients; 0: no clipping"));
   const auto adamw = [&](auto member) { return train(&TrainConfig::adamw, member); };
-  keys.push_back(real("train.adamw.beta1", adamw(&AdamWConfig::beta1), 0, 1, "decay of the first moment"));
-  keys.push_back(real("train.adamw.beta2", adamw(&AdamWConfig::beta2), 0, 1, "decay of the second moment"));
+  keys.push_back(real("train.adamw.beta1", adamw(&AdamWConfig::beta1), 0, below_one, "decay of the first moment"));
+  keys.push_back(real("train.adamw.beta2", adamw(&AdamWConfig::beta2), 0, below_one, "decay of the second moment"));
   keys.push_back(real("train.adamw.eps", adamw(&AdamWConfig::eps), 0, no_bound, "added to the root"));
   keys.push_back(real("train.adamw.weight_decay", adamw(&AdamWConfig::weight_decay), 0, no_bound, "decoupled weight decay of matrices"));
   keys.push_back(real("train.bucket_mb", train(&TrainConfig::bucket_mb), 0, no_bound, "MiB of dense gradients that are reduced together, while backward runs"));

@@ -21,7 +21,7 @@ class YamlWriter {
     }
     open_.assign(path.begin(), path.end() - 1);
     item_starts_ = path.size() >= 2 && common + 1 < path.size() && is_position(path, path.size() - 2);
-    line(path, path.size() - 1, " " + value);
+    line(path, path.size() - 1, str(" ", value));
     item_starts_ = false;
   }
   std::string take() { return std::move(text_); }
@@ -31,7 +31,7 @@ class YamlWriter {
   void line(const KeyPath& path, size_t depth, const std::string& value) {
     std::string indent(2 * depth, ' ');
     if (item_starts_) indent[2 * depth - 2] = '-';
-    text_ += indent + yaml_scalar(path[depth]) + ":" + value + "\n";
+    text_ += str(indent, yaml_scalar(path[depth]), ":", value, "\n");
   }
 
   KeyPath open_;
@@ -66,14 +66,14 @@ std::string describe_markdown() {
     if (section_of(key) != section) {
       section = section_of(key);
       const bool single = key.path == section && section != "tasks";
-      const std::string title = single ? "" : "\n## " + section + "\n";
-      if (text.empty() || !single) text += title + "\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n";
+      const std::string title = single ? "" : str("\n## ", section, "\n");
+      if (text.empty() || !single) text += str(title, "\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
     }
     std::string expected = key.expected;
     for (const std::string article : {"an ", "a "})
       if (expected.starts_with(article)) expected.erase(0, article.size());
-    text += "| `" + key.path + "` | " + expected + " | " + (key.required ? "required" : "`" + default_of(key) + "`") +
-            " | " + key.help + " |\n";
+    const std::string standard = key.required ? default_of(key) : str("`", default_of(key), "`");
+    text += str("| `", key.path, "` | ", expected, " | ", standard, " | ", key.help, " |\n");
   }
   return text;
 }
@@ -83,8 +83,8 @@ std::string describe_text() {
   for (const auto& key : config_keys()) {
     if (section_of(key) != section && !text.empty()) text += "\n";
     section = section_of(key);
-    text += key.path + "  (" + key.expected + "; " + (key.required ? "" : "default ") + default_of(key) + ")\n    " +
-            key.help + "\n";
+    text += str(key.path, "  (", key.expected, "; ", key.required ? "" : "default ", default_of(key), ")\n    ", key.help,
+                "\n");
   }
   return text;
 }
@@ -129,7 +129,7 @@ std::string model_signature(const Config& config) {
     tables.insert(table);
     const auto pooling = config.embeddings.pooling.find(feature);
     const bool sum = pooling != config.embeddings.pooling.end() && pooling->second == Pooling::sum;
-    add("feature." + feature, table + (sum ? ", sum" : ", mean"));
+    add(str("feature.", feature), str(table, sum ? ", sum" : ", mean"));
   }
   for (const auto& name : tables) {
     Config one;  // so that the optimizer's name comes from the table of keys

@@ -118,7 +118,7 @@ void MetricsLog::eval(int64_t step, const std::vector<EvalResult>& results) {
   for (const auto& result : results) {
     for (const auto& task : result.tasks) {
       const auto add = [&](const std::string& day, const Metrics& metrics) {
-        lines += (lines.empty() ? "" : "\n") + eval_line(step, result.history, task.task, day, metrics).dump();
+        lines += str(lines.empty() ? "" : "\n", eval_line(step, result.history, task.task, day, metrics).dump());
       };
       for (const auto& [day, metrics] : task.days) add(day, metrics);
       add("all", task.all);

@@ -7,10 +7,12 @@
 #include <iomanip>
 #include <sstream>
 
+#include "runtime/error.h"
+
 namespace lime {
 namespace {
 
-std::string padded(int64_t value) { return (value < 10 ? "0" : "") + std::to_string(value); }
+std::string padded(int64_t value) { return str(value < 10 ? "0" : "", value); }
 
 }  // namespace
 
@@ -31,9 +33,9 @@ void append_steps(StepReport& window, const StepReport& next) {
 
 std::string format_duration(double seconds) {
   const auto s = static_cast<int64_t>(std::llround(std::max(0.0, seconds)));
-  if (s >= 86400) return std::to_string(s / 86400) + "d " + padded(s / 3600 % 24) + ":" + padded(s / 60 % 60);
-  if (s >= 3600) return std::to_string(s / 3600) + ":" + padded(s / 60 % 60) + ":" + padded(s % 60);
-  return std::to_string(s / 60) + ":" + padded(s % 60);
+  if (s >= 86400) return str(s / 86400, "d ", padded(s / 3600 % 24), ":", padded(s / 60 % 60));
+  if (s >= 3600) return str(s / 3600, ":", padded(s / 60 % 60), ":", padded(s % 60));
+  return str(s / 60, ":", padded(s % 60));
 }
 
 std::string progress_line(const StepReport& report, int64_t total_steps, double eta_seconds) {

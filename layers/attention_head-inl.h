@@ -52,9 +52,9 @@ struct Scratch {
 };
 
 template <typename T>
-HWY_INLINE Elements<T> plain(Rows<T> x) { return {x.p, x.stride, 1}; }
+HWY_INLINE Elements<std::remove_const_t<T>> plain(Rows<T> x) { return {x.p, x.stride, 1}; }
 template <typename T>
-HWY_INLINE Elements<T> transposed(Rows<T> x) { return {x.p, 1, x.stride}; }
+HWY_INLINE Elements<std::remove_const_t<T>> transposed(Rows<T> x) { return {x.p, 1, x.stride}; }
 template <typename T>
 HWY_INLINE Rows<const T> in(Rows<T> x) { return {x.p, x.stride}; }
 

@@ -29,8 +29,8 @@ namespace {
 // What follows when all of an operation's messages have arrived.
 enum class Then : uint8_t {
   finish,
-  reduce_and_share,    // all_reduce: this rank's chunk is summed, then goes to all
-  reduce_to_output,    // reduce_scatter, and all_reduce in one exchange: the parts are summed into the output
+  reduce_and_share,    // all_reduce: the parts of this rank's chunk are summed, and the sum goes to all
+  reduce,              // reduce_scatter, and all_reduce in one exchange: the parts are summed
 };
 
 // Memory that parts are received into; kept and grown.
@@ -63,9 +63,9 @@ struct Operation {
   int64_t elements = 0;  // of the call, for messages
   ReduceOp op = ReduceOp::sum;
   Then then = Then::finish;
-  char* buffer = nullptr;   // all_reduce: the caller's; reduce_to_output: the output
-  int64_t part = 0;         // elements of one part in `staging`
-  char* parts = nullptr;    // in `staging`, one a rank
+  char* buffer = nullptr;    // all_reduce: the caller's
+  int64_t part = 0;          // elements of a part, and of their sum
+  std::vector<void*> parts;  // by rank: in `staging`, but this rank's own where the sum goes
   Staging staging;
   std::vector<MPI_Request> requests;
   std::vector<int64_t> expected;  // bytes to be received by each request, -1 for others
@@ -119,24 +119,25 @@ struct Operation {
 };
 
 template <typename T>
-void pick(T* data, int64_t parts, int64_t count, ReduceOp op) {
-  for (int64_t p = 1; p < parts; ++p) {
-    const T* from = data + p * count;
+void pick(std::span<void* const> parts, int64_t count, ReduceOp op, T* out) {
+  for (void* part : parts) {
+    const T* from = static_cast<const T*>(part);
+    if (from == out) continue;
     if (op == ReduceOp::max) {
-      for (int64_t i = 0; i < count; ++i) data[i] = std::max(data[i], from[i]);
+      for (int64_t i = 0; i < count; ++i) out[i] = std::max(out[i], from[i]);
     } else {
-      for (int64_t i = 0; i < count; ++i) data[i] = std::min(data[i], from[i]);
+      for (int64_t i = 0; i < count; ++i) out[i] = std::min(out[i], from[i]);
     }
   }
 }
 
-// data[0, count) = op over the parts.
-void reduce_parts(DType dtype, ReduceOp op, void* data, int64_t parts, int64_t count) {
-  if (op == ReduceOp::sum) return tree_sum_parts(dtype, data, parts, count);
+// out = op over the parts, of which `out` is one.
+void reduce_parts(DType dtype, ReduceOp op, std::span<void* const> parts, int64_t count, void* out) {
+  if (op == ReduceOp::sum) return tree_sum_parts(dtype, parts, count, out);
   switch (dtype) {
-    case DType::f32: return pick(static_cast<float*>(data), parts, count, op);
-    case DType::f64: return pick(static_cast<double*>(data), parts, count, op);
-    case DType::i64: return pick(static_cast<int64_t*>(data), parts, count, op);
+    case DType::f32: return pick(parts, count, op, static_cast<float*>(out));
+    case DType::f64: return pick(parts, count, op, static_cast<double*>(out));
+    case DType::i64: return pick(parts, count, op, static_cast<int64_t*>(out));
   }
 }
 
@@ -144,7 +145,8 @@ void reduce_parts(DType dtype, ReduceOp op, void* data, int64_t parts, int64_t c
 // waiting for a different one.
 class Engine {
  public:
-  Engine() : thread_(std::this_thread::get_id()) {}
+  explicit Engine(int spins) : spins_(spins), thread_(std::this_thread::get_id()) {}
+  int spins() const { return spins_; }
 
   // An idle operation: the one with the smallest staging that fits, else the largest.
   Operation* take(size_t staging_bytes) {
@@ -233,32 +235,31 @@ class Engine {
 
   static void advance(Operation& op) {
     while (!op.done && messages_done(op)) {
-      const auto value = static_cast<int64_t>(size_of(op.dtype));
-      switch (op.then) {
-        case Then::finish: op.done = true; break;
-        case Then::reduce_to_output:
-          reduce_parts(op.dtype, op.op, op.parts, op.size, op.part);
-          std::memcpy(op.buffer, op.parts, static_cast<size_t>(op.part * value));
-          op.done = true;
-          break;
-        case Then::reduce_and_share: {
-          reduce_parts(op.dtype, op.op, op.parts, op.size, op.part);
-          ++op.tag;
-          const auto begin = [&](int r) { return op.elements * r / op.size * value; };
-          op.for_peers([&](int r) {
-            if (begin(r + 1) > begin(r)) op.receive(op.buffer + begin(r), begin(r + 1) - begin(r), r);
-          });
-          op.for_peers([&](int r) {
-            if (op.part > 0) op.send(op.parts, op.part * value, r);
-          });
-          std::memcpy(op.buffer + begin(op.rank), op.parts, static_cast<size_t>(op.part * value));
-          op.then = Then::finish;
-          break;
-        }
+      if (op.then == Then::finish) {
+        op.done = true;
+        return;
       }
+      void* own = op.parts[static_cast<size_t>(op.rank)];
+      reduce_parts(op.dtype, op.op, op.parts, op.part, own);
+      if (op.then == Then::reduce_and_share) share(op, static_cast<const char*>(own));
+      op.then = Then::finish;
     }
   }
 
+  // The second half of an all-reduce: this rank's chunk to all, theirs to this rank.
+  static void share(Operation& op, const char* own) {
+    ++op.tag;
+    const auto value = static_cast<int64_t>(size_of(op.dtype));
+    op.for_peers([&](int r) {
+      const int64_t begin = op.elements * r / op.size, end = op.elements * (r + 1) / op.size;
+      if (end > begin) op.receive(op.buffer + begin * value, (end - begin) * value, r);
+    });
+    op.for_peers([&](int r) {
+      if (op.part > 0) op.send(own, op.part * value, r);
+    });
+  }
+
+  int spins_;
   std::thread::id thread_;
   std::vector<std::unique_ptr<Operation>> all_;
   std::vector<Operation*> idle_, active_;
@@ -289,9 +290,8 @@ class MpiWork final : public Work {
   }
 
   void wait() override {
-    constexpr int spins = 64;  // then let others run: there may be more ranks than cores
-    for (int i = 0; !test(); ++i) {
-      if (i >= spins) sched_yield();
+    for (int polls = 0; !test(); ++polls) {
+      if (polls >= engine_->spins()) sched_yield();
     }
   }
 
@@ -326,23 +326,24 @@ class MpiCommunicator final : public Communicator {
     check_buffer(*this, buffer, "all_reduce");
     const int64_t n = buffer.size(), bytes = bytes_of(buffer);
     const bool direct = bytes * (size_ - 1) <= tuning_.direct_bytes;
-    const int64_t first = direct ? 0 : n * rank_ / size_;
-    const int64_t part = direct ? n : n * (rank_ + 1) / size_ - first;
-    Operation* op = reduction("all_reduce", buffer, reduce, part);
-    op->buffer = static_cast<char*>(buffer.raw());
-    op->then = direct ? Then::reduce_to_output : Then::reduce_and_share;
     const auto value = static_cast<int64_t>(size_of(buffer.dtype()));
-    exchange_parts(*op, op->buffer, [&](int r) { return direct ? std::pair{int64_t{0}, bytes} : chunk(n, r, value); });
+    const auto range = [&](int r) { return direct ? std::pair{int64_t{0}, bytes} : chunk(n, r, value); };
+    auto* data = static_cast<char*>(buffer.raw());
+    Operation* op = reduction("all_reduce", buffer, reduce, range(rank_).second / value);
+    op->buffer = data;
+    op->then = direct ? Then::reduce : Then::reduce_and_share;
+    exchange_parts(*op, data, range, data + range(rank_).first);
     return started(op);
   }
 
   WorkPtr reduce_scatter(ConstView in, View out) override {
     check_reduce_scatter(*this, in, out);
     Operation* op = reduction("reduce_scatter", in, ReduceOp::sum, out.size());
-    op->buffer = static_cast<char*>(out.raw());
-    op->then = Then::reduce_to_output;
+    op->then = Then::reduce;
     const int64_t bytes = bytes_of(out);
-    exchange_parts(*op, static_cast<const char*>(in.raw()), [&](int r) { return std::pair{r * bytes, bytes}; });
+    const auto* from = static_cast<const char*>(in.raw());
+    if (bytes > 0) std::memcpy(out.raw(), from + rank_ * bytes, static_cast<size_t>(bytes));
+    exchange_parts(*op, from, [&](int r) { return std::pair{r * bytes, bytes}; }, out.raw());
     return started(op);
   }
 
@@ -424,30 +425,34 @@ class MpiCommunicator final : public Communicator {
     op->max_message_bytes = tuning_.max_message_bytes;
     op->dtype = v.dtype();
     op->elements = v.size();
-    op->parts = op->staging.get(staging_bytes);
+    op->staging.get(staging_bytes);
     return op;
   }
 
   Operation* reduction(const char* name, const ConstView& v, ReduceOp reduce, int64_t part) {
-    Operation* op = operation(name, v, static_cast<size_t>(part * size_) * size_of(v.dtype()));
+    Operation* op = operation(name, v, static_cast<size_t>(part * (size_ - 1)) * size_of(v.dtype()));
     op->op = reduce;
     op->part = part;
     return op;
   }
 
-  // Every rank r is sent the run range(r) (offset and length in bytes) of `from`; what comes back, and the own run, lie
-  // in op.parts by rank.
+  // Every rank r is sent the run range(r) (offset and length in bytes) of `from`. What comes back will be op.parts, of
+  // which this rank's own is `own`.
   template <typename Range>
-  void exchange_parts(Operation& op, const char* from, Range&& range) {
+  void exchange_parts(Operation& op, const char* from, Range&& range, void* own) {
     const int64_t part = op.part * static_cast<int64_t>(size_of(op.dtype));
+    char* slot = op.staging.get(0);
+    op.parts.resize(static_cast<size_t>(size_));
+    op.parts[static_cast<size_t>(rank_)] = own;
     op.for_peers([&](int r) {
-      if (part > 0) op.receive(op.parts + r * part, part, r);
+      op.parts[static_cast<size_t>(r)] = slot;
+      if (part > 0) op.receive(slot, part, r);
+      slot += part;
     });
     op.for_peers([&](int r) {
       const auto [begin, bytes] = range(r);
       if (bytes > 0) op.send(from + begin, bytes, r);
     });
-    if (part > 0) std::memcpy(op.parts + rank_ * part, from + range(rank_).first, static_cast<size_t>(part));
   }
 
   WorkPtr started(Operation* op) {
@@ -465,7 +470,7 @@ class MpiCommunicator final : public Communicator {
 }  // namespace
 
 std::unique_ptr<Communicator> make_mpi_communicator(const MpiTuning& tuning) {
-  return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, std::make_shared<Engine>(), tuning);
+  return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, std::make_shared<Engine>(tuning.spins), tuning);
 }
 
 }  // namespace lime

@@ -12,10 +12,11 @@
 
 namespace lime {
 
-// Message sizes; all ranks must use the same.
+// All ranks must use the same sizes.
 struct MpiTuning {
   int64_t max_message_bytes = int64_t{1} << 30;  // larger ones are cut: MPI 3 counts are 31-bit
   int64_t direct_bytes = 64 << 10;  // all_reduce of at most this many bytes received a rank: one exchange instead of two
+  int spins = 10'000;  // polls before a wait begins to yield the core; few where ranks share cores
 };
 
 // Over all ranks of the job, on the thread that initialised MPI, which must make all calls (MPI_THREAD_FUNNELED).

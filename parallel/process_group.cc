@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <thread>
 
 #include "parallel/comm_mpi.h"
 #include "runtime/error.h"
@@ -84,7 +85,13 @@ ProcessGroup::ProcessGroup(int* argc, char*** argv) : impl_(std::make_unique<Imp
   check_mpi(MPI_Comm_rank(local, &impl_->local_rank), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(local, &impl_->local_size), "MPI_Comm_size");
   MPI_Comm_free(&local);
-  impl_->world = impl_->size == 1 ? make_self_communicator() : make_mpi_communicator();
+  if (impl_->size == 1) {
+    impl_->world = make_self_communicator();
+    return;
+  }
+  MpiTuning tuning;
+  if (impl_->local_size > static_cast<int>(std::thread::hardware_concurrency())) tuning.spins = 50;
+  impl_->world = make_mpi_communicator(tuning);
 }
 
 ProcessGroup::~ProcessGroup() {

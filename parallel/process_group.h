@@ -1,4 +1,10 @@
 // The processes of a job: one rank a process, started by mpirun (or none: one process alone).
+//
+// Threads: MPI belongs to the thread that made the group (MPI_THREAD_FUNNELED). Collectives, and test() and wait() of
+// their works, are calls of that thread; others are refused with Error. abort() may come from any thread.
+// Failure: catch errors inside the group's scope and call abort(). An exception that nobody catches is printed the same way
+// and ends the job with exit code 1; so does a group destroyed while an exception passes (its reason is not known then).
+// A rank that dies without a word (a signal, _exit) is noticed by the launcher, which ends the others.
 #pragma once
 
 #include <memory>
@@ -10,7 +16,8 @@ namespace lime {
 
 class ProcessGroup {
  public:
-  // Initialises MPI if this process was started by an MPI launcher, else a group of one without MPI.
+  // Initialises MPI if this process was started by an MPI launcher (mpirun, srun: PMI or PMIx in the environment), else a
+  // group of one without MPI.
   ProcessGroup(int* argc, char*** argv);
   ~ProcessGroup();  // finalises MPI
   ProcessGroup(const ProcessGroup&) = delete;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "runtime/error.h"
 
@@ -90,32 +91,37 @@ void TreeAccumulator::reset() {
 
 namespace {
 
-// data[0, n) += tree sum of the further parts, each `stride` after the one before.
+// out[0, n) = tree sum of the parts' values [begin, begin + n); inner sums go into the leftmost part of their subtree.
 template <typename T>
-void sum_block(T* data, int64_t parts, int64_t stride, int64_t n) {
-  if (parts == 1) return;
-  const int64_t left = tree_split(parts);
-  sum_block(data, left, stride, n);
-  sum_block(data + left * stride, parts - left, stride, n);
-  T* __restrict a = data;
-  const T* __restrict b = data + left * stride;
-  for (int64_t i = 0; i < n; ++i) a[i] += b[i];
+void sum_block(std::span<void* const> parts, int64_t begin, int64_t n, T* out) {
+  const auto values = [&](size_t p) { return static_cast<T*>(parts[p]) + begin; };
+  const auto split = static_cast<size_t>(tree_split(static_cast<int64_t>(parts.size())));
+  if (split > 1) sum_block(parts.first(split), begin, n, values(0));
+  if (parts.size() - split > 1) sum_block(parts.subspan(split), begin, n, values(split));
+  const T* a = values(0);
+  const T* b = values(split);
+#pragma GCC ivdep  // `out` is a, b or neither
+  for (int64_t i = 0; i < n; ++i) out[i] = a[i] + b[i];
 }
 
 template <typename T>
-void sum_parts(T* data, int64_t parts, int64_t count) {
+void sum_parts(std::span<void* const> parts, int64_t count, T* out) {
   constexpr int64_t block = 1024;  // a block of all parts stays in cache
-  for (int64_t i = 0; i < count; i += block) sum_block(data + i, parts, count, std::min(block, count - i));
+  for (int64_t i = 0; i < count; i += block) sum_block(parts, i, std::min(block, count - i), out + i);
 }
 
 }  // namespace
 
-void tree_sum_parts(DType dtype, void* data, int64_t parts, int64_t count) {
-  if (parts <= 1) return;
+void tree_sum_parts(DType dtype, std::span<void* const> parts, int64_t count, void* out) {
+  LIME_CHECK(!parts.empty(), "a sum of no parts");
+  if (parts.size() == 1) {
+    if (out != parts[0] && count > 0) std::memcpy(out, parts[0], static_cast<size_t>(count) * size_of(dtype));
+    return;
+  }
   switch (dtype) {
-    case DType::f32: return sum_parts(static_cast<float*>(data), parts, count);
-    case DType::f64: return sum_parts(static_cast<double*>(data), parts, count);
-    case DType::i64: return sum_parts(static_cast<int64_t*>(data), parts, count);
+    case DType::f32: return sum_parts(parts, count, static_cast<float*>(out));
+    case DType::f64: return sum_parts(parts, count, static_cast<double*>(out));
+    case DType::i64: return sum_parts(parts, count, static_cast<int64_t*>(out));
   }
 }
 

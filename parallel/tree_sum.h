@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -46,7 +47,8 @@ class TreeAccumulator {
   std::vector<Level> levels_;
 };
 
-// data[0] = tree sum of `parts` equal runs of `count` values at data + p * count, in place (used by the communicators).
-void tree_sum_parts(DType dtype, void* data, int64_t parts, int64_t count);
+// out = tree sum of the parts, `count` values each (used by the communicators). The parts are scratch afterwards; `out`
+// may be one of them.
+void tree_sum_parts(DType dtype, std::span<void* const> parts, int64_t count, void* out);
 
 }  // namespace lime

@@ -118,7 +118,8 @@ struct Vectorized {
     for (int64_t r = 0; r < y.rows; ++r) {
       const In yr = {y.row(r), 1, y.cols, y.cols}, gr = {dy.row(r), 1, y.cols, y.cols};
       const V dot = sum_over<T>([](D, V v, V g) HWY_ATTR { return hn::Mul(v, g); }, y.cols, yr.data, gr.data);
-      map([dot](D, V v, V g) HWY_ATTR { return hn::Mul(v, hn::Sub(g, dot)); }, Out{dx.row(r), 1, y.cols, y.cols}, yr, gr);
+      map([dot](D, V v, V g) HWY_ATTR { return hn::Mul(v, hn::Sub(g, dot)); },
+          Out{dx.row(r), 1, y.cols, y.cols}, yr, gr);
     }
   }
 
@@ -134,14 +135,16 @@ struct Vectorized {
       };
       const V variance = hn::Mul(share, sum_over<T>(square, x.cols, xr));
       const V s = hn::Div(one, hn::Sqrt(hn::Add(variance, hn::Set(d, eps))));
-      const auto affine = [m, s](D, V v, V g, V b) HWY_ATTR { return hn::MulAdd(hn::Mul(hn::Sub(v, m), s), g, b); };
+      const auto affine = [m, s](D, V v, V g, V b)
+                              HWY_ATTR { return hn::MulAdd(hn::Mul(hn::Sub(v, m), s), g, b); };
       map(affine, row_of(y, r), row_of(x, r), In{gain, 1, x.cols, x.cols}, In{bias, 1, x.cols, x.cols});
       *mean.row(r) = hn::GetLane(m);
       *rstd.row(r) = hn::GetLane(s);
     }
   }
 
-  // With h = (x - mean) rstd and e = dy gain: dx = rstd (e - mean(e) - h mean(e h)), dgain += dy h, dbias += dy.
+  // With h = (x - mean) rstd and e = dy gain: dx = rstd (e - mean(e) - h mean(e h)), dgain += dy h, dbias +=
+  // dy.
   static void layer_norm_backward(In x, const T* gain, In mean, In rstd, In dy, bool accumulate_dx, Out dx,
                                   bool accumulate_params, T* dgain, T* dbias) {
     const Out dgains = {dgain, 1, x.cols, x.cols}, dbiases = {dbias, 1, x.cols, x.cols};
@@ -156,19 +159,21 @@ struct Vectorized {
       const V m = hn::Set(d, *mean.row(r)), s = hn::Set(d, *rstd.row(r));
       const In xr = row_of(x, r), gr = row_of(dy, r);
       const auto normal = [m, s](V v) HWY_ATTR { return hn::Mul(hn::Sub(v, m), s); };
-      const V e = hn::Mul(share, sum_over<T>([](D, V g, V w) HWY_ATTR { return hn::Mul(g, w); }, x.cols, gr.data, gain));
-      const V eh = hn::Mul(share, sum_over<T>([normal](D, V v, V g, V w) HWY_ATTR {
-                             return hn::Mul(hn::Mul(g, w), normal(v));
-                           }, x.cols, xr.data, gr.data, gain));
-      map([normal](D, V v, V g, V sum) HWY_ATTR { return hn::MulAdd(g, normal(v), sum); }, dgains, xr, gr, as_in(dgains));
+      const V e = hn::Mul(
+          share, sum_over<T>([](D, V g, V w) HWY_ATTR { return hn::Mul(g, w); }, x.cols, gr.data, gain));
+      const V eh = hn::Mul(share, sum_over<T>([normal](D, V v, V g, V w)
+                                                  HWY_ATTR { return hn::Mul(hn::Mul(g, w), normal(v)); },
+                                              x.cols, xr.data, gr.data, gain));
+      map([normal](D, V v, V g, V sum) HWY_ATTR { return hn::MulAdd(g, normal(v), sum); }, dgains, xr, gr,
+          as_in(dgains));
       map([](D, V g, V sum) HWY_ATTR { return hn::Add(sum, g); }, dbiases, gr, as_in(dbiases));
       const auto slope = [normal, s, e, eh](V v, V g, V w) HWY_ATTR {
         return hn::Mul(s, hn::Sub(hn::MulSub(g, w, e), hn::Mul(normal(v), eh)));
       };
       const Out dr = row_of(dx, r);
       if (accumulate_dx) {
-        map([slope](D, V v, V g, V w, V old) HWY_ATTR { return hn::Add(old, slope(v, g, w)); }, dr, xr, gr, gains,
-            as_in(dr));
+        map([slope](D, V v, V g, V w, V old) HWY_ATTR { return hn::Add(old, slope(v, g, w)); }, dr, xr, gr,
+            gains, as_in(dr));
       } else {
         map([slope](D, V v, V g, V w) HWY_ATTR { return slope(v, g, w); }, dr, xr, gr, gains);
       }
@@ -196,9 +201,23 @@ struct Vectorized {
   }
 
   static constexpr Kernels<T> table() {
-    return {fill,       add,          axpy,         scale,     multiply, multiply_add,          silu, silu_backward, add_bias,
-            bias_silu,  column_sum,   softmax_rows, softmax_rows_backward, layer_norm, layer_norm_backward,
-            sum_of_squares, all_finite};
+    return {fill,
+            add,
+            axpy,
+            scale,
+            multiply,
+            multiply_add,
+            silu,
+            silu_backward,
+            add_bias,
+            bias_silu,
+            column_sum,
+            softmax_rows,
+            softmax_rows_backward,
+            layer_norm,
+            layer_norm_backward,
+            sum_of_squares,
+            all_finite};
   }
 
  private:
@@ -231,7 +250,8 @@ struct Vectorized {
       auto even = hn::Zero(dd), odd = hn::Zero(dd);
       int64_t i = 0;
       for (; i + 2 * width <= n; i += 2 * width) {
-        const auto a = hn::PromoteTo(dd, hn::LoadU(df, p + i)), b = hn::PromoteTo(dd, hn::LoadU(df, p + i + width));
+        const auto a = hn::PromoteTo(dd, hn::LoadU(df, p + i)),
+                   b = hn::PromoteTo(dd, hn::LoadU(df, p + i + width));
         even = hn::MulAdd(a, a, even);
         odd = hn::MulAdd(b, b, odd);
       }

@@ -1,4 +1,5 @@
-// The CPU's vector kernels behind primitives.h: no checks, host pointers, one table of functions an element type.
+// The CPU's vector kernels behind primitives.h: no checks, host pointers, one table of functions an element
+// type.
 //
 // Internal to runtime/. kernels<T>() returns the table for the best instruction set that the CPU has.
 #pragma once
@@ -53,7 +54,8 @@ const Kernels<float>& kernels<float>();
 template <>
 const Kernels<double>& kernels<double>();
 
-// c = alpha * op(a) op(b) + beta * c, op by `ta`, `tb`; beta = 0 ignores what c held. For operands that fit the caches.
+// c = alpha * op(a) op(b) + beta * c, op by `ta`, `tb`; beta = 0 ignores what c held. For operands that fit
+// the caches.
 template <typename T>
 void panel_gemm(bool ta, bool tb, T alpha, Matrix<const T> a, Matrix<const T> b, T beta, Matrix<T> c);
 template <>

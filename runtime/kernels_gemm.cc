@@ -1,7 +1,9 @@
-// Matrix products of the sizes that layers make: a tile of rows by a hundred-odd columns, heads as column slices.
+// Matrix products of the sizes that layers make: a tile of rows by a hundred-odd columns, heads as column
+// slices.
 //
-// General BLAS copies both operands into its own order first, which costs as much as the product where an operand is 32
-// wide. Here only a panel of B, two vectors wide, is copied (it fits the first-level cache); A is read in place.
+// General BLAS copies both operands into its own order first, which costs as much as the product where an
+// operand is 32 wide. Here only a panel of B, two vectors wide, is copied (it fits the first-level cache); A
+// is read in place.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels_gemm.cc"
 #include <hwy/foreach_target.h>
@@ -23,7 +25,8 @@ struct PanelGemm {
   static constexpr int64_t most_lanes = hn::MaxLanes(D());
   static constexpr int64_t panel_cols = 2 * most_lanes;
   static constexpr int64_t panel_rows = 256;  // with 32 floats across: 32 KiB
-  static constexpr int64_t block_rows = 768;  // of A, so that it stays in the second-level cache from panel to panel
+  static constexpr int64_t block_rows =
+      768;  // of A, so that it stays in the second-level cache from panel to panel
 
   struct Operand {  // element (i, k) at data[i * row + k * col]
     const T* data;
@@ -82,7 +85,8 @@ struct PanelGemm {
     int64_t i = 0;
     const auto step = [&]<int height>() HWY_ATTR {
       for (; i + height <= rows; i += height) {
-        tile<height>({a.data + i * a.row, a.row, a.col}, b, b_stride, depth, scale, c + i * c_stride, c_stride, n);
+        tile<height>({a.data + i * a.row, a.row, a.col}, b, b_stride, depth, scale, c + i * c_stride,
+                     c_stride, n);
       }
     };
     step.template operator()<tile_rows>();
@@ -114,7 +118,8 @@ struct PanelGemm {
     constexpr int64_t edge = 16 / sizeof(T);
     const int64_t square_depth = depth / edge * edge, square_n = n / edge * edge;
     for (int64_t k = 0; k < square_depth; k += edge) {
-      for (int64_t j = 0; j < square_n; j += edge) transpose_square(b + j * stride + k, stride, panel + k * panel_cols + j);
+      for (int64_t j = 0; j < square_n; j += edge)
+        transpose_square(b + j * stride + k, stride, panel + k * panel_cols + j);
     }
 #endif
     for (int64_t j = 0; j < panel_cols; ++j) {
@@ -132,8 +137,8 @@ struct PanelGemm {
       hn::StoreU(hn::InterleaveLower(d, r0, r1), d, to);
       hn::StoreU(hn::InterleaveUpper(d, r0, r1), d, to + panel_cols);
     } else {
-      const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + stride), r2 = hn::LoadU(d, from + 2 * stride),
-                 r3 = hn::LoadU(d, from + 3 * stride);
+      const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + stride),
+                 r2 = hn::LoadU(d, from + 2 * stride), r3 = hn::LoadU(d, from + 3 * stride);
       const auto low02 = hn::InterleaveLower(d, r0, r2), low13 = hn::InterleaveLower(d, r1, r3);
       const auto up02 = hn::InterleaveUpper(d, r0, r2), up13 = hn::InterleaveUpper(d, r1, r3);
       hn::StoreU(hn::InterleaveLower(d, low02, low13), d, to);
@@ -171,7 +176,8 @@ struct PanelGemm {
   }
 };
 
-void gemm_f32(bool ta, bool tb, float alpha, Matrix<const float> a, Matrix<const float> b, float beta, Matrix<float> c) {
+void gemm_f32(bool ta, bool tb, float alpha, Matrix<const float> a, Matrix<const float> b, float beta,
+              Matrix<float> c) {
   PanelGemm<float>::run(ta, tb, alpha, a, b, beta, c);
 }
 void gemm_f64(bool ta, bool tb, double alpha, Matrix<const double> a, Matrix<const double> b, double beta,

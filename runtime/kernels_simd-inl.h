@@ -1,5 +1,5 @@
-// Pieces that the vector kernels share. Included once for every instruction set (Highway's foreach_target), so the guard
-// toggles instead of being set once.
+// Pieces that the vector kernels share. Included once for every instruction set (Highway's foreach_target),
+// so the guard toggles instead of being set once.
 #if defined(LIME_RUNTIME_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LIME_RUNTIME_KERNELS_SIMD_INL_H_
 #undef LIME_RUNTIME_KERNELS_SIMD_INL_H_
@@ -49,8 +49,9 @@ HWY_INLINE void store_n(Vec<T> v, Tag<T> d, T* p, size_t n) {
 #endif
 }
 
-// e^x for x in [-87, 87]; NaN stays NaN. Relative error below 1.5 ulp. Reduction and polynomial of Cephes' expf;
-// adding 1.5 * 2^23 + 127 rounds x / ln 2 to an integer and leaves the result's exponent in the low bits.
+// e^x for x in [-87, 87]; NaN stays NaN. Relative error below 1.5 ulp. Reduction and polynomial of Cephes'
+// expf; adding 1.5 * 2^23 + 127 rounds x / ln 2 to an integer and leaves the result's exponent in the low
+// bits.
 HWY_INLINE Vec<float> exp_in_range(Tag<float> d, Vec<float> x) {
   const hn::RebindToUnsigned<Tag<float>> du;
   const auto shift = hn::Set(d, 12582912.0f + 127.0f);
@@ -73,21 +74,32 @@ HWY_INLINE Vec<double> exp_in_range(Tag<double> d, Vec<double> x) { return hn::E
 template <typename T>
 constexpr T exp_limit = sizeof(T) == 4 ? T(87) : T(700);
 
-// Max and Min return their second argument where one is NaN (x86) or the NaN (Arm): x goes second.
+// Bounds that keep NaN: Max and Min return their second argument where one is NaN (x86) or the NaN (Arm), but
+// not so without vectors.
 template <typename T>
 HWY_INLINE Vec<T> at_least(Tag<T> d, T low, Vec<T> x) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::IfThenElse(hn::Lt(x, hn::Set(d, low)), hn::Set(d, low), x);
+#else
   return hn::Max(hn::Set(d, low), x);
+#endif
 }
 
-// e^x for x <= 0, zero below the range.
+template <typename T>
+HWY_INLINE Vec<T> at_most(Tag<T> d, T high, Vec<T> x) {
+  return hn::Neg(at_least<T>(d, -high, hn::Neg(x)));
+}
+
+// e^x for x <= 0, zero below the range, NaN for NaN.
 template <typename T>
 HWY_INLINE Vec<T> exp_negative(Tag<T> d, Vec<T> x) {
   const auto low = hn::Set(d, -exp_limit<T>);
-  return hn::IfThenZeroElse(hn::Lt(x, low), exp_in_range(d, at_least<T>(d, -exp_limit<T>, x)));
+  const auto e = hn::IfThenElseZero(hn::Ge(x, low), exp_in_range(d, at_least<T>(d, -exp_limit<T>, x)));
+  return hn::IfThenElse(hn::IsNaN(x), x, e);
 }
 
-// Of x sigmoid(x) and its parts. Below -exp_limit the value stays at the limit's, about -1e-36 (f32): never NaN for
-// an infinite x, never denormal.
+// Of x sigmoid(x) and its parts. Below -exp_limit the value stays at the limit's, about -1e-36 (f32): never
+// NaN for an infinite x, never denormal.
 template <typename T>
 HWY_INLINE Vec<T> one_plus_exp_of_minus(Tag<T> d, Vec<T> x) {
   return hn::Add(hn::Set(d, T{1}), exp_in_range(d, at_least<T>(d, -exp_limit<T>, hn::Neg(x))));
@@ -103,7 +115,7 @@ HWY_INLINE Vec<T> silu(Tag<T> d, Vec<T> x) {
 template <typename T>
 HWY_INLINE Vec<T> silu_slope(Tag<T> d, Vec<T> x) {
   const auto one = hn::Set(d, T{1});
-  x = hn::Min(hn::Set(d, exp_limit<T>), at_least<T>(d, -exp_limit<T>, x));
+  x = at_most<T>(d, exp_limit<T>, at_least<T>(d, -exp_limit<T>, x));
   const auto s = hn::Div(one, one_plus_exp_of_minus<T>(d, x));
   return hn::Mul(s, hn::MulAdd(x, hn::Sub(one, s), one));
 }

@@ -11,14 +11,16 @@ namespace lime {
 
 namespace {
 
-// A sink of our own instead of glog's files and prefix: a custom prefix is a build option that a packaged glog may lack.
+// A sink of our own instead of glog's files and prefix: a custom prefix is a build option that a packaged
+// glog may lack.
 class RankSink : public google::LogSink {
  public:
   RankSink(int rank, int size, bool verbose, const std::string& file)
       : rank_(rank), prefix_(size > 1 ? str("[rank ", rank, "/", size, "] ") : ""), verbose_(verbose) {
     if (file.empty()) return;
     file_.reset(std::fopen(file.c_str(), "a"));
-    if (!file_) throw UserError(str("log file '", file, "' cannot be written: expected a path in an existing folder"));
+    if (!file_)
+      throw UserError(str("log file '", file, "' cannot be written: expected a path in an existing folder"));
   }
 
   using google::LogSink::send;
@@ -26,8 +28,8 @@ class RankSink : public google::LogSink {
             const google::LogMessageTime& time, const char* message, size_t length) override {
     char stamp[32];
     std::strftime(stamp, sizeof(stamp), "%m-%d %H:%M:%S", &time.tm());
-    const std::string text = str(prefix_, google::GetLogSeverityName(severity)[0], " ", stamp, " ", name, ":", line, "] ",
-                                 std::string_view(message, length), "\n");
+    const std::string text = str(prefix_, google::GetLogSeverityName(severity)[0], " ", stamp, " ", name, ":",
+                                 line, "] ", std::string_view(message, length), "\n");
     const bool quiet = severity == google::GLOG_INFO && rank_ != 0 && !verbose_;
     // One write a line, so that lines of several ranks do not mix.
     if (!quiet) std::fwrite(text.data(), 1, text.size(), stderr);
@@ -56,7 +58,8 @@ void start_logging(const char* program, int rank, int size, bool verbose, const 
   std::call_once(once, [&] {
     auto sink = std::make_unique<RankSink>(rank, size, verbose, file);
     google::InitGoogleLogging(program);
-    for (int severity = 0; severity < google::NUM_SEVERITIES; ++severity) google::SetLogDestination(severity, "");
+    for (int severity = 0; severity < google::NUM_SEVERITIES; ++severity)
+      google::SetLogDestination(severity, "");
     FLAGS_stderrthreshold = google::NUM_SEVERITIES;  // the sink writes to stderr
     google::AddLogSink(sink.release());              // for the life of the process
   });

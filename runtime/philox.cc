@@ -31,7 +31,9 @@ uint64_t Philox::bits(uint64_t position) const {
   return b[0] | uint64_t{b[1]} << 32;
 }
 
-double Philox::uniform(uint64_t position) const { return static_cast<double>(bits(position) >> 11) * 0x1p-53; }
+double Philox::uniform(uint64_t position) const {
+  return static_cast<double>(bits(position) >> 11) * 0x1p-53;
+}
 
 uint64_t Philox::below(uint64_t n, uint64_t position) const {
   // The high half of a 128-bit product: maps 2^64 values onto n without a division.

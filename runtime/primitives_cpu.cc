@@ -1,14 +1,14 @@
 #include "runtime/primitives_cpu.h"
 
-#include <algorithm>
 #include <cblas.h>
+#include <algorithm>
 
 namespace lime::cpu {
 
 namespace {
 
-// Where all three sides are longer, both operands leave the caches and BLAS's copies of them pay. Below that our own
-// kernel is faster: docs/performance.md, bench/bench_gemm.cc.
+// Where all three sides are longer, both operands leave the caches and BLAS's copies of them pay. Below that
+// our own kernel is faster: docs/performance.md, bench/bench_gemm.cc.
 constexpr int64_t longest_short_side = 512;
 
 // A rank is one thread: its cores are other ranks', and a sum's order must not depend on a thread count.
@@ -26,8 +26,8 @@ void blas(bool ta, bool tb, int64_t k, float alpha, Matrix<const float> a, Matri
               narrow(a.stride), b.data, narrow(b.stride), beta, c.data, narrow(c.stride));
 }
 
-void blas(bool ta, bool tb, int64_t k, double alpha, Matrix<const double> a, Matrix<const double> b, double beta,
-          Matrix<double> c) {
+void blas(bool ta, bool tb, int64_t k, double alpha, Matrix<const double> a, Matrix<const double> b,
+          double beta, Matrix<double> c) {
   cblas_dgemm(CblasRowMajor, cblas(ta), cblas(tb), narrow(c.rows), narrow(c.cols), narrow(k), alpha, a.data,
               narrow(a.stride), b.data, narrow(b.stride), beta, c.data, narrow(c.stride));
 }

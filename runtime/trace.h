@@ -16,7 +16,8 @@ namespace lime {
 class Tracer {
  public:
   using Clock = std::chrono::steady_clock;
-  explicit Tracer(int rank = 0);
+  // Totals are always kept; single ranges, for write_chrome_json, only with `keep_ranges`.
+  explicit Tracer(int rank = 0, bool keep_ranges = true);
 
   void add(const char* name, Clock::time_point begin, Clock::time_point end);
   // Total milliseconds by range name since the last call.
@@ -32,6 +33,7 @@ class Tracer {
   };
   static constexpr size_t limit = 2'000'000;
   int rank_;
+  bool keep_ranges_;
   Clock::time_point origin_;
   mutable std::mutex mutex_;
   std::vector<Event> events_;

@@ -36,14 +36,18 @@ TEST(TreeSum, LeavesAreDealtOutWithoutGapsAndEvenly) {
 template <typename T>
 void check_parts(int64_t parts, int64_t count) {
   std::vector<std::vector<T>> items;
-  std::vector<T> flat;
-  for (int64_t p = 0; p < parts; ++p) {
-    items.push_back(rough_values<T>(count, static_cast<uint64_t>(p)));
-    flat.insert(flat.end(), items.back().begin(), items.back().end());
+  for (int64_t p = 0; p < parts; ++p) items.push_back(rough_values<T>(count, static_cast<uint64_t>(p)));
+  const std::vector<T> expected = reference_tree_sum(items);
+  for (int64_t target = 0; target <= parts; ++target) {  // into each of the parts, and elsewhere
+    auto copies = items;
+    copies.emplace_back(static_cast<size_t>(count), T(-1));
+    std::vector<void*> pointers;
+    for (auto& copy : copies) pointers.push_back(copy.data());
+    void* out = pointers[static_cast<size_t>(target)];
+    pointers.pop_back();
+    tree_sum_parts(dtype_of<T>(), pointers, count, out);
+    EXPECT_TRUE(same_bits(copies[static_cast<size_t>(target)], expected)) << parts << " parts of " << count;
   }
-  tree_sum_parts(dtype_of<T>(), flat.data(), parts, count);
-  flat.resize(static_cast<size_t>(count));
-  EXPECT_TRUE(same_bits(flat, reference_tree_sum(items))) << parts << " parts of " << count;
 }
 
 TEST(TreeSum, PartsEqualTheReferenceBitForBit) {

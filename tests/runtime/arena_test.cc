@@ -13,7 +13,8 @@ TEST(Arena, AllocationsAreAlignedAndDisjoint) {
   for (int64_t i = 1; i <= 50; ++i) {
     views.push_back(arena.alloc(i % 2 ? DType::f32 : DType::f64, i, 3));
     EXPECT_EQ(reinterpret_cast<uintptr_t>(views.back().raw()) % 64, 0u);
-    std::memset(views.back().raw(), static_cast<int>(i), static_cast<size_t>(3 * i) * size_of(views.back().dtype()));
+    std::memset(views.back().raw(), static_cast<int>(i),
+                static_cast<size_t>(3 * i) * size_of(views.back().dtype()));
   }
   for (int64_t i = 1; i <= 50; ++i) {
     const View& v = views[static_cast<size_t>(i - 1)];

@@ -31,7 +31,8 @@ TEST(Error, CheckNamesPlaceConditionAndMessage) {
   const std::string text = message_of<Error>([&] { LIME_CHECK(three == 4, "three is ", three); });
   EXPECT_THAT(text, testing::StartsWith("runtime/error_device_test.cc:"));
   EXPECT_THAT(text, HasSubstr("three == 4 does not hold: three is 3"));
-  EXPECT_THAT(message_of<Error>([&] { LIME_CHECK(three == 4); }), testing::EndsWith("three == 4 does not hold"));
+  EXPECT_THAT(message_of<Error>([&] { LIME_CHECK(three == 4); }),
+              testing::EndsWith("three == 4 does not hold"));
   LIME_CHECK(three == 3, "not evaluated");
 }
 
@@ -53,8 +54,8 @@ TEST(Device, Parses) {
 }
 
 TEST(Device, RejectsWithTheTextAndTheChoices) {
-  for (const char* text : {"", "gpu", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:1x", "cuda 1", " cuda",
-                           "cuda:99999999999"}) {
+  for (const char* text : {"", "gpu", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:1x", "cuda 1",
+                           " cuda", "cuda:99999999999"}) {
     EXPECT_EQ(message_of<UserError>([&] { parse_device(text); }),
               str("device '", text, "': expected cpu, cuda or cuda:<index>"));
   }
@@ -63,11 +64,18 @@ TEST(Device, RejectsWithTheTextAndTheChoices) {
 TEST(Device, CudaNeedsABuildWithCuda) {
   require_available(Device{});
   if (built_with_cuda()) GTEST_SKIP() << "this build has the CUDA backend";
-  for (const auto& use : {+[] { require_available({DeviceType::cuda, 0}); },
-                          +[] { Context ctx({DeviceType::cuda, 0}); },
-                          +[] { Tensor({DeviceType::cuda, 0}, DType::f32, 1, 1); }}) {
-    EXPECT_EQ(message_of<UserError>(use),
-              "device 'cuda': this build has no CUDA backend (configure with -DLIME_CUDA=ON); use device=cpu");
+  for (const auto& use : {+[] {
+                            require_available({DeviceType::cuda, 0});
+                          },
+                          +[] {
+                            Context ctx({DeviceType::cuda, 0});
+                          },
+                          +[] {
+                            Tensor({DeviceType::cuda, 0}, DType::f32, 1, 1);
+                          }}) {
+    EXPECT_EQ(
+        message_of<UserError>(use),
+        "device 'cuda': this build has no CUDA backend (configure with -DLIME_CUDA=ON); use device=cpu");
   }
 }
 

@@ -9,8 +9,8 @@ namespace {
 
 using Block = std::array<uint32_t, 4>;
 
-// Known answers of philox4x32-10 as published with Random123 (kat_vectors). Key words are the seed's halves, counter
-// words 0 and 1 the position's, 2 and 3 the stream's.
+// Known answers of philox4x32-10 as published with Random123 (kat_vectors). Key words are the seed's halves,
+// counter words 0 and 1 the position's, 2 and 3 the stream's.
 TEST(Philox, KnownAnswers) {
   EXPECT_EQ(Philox(0, 0).block(0), (Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(Philox(~0ull, ~0ull).block(~0ull), (Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
@@ -75,7 +75,7 @@ TEST(Philox, StreamsAndMixAreFixed) {
     }
   }
   EXPECT_EQ(streams.size(), 500u);
-  EXPECT_EQ(stream_of("init", 1, 2), STREAM_GOLDEN);
+  EXPECT_EQ(stream_of("init", 1, 2), 0x96fe86ee400ddc64ull);
 }
 
 }  // namespace

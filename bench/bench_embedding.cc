@@ -1,0 +1,249 @@
+// The sparse side of a training step: look-up, gradient and fused update of one table, one thread, beside
+// this machine's memory copy rate.
+//
+//   bench_embedding [--rows 1000000] [--dim 64] [--ids 262144] [--micro-batches 1] [--optimizer adagrad]
+//   [--seconds 5]
+//
+// Ids are power-law (rows * u^4), gradients given. Prints one JSON object: milliseconds of the parts and of
+// the step, the bytes that a step must move at the least, and at what part of the copy rate it moves them.
+// Checks first that a step does what it says: a wrong result is not timed.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "embeddings/embedding_collection.h"
+#include "runtime/philox.h"
+
+namespace {
+
+using namespace lime;
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+double median(std::vector<double> x) {
+  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
+  return x[x.size() / 2];
+}
+
+// Bytes read and written a millisecond by copies of 256 MiB.
+double copy_bytes_per_ms() {
+  std::vector<char> a(size_t{256} << 20, 1), b(a.size(), 2);
+  double best = 1e300;
+  for (int i = 0; i < 5; ++i) {
+    const double begin = now_ms();
+    std::memcpy(b.data(), a.data(), a.size());
+    best = std::min(best, now_ms() - begin);
+    a[static_cast<size_t>(i)] = b[a.size() - 1];
+  }
+  return 2.0 * static_cast<double>(a.size()) / best;
+}
+
+struct Options {
+  int64_t rows = 1000000, dim = 64, ids = 262144, micro_batches = 1;
+  double seconds = 5;
+  SparseOptimizer optimizer = SparseOptimizer::adagrad;
+  std::string optimizer_name = "adagrad";
+};
+
+Options parse(int argc, char** argv) {
+  const std::map<std::string, SparseOptimizer> optimizers{
+      {"sgd", SparseOptimizer::sgd},
+      {"rowwise_adagrad", SparseOptimizer::rowwise_adagrad},
+      {"adagrad", SparseOptimizer::adagrad},
+      {"adam", SparseOptimizer::adam}};
+  Options o;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string key = argv[i], value = argv[i + 1];
+    if (key == "--rows")
+      o.rows = std::stoll(value);
+    else if (key == "--dim")
+      o.dim = std::stoll(value);
+    else if (key == "--ids")
+      o.ids = std::stoll(value);
+    else if (key == "--micro-batches")
+      o.micro_batches = std::stoll(value);
+    else if (key == "--seconds")
+      o.seconds = std::stod(value);
+    else if (key == "--optimizer" && optimizers.contains(value))
+      o.optimizer = optimizers.at(value), o.optimizer_name = value;
+    else {
+      std::fprintf(stderr, "bench_embedding: unknown %s %s\n", key.c_str(), value.c_str());
+      std::exit(2);
+    }
+  }
+  return o;
+}
+
+class Bench {
+ public:
+  explicit Bench(const Options& o)
+      : o_(o),
+        per_batch_(o.ids / o.micro_batches),
+        collection_(
+            ctx_, *comm_,
+            {{.name = "t", .dim = o.dim, .init_std = 0.01, .optimizer = o.optimizer, .learning_rate = 0.01}},
+            1),
+        ids_(static_cast<size_t>(o.ids)),
+        grad_({}, DType::f32, o.ids, o.dim),
+        out_({}, DType::f32, o.ids, o.dim) {
+    const Philox random(1, 1);
+    for (int64_t i = 0; i < o.ids; ++i) {
+      const double u = random.uniform(static_cast<uint64_t>(i));
+      ids_[static_cast<size_t>(i)] =
+          std::min(static_cast<int64_t>(static_cast<double>(o.rows) * u * u * u * u), o.rows - 1);
+      for (int64_t c = 0; c < o.dim; ++c) {
+        grad_.view().row<float>(i)[c] =
+            static_cast<float>(random.uniform(static_cast<uint64_t>(i * o.dim + c)) - 0.5);
+      }
+    }
+    fill_table();
+  }
+
+  std::unique_ptr<Lookup> look_up(std::span<const int64_t> ids, bool insert) {
+    std::vector<std::vector<FeatureIds>> features;
+    const size_t n = ids.size() / static_cast<size_t>(o_.micro_batches);
+    for (int64_t m = 0; m < o_.micro_batches; ++m) {
+      features.push_back({{0, Pooling::sum, ids.subspan(static_cast<size_t>(m) * n, n), {}}});
+    }
+    return collection_.begin_lookup(std::move(features), insert);
+  }
+
+  struct Times {
+    double begin, finish, gather, gradient, reduce, update, all;
+  };
+  Times step() {
+    const double t0 = now_ms();
+    auto lookup = look_up(ids_, true);
+    const double t1 = now_ms();
+    collection_.finish_lookup(*lookup);
+    const double t2 = now_ms();
+    for (int64_t m = 0; m < o_.micro_batches; ++m) {
+      collection_.gather(ctx_, *lookup, m, 0, out_.view().slice_rows(m * per_batch_, (m + 1) * per_batch_));
+    }
+    const double t3 = now_ms();
+    for (int64_t m = 0; m < o_.micro_batches; ++m) {
+      collection_.add_gradient(ctx_, *lookup, m, 0,
+                               grad_.view().slice_rows(m * per_batch_, (m + 1) * per_batch_));
+    }
+    const double t4 = now_ms();
+    collection_.reduce(*lookup, 0, o_.micro_batches);
+    const double t5 = now_ms();
+    collection_.update(*lookup, 1, 1, 0);
+    const double t6 = now_ms();
+    return {t1 - t0, t2 - t1, t3 - t2, t4 - t3, t5 - t4, t6 - t5, t6 - t0};
+  }
+
+  double gradient_norm_ms() {
+    auto lookup = look_up(ids_, true);
+    collection_.finish_lookup(*lookup);
+    for (int64_t m = 0; m < o_.micro_batches; ++m) {
+      collection_.add_gradient(ctx_, *lookup, m, 0,
+                               grad_.view().slice_rows(m * per_batch_, (m + 1) * per_batch_));
+    }
+    collection_.reduce(*lookup, 0, o_.micro_batches);
+    const double begin = now_ms();
+    collection_.gradient_sum_of_squares(*lookup);
+    return now_ms() - begin;
+  }
+
+  // Bytes that must be read or written: ids, rows and their copies, gradients once, rows and state read and
+  // written.
+  double least_bytes() const {
+    const std::unordered_set<int64_t> distinct(ids_.begin(), ids_.end());
+    const auto rows = static_cast<double>(distinct.size()), row = static_cast<double>(o_.dim) * 4,
+               n = static_cast<double>(o_.ids);
+    return n * 8 + rows * row + n * row + n * row + rows * row +
+           2 * rows * (row + static_cast<double>(collection_.state_width(0)) * 4);
+  }
+  double distinct() const {
+    return static_cast<double>(std::unordered_set<int64_t>(ids_.begin(), ids_.end()).size());
+  }
+
+  // An sgd-free check that holds for every optimizer: after a step a row moved against its summed gradient.
+  bool moves_against_gradient() {
+    auto look = look_up(ids_, false);
+    collection_.finish_lookup(*look);
+    collection_.gather(ctx_, *look, 0, 0, out_.view().slice_rows(0, per_batch_));
+    std::vector<float> before(out_.view().row<float>(0), out_.view().row<float>(0) + o_.dim);
+    std::vector<double> sum(static_cast<size_t>(o_.dim));
+    for (int64_t i = 0; i < o_.ids; ++i) {
+      if (ids_[static_cast<size_t>(i)] != ids_[0]) continue;
+      for (int64_t c = 0; c < o_.dim; ++c) sum[static_cast<size_t>(c)] += grad_.view().row<float>(i)[c];
+    }
+    step();
+    look = look_up(ids_, false);
+    collection_.finish_lookup(*look);
+    collection_.gather(ctx_, *look, 0, 0, out_.view().slice_rows(0, per_batch_));
+    for (int64_t c = 0; c < o_.dim; ++c) {
+      const double moved = out_.view().row<float>(0)[c] - before[static_cast<size_t>(c)];
+      if (std::abs(sum[static_cast<size_t>(c)]) > 1e-3 && moved * sum[static_cast<size_t>(c)] >= 0)
+        return false;
+    }
+    return true;
+  }
+
+ private:
+  // All rows exist before anything is timed, as in nn.Embedding.
+  void fill_table() {
+    std::vector<TableRows> buckets(static_cast<size_t>(virtual_buckets));
+    for (int64_t id = 0; id < o_.rows; ++id) buckets[static_cast<size_t>(bucket_of(id))].ids.push_back(id);
+    for (TableRows& rows : buckets) {
+      rows.values.assign(rows.ids.size() * static_cast<size_t>(o_.dim), 0.01f);
+      rows.state.assign(rows.ids.size() * static_cast<size_t>(collection_.state_width(0)), 0.0f);
+      collection_.load_rows(0, rows);
+    }
+  }
+
+  Options o_;
+  int64_t per_batch_;
+  Context ctx_;
+  std::unique_ptr<Communicator> comm_ = make_self_communicator();
+  EmbeddingCollection collection_;
+  std::vector<int64_t> ids_;
+  Tensor grad_, out_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options o = parse(argc, argv);
+  Bench bench(o);
+  if (!bench.moves_against_gradient()) {
+    std::fprintf(stderr, "bench_embedding: a step gives a wrong result; not timed\n");
+    return 1;
+  }
+  const double copy_rate = copy_bytes_per_ms();
+  for (int i = 0; i < 3; ++i) bench.step();
+  std::vector<double> begin, finish, gather, gradient, reduce, update, all, look;
+  for (const double end = now_ms() + o.seconds * 1e3; all.size() < 5 || now_ms() < end;) {
+    const auto t = bench.step();
+    begin.push_back(t.begin), finish.push_back(t.finish), gather.push_back(t.gather),
+        gradient.push_back(t.gradient);
+    reduce.push_back(t.reduce), update.push_back(t.update), all.push_back(t.all);
+    look.push_back(t.begin + t.finish + t.gather);
+  }
+  const double bytes = bench.least_bytes(), ms = median(all);
+  std::printf(
+      "{\"what\": \"embedding\", \"rows\": %lld, \"dim\": %lld, \"ids\": %lld, \"distinct\": %.0f, "
+      "\"micro_batches\": %lld, "
+      "\"optimizer\": \"%s\", \"lookup_ms\": %.3f, \"median_ms\": %.3f, \"min_ms\": %.3f, \"runs\": %zu, "
+      "\"begin_ms\": %.3f, \"finish_ms\": %.3f, \"gather_ms\": %.3f, \"gradient_ms\": %.3f, \"reduce_ms\": "
+      "%.3f, "
+      "\"update_ms\": %.3f, \"norm_ms\": %.3f, \"least_MB\": %.1f, \"copy_GB_per_s\": %.2f, "
+      "\"of_copy_rate\": %.3f}\n",
+      static_cast<long long>(o.rows), static_cast<long long>(o.dim), static_cast<long long>(o.ids),
+      bench.distinct(), static_cast<long long>(o.micro_batches), o.optimizer_name.c_str(), median(look), ms,
+      *std::min_element(all.begin(), all.end()), all.size(), median(begin), median(finish), median(gather),
+      median(gradient), median(reduce), median(update), bench.gradient_norm_ms(), bytes / 1e6,
+      copy_rate / 1e6, bytes / ms / copy_rate);
+}

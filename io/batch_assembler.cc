@@ -1,0 +1,284 @@
+#include "io/batch_assembler.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+using From = FeatureSource::From;
+
+// Appends rows [begin, end) of a column.
+void append_range(const ColumnData& column, int64_t begin, int64_t end, IdColumn& out) {
+  if (column.kind == ColumnKind::id) {
+    out.ids.insert(out.ids.end(), column.ids.begin() + begin, column.ids.begin() + end);
+    return;
+  }
+  const auto base = static_cast<int64_t>(out.ids.size()) - column.offsets[static_cast<size_t>(begin)];
+  for (int64_t i = begin; i < end; ++i)
+    out.offsets.push_back(base + column.offsets[static_cast<size_t>(i) + 1]);
+  out.ids.insert(out.ids.end(), column.ids.begin() + column.offsets[static_cast<size_t>(begin)],
+                 column.ids.begin() + column.offsets[static_cast<size_t>(end)]);
+}
+
+// Appends the item column's values for rows [begin, end) of `item_row`.
+void append_joined(const ColumnData& column, const std::vector<int32_t>& item_row, int64_t begin, int64_t end,
+                   IdColumn& out) {
+  const int32_t* rows = item_row.data();
+  if (column.kind == ColumnKind::id) {
+    const size_t old = out.ids.size();
+    out.ids.resize(old + static_cast<size_t>(end - begin));
+    int64_t* ids = out.ids.data() + old;
+    for (int64_t i = begin; i < end; ++i)
+      *ids++ = rows[i] < 0 ? -1 : column.ids[static_cast<size_t>(rows[i])];
+    return;
+  }
+  for (int64_t i = begin; i < end; ++i) {
+    if (const int32_t row = rows[i]; row >= 0)
+      append_range(column, row, row + 1, out);
+    else
+      out.offsets.push_back(static_cast<int64_t>(out.ids.size()));
+  }
+}
+
+// Real features of a group, one column of the row-major block at a time.
+class RealBlock {
+ public:
+  RealBlock(std::vector<float>& block, int64_t width, int64_t rows) : width_(width) {
+    const size_t old = block.size();
+    block.resize(old + static_cast<size_t>(width * rows));
+    next_column_ = block.data() + old;
+  }
+  // Where the next real feature goes; the distance between rows is width().
+  float* take_column() { return next_column_++; }
+  int64_t width() const { return width_; }
+
+ private:
+  int64_t width_;
+  float* next_column_;
+};
+
+void start_offsets(const std::vector<FeatureSource>& sources, FeatureColumns& out) {
+  for (const auto& source : sources)
+    if (source.kind != ColumnKind::real) {
+      out.id_columns.emplace_back();
+      if (source.kind == ColumnKind::ids) out.id_columns.back().offsets.push_back(0);
+    }
+}
+
+int64_t age_bucket(int64_t request_ms, int64_t event_ms, int64_t buckets) {
+  const int64_t seconds = std::max<int64_t>(request_ms - event_ms, 0) / 1000;
+  return std::min<int64_t>(std::bit_width(static_cast<uint64_t>(seconds) + 1) - 1, buckets - 1);
+}
+
+}  // namespace
+
+BatchAssembler::BatchAssembler(const ReaderOptions& options, const ReadPlan& plan, const ItemTable& items,
+                               int64_t frozen_ms)
+    : options_(options), plan_(plan), items_(items), frozen_ms_(frozen_ms) {}
+
+BatchAssembler::Range BatchAssembler::history_of(const RequestWindow& window, const EventsPart& events,
+                                                 int64_t row) const {
+  if (options_.history_mode == HistoryMode::none) return {0, 0};
+  const auto r = static_cast<size_t>(row);
+  const auto before = [&](int64_t begin, int64_t end, int64_t time) {
+    return std::lower_bound(events.time.begin() + begin, events.time.begin() + end, time) -
+           events.time.begin();
+  };
+  const int64_t user = window.user[r];
+  if (options_.history_mode == HistoryMode::stranger) {
+    for (int64_t step = 1; step < events.users(); ++step) {
+      const auto other = static_cast<size_t>((user + step) % events.users());
+      const int64_t begin = events.user_offsets[other], end = events.user_offsets[other + 1];
+      if (begin < end && events.time[static_cast<size_t>(begin)] < window.time[r])
+        return {begin, before(begin, end, window.time[r])};
+    }
+    return {0, 0};
+  }
+  const int64_t begin = events.user_offsets[static_cast<size_t>(user)], end = window.history_end[r];
+  return {begin, options_.history_mode == HistoryMode::frozen ? before(begin, end, frozen_ms_) : end};
+}
+
+MicroBatch BatchAssembler::empty(int64_t shard) const {
+  MicroBatch batch;
+  batch.shard = shard;
+  batch.history_offsets.push_back(0);
+  batch.candidate_offsets.push_back(0);
+  start_offsets(plan_.history, batch.history);
+  start_offsets(plan_.candidate, batch.candidate);
+  start_offsets(plan_.user, batch.user);
+  return batch;
+}
+
+MicroBatch BatchAssembler::next(ShardStream& stream) const {
+  MicroBatch batch = empty(stream.position().shard);
+  std::vector<Request> requests;
+  int64_t taken = 0, tokens = 0;
+  for (bool full = false; !full && !stream.dry();) {
+    stream.open();
+    requests.clear();
+    for (const int32_t row : stream.upcoming()) {
+      auto [begin, end] = history_of(stream.window(), stream.events(), row);
+      const bool truncated = end - begin > options_.max_history;
+      if (truncated) begin = end - options_.max_history;
+      full = taken == options_.requests ||
+             (options_.history_tokens > 0 && taken > 0 && tokens + end - begin > options_.history_tokens);
+      if (full) break;
+      batch.truncated += truncated;
+      tokens += end - begin;
+      ++taken;
+      requests.push_back({row, begin, end});
+    }
+    append(stream, requests, batch);
+    stream.advance(static_cast<int64_t>(requests.size()));
+    full = full || taken == options_.requests;
+  }
+  return batch;
+}
+
+void BatchAssembler::append(const ShardStream& stream, const std::vector<Request>& requests,
+                            MicroBatch& batch) const {
+  const auto& window = stream.window();
+  const auto& events = stream.events();
+  int64_t tokens = batch.history_offsets.back(), candidates = batch.candidate_offsets.back();
+  for (const auto& request : requests) {
+    const auto row = static_cast<size_t>(request.row);
+    batch.history_offsets.push_back(tokens += request.end - request.begin);
+    batch.candidate_offsets.push_back(candidates +=
+                                      window.candidate_offsets[row + 1] - window.candidate_offsets[row]);
+    batch.user_id.push_back(events.user_id[static_cast<size_t>(window.user[row])]);
+    batch.time_ms.push_back(window.time[row]);
+    batch.day.push_back(stream.day_index());
+    batch.part.push_back(stream.part());
+    batch.row.push_back(window.first + request.row);
+  }
+  append_history(window, events, requests, batch);
+  append_candidates(window, requests, batch);
+  append_user(window, events, requests, batch);
+}
+
+void BatchAssembler::append_history(const RequestWindow& window, const EventsPart& events,
+                                    const std::vector<Request>& requests, MicroBatch& batch) const {
+  int64_t tokens = 0;
+  for (const auto& request : requests) tokens += request.end - request.begin;
+  if (tokens == 0) return;
+  RealBlock reals(batch.history.real, plan_.resolved.history_real, tokens);
+  auto column = batch.history.id_columns.begin();
+  for (const auto& source : plan_.history) {
+    if (source.kind == ColumnKind::real) {
+      float* out = reals.take_column();
+      const bool joined = source.from == From::item_column;
+      const auto& values =
+          joined ? items_.column(source.index).reals : events.event_columns[source.index].reals;
+      for (const auto& request : requests)
+        for (int64_t i = request.begin; i < request.end; ++i, out += reals.width()) {
+          const int64_t row = joined ? events.item_row[static_cast<size_t>(i)] : i;
+          *out = row < 0 ? 0.0f : values[static_cast<size_t>(row)];
+        }
+      continue;
+    }
+    IdColumn& out = *column++;
+    out.ids.reserve(out.ids.size() + static_cast<size_t>(tokens));
+    for (const auto& request : requests) {
+      switch (source.from) {
+        case From::own_id:
+          out.ids.insert(out.ids.end(), events.item.begin() + request.begin,
+                         events.item.begin() + request.end);
+          break;
+        case From::age: {
+          const int64_t now = window.time[static_cast<size_t>(request.row)];
+          for (int64_t i = request.begin; i < request.end; ++i)
+            out.ids.push_back(
+                age_bucket(now, events.time[static_cast<size_t>(i)], options_.spec.age_buckets));
+          break;
+        }
+        case From::item_column:
+          append_joined(items_.column(source.index), events.item_row, request.begin, request.end, out);
+          break;
+        default:
+          append_range(events.event_columns[source.index], request.begin, request.end, out);
+      }
+    }
+  }
+}
+
+void BatchAssembler::append_candidates(const RequestWindow& window, const std::vector<Request>& requests,
+                                       MicroBatch& batch) const {
+  std::vector<Range> ranges;
+  int64_t rows = 0;
+  for (const auto& request : requests) {
+    const auto row = static_cast<size_t>(request.row);
+    ranges.push_back({window.candidate_offsets[row], window.candidate_offsets[row + 1]});
+    rows += ranges.back().end - ranges.back().begin;
+    batch.item.insert(batch.item.end(), window.item.begin() + ranges.back().begin,
+                      window.item.begin() + ranges.back().end);
+  }
+  RealBlock reals(batch.candidate.real, plan_.resolved.candidate_real, rows);
+  auto column = batch.candidate.id_columns.begin();
+  for (const auto& source : plan_.candidate) {
+    const bool joined = source.from == From::item_column;
+    if (source.kind == ColumnKind::real) {
+      float* out = reals.take_column();
+      const auto& values =
+          joined ? items_.column(source.index).reals : window.candidate_columns[source.index].reals;
+      for (const auto& range : ranges)
+        for (int64_t i = range.begin; i < range.end; ++i, out += reals.width()) {
+          const int64_t row = joined ? window.item_row[static_cast<size_t>(i)] : i;
+          *out = row < 0 ? 0.0f : values[static_cast<size_t>(row)];
+        }
+      continue;
+    }
+    IdColumn& out = *column++;
+    for (const auto& [begin, end] : ranges) {
+      if (joined)
+        append_joined(items_.column(source.index), window.item_row, begin, end, out);
+      else if (source.from == From::own_id)
+        out.ids.insert(out.ids.end(), window.item.begin() + begin, window.item.begin() + end);
+      else
+        append_range(window.candidate_columns[source.index], begin, end, out);
+    }
+  }
+
+  const auto& spec = options_.spec;
+  for (const auto& range : ranges)
+    for (int64_t i = range.begin; i < range.end; ++i) {
+      const auto c = static_cast<size_t>(i);
+      for (size_t t = 0; t < spec.tasks.size(); ++t) {
+        const bool weighted = t < window.sample_weights.size() && !window.sample_weights[t].empty();
+        const double task = t < spec.task_weights.size() ? spec.task_weights[t] : 1.0;
+        batch.labels.push_back(window.labels[t][c]);
+        batch.weights.push_back(static_cast<float>(task * (weighted ? window.sample_weights[t][c] : 1.0)));
+      }
+      if (!window.metric_weight.empty()) batch.metric_weight.push_back(window.metric_weight[c]);
+    }
+}
+
+void BatchAssembler::append_user(const RequestWindow& window, const EventsPart& events,
+                                 const std::vector<Request>& requests, MicroBatch& batch) const {
+  RealBlock reals(batch.user.real, plan_.resolved.user_real, static_cast<int64_t>(requests.size()));
+  auto column = batch.user.id_columns.begin();
+  for (const auto& source : plan_.user) {
+    const bool of_user = source.from == From::user_column;
+    const ColumnData* values = source.from == From::own_id ? nullptr
+                               : of_user                   ? &events.user_columns[source.index]
+                                                           : &window.request_columns[source.index];
+    float* real = source.kind == ColumnKind::real ? reals.take_column() : nullptr;
+    IdColumn* out = real ? nullptr : &*column++;
+    for (const auto& request : requests) {
+      const int64_t user = window.user[static_cast<size_t>(request.row)];
+      const int64_t row = of_user ? user : request.row;
+      if (!values) {
+        out->ids.push_back(events.user_id[static_cast<size_t>(user)]);
+      } else if (real) {
+        *real = values->reals[static_cast<size_t>(row)];
+        real += reals.width();
+      } else {
+        append_range(*values, row, row + 1, *out);
+      }
+    }
+  }
+}
+
+}  // namespace lime

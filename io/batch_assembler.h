@@ -1,0 +1,41 @@
+// BatchAssembler: requests of a stream to the columns of a micro-batch.
+#pragma once
+
+#include <vector>
+
+#include "io/shard_stream.h"
+
+namespace lime {
+
+class BatchAssembler {
+ public:
+  // `frozen_ms`: with HistoryMode::frozen, histories end before this time. The arguments must outlive the
+  // assembler.
+  BatchAssembler(const ReaderOptions&, const ReadPlan&, const ItemTable&, int64_t frozen_ms);
+
+  // An empty micro-batch with the plan's columns.
+  MicroBatch empty(int64_t shard) const;
+  // The next micro-batch of the stream, empty if it is dry. Moves the stream on.
+  MicroBatch next(ShardStream&) const;
+
+ private:
+  struct Request {
+    int64_t row, begin, end;  // of the window; events of the part
+  };
+  struct Range {
+    int64_t begin, end;
+  };
+  Range history_of(const RequestWindow&, const EventsPart&, int64_t row) const;
+  void append(const ShardStream&, const std::vector<Request>&, MicroBatch&) const;
+  void append_history(const RequestWindow&, const EventsPart&, const std::vector<Request>&,
+                      MicroBatch&) const;
+  void append_candidates(const RequestWindow&, const std::vector<Request>&, MicroBatch&) const;
+  void append_user(const RequestWindow&, const EventsPart&, const std::vector<Request>&, MicroBatch&) const;
+
+  const ReaderOptions& options_;
+  const ReadPlan& plan_;
+  const ItemTable& items_;
+  const int64_t frozen_ms_;
+};
+
+}  // namespace lime

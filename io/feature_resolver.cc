@@ -1,0 +1,93 @@
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <set>
+
+#include "io/reader.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+[[noreturn]] void unknown(const std::string& key, const char* what, const std::string& name,
+                          const std::vector<std::string>& known) {
+  if (known.empty()) throw UserError(str(key, ": unknown ", what, " '", name, "'; the dataset has none"));
+  std::string all;
+  for (const auto& other : known) all += (all.empty() ? "" : ", ") + other;
+  const auto& nearest = *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
+    return edit_distance(name, a) < edit_distance(name, b);
+  });
+  throw UserError(str(key, ": unknown ", what, " '", name, "' (nearest: '", nearest, "'); available: ", all));
+}
+
+struct Group {
+  std::vector<ResolvedFeature> features;
+  int64_t reals = 0;
+};
+
+// `built_in` comes first in what is available, then columns of `groups` in the schema's order.
+Group resolve(const std::string& key, const std::vector<std::string>& names,
+              std::vector<ResolvedFeature> known, const DatasetSchema& schema,
+              const std::set<ColumnGroup>& groups) {
+  for (const auto& column : schema.columns)
+    if (groups.count(column.group)) known.push_back({column.name, column.kind, column.group});
+  Group group;
+  std::set<std::string> seen;
+  for (const auto& name : names) {
+    const auto found =
+        std::find_if(known.begin(), known.end(), [&](const auto& feature) { return feature.name == name; });
+    if (found == known.end()) {
+      std::vector<std::string> available;
+      for (const auto& feature : known) available.push_back(feature.name);
+      unknown(key, "feature", name, available);
+    }
+    if (!seen.insert(name).second) throw UserError(str(key, ": feature '", name, "' is given twice"));
+    group.features.push_back(*found);
+    group.reals += found->kind == ColumnKind::real;
+  }
+  return group;
+}
+
+void check_column(const std::string& key, const char* what, const std::string& name,
+                  const std::vector<std::string>& known) {
+  if (std::find(known.begin(), known.end(), name) == known.end()) unknown(key, what, name, known);
+}
+
+}  // namespace
+
+ResolvedSpec resolve_features(const DatasetSchema& schema, const BatchSpec& spec) {
+  using enum ColumnGroup;
+  constexpr auto id = ColumnKind::id;
+  auto history = resolve("features.history", spec.history, {{"item", id, event}, {"age", id, event}}, schema,
+                         {item, event});
+  auto shown =
+      resolve("features.candidate", spec.candidate, {{"item", id, candidate}}, schema, {item, candidate});
+  auto context = resolve("features.user", spec.user, {{"user", id, user}}, schema, {user, request});
+  for (const auto& task : spec.tasks) check_column("tasks", "label", task, schema.labels);
+  for (const auto& weight : spec.sample_weights)
+    if (!weight.empty()) check_column("tasks", "sample weight", weight, schema.weights);
+  if (!spec.metric_weight.empty())
+    check_column("eval.watch_time", "weight", spec.metric_weight, schema.weights);
+  return {std::move(history.features),
+          std::move(shown.features),
+          std::move(context.features),
+          history.reals,
+          shown.reals,
+          context.reals};
+}
+
+}  // namespace lime

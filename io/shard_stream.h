@@ -1,0 +1,76 @@
+// ShardStream: the sequence of requests of one virtual shard, and a window of them in memory.
+//
+// The shard's parts of each day are its units: days in order, a day's parts in an order drawn from (seed,
+// epoch, day, shard). A unit's requests are cut into windows of `shuffle_window`; the order within a window
+// is a Fisher-Yates shuffle drawn from (seed, epoch, day, part, window). Without shuffle: parts by number,
+// requests as in the file.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "io/part_cache.h"
+
+namespace lime {
+
+// Requests [first, first + size) of a day part, the planned columns of them.
+struct RequestWindow {
+  RequestWindow(const Hdf5File&, const ReadPlan&, const BatchSpec&, const ItemTable&, const EventsPart&,
+                int64_t first, int64_t last, int64_t requests, int64_t candidates);
+  int64_t bytes() const;
+
+  int64_t first = 0;
+  std::vector<int64_t> user, time, history_end;  // user: row of the events part
+  std::vector<ColumnData> request_columns, candidate_columns;
+  std::vector<int64_t> candidate_offsets, item;
+  std::vector<int32_t> item_row;
+  std::vector<std::vector<float>> labels, sample_weights;  // by task; no weights where a task has none
+  std::vector<float> metric_weight;
+};
+
+class ShardStream {
+ public:
+  // The arguments must outlive the stream.
+  ShardStream(const Dataset&, const ReaderOptions&, const ReadPlan&, const ItemTable&, PartCache&,
+              int64_t shard);
+
+  const ShardPosition& position() const { return position_; }
+  // Throws UserError if there is no such position.
+  void seek(const ShardPosition&);
+  bool dry() const { return position_.unit == static_cast<int64_t>(units_.size()); }
+
+  // Loads what the next request needs. `window` and `events` stay valid until the next open().
+  void open();
+  const RequestWindow& window() const { return *window_; }
+  const EventsPart& events() const { return *events_; }
+  int64_t day_index() const { return units_[static_cast<size_t>(unit_)].day; }
+  int64_t part() const { return units_[static_cast<size_t>(unit_)].part; }
+  // Rows of the open window, in the order of the stream, from the next request on; advance(n) passes n of
+  // them.
+  std::span<const int32_t> upcoming() const;
+  void advance(int64_t requests);
+
+  int64_t window_bytes() const { return window_ ? window_->bytes() : 0; }
+
+ private:
+  struct Unit {
+    int64_t day, part, requests, candidates;
+  };
+  void skip_empty_units();
+  void shuffle_window(int64_t first, int64_t size);
+
+  const Dataset& dataset_;
+  const ReaderOptions& options_;
+  const ReadPlan& plan_;
+  const ItemTable& items_;
+  PartCache& cache_;
+  std::vector<Unit> units_;
+  ShardPosition position_;
+  int64_t unit_ = -1;  // of the open file and window
+  std::unique_ptr<Hdf5File> file_;
+  std::shared_ptr<const EventsPart> events_;
+  std::unique_ptr<RequestWindow> window_;
+  std::vector<int32_t> order_;
+};
+
+}  // namespace lime

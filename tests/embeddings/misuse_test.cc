@@ -1,0 +1,63 @@
+// What cannot be is refused before anything is sent.
+#include <gtest/gtest.h>
+
+#include "embeddings/embedding_collection.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+TEST(EmbeddingMisuse, TablesThatCannotBe) {
+  const auto self = make_self_communicator();
+  Context ctx;
+  const auto make = [&](std::vector<TableConfig> tables) {
+    EmbeddingCollection(ctx, *self, std::move(tables), 1);
+  };
+  EXPECT_THROW(make({{.name = "a"}, {.name = "a"}}), UserError);
+  EXPECT_THROW(make({{.name = "a", .dim = 0}}), UserError);
+  EXPECT_THROW(make({{.name = "a", .capacity = -1}}), UserError);
+  EXPECT_THROW(make({{.name = "a", .init_std = -1}}), UserError);
+  EXPECT_NO_THROW(make({}));
+  try {
+    make({{.name = "ids", .dim = -3}});
+    FAIL();
+  } catch (const UserError& e) {
+    EXPECT_STREQ(e.what(), "embedding table 'ids': dim is -3, expected at least 1");
+  }
+}
+
+TEST(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {
+  const auto self = make_self_communicator();
+  Context ctx;
+  EmbeddingCollection collection(ctx, *self, {{.name = "a", .dim = 4}}, 1);
+  const std::vector<int64_t> ids{1, 2, 3}, offsets{0, 2, 3}, bad_end{0, 2}, decreasing{0, 3, 1, 3};
+  const auto begin = [&](int64_t table, std::span<const int64_t> at, bool insert = true) {
+    return collection.begin_lookup({{{table, Pooling::sum, ids, at}}}, insert);
+  };
+  EXPECT_THROW(begin(1, {}), Error);
+  EXPECT_THROW(begin(0, bad_end), Error);
+  EXPECT_THROW(begin(0, decreasing), Error);
+  const auto lookup = begin(0, offsets);
+  EXPECT_THROW(collection.gather(ctx, *lookup, 0, 0, ctx.alloc(2, 4)), Error) << "not finished";
+  EXPECT_THROW(collection.reduce(*lookup, 0, 1), Error);
+  collection.finish_lookup(*lookup);
+  EXPECT_THROW(collection.finish_lookup(*lookup), Error);
+  EXPECT_THROW(collection.gather(ctx, *lookup, 0, 0, ctx.alloc(3, 4)), Error) << "rows";
+  EXPECT_THROW(collection.gather(ctx, *lookup, 0, 0, ctx.alloc(2, 5)), Error) << "columns";
+  EXPECT_THROW(collection.gather(ctx, *lookup, 1, 0, ctx.alloc(2, 4)), Error);
+  EXPECT_THROW(collection.gather(ctx, *lookup, 0, 1, ctx.alloc(2, 4)), Error);
+  EXPECT_THROW(collection.update(*lookup, 1, 1, 0), Error) << "not reduced";
+  EXPECT_THROW(collection.reduce(*lookup, 1, 2), Error) << "not this rank's leaf";
+  collection.reduce(*lookup, 0, 1);
+  EXPECT_THROW(collection.add_gradient(ctx, *lookup, 0, 0, ctx.zeros(2, 4)), Error) << "reduced already";
+  collection.update(*lookup, 1, 1, 0);
+  EXPECT_THROW(collection.update(*lookup, 1, 1, 0), Error) << "twice";
+
+  const auto looking = begin(0, offsets, /*insert=*/false);
+  collection.finish_lookup(*looking);
+  EXPECT_THROW(collection.add_gradient(ctx, *looking, 0, 0, ctx.zeros(2, 4)), Error);
+  EXPECT_THROW(collection.reduce(*looking, 0, 1), Error);
+}
+
+}  // namespace
+}  // namespace lime

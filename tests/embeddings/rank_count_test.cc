@@ -1,0 +1,104 @@
+// Rows, optimizer state and norms must not depend on the number of ranks.
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "tests/embeddings/colliding_ids.h"
+#include "tests/embeddings/sparse_steps.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+bool power_of_two() { return std::has_single_bit(static_cast<unsigned>(test_group().size())); }
+
+// Steps on all ranks and, in each, the same steps on one rank.
+void compare_with_one_rank(SparseOptimizer optimizer, int64_t leaves, int64_t steps, bool same_bits) {
+  Communicator& comm = test_group().world();
+  const auto self = make_self_communicator();
+  StepTrainer many(comm, test_tables(optimizer), 9), one(*self, test_tables(optimizer), 9);
+  for (int64_t step = 0; step < steps; ++step) {
+    const Batch batch = make_batch(2, step, leaves);
+    const double got = many.run_step(batch, step), expected = one.run_step(batch, step);
+    if (same_bits) {
+      ASSERT_EQ(got, expected) << "norm at step " << step;
+    } else {
+      ASSERT_NEAR(got, expected, 1e-5 * expected);
+    }
+  }
+  if (same_bits) {
+    expect_same_rows(many.collection(), comm, one.collection());
+    return;
+  }
+  for (int64_t t = 0; t < 4; ++t) {
+    for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
+      if (owner_of(bucket, comm.size()) != comm.rank()) continue;
+      const TableRows got = many.collection().bucket_rows(t, bucket),
+                      expected = one.collection().bucket_rows(t, bucket);
+      ASSERT_EQ(got.ids, expected.ids);
+      for (size_t i = 0; i < got.values.size(); ++i) ASSERT_NEAR(got.values[i], expected.values[i], 1e-5);
+    }
+  }
+}
+
+TEST(EmbeddingRankCount, TwentyStepsGiveTheSameBits) {
+  for (const auto optimizer : {SparseOptimizer::rowwise_adagrad, SparseOptimizer::adam}) {
+    for (const int64_t leaves : {4, 8}) compare_with_one_rank(optimizer, leaves, 20, power_of_two());
+  }
+}
+
+// Fewer micro-batches than ranks: some ranks have none, and only own rows.
+TEST(EmbeddingRankCount, RanksWithoutMicroBatches) {
+  compare_with_one_rank(SparseOptimizer::adagrad, 1, 6, true);
+  compare_with_one_rank(SparseOptimizer::sgd, 2, 6, power_of_two());
+}
+
+TEST(EmbeddingRankCount, StepsWithoutIds) {
+  Communicator& comm = test_group().world();
+  const auto self = make_self_communicator();
+  const auto tables = test_tables(SparseOptimizer::adagrad);
+  StepTrainer many(comm, tables, 9), one(*self, tables, 9);
+  const Feature missing{0, Pooling::sum, {-1, -1}, {}}, lists{2, Pooling::mean, {}, {0, 0, 0}},
+      some{1, Pooling::sum, {5, 7}, {}};
+  const Batch nothing(4), only_missing(4, {missing, lists}),
+      mixed{{missing}, {lists, some}, {}, {some, missing}};
+  int64_t step = 0;
+  for (const Batch& batch : {nothing, only_missing, mixed, nothing}) {
+    const double got = many.run_step(batch, step), expected = one.run_step(batch, step);
+    EXPECT_EQ(got, expected);
+    EXPECT_EQ(got > 0, step == 2);
+    ++step;
+  }
+  expect_same_rows(many.collection(), comm, one.collection());
+  EXPECT_EQ(one.collection().rows(1), 2);
+}
+
+// No id shares a row or loses its own, whatever the ids.
+TEST(EmbeddingRankCount, AdversarialIds) {
+  Communicator& comm = test_group().world();
+  const std::vector<TableConfig> tables{
+      {.name = "t", .dim = 3, .optimizer = SparseOptimizer::sgd, .learning_rate = 1}};
+  Feature feature{0, Pooling::sum, colliding_ids(300), {}};
+  for (int64_t i = 0; i < 300; ++i) feature.ids.push_back(std::numeric_limits<int64_t>::max() - i);
+  for (int64_t i = 0; i < 300; ++i) feature.ids.push_back(i << 50);
+  const auto n = static_cast<int64_t>(feature.ids.size());
+  const Batch batch(4, {feature});
+  const auto self = make_self_communicator();
+  StepTrainer many(comm, tables, 3), one(*self, tables, 3);
+  for (int64_t step = 0; step < 2; ++step) {
+    many.run_step(batch, step);
+    one.run_step(batch, step);
+  }
+  EXPECT_EQ(one.collection().rows(0), n);
+  if (power_of_two()) expect_same_rows(many.collection(), comm, one.collection());
+  ReferenceTables reference(tables, 3);
+  reference.run_step(batch, 0), reference.run_step(batch, 1);
+  many.run_step(batch, 2, [&](int64_t, size_t, const std::vector<double>& got) {
+    const auto expected = reference.gather(feature);
+    for (size_t i = 0; i < got.size(); ++i)
+      ASSERT_NEAR(got[i], expected[i], 1e-4) << "id " << feature.ids[i / 3];
+  });
+}
+
+}  // namespace
+}  // namespace lime

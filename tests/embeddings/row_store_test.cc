@@ -1,0 +1,43 @@
+#include "embeddings/row_store.h"
+
+#include <gtest/gtest.h>
+
+namespace lime {
+namespace {
+
+TEST(RowStore, KeepsRowsWhileItGrows) {
+  for (const int64_t width : {1, 3, 64, 5000, 3000000}) {
+    RowStore store(width);
+    const int64_t rows = width == 3000000 ? 20 : 4000000 / width;
+    for (int64_t r = 0; r < rows; ++r) {
+      float* row = store.append();
+      row[0] = static_cast<float>(r);
+      row[width - 1] = static_cast<float>(r);
+    }
+    ASSERT_EQ(store.rows(), rows);
+    for (int64_t r = 0; r < rows; ++r) {
+      ASSERT_EQ(store.row(r)[0], static_cast<float>(r)) << width;
+      ASSERT_EQ(store.row(r)[width - 1], static_cast<float>(r)) << width;
+    }
+    EXPECT_GE(store.bytes(), rows * width * 4);
+  }
+}
+
+TEST(RowStore, AFullChunkStaysWhereItIs) {
+  RowStore store(64);
+  for (int i = 0; i < 20000; ++i) store.append();
+  const float* first = store.row(0);
+  for (int i = 0; i < 100000; ++i) store.append();
+  EXPECT_EQ(store.row(0), first);
+}
+
+TEST(RowStore, SmallTablesAreSmallAndEmptyRowsCostNothing) {
+  RowStore small(32), none(0);
+  for (int i = 0; i < 10; ++i) small.append(), none.append();
+  EXPECT_LE(small.bytes(), 4096);
+  EXPECT_EQ(none.bytes(), 0);
+  EXPECT_EQ(none.rows(), 10);
+}
+
+}  // namespace
+}  // namespace lime

@@ -1,0 +1,82 @@
+// Random training steps of a sparse side, a trainer that runs them, and what they must give, in f64.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "embeddings/embedding_collection.h"
+#include "parallel/tree_sum.h"
+
+namespace lime {
+
+// A feature of a micro-batch, owned.
+struct Feature {
+  int64_t table;
+  Pooling pooling;
+  std::vector<int64_t> ids, offsets;
+  int64_t rows() const { return static_cast<int64_t>(offsets.empty() ? ids.size() : offsets.size() - 1); }
+};
+using MicroBatch = std::vector<Feature>;
+using Batch = std::vector<MicroBatch>;
+
+std::vector<TableConfig> test_tables(SparseOptimizer);
+// The global batch of a step, of `leaves` micro-batches: several features a table, repeated ids, missing ids, lists,
+// empty lists, empty features; ids that no other step has.
+Batch make_batch(uint64_t seed, int64_t step, int64_t leaves);
+// The feature's share of the loss's gradient, which depends on what was gathered: an error in a lookup shows in the
+// rows. Row i, column c of feature f of global micro-batch m.
+double gradient_at(int64_t step, int64_t m, size_t f, int64_t i, int64_t c, double gathered);
+
+// Runs steps on the micro-batches that belong to the rank of `comm`.
+class StepTrainer {
+ public:
+  StepTrainer(Communicator& comm, std::vector<TableConfig> tables, uint64_t seed);
+
+  EmbeddingCollection& collection() { return collection_; }
+  std::unique_ptr<Lookup> begin(const Batch& batch, bool insert = true);
+  // Gathers and gives gradients for all features; `seen` is told what was gathered.
+  using Seen = std::function<void(int64_t m, size_t f, const std::vector<double>& values)>;
+  void compute(const Batch& batch, Lookup& lookup, int64_t step, const Seen& seen = {});
+  // reduce, norm, update; returns the sum of squares of the gradient.
+  double apply(const Batch& batch, Lookup& lookup, int64_t step);
+  double run_step(const Batch& batch, int64_t step, const Seen& seen = {});
+
+ private:
+  Communicator& comm_;
+  Context ctx_;
+  EmbeddingCollection collection_;
+};
+
+// How every step scales gradients and learning rates.
+constexpr double test_grad_scale = 0.5;
+inline double test_lr_scale(int64_t step) { return 1.0 / static_cast<double>(1 + step); }
+
+// A dense, slow, obvious sparse side.
+class ReferenceTables {
+ public:
+  ReferenceTables(std::vector<TableConfig> tables, uint64_t seed) : tables_(std::move(tables)), seed_(seed) {}
+  struct Row {
+    std::vector<double> values, sum, m, v;
+    double row_sum = 0;
+    int64_t updates = 0;
+  };
+  std::vector<double> gather(const Feature& feature);
+  // Returns the sum of squares of the gradient.
+  double run_step(const Batch& batch, int64_t step);
+  const std::map<int64_t, Row>& trained_rows(size_t table) { return trained_[table]; }
+  int64_t fold(size_t table, int64_t id) const;
+
+ private:
+  Row& row(std::map<int64_t, Row>& rows, size_t table, int64_t id);
+  std::vector<TableConfig> tables_;
+  uint64_t seed_;
+  std::map<size_t, std::map<int64_t, Row>> trained_;
+};
+
+// Whether all rows that `some` owns are bit for bit those of `all`, a collection on one rank; says which are not.
+void expect_same_rows(const EmbeddingCollection& some, Communicator& comm, const EmbeddingCollection& all);
+
+}  // namespace lime

@@ -1,0 +1,113 @@
+// Rows out of and into a collection: what checkpoints are made of.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "tests/embeddings/sparse_steps.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+// Every rank gets all rows of a bucket from its owner.
+TableRows shared_bucket(Communicator& comm, const EmbeddingCollection& collection, int64_t table,
+                        int64_t bucket) {
+  TableRows rows = collection.bucket_rows(table, bucket);
+  const auto share = [&](auto& vector) {
+    using T = typename std::remove_reference_t<decltype(vector)>::value_type;
+    std::vector<char> bytes(vector.size() * sizeof(T));
+    if (!bytes.empty()) std::memcpy(bytes.data(), vector.data(), bytes.size());
+    broadcast_bytes(comm, bytes, owner_of(bucket, comm.size()));
+    vector.resize(bytes.size() / sizeof(T));
+    if (!bytes.empty()) std::memcpy(vector.data(), bytes.data(), bytes.size());
+  };
+  share(rows.ids), share(rows.values), share(rows.state);
+  return rows;
+}
+
+// 5 steps, saved, loaded on another number of ranks, 5 more: the same as 10 steps. Both ways.
+TEST(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
+  Communicator& comm = test_group().world();
+  const auto self = make_self_communicator();
+  for (const auto optimizer : {SparseOptimizer::adam, SparseOptimizer::rowwise_adagrad}) {
+    const auto tables = test_tables(optimizer);
+    StepTrainer many(comm, tables, 9), one(*self, tables, 9), many_resumed(comm, tables, 9),
+        one_resumed(*self, tables, 9);
+    constexpr int64_t leaves = 1;  // one leaf: the same bits on any number of ranks
+    for (int64_t step = 0; step < 5; ++step) {
+      many.run_step(make_batch(3, step, leaves), step);
+      one.run_step(make_batch(3, step, leaves), step);
+    }
+    for (int64_t t = 0; t < 4; ++t) {
+      EXPECT_EQ(many.collection().state_width(t),
+                optimizer == SparseOptimizer::adam ? 2 * tables[static_cast<size_t>(t)].dim + 1 : 1);
+      for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
+        one_resumed.collection().load_rows(t, shared_bucket(comm, many.collection(), t, bucket));
+        if (owner_of(bucket, comm.size()) == comm.rank()) {
+          many_resumed.collection().load_rows(t, one.collection().bucket_rows(t, bucket));
+        }
+      }
+    }
+    for (int64_t step = 5; step < 10; ++step) {
+      const Batch batch = make_batch(3, step, leaves);
+      const double expected = one.run_step(batch, step);
+      EXPECT_EQ(many.run_step(batch, step), expected);
+      EXPECT_EQ(one_resumed.run_step(batch, step), expected);
+      EXPECT_EQ(many_resumed.run_step(batch, step), expected);
+    }
+    expect_same_rows(many_resumed.collection(), comm, one.collection());
+    expect_same_rows(one_resumed.collection(), *self, one.collection());
+  }
+}
+
+TEST(EmbeddingRows, AreSortedById) {
+  const auto self = make_self_communicator();
+  StepTrainer trainer(*self, test_tables(SparseOptimizer::sgd), 9);
+  for (int64_t step = 0; step < 20; ++step) trainer.run_step(make_batch(3, step, 2), step);
+  int64_t rows = 0;
+  for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
+    const TableRows of_bucket = trainer.collection().bucket_rows(0, bucket);
+    EXPECT_TRUE(std::is_sorted(of_bucket.ids.begin(), of_bucket.ids.end()));
+    for (const int64_t id : of_bucket.ids) EXPECT_EQ(bucket_of(id), bucket);
+    rows += static_cast<int64_t>(of_bucket.ids.size());
+  }
+  EXPECT_EQ(rows, trainer.collection().rows(0));
+}
+
+TEST(EmbeddingRows, RefusesRowsThatCannotBe) {
+  Communicator& comm = test_group().world();
+  Context ctx;
+  EmbeddingCollection collection(ctx, comm, {{.name = "t", .dim = 2, .capacity = 1000}}, 1);
+  int64_t mine = 0;
+  while (owner_of(bucket_of(mine), comm.size()) != comm.rank()) ++mine;
+  collection.load_rows(0, {{mine}, {1, 2}, {3}});
+  EXPECT_EQ(collection.rows(0), 1);
+  EXPECT_EQ(collection.bucket_rows(0, bucket_of(mine)).values, (std::vector<float>{1, 2}));
+  EXPECT_THROW(collection.load_rows(0, {{mine}, {1, 2}, {3}}), Error) << "there already";
+  EXPECT_THROW(collection.load_rows(0, {{mine}, {1}, {3}}), Error) << "a value too few";
+  EXPECT_THROW(collection.load_rows(1, {}), Error) << "no such table";
+  EXPECT_THROW(collection.load_rows(0, {{-1}, {1, 2}, {3}}), Error);
+  int64_t large = 1000;  // beyond the capacity
+  while (owner_of(bucket_of(large), comm.size()) != comm.rank()) ++large;
+  EXPECT_THROW(collection.load_rows(0, {{large}, {1, 2}, {3}}), Error);
+  if (comm.size() == 1) return;
+  int64_t other = 0;
+  while (owner_of(bucket_of(other), comm.size()) == comm.rank()) ++other;
+  EXPECT_THROW(collection.load_rows(0, {{other}, {1, 2}, {3}}), Error) << "owned elsewhere";
+}
+
+TEST(EmbeddingRows, BucketsHaveOneOwnerEach) {
+  for (int ranks = 1; ranks <= 9; ++ranks) {
+    int before = 0;
+    for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
+      const int owner = owner_of(bucket, ranks);
+      EXPECT_TRUE(owner == before || owner == before + 1);
+      before = owner;
+    }
+    EXPECT_EQ(before, ranks - 1);
+  }
+}
+
+}  // namespace
+}  // namespace lime

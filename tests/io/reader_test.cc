@@ -1,0 +1,308 @@
+#include "io/reader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "io/hdf5_file.h"
+#include "tests/io/random_log.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+using testing::HasSubstr;
+
+// One dataset for all tests of this file: 7 parts, so that shards hold different numbers of them.
+class Reader : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    temp_ = new TempDirectory;
+    log_ = new RandomLog(make_random_log(11, {60, 3000, 1500, 3}));
+    dataset_ = new Dataset(write_log(*log_, temp_->file("data"), small_writer(7)));
+  }
+  static void TearDownTestSuite() {
+    delete dataset_;
+    delete log_;
+    delete temp_;
+  }
+  static std::vector<const EventRow*> truncated(std::vector<const EventRow*> history, int64_t max_history) {
+    const auto size = static_cast<int64_t>(history.size());
+    if (size > max_history) history.erase(history.begin(), history.begin() + (size - max_history));
+    return history;
+  }
+  static std::vector<int64_t> all_rids() {
+    std::vector<int64_t> rids(log_->requests.size());
+    std::iota(rids.begin(), rids.end(), 0);
+    return rids;
+  }
+  static inline TempDirectory* temp_;
+  static inline RandomLog* log_;
+  static inline Dataset* dataset_;
+};
+
+TEST_F(Reader, EveryRequestIsReadOnceWithTheLogsValues) {
+  for (const bool shuffle : {false, true}) {
+    auto options = reader_options(*dataset_, 4);
+    options.shuffle = shuffle;
+    options.max_history = 30;
+    BatchReader reader(*dataset_, options);
+    EXPECT_EQ(reader.requests_in_epoch(), static_cast<int64_t>(log_->requests.size()));
+    std::vector<int64_t> seen;
+    int64_t cut = 0, expected_cut = 0;
+    for (const auto& batch : read_all(reader)) {
+      ASSERT_EQ(batch.micro.size(), 4u);
+      for (const auto& micro : batch.micro) {
+        cut += micro.truncated;
+        for (int64_t r = 0; r < micro.requests(); ++r) {
+          const auto& request = log_->requests[static_cast<size_t>(rid_of(micro, r))];
+          const auto history = history_of(*log_, request.user, request.time_ms);
+          expected_cut += history.size() > 30;
+          seen.push_back(expect_request(*log_, micro, r, truncated(history, 30)));
+          EXPECT_EQ(options.days[static_cast<size_t>(micro.day[static_cast<size_t>(r)])], request.day);
+        }
+      }
+      if (HasFailure()) return;
+    }
+    std::sort(seen.begin(), seen.end());
+    EXPECT_EQ(seen, all_rids());
+    EXPECT_EQ(cut, expected_cut);
+    EXPECT_GT(cut, 0);
+  }
+}
+
+TEST_F(Reader, FilesHoldRequestsInOrderAndHistoriesEndStrictlyBefore) {
+  for (const auto& day : dataset_->days())
+    for (int64_t p = 0; p < dataset_->parts(); ++p) {
+      const Hdf5File events(dataset_->events_path(p), Hdf5File::Mode::read);
+      const Hdf5File requests(dataset_->day_path(day.day, p), Hdf5File::Mode::read);
+      const auto times = events.read<int64_t>("/event/time"), offsets = events.read<int64_t>("/user/offsets");
+      const auto users = requests.read<int64_t>("/request/user"),
+                 when = requests.read<int64_t>("/request/time");
+      const auto ends = requests.read<int64_t>("/request/history_end"),
+                 rids = requests.read<int64_t>("/request/rid");
+      for (size_t r = 0; r < users.size(); ++r) {
+        const auto u = static_cast<size_t>(users[r]), end = static_cast<size_t>(ends[r]);
+        for (auto e = static_cast<size_t>(offsets[u]); e < end; ++e) ASSERT_LT(times[e], when[r]);
+        if (ends[r] < offsets[u + 1]) {
+          ASSERT_GE(times[end], when[r]);
+        }
+        if (r > 0) {
+          ASSERT_LT(std::tie(when[r - 1], users[r - 1], rids[r - 1]), std::tie(when[r], users[r], rids[r]));
+        }
+      }
+    }
+}
+
+TEST_F(Reader, BatchesDoNotDependOnRanksThreadsOrPrefetch) {
+  auto options = reader_options(*dataset_, 4);
+  options.history_tokens = 200;
+  BatchReader alone(*dataset_, options);
+  const auto reference = read_all(alone);
+  for (const int ranks : {1, 2, 3, 4}) {
+    std::vector<int64_t> seen;
+    for (int rank = 0; rank < ranks; ++rank) {
+      options.rank = rank;
+      options.ranks = ranks;
+      options.threads = 3;
+      options.prefetch = rank + 1;
+      BatchReader reader(*dataset_, options);
+      const auto batches = read_all(reader);
+      for (int64_t shard = rank * 4 / ranks; shard < (rank + 1) * 4 / ranks; ++shard) {
+        EXPECT_EQ(rids_of_shard(batches, shard), rids_of_shard(reference, shard)) << "shard " << shard;
+        for (const auto& rids : rids_of_shard(batches, shard))
+          seen.insert(seen.end(), rids.begin(), rids.end());
+      }
+    }
+    std::sort(seen.begin(), seen.end());
+    EXPECT_EQ(seen, all_rids()) << ranks << " ranks";
+  }
+}
+
+TEST_F(Reader, ShardsThatHaveRunDryGiveEmptyMicroBatchesWithoutEnd) {
+  BatchReader reader(*dataset_,
+                     reader_options(*dataset_, 5));  // shards 0 and 1 hold two parts, the others one
+  const auto batches = read_all(reader);
+  std::set<size_t> lengths;
+  for (int64_t shard = 0; shard < 5; ++shard) lengths.insert(rids_of_shard(batches, shard).size());
+  EXPECT_GT(lengths.size(), 1u);
+  for (int i = 0; i < 3; ++i) {
+    const auto batch = reader.next();
+    ASSERT_EQ(batch.micro.size(), 5u);
+    EXPECT_TRUE(batch.empty());
+    for (const auto& micro : batch.micro) {
+      EXPECT_EQ(micro.history_offsets, std::vector<int64_t>{0});
+      EXPECT_EQ(micro.history.id_columns.size(), 6u);
+    }
+    EXPECT_EQ(batch.next, batches.back().next);
+  }
+}
+
+TEST_F(Reader, ContinuesExactlyAtEveryPosition) {
+  auto options = reader_options(*dataset_, 4);
+  options.history_tokens = 400;
+  options.epoch = 2;
+  options.prefetch = 3;
+  BatchReader whole(*dataset_, options);
+  const auto batches = read_all(whole);
+  ASSERT_GT(batches.size(), 10u);
+  for (size_t t = 0; t + 1 < batches.size(); ++t) {
+    options.ranks = t % 2 == 0 ? 1 : 2;  // also onto another number of ranks, given all shards' positions
+    options.rank = options.ranks - 1;
+    BatchReader reader(*dataset_, options);
+    reader.seek(batches[t].next);
+    for (size_t ahead = 1; ahead <= 2 && t + ahead < batches.size(); ++ahead) {
+      const auto batch = reader.next();
+      for (const auto& micro : batch.micro) {
+        const auto& expected = batches[t + ahead].micro[static_cast<size_t>(micro.shard)];
+        ASSERT_EQ(micro.user.id_columns[0].ids, expected.user.id_columns[0].ids);
+        ASSERT_EQ(micro.history.id_columns[0].ids, expected.history.id_columns[0].ids);
+      }
+      for (const auto& next : batch.next)
+        ASSERT_EQ(next, batches[t + ahead].next[static_cast<size_t>(next.shard)]);
+    }
+  }
+  BatchReader reader(*dataset_, options);
+  auto beyond = batches.front().next;
+  for (auto& position : beyond) position.request = 1 << 20;
+  EXPECT_THAT(user_error([&] { reader.seek(beyond); }), HasSubstr("cannot continue"));
+}
+
+TEST_F(Reader, ShufflesByEpochAndSeedAndFindsTheSameAgain) {
+  const auto order = [&](uint64_t seed, int64_t epoch, bool shuffle) {
+    auto options = reader_options(*dataset_, 2);
+    options.seed = seed;
+    options.epoch = epoch;
+    options.shuffle = shuffle;
+    BatchReader reader(*dataset_, options);
+    std::vector<int64_t> rids;
+    for (const auto& batch : rids_of_shard(read_all(reader), 0))
+      rids.insert(rids.end(), batch.begin(), batch.end());
+    return rids;
+  };
+  const auto first = order(1, 0, true);
+  EXPECT_EQ(first, order(1, 0, true));
+  EXPECT_NE(first, order(1, 1, true));
+  EXPECT_NE(first, order(2, 0, true));
+  EXPECT_NE(first, order(1, 0, false));
+  auto sorted = first, plain = order(1, 0, false);
+  std::sort(sorted.begin(), sorted.end());
+  std::sort(plain.begin(), plain.end());
+  EXPECT_EQ(sorted, plain);
+  // Days stay in order: only parts of a day and requests in a window move.
+  BatchReader reader(*dataset_, reader_options(*dataset_, 2));
+  std::vector<int64_t> days;
+  for (const auto& batch : read_all(reader))
+    days.insert(days.end(), batch.micro[0].day.begin(), batch.micro[0].day.end());
+  EXPECT_TRUE(std::is_sorted(days.begin(), days.end()));
+}
+
+TEST_F(Reader, KeepsToTheTokenBudget) {
+  auto options = reader_options(*dataset_, 4);
+  options.history_tokens = 60;
+  options.max_history = 100;
+  BatchReader reader(*dataset_, options);
+  int64_t requests = 0, alone = 0;
+  for (const auto& batch : read_all(reader))
+    for (const auto& micro : batch.micro) {
+      requests += micro.requests();
+      EXPECT_LE(micro.requests(), 16);
+      if (micro.history_offsets.back() > 60) {
+        EXPECT_EQ(micro.requests(), 1);
+        ++alone;
+      }
+    }
+  EXPECT_EQ(requests, static_cast<int64_t>(log_->requests.size()));
+  EXPECT_GT(alone, 0);
+}
+
+TEST_F(Reader, FrozenHistoriesEndAtTheFirstDay) {
+  auto options = reader_options(*dataset_, 2);
+  options.days.erase(options.days.begin());
+  options.history_mode = HistoryMode::frozen;
+  const int64_t cut = dataset_->day_start_ms(options.days.front());
+  BatchReader reader(*dataset_, options);
+  int64_t shorter = 0;
+  for (const auto& batch : read_all(reader))
+    for (const auto& micro : batch.micro)
+      for (int64_t r = 0; r < micro.requests(); ++r) {
+        const auto& request = log_->requests[static_cast<size_t>(rid_of(micro, r))];
+        const auto history = history_of(*log_, request.user, std::min(cut, request.time_ms));
+        expect_request(*log_, micro, r, history);
+        shorter += history.size() < history_of(*log_, request.user, request.time_ms).size();
+      }
+  EXPECT_GT(shorter, 100);
+}
+
+TEST_F(Reader, NoHistoryIsEmptyAndAStrangersIsAnothersPast) {
+  auto options = reader_options(*dataset_, 2);
+  options.history_mode = HistoryMode::none;
+  BatchReader none(*dataset_, options);
+  int64_t requests = 0;
+  for (const auto& batch : read_all(none))
+    for (const auto& micro : batch.micro)
+      for (int64_t r = 0; r < micro.requests(); ++r, ++requests) expect_request(*log_, micro, r, {});
+  EXPECT_EQ(requests, static_cast<int64_t>(log_->requests.size()));
+
+  std::map<int64_t, std::pair<std::vector<int64_t>, size_t>>
+      part_of;  // by user: users of the part, place among them
+  for (int64_t p = 0; p < dataset_->parts(); ++p) {
+    const auto ids = Hdf5File(dataset_->events_path(p), Hdf5File::Mode::read).read<int64_t>("/user/id");
+    for (size_t i = 0; i < ids.size(); ++i) part_of[ids[i]] = {ids, i};
+  }
+  options.history_mode = HistoryMode::stranger;
+  BatchReader stranger(*dataset_, options);
+  for (const auto& batch : read_all(stranger))
+    for (const auto& micro : batch.micro)
+      for (int64_t r = 0; r < micro.requests(); ++r) {
+        const auto& request = log_->requests[static_cast<size_t>(rid_of(micro, r))];
+        const auto& [users, place] = part_of.at(request.user);
+        std::vector<const EventRow*> history;
+        for (size_t step = 1; step < users.size() && history.empty(); ++step)
+          history = history_of(*log_, users[(place + step) % users.size()], request.time_ms);
+        expect_request(*log_, micro, r, truncated(history, options.max_history));
+      }
+}
+
+TEST_F(Reader, RefusesWhatItCannotRead) {
+  auto options = reader_options(*dataset_, 8);
+  EXPECT_THAT(user_error([&] { BatchReader(*dataset_, options); }),
+              testing::AllOf(HasSubstr("7 parts"), HasSubstr("8 micro")));
+  options = reader_options(*dataset_, 2);
+  options.days = {"2022-04-01"};
+  EXPECT_THAT(user_error([&] { BatchReader(*dataset_, options); }), HasSubstr("no day 2022-04-01"));
+  const auto refused = [&](auto&& change) {
+    auto spec = full_spec();
+    change(spec);
+    return user_error([&] { resolve_features(dataset_->schema(), spec); });
+  };
+  EXPECT_EQ(refused([](auto& s) { s.history = {"autor"}; }),
+            "features.history: unknown feature 'autor' (nearest: 'author'); available: item, age, action, "
+            "tags, dwell, "
+            "author, topics, price");
+  EXPECT_THAT(refused([](auto& s) { s.candidate = {"action"}; }),
+              HasSubstr("features.candidate: unknown feature 'action'"));
+  EXPECT_THAT(refused([](auto& s) { s.user = {"usr"}; }), HasSubstr("(nearest: 'user')"));
+  EXPECT_THAT(refused([](auto& s) { s.history = {"item", "item"}; }), HasSubstr("twice"));
+  EXPECT_THAT(refused([](auto& s) { s.tasks = {"clicks"}; }),
+              HasSubstr("unknown label 'clicks' (nearest: 'click')"));
+  EXPECT_THAT(refused([](auto& s) { s.sample_weights = {"watches"}; }), HasSubstr("(nearest: 'watch')"));
+}
+
+TEST_F(Reader, MemoryIsBoundedByTheBudget) {
+  auto options = reader_options(*dataset_, 2);
+  options.prefetch = 2;
+  BatchReader reader(*dataset_, options);
+  for (int i = 0; i < 5; ++i) reader.next();
+  const int64_t narrow = reader.resident_bytes();
+  EXPECT_GT(narrow, 0);
+  EXPECT_LT(narrow, 4 << 20);
+  EXPECT_GE(reader.take_wait_ms(), 0.0);
+  EXPECT_EQ(reader.take_wait_ms(), 0.0);
+}
+
+}  // namespace
+}  // namespace lime

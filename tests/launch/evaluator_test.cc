@@ -1,0 +1,241 @@
+// Evaluation and prediction: the same for any number of ranks, every held-out row once, nothing that was trained on.
+#include "launch/evaluator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "io/hdf5_file.h"
+#include "tests/launch/small_run.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const std::vector<std::string> held_out{"2024-01-02", "2024-01-03"};
+constexpr HistoryMode modes[] = {HistoryMode::running, HistoryMode::frozen, HistoryMode::none, HistoryMode::stranger};
+
+// A run trained over all ranks and its checkpoint, from which one process can score alone.
+class Evaluator : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    directory_ = new TempDirectory(TempDirectory::Shared::yes);
+    if (test_group().rank() == 0) write_small_dataset(directory_->file("data"));
+    test_group().world().barrier()->wait();
+    dataset_ = new Dataset(Dataset::open(directory_->file("data")));
+    run_ = new SmallRun(test_group().world(), small_config(directory_->file("data"), {{"data.train", "2024-01-01"}}), *dataset_);
+    run_->train(test_group(), *dataset_, 2);
+    checkpoint_ = save_checkpoint(test_group(), directory_->file("run"), run_->config, run_->network, run_->adamw, run_->state, 1);
+  }
+  static void TearDownTestSuite() {
+    delete run_;
+    delete dataset_;
+    delete directory_;
+  }
+
+  static EvalResult evaluate_together(HistoryMode mode) {
+    return evaluate(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out, mode);
+  }
+  // The same model in one process of its own.
+  struct Alone {
+    std::unique_ptr<Communicator> comm = make_self_communicator();
+    SmallRun run{*comm, run_->config, *dataset_};
+    Alone() { load_checkpoint(*comm, checkpoint_, run.config, run.network, nullptr); }
+  };
+
+  static TempDirectory* directory_;
+  static Dataset* dataset_;
+  static SmallRun* run_;
+  static std::string checkpoint_;
+};
+TempDirectory* Evaluator::directory_ = nullptr;
+Dataset* Evaluator::dataset_ = nullptr;
+SmallRun* Evaluator::run_ = nullptr;
+std::string Evaluator::checkpoint_;
+
+TEST_F(Evaluator, IsTheSameForAnyNumberOfRanks) {
+  std::vector<EvalResult> together, alone;
+  for (const auto mode : modes) together.push_back(evaluate_together(mode));
+  if (test_group().rank() != 0) {
+    EXPECT_TRUE(together[0].tasks.empty());
+    return;
+  }
+  Alone one;
+  for (const auto mode : modes)
+    alone.push_back(evaluate(*one.comm, one.run.ctx, one.run.network, *dataset_, one.run.config, held_out, mode));
+  EXPECT_EQ(to_json(together), to_json(alone));
+  EXPECT_NE(to_json({together[0]}), to_json({together[2]}));
+}
+
+TEST_F(Evaluator, CountsEveryRowOnce) {
+  int64_t done = 0, total = 0;
+  const EvalResult result = evaluate(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out,
+                                     HistoryMode::running, [&](int64_t d, int64_t t) {
+                                       EXPECT_GE(d, done);
+                                       done = d;
+                                       total = t;
+                                     });
+  int64_t requests = 0, candidates = 0;
+  for (const auto& day : dataset_->days())
+    if (day.day != "2024-01-01") requests += day.requests, candidates += day.candidates;
+  EXPECT_EQ(done, requests);
+  EXPECT_EQ(total, requests);
+  if (test_group().rank() != 0) return;
+  EXPECT_EQ(result.history, "running");
+  EXPECT_EQ(result.requests, requests);
+  EXPECT_GT(result.truncated, 0);
+  ASSERT_EQ(result.tasks.size(), 2u);
+  EXPECT_EQ(result.tasks[0].all.rows, candidates);
+  EXPECT_LT(result.tasks[1].all.rows, candidates);  // its sample weight is 0 for some
+  EXPECT_GT(result.tasks[1].all.rows, candidates / 2);
+  for (const auto& task : result.tasks) {
+    int64_t rows = 0, positives = 0;
+    double loss = 0;
+    ASSERT_EQ(task.days.size(), 2u);
+    EXPECT_EQ(task.days[0].first, "2024-01-02");
+    for (const auto& [day, metrics] : task.days) {
+      rows += metrics.rows;
+      positives += metrics.positives;
+      loss += metrics.log_loss * static_cast<double>(metrics.rows);
+    }
+    EXPECT_EQ(rows, task.all.rows);
+    EXPECT_EQ(positives, task.all.positives);
+    EXPECT_NEAR(loss / static_cast<double>(rows), task.all.log_loss, 1e-12);
+    EXPECT_TRUE(task.all.auc > 0 && task.all.auc < 1 && task.all.wt_auc > 0 && task.all.gauc > 0 && task.all.ne > 0);
+  }
+}
+
+TEST_F(Evaluator, LeavesNoTraceInTheTables) {
+  const auto rows = [&] {
+    std::vector<int64_t> counts;
+    for (size_t t = 0; t < run_->network.tables().tables().size(); ++t)
+      counts.push_back(run_->network.tables().rows(static_cast<int64_t>(t)));
+    return counts;
+  };
+  const auto before = rows();
+  const EvalResult first = evaluate_together(HistoryMode::frozen), second = evaluate_together(HistoryMode::frozen);
+  EXPECT_EQ(rows(), before);
+  EXPECT_EQ(to_json({first}), to_json({second}));
+}
+
+TEST_F(Evaluator, RefusesDaysThatWereTrainedOn) {
+  const Config config = small_config(directory_->file("data"));  // trains on the first two days
+  refuse_trained_days(config, *dataset_, {"2024-01-03"});
+  try {
+    refuse_trained_days(config, *dataset_, {"2024-01-02", "2024-01-03"});
+    FAIL() << "not refused";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("2024-01-02"));
+    EXPECT_THAT(error.what(), testing::Not(HasSubstr("2024-01-03")));
+    EXPECT_THAT(error.what(), HasSubstr("data.train = 2024-01-01..2024-01-02"));
+  }
+}
+
+TEST_F(Evaluator, ABrokenDayIsOneErrorOnAllRanks) {
+  TempDirectory copy(TempDirectory::Shared::yes);
+  if (test_group().rank() == 0) {
+    fs::copy(directory_->file("data"), copy.file("data"), fs::copy_options::recursive);
+    fs::resize_file(dataset_->day_path("2024-01-03", 3).replace(0, directory_->path().size(), copy.path()), 700);
+  }
+  test_group().world().barrier()->wait();
+  const Dataset broken = Dataset::open(copy.file("data"));
+  std::string message = "no UserError";
+  try {
+    evaluate(test_group(), run_->ctx, run_->network, broken, run_->config, held_out, HistoryMode::running);
+  } catch (const UserError& error) {
+    message = error.what();
+  }
+  EXPECT_THAT(message, HasSubstr("2024-01-03/part-00003-of-00004.h5"));
+}
+
+std::vector<double> all_values(const Hdf5File& file, const std::string& object) { return file.read<double>(object); }
+
+TEST_F(Evaluator, PredictionIsTheSameForAnyNumberOfRanks) {
+  TempDirectory out(TempDirectory::Shared::yes);
+  predict(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out, HistoryMode::running, out.file("all.h5"));
+  if (test_group().rank() != 0) return;
+  Alone one;
+  predict(*one.comm, one.run.ctx, one.run.network, *dataset_, one.run.config, held_out, HistoryMode::running,
+          out.file("alone.h5"));
+  EXPECT_FALSE(fs::exists(out.file("all.h5.partial")));
+  const Hdf5File all(out.file("all.h5"), Hdf5File::Mode::read), alone(out.file("alone.h5"), Hdf5File::Mode::read);
+  for (const char* object : {"/request/day", "/request/user", "/request/time", "/request/part", "/request/row",
+                             "/candidate/offsets", "/candidate/item", "/score/click", "/score/like"})
+    EXPECT_EQ(all_values(all, object), all_values(alone, object)) << object;
+
+  // Every request of the days once, in order, with the items that the dataset has there.
+  const auto day = all.read<int64_t>("/request/day"), part = all.read<int64_t>("/request/part"),
+             row = all.read<int64_t>("/request/row"), offsets = all.read<int64_t>("/candidate/offsets"),
+             item = all.read<int64_t>("/candidate/item");
+  size_t r = 0;
+  for (const auto& name : held_out)
+    for (int64_t p = 0; p < dataset_->parts(); ++p) {
+      const Hdf5File stored(dataset_->day_path(name, p), Hdf5File::Mode::read);
+      const auto stored_offsets = stored.read<int64_t>("/candidate/offsets"), stored_item = stored.read<int64_t>("/candidate/item");
+      for (size_t i = 0; i + 1 < stored_offsets.size(); ++i, ++r) {
+        ASSERT_LT(r, day.size());
+        EXPECT_EQ(str(day[r]), std::string(name).replace(4, 1, "").replace(6, 1, ""));
+        EXPECT_EQ(part[r], p);
+        EXPECT_EQ(row[r], static_cast<int64_t>(i));
+        ASSERT_EQ(offsets[r + 1] - offsets[r], stored_offsets[i + 1] - stored_offsets[i]);
+        for (int64_t c = 0; c < offsets[r + 1] - offsets[r]; ++c)
+          EXPECT_EQ(item[static_cast<size_t>(offsets[r] + c)], stored_item[static_cast<size_t>(stored_offsets[i] + c)]);
+      }
+    }
+  EXPECT_EQ(r, day.size());
+  for (const double p : all_values(all, "/score/click")) EXPECT_TRUE(p > 0 && p < 1);
+  EXPECT_EQ(all.attribute("/", "history"), "running");
+}
+
+TEST_F(Evaluator, APredictionThatCannotBeWrittenIsOneErrorOnAllRanks) {
+  try {
+    predict(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out, HistoryMode::running,
+            directory_->file("nowhere/scores.h5"));
+    FAIL() << "no error";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("nowhere/scores.h5"));
+  }
+}
+
+TEST(EvalReport, TableAndJson) {
+  const double nan = std::nan("");
+  Metrics day, all;
+  day.rows = 1000, day.positives = 0;
+  day.auc = day.gauc = day.wt_auc = day.ne = day.calibration = nan;
+  day.log_loss = 0.25;
+  all.rows = 56658, all.positives = 17321, all.gauc_users = 88;
+  all.auc = 0.74421, all.gauc = 0.643, all.wt_auc = nan, all.ne = 0.8562, all.log_loss = 0.5, all.calibration = 1.0123;
+  const EvalResult result{"frozen", {{"is_click", {{"2022-05-05", day}}, all}}, 56658, 12, 3.21};
+  EXPECT_EQ(to_table({result}),
+            "history frozen: 56658 requests, 12 histories truncated, 3.2 s\n"
+            "is_click       rows  positives     AUC    GAUC  WT-AUC      NE  calibration\n"
+            "  2022-05-05   1000          0       -       -       -       -            -\n"
+            "  all         56658      17321  0.7442  0.6430       -  0.8562       1.0123\n");
+  const auto json = nlohmann::json::parse(to_json({result}));
+  ASSERT_EQ(json.size(), 1u);
+  EXPECT_EQ(json[0]["history"], "frozen");
+  const auto& task = json[0]["tasks"][0];
+  EXPECT_EQ(task["all"]["auc"].get<double>(), 0.74421);
+  EXPECT_EQ(task["all"]["gauc_users"], 88);
+  EXPECT_TRUE(task["all"]["wt_auc"].is_null());
+  EXPECT_TRUE(task["days"]["2022-05-05"]["ne"].is_null());
+  EXPECT_EQ(task["days"]["2022-05-05"]["rows"], 1000);
+}
+
+TEST(EvalReport, HistoryModes) {
+  EXPECT_THAT(history_modes("both"), ElementsAre(HistoryMode::running, HistoryMode::frozen));
+  EXPECT_THAT(history_modes("stranger"), ElementsAre(HistoryMode::stranger));
+  EXPECT_THROW(history_modes("sideways"), UserError);
+}
+
+}  // namespace
+}  // namespace lime

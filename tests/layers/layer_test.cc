@@ -1,0 +1,231 @@
+// Layers made of primitives, each against finite differences.
+#include <gtest/gtest.h>
+
+#include "layers/decoupled_attention.h"
+#include "layers/layer_norm.h"
+#include "layers/linear.h"
+#include "layers/link_context.h"
+#include "layers/link_mha.h"
+#include "layers/mlp.h"
+#include "layers/score_head.h"
+#include "layers/token_encoder.h"
+#include "layers/xor_block.h"
+#include "tests/layers/gradient_check.h"
+
+namespace lime {
+namespace {
+
+constexpr Device cpu{};
+
+struct F64 {
+  Context ctx{cpu, DType::f64};
+  ParameterStore store;
+  // Random everywhere, so that no gradient is trivial: zero biases and unit gains would hide mistakes.
+  void start() {
+    store.allocate(ctx, 7);
+    uint64_t seed = 100;
+    for (auto& p : store.all()) fill_random(p.value, ++seed, p.init == Init::ones ? 0.5 : 0.4);
+  }
+  Tensor random(int64_t rows, int64_t cols, uint64_t seed) { return random_tensor(ctx, rows, cols, seed); }
+  Tensor empty(int64_t rows, int64_t cols) { return Tensor(cpu, DType::f64, rows, cols); }
+};
+
+TEST(Linear, GradientsWithAndWithoutBias) {
+  for (const bool bias : {true, false}) {
+    F64 t;
+    Linear layer(t.store, "linear", 5, 3, bias);
+    t.start();
+    Tensor x = t.random(7, 5, 1), y = t.empty(7, 3), r = t.random(7, 3, 2), dx = t.empty(7, 5);
+    layer.backward(t.ctx, x, r.view(), GradMode::overwrite, dx);
+    GradientCheck check;
+    check.add(t.store);
+    check.add("x", x, dx);
+    check.check([&] { return layer.forward(t.ctx, x, y), dot(y.view(), r.view()); });
+  }
+}
+
+TEST(Linear, InputGradientAccumulatesAndEmptyInputsAreLegal) {
+  F64 t;
+  Linear layer(t.store, "linear", 4, 3);
+  t.start();
+  Tensor x = t.random(2, 4, 1), r = t.random(2, 3, 2), once = t.empty(2, 4), twice = t.empty(2, 4);
+  layer.backward(t.ctx, x, r.view(), GradMode::overwrite, once);
+  layer.backward(t.ctx, x, r.view(), GradMode::overwrite, twice);
+  layer.backward(t.ctx, x, r.view(), GradMode::accumulate, twice);
+  EXPECT_NEAR(2 * value_at(once.view(), 1, 2), value_at(twice.view(), 1, 2), 1e-14);
+
+  Tensor none = t.empty(0, 4), y = t.empty(0, 3), dnone = t.empty(0, 4);
+  layer.forward(t.ctx, none, y);
+  layer.backward(t.ctx, none, y.view(), GradMode::overwrite, dnone);
+  Tensor narrow = t.empty(2, 0), sum = t.random(2, 3, 3);  // a part without columns adds nothing
+  layer.rows(4, 4).multiply(t.ctx, narrow.view(), GradMode::overwrite, sum);
+  EXPECT_EQ(value_at(sum.view(), 1, 1), 0.0);
+}
+
+TEST(LayerNorm, Gradients) {
+  F64 t;
+  LayerNorm layer(t.store, "norm", 7);
+  t.start();
+  Tensor x = t.random(5, 7, 1), y = t.empty(5, 7), r = t.random(5, 7, 2), dx = t.empty(5, 7);
+  const auto stats = LayerNormStats::alloc(t.ctx, 5);
+  layer.forward(t.ctx, x, y, stats);
+  layer.backward(t.ctx, x, stats, r.view(), GradMode::overwrite, dx);
+  GradientCheck check;
+  check.add(t.store);
+  check.add("x", x, dx);
+  check.check([&] { return layer.forward(t.ctx, x, y, stats), dot(y.view(), r.view()); });
+}
+
+TEST(Mlp, Gradients) {
+  F64 t;
+  Mlp layer(t.store, "mlp", 5, 7, 3);
+  t.start();
+  Tensor x = t.random(6, 5, 1), y = t.empty(6, 3), r = t.random(6, 3, 2), dx = t.empty(6, 5);
+  const auto forward = [&] { return t.ctx.arena().reset(), layer.forward(t.ctx, x, y), dot(y.view(), r.view()); };
+  forward();
+  layer.backward(t.ctx, r.view(), GradMode::overwrite, dx);
+  GradientCheck check;
+  check.add(t.store);
+  check.add("x", x, dx);
+  check.check(forward);
+}
+
+TEST(TokenEncoder, PositionsCountFromTheMostRecentEventAndAreClamped) {
+  F64 t;
+  TokenEncoder layer(t.store, "token", 1, 1, 3);
+  t.start();
+  fill_random(t.store.all()[0].value, 1, 0.0);  // weight and bias zero: tokens are the positions alone
+  fill_random(t.store.all()[1].value, 1, 0.0);
+  for (int64_t p = 0; p < 3; ++p) t.store.all()[2].value.row<double>(p)[0] = static_cast<double>(p);
+  const auto offsets = offsets_of({0, 5, 1, 2});
+  Tensor x = t.random(8, 1, 1), tokens = t.empty(8, 1);
+  layer.forward(t.ctx, x, Jagged(offsets), tokens);
+  const std::vector<double> expected{2, 2, 2, 1, 0, 0, 1, 0};
+  for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(value_at(tokens.view(), i, 0), expected[static_cast<size_t>(i)]) << i;
+}
+
+TEST(TokenEncoder, GradientsOverTilesAndEmptyHistories) {
+  for (const int64_t positions : {int64_t{0}, int64_t{4}}) {
+    F64 t;
+    TokenEncoder layer(t.store, "token", 3, 5, positions);
+    t.start();
+    const int64_t tile = t.ctx.tile_rows(8);
+    const auto offsets = offsets_of({0, 1, 2 * tile + 3, 0, 6});
+    const int64_t rows = offsets.back();
+    Tensor x = t.random(rows, 3, 1), y = t.empty(rows, 5), r = t.random(rows, 5, 2), dx = t.empty(rows, 3);
+    const auto forward = [&] {
+      return t.ctx.arena().reset(), layer.forward(t.ctx, x, Jagged(offsets), y), dot(y.view(), r.view());
+    };
+    forward();
+    layer.backward(t.ctx, r.view(), dx);
+    GradientCheck check(20, 3e-6);
+    check.add(t.store);
+    check.add("x", x, dx);
+    check.check(forward);
+  }
+}
+
+TEST(LinkContext, Gradients) {
+  for (const int64_t user_features : {0, 3}) {
+    F64 t;
+    LinkContext layer(t.store, "context", 3, 5, user_features);
+    t.start();
+    Tensor l = t.random(3, 5, 1), u = t.random(4, user_features, 2), y = t.empty(12, 5), r = t.random(12, 5, 3);
+    Tensor dl = t.empty(3, 5), du = t.empty(4, user_features);
+    const auto forward = [&] {
+      return t.ctx.arena().reset(), layer.forward(t.ctx, l, u, y), dot(y.view(), r.view());
+    };
+    forward();
+    layer.backward(t.ctx, r.view(), dl, du);
+    GradientCheck check;
+    check.add(t.store);
+    check.add("links", l, dl);
+    check.add("user", u, du);
+    check.check(forward);
+  }
+}
+
+class Decoupled : public testing::TestWithParam<CandidateAttention> {};
+
+TEST_P(Decoupled, Gradients) {
+  F64 t;
+  DecoupledAttention layer(t.store, "decoupled", 6, 2, 5, GetParam());
+  t.start();
+  const auto offsets = offsets_of({3, 0, 1, 4});
+  const Jagged impressions(offsets);
+  Tensor c = t.random(8, 6, 1), l = t.random(5, 6, 2), lp = t.random(20, 6, 3), z = t.empty(8, 6), r = t.random(8, 6, 4);
+  Tensor dc = t.empty(8, 6), dl = t.empty(5, 6), dlp = t.empty(20, 6);
+  const auto forward = [&] {
+    return t.ctx.arena().reset(), layer.forward(t.ctx, c, l, lp, impressions, z), dot(z.view(), r.view());
+  };
+  forward();
+  layer.backward(t.ctx, r.view(), dc, dl, dlp);
+  GradientCheck check;
+  check.add(t.store);
+  check.add("candidates", c, dc);
+  check.add("links", l, dl);
+  check.add("personalised links", lp, dlp);
+  check.check(forward);
+}
+
+INSTANTIATE_TEST_SUITE_P(Phi, Decoupled, testing::Values(CandidateAttention::softmax, CandidateAttention::silu));
+
+TEST(ScoreHead, Gradients) {
+  F64 t;
+  ScoreHead layer(t.store, "head", 3, 2, 5, 2);
+  t.start();
+  const auto offsets = offsets_of({2, 0, 1, 3});
+  const Jagged impressions(offsets);
+  Tensor z = t.random(6, 3, 1), c = t.random(6, 3, 2), u = t.random(4, 2, 3), y = t.empty(6, 2), r = t.random(6, 2, 4);
+  Tensor dz = t.empty(6, 3), dc = t.empty(6, 3), du = t.empty(4, 2);
+  const auto forward = [&] {
+    return t.ctx.arena().reset(), layer.forward(t.ctx, z, c, u, impressions, y), dot(y.view(), r.view());
+  };
+  forward();
+  layer.backward(t.ctx, r.view(), dz, dc, du);
+  GradientCheck check;
+  check.add(t.store);
+  check.add("z", z, dz);
+  check.add("candidates", c, dc);
+  check.add("user", u, du);
+  check.check(forward);
+}
+
+// Both personalisers over short, empty, one-event and long histories: the long one crosses three tiles.
+void check_personaliser(F64& t, Personaliser& layer, int64_t links, int64_t width, int64_t tile) {
+  t.start();
+  const auto offsets = offsets_of({3, 0, 1, 2 * tile + 5, 40});
+  const Jagged history(offsets);
+  const int64_t rows = offsets.back(), link_rows = 5 * links;
+  Tensor lc = t.random(link_rows, width, 1), e = t.random(rows, width, 2);
+  Tensor lp = t.empty(link_rows, width), r = t.random(link_rows, width, 3);
+  Tensor dlinks = t.empty(link_rows, width), de = t.empty(rows, width);
+  const auto forward = [&] {
+    return t.ctx.arena().reset(), layer.forward(t.ctx, lc, e, history, lp), dot(lp.view(), r.view());
+  };
+  forward();
+  fill_random(dlinks, 3);
+  layer.backward(t.ctx, dlinks, de);
+  GradientCheck check(16, 2e-6);
+  check.add(t.store);
+  check.add("contextualised links", lc, dlinks);
+  check.add("tokens", e, de);
+  check.check(forward);
+}
+
+TEST(XorStack, GradientsOverTilesAndEmptyHistories) {
+  for (const int64_t blocks : {1, 3}) {
+    F64 t;
+    XorStack layer(t.store, "xor", 6, 2, 3, blocks);
+    check_personaliser(t, layer, 3, 6, t.ctx.tile_rows(12 * 6));
+  }
+}
+
+TEST(LinkMha, GradientsOverTilesAndEmptyHistories) {
+  F64 t;
+  LinkMha layer(t.store, "mha", 6, 2, 3);
+  check_personaliser(t, layer, 3, 6, t.ctx.tile_rows(6 * 6));
+}
+
+}  // namespace
+}  // namespace lime

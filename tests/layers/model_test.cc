@@ -1,0 +1,235 @@
+// Whole models: gradients, edge cases, independence of requests, readiness of gradients.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "layers/decoupled_attention.h"
+#include "layers/ranking_model.h"
+#include "tests/layers/gradient_check.h"
+
+namespace lime {
+namespace {
+
+RankingModelConfig small(const std::string& name) {
+  RankingModelConfig c;
+  c.name = name;
+  c.history_features = 5, c.candidate_features = 4, c.user_features = 3;
+  c.width = 6, c.heads = 2, c.links = 5, c.blocks = 2, c.head_hidden = 7, c.max_positions = 4, c.tasks = 2;
+  return c;
+}
+
+// A model, its batch and the gradients of one step.
+struct Step {
+  Step(const RankingModelConfig& c, DType dtype, std::vector<int64_t> histories, std::vector<int64_t> impressions)
+      : ctx({}, dtype),
+        model(c, store),
+        history(offsets_of(histories)),
+        candidates(offsets_of(impressions)),
+        h(random_tensor(ctx, history.back(), c.history_features, 1)),
+        x(random_tensor(ctx, candidates.back(), c.candidate_features, 2)),
+        u(random_tensor(ctx, static_cast<int64_t>(histories.size()), c.user_features, 3)),
+        r(random_tensor(ctx, x.rows(), c.tasks, 4)),
+        logits(Device{}, dtype, x.rows(), c.tasks),
+        dh(Device{}, dtype, h.rows(), h.cols()),
+        dx(Device{}, dtype, x.rows(), x.cols()),
+        du(Device{}, dtype, u.rows(), u.cols()) {
+    store.allocate(ctx, 7);
+    uint64_t seed = 100;
+    for (auto& p : store.all()) {
+      if (p.init == Init::zeros || p.init == Init::ones) fill_random(p.value, ++seed, 0.4);
+    }
+    // What a step must overwrite.
+    fill_random(store.grads(), 11), fill_random(dh, 12), fill_random(dx, 13), fill_random(du, 14);
+  }
+  double forward() {
+    ctx.arena().reset();
+    model.forward(ctx, {h.view(), x.view(), u.view(), Jagged(history), Jagged(candidates)}, logits);
+    return dot(logits.view(), r.view());
+  }
+  void backward() { model.backward(ctx, r.view(), {dh, dx, du}); }
+  bool finite() const {
+    for (const View v : {logits.view(), store.grads(), dh.view(), dx.view(), du.view()})
+      for (int64_t i = 0; i < v.rows(); ++i)
+        for (int64_t j = 0; j < v.cols(); ++j)
+          if (!std::isfinite(value_at(v, i, j))) return false;
+    return true;
+  }
+
+  Context ctx;
+  ParameterStore store;
+  RankingModel model;
+  std::vector<int64_t> history, candidates;
+  Tensor h, x, u, r, logits, dh, dx, du;
+};
+
+class Models : public testing::TestWithParam<const char*> {};
+
+TEST_P(Models, GradientsOfAllInputsAndParameters) {
+  for (const auto phi : {CandidateAttention::softmax, CandidateAttention::silu}) {
+    RankingModelConfig c = small(GetParam());
+    c.candidate_attention = phi;
+    Step s(c, DType::f64, {0, 1, 7, 40, 0, 2}, {2, 0, 1, 3, 1, 0});
+    s.forward();
+    s.backward();
+    GradientCheck check(50);
+    check.add(s.store);
+    check.add("history", s.h, s.dh);
+    check.add("candidates", s.x, s.dx);
+    check.add("user", s.u, s.du);
+    check.check([&] { return s.forward(); });
+  }
+}
+
+TEST_P(Models, WorkWithoutUserFeaturesAndPositions) {
+  RankingModelConfig c = small(GetParam());
+  c.user_features = 0, c.max_positions = 0, c.blocks = 1, c.tasks = 1;
+  Step s(c, DType::f64, {3, 0}, {1, 2});
+  s.forward();
+  s.backward();
+  GradientCheck check(20);
+  check.add(s.store);
+  check.add("history", s.h, s.dh);
+  check.check([&] { return s.forward(); });
+}
+
+TEST_P(Models, F32AgreesWithF64) {
+  RankingModelConfig c = small(GetParam());
+  c.width = 32, c.heads = 2, c.links = 16, c.blocks = 3, c.head_hidden = 16;
+  const std::vector<int64_t> histories{0, 1, 2000, 60}, impressions{1, 2, 5, 0};
+  Step wide(c, DType::f64, histories, impressions), narrow(c, DType::f32, histories, impressions);
+  wide.forward(), wide.backward(), narrow.forward(), narrow.backward();
+  // Sums of up to 2000 roundings of 6e-8 grow like their square root (2.7e-6), through about ten layers.
+  const auto compare = [](const ConstView& a, const ConstView& b, const std::string& what) {
+    double scale = 0, worst = 0;
+    for (int64_t i = 0; i < a.rows(); ++i)
+      for (int64_t j = 0; j < a.cols(); ++j) {
+        scale = std::max(scale, std::abs(value_at(a, i, j)));
+        worst = std::max(worst, std::abs(value_at(a, i, j) - value_at(b, i, j)));
+      }
+    EXPECT_LE(worst, 3e-5 * std::max(scale, 1e-3)) << what;
+  };
+  compare(wide.logits.view(), narrow.logits.view(), "logits");
+  compare(wide.dh.view(), narrow.dh.view(), "history");
+  compare(wide.dx.view(), narrow.dx.view(), "candidates");
+  for (size_t i = 0; i < wide.store.all().size(); ++i)
+    compare(wide.store.all()[i].grad, narrow.store.all()[i].grad, wide.store.all()[i].name);
+}
+
+TEST_P(Models, EmptyHistoriesCandidatesAndBatchesAreFinite) {
+  const std::vector<std::pair<std::vector<int64_t>, std::vector<int64_t>>> cases{
+      {{}, {}}, {{0}, {0}}, {{0}, {1}}, {{4}, {0}}, {{0, 0, 0}, {2, 0, 1}}, {{3, 5}, {0, 0}}};
+  for (const auto& [histories, impressions] : cases) {
+    Step s(small(GetParam()), DType::f32, histories, impressions);
+    s.forward();
+    s.backward();
+    EXPECT_TRUE(s.finite()) << histories.size() << " requests";
+    if (s.x.rows() == 0)  // no logits, no gradients: and nothing left over from an earlier step
+      EXPECT_EQ(dot(s.store.grads(), s.store.grads()), 0.0);
+  }
+}
+
+TEST_P(Models, ARequestSeesOnlyItsOwnHistory) {
+  Step s(small(GetParam()), DType::f32, {20, 300, 7, 0}, {3, 2, 4, 1});
+  s.forward();
+  Tensor before(Device{}, DType::f32, s.logits.rows(), s.logits.cols());
+  std::memcpy(before.view().raw(), s.logits.view().raw(), static_cast<size_t>(before.view().size()) * 4);
+  fill_random(s.h.view().slice_rows(s.history[1], s.history[2]), 77);
+  s.forward();
+  for (int64_t row = 0; row < s.logits.rows(); ++row) {
+    const bool own = row >= s.candidates[1] && row < s.candidates[2];
+    const bool same = value_at(before.view(), row, 0) == value_at(s.logits.view(), row, 0);
+    EXPECT_EQ(same, !own) << "candidate " << row;  // bit for bit
+  }
+}
+
+TEST_P(Models, EachGradientIsReadyOnceAndFinalThen) {
+  Step s(small(GetParam()), DType::f32, {20, 0, 7}, {3, 2, 4});
+  std::map<std::string, std::vector<float>> at_ready;
+  int64_t last = static_cast<int64_t>(s.store.all().size()), steps_back = 0;
+  s.store.on_ready([&](const Parameter& p) {
+    EXPECT_TRUE(at_ready.emplace(p.name, std::vector<float>(p.grad.data<float>(), p.grad.data<float>() + p.grad.size())).second)
+        << p.name << " twice";
+    steps_back += p.index < last;
+    last = p.index;
+  });
+  s.forward();
+  s.backward();
+  EXPECT_EQ(at_ready.size(), s.store.all().size());
+  EXPECT_GE(4 * steps_back, 3 * static_cast<int64_t>(at_ready.size()));  // about reverse order
+  for (const auto& p : s.store.all()) {
+    const std::vector<float> now(p.grad.data<float>(), p.grad.data<float>() + p.grad.size());
+    EXPECT_EQ(at_ready[p.name], now) << p.name;
+  }
+}
+
+TEST_P(Models, SameInputsSameBitsAndNoNewMemory) {
+  Step s(small(GetParam()), DType::f32, {20, 300, 7, 0}, {3, 2, 4, 1});
+  const auto step = [&] {
+    s.forward();
+    s.backward();
+    return std::vector<float>(s.store.grads().data<float>(), s.store.grads().data<float>() + s.store.size());
+  };
+  const auto first = step();
+  step();
+  const int64_t allocations = s.ctx.arena().system_allocations();
+  EXPECT_EQ(first, step());
+  EXPECT_EQ(s.ctx.arena().system_allocations(), allocations);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Models, testing::Values("two_tower", "lime_mha", "lime_xor"),
+                         [](const auto& info) { return info.param; });
+
+TEST(RankingModel, FlopsOfTheBenchmarkStepByHand) {
+  RankingModelConfig c;
+  c.name = "lime_xor";
+  c.history_features = 96, c.candidate_features = 64, c.user_features = 64;
+  c.width = 128, c.heads = 4, c.links = 32, c.blocks = 3, c.head_hidden = 128;
+  ParameterStore store;
+  const RankingModel model(c, store);
+  const double b = 32, t = b * 1024, n = b * 16, l = 32, bl = b * l, d = 128;
+  const double tokens = t * 96 * d, tower = n * (64 * d + d * d);
+  const double context = l * d * d + b * 64 * d + bl * d * d;
+  const double attention = 4 * t * l * d;  // both directions, two products each
+  const double blocks = 2 * ((t + bl) * (4 * d * d + d * d) + attention) + t * 2 * d * d + bl * 3 * d * d + attention / 2;
+  const double decoupled = n * d * d + l * d * d + n * l * d + bl * d * d + n * l * d + n * d * d;
+  const double head = n * 2 * d * 128 + b * 64 * 128 + n * 128;
+  EXPECT_NEAR(model.training_flops(32, 32 * 1024, 32 * 16),
+              3 * 2 * (tokens + tower + context + blocks + decoupled + head), 1.0);
+}
+
+TEST(RankingModel, RefusesSizesThatDoNotFit) {
+  const auto refuses = [](auto change) {
+    RankingModelConfig c = small("lime_xor");
+    change(c);
+    ParameterStore store;
+    EXPECT_THROW(RankingModel(c, store), UserError);
+  };
+  refuses([](auto& c) { c.name = "hstu2"; });
+  refuses([](auto& c) { c.width = 7; });
+  refuses([](auto& c) { c.links = 0; });
+  refuses([](auto& c) { c.history_features = 0; });
+}
+
+TEST(DecoupledAttention, WeightsOfACandidateDependOnNothingElse) {
+  Context ctx;
+  ParameterStore store;
+  DecoupledAttention layer(store, "decoupled", 6, 2, 5, CandidateAttention::softmax);
+  store.allocate(ctx, 3);
+  Tensor t = random_tensor(ctx, 9, 6, 1), l = random_tensor(ctx, 5, 6, 2);
+  Tensor together(Device{}, DType::f32, 9, 10), alone(Device{}, DType::f32, 1, 10);
+  layer.weights(ctx, t.view(), l.view(), together);
+  for (int64_t c = 0; c < 9; ++c) {
+    layer.weights(ctx, t.view().slice_rows(c, c + 1), l.view(), alone);
+    double sum = 0;
+    for (int64_t j = 0; j < 10; ++j) {
+      EXPECT_NEAR(value_at(together.view(), c, j), value_at(alone.view(), 0, j), 1e-6);
+      sum += value_at(alone.view(), 0, j);
+    }
+    EXPECT_NEAR(sum, 2.0, 1e-6);  // each head's weights sum to one
+  }
+}
+
+}  // namespace
+}  // namespace lime

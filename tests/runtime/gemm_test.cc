@@ -1,0 +1,104 @@
+#include "tests/runtime/kernel_case.h"
+
+namespace lime {
+namespace {
+
+class Gemm : public KernelTest {};
+LIME_INSTANTIATE_KERNEL_TEST(Gemm);
+
+struct Product {
+  int64_t m, n, k;
+};
+
+template <typename T>
+void check_product(Context& ctx, Product p, bool ta, bool tb, double alpha, double beta, int64_t gap,
+                   double tolerance) {
+  Guarded<T> a(ta ? p.k : p.m, ta ? p.m : p.k, gap), b(tb ? p.n : p.k, tb ? p.k : p.n, gap), c(p.m, p.n, gap);
+  a.random(1);
+  b.random(2);
+  c.random(3);
+  std::vector<Real> want(static_cast<size_t>(p.m * p.n));
+  for (int64_t i = 0; i < p.m; ++i) {
+    for (int64_t j = 0; j < p.n; ++j) {
+      Real sum = 0;
+      for (int64_t k = 0; k < p.k; ++k)
+        sum += Real{ta ? a.at(k, i) : a.at(i, k)} * Real{tb ? b.at(j, k) : b.at(k, j)};
+      want[static_cast<size_t>(i * p.n + j)] = alpha * sum + (beta == 0 ? 0 : beta * Real{c.at(i, j)});
+    }
+  }
+  if (beta == 0) c.set([](int64_t, int64_t) { return NAN; });
+  gemm(ctx, ta ? Transpose::yes : Transpose::no, tb ? Transpose::yes : Transpose::no, alpha, a.view(),
+       b.view(), beta, c);
+  c.expect([&](int64_t i, int64_t j) { return want[static_cast<size_t>(i * p.n + j)]; }, tolerance,
+           str("gemm ", p.m, "x", p.n, "x", p.k, ta ? " T" : " N", tb ? "T" : "N", " alpha ", alpha, " beta ",
+               beta));
+  a.expect_guards("a");
+  b.expect_guards("b");
+}
+
+TEST_P(Gemm, MatchesTheSumOverOddShapesAndStrides) {
+  run([&]<typename T>(T) {
+    for (const Product p :
+         {Product{1, 1, 1}, Product{3, 5, 2}, Product{12, 32, 32}, Product{13, 33, 31}, Product{40, 16, 7},
+          Product{25, 47, 17}, Product{100, 32, 32}, Product{32, 100, 32}, Product{7, 32, 300},
+          Product{64, 9, 520}, Product{2, 70, 1}}) {
+      for (const bool ta : {false, true}) {
+        for (const bool tb : {false, true}) {
+          for (const int64_t gap : {0, 3}) {
+            const double tolerance = ulps<T>(4 + static_cast<double>(p.k) / 4);
+            check_product<T>(ctx, p, ta, tb, 1, 0, gap, tolerance);
+            check_product<T>(ctx, p, ta, tb, 1, 1, gap, tolerance);
+            check_product<T>(ctx, p, ta, tb, -0.5, 2.5, gap, 2 * tolerance);
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST_P(Gemm, BlocksOfRowsAndDepthJoin) {
+  run([&]<typename T>(T) {
+    check_product<T>(ctx, {800, 5, 270}, false, false, 1, 0.5, 1, ulps<T>(80));
+    check_product<T>(ctx, {800, 5, 270}, true, true, 1, 0.5, 1, ulps<T>(80));
+  });
+}
+
+TEST_P(Gemm, LargeProductsToo) {  // the BLAS path
+  run([&]<typename T>(T) {
+    if (GetParam().target != hwy::SupportedAndGeneratedTargets().front()) return;
+    check_product<T>(ctx, {520, 514, 513}, false, true, 1, 0, 2, ulps<T>(150));
+    check_product<T>(ctx, {520, 514, 513}, true, false, 0.5, 1, 0, ulps<T>(150));
+  });
+}
+
+TEST_P(Gemm, EmptySidesAndEmptySums) {
+  run([&]<typename T>(T) {
+    Guarded<T> a(3, 0, 1), b(0, 4, 1), c(3, 4, 2);
+    c.random(5);
+    const Guarded<T> before = c;
+    gemm(ctx, Transpose::no, Transpose::no, 1, a.view(), b.view(), 2, c);
+    c.expect([&](int64_t i, int64_t j) { return 2 * Real{before.at(i, j)}; }, 0, "beta c");
+    gemm(ctx, Transpose::no, Transpose::no, 1, a.view(), b.view(), 0, c);
+    c.expect([](int64_t, int64_t) { return 0; }, 0, "empty sum");
+    Guarded<T> none(0, 5), wide(5, 4), result(0, 4);
+    gemm(ctx, Transpose::no, Transpose::no, 1, none.view(), wide.view(), 0, result);
+    result.expect_guards("no rows");
+  });
+}
+
+// Rows are computed alike wherever they are: a tile of a matrix gives the same bits as the matrix.
+TEST_P(Gemm, RowsDoNotDependOnTheirNumber) {
+  run([&]<typename T>(T) {
+    Guarded<T> a(100, 48), b(48, 40), all(100, 40), one(1, 40);
+    a.random(1);
+    b.random(2);
+    gemm(ctx, Transpose::no, Transpose::no, 1, a.view(), b.view(), 0, all);
+    for (const int64_t i : {0, 11, 57, 99}) {
+      gemm(ctx, Transpose::no, Transpose::no, 1, a.view().slice_rows(i, i + 1), b.view(), 0, one);
+      for (int64_t j = 0; j < 40; ++j) ASSERT_EQ(one.at(0, j), all.at(i, j)) << i << ", " << j;
+    }
+  });
+}
+
+}  // namespace
+}  // namespace lime

@@ -1,0 +1,154 @@
+// What the tests of primitives share: every instruction set of this CPU times f32 and f64, matrices between
+// guard values, and comparison with a reference in long double.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <hwy/targets.h>
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "runtime/context.h"
+#include "runtime/philox.h"
+#include "runtime/primitives.h"
+
+namespace lime {
+
+using Real = long double;
+
+// rows x cols with a stride, guard values in the gaps and around.
+template <typename T>
+class Guarded {
+ public:
+  Guarded(int64_t rows, int64_t cols, int64_t gap = 0)
+      : rows_(rows),
+        cols_(cols),
+        stride_(cols + gap),
+        memory_(static_cast<size_t>(margin + rows * stride_ + margin), guard) {}
+
+  // Values in [-scale, scale], a function of the seed.
+  Guarded& random(uint64_t seed, double scale = 1) {
+    const Philox rng(seed, 7);
+    return set([&](int64_t i, int64_t j) {
+      return static_cast<T>(scale * (2 * rng.uniform(static_cast<uint64_t>(i * cols_ + j)) - 1));
+    });
+  }
+  template <typename F>
+  Guarded& set(F f) {
+    for (int64_t i = 0; i < rows_; ++i) {
+      for (int64_t j = 0; j < cols_; ++j) at(i, j) = static_cast<T>(f(i, j));
+    }
+    return *this;
+  }
+
+  T& at(int64_t i, int64_t j) { return memory_[static_cast<size_t>(margin + i * stride_ + j)]; }
+  T at(int64_t i, int64_t j) const { return memory_[static_cast<size_t>(margin + i * stride_ + j)]; }
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+  View view() { return {memory_.data() + margin, dtype_of<T>(), Device{}, rows_, cols_, stride_}; }
+  operator View() { return view(); }
+
+  // Compares with f(i, j) to `tolerance` (relative above 1, absolute below), and checks the guards.
+  template <typename F>
+  void expect(F f, double tolerance, const std::string& what) const {
+    for (int64_t i = 0; i < rows_; ++i) {
+      for (int64_t j = 0; j < cols_; ++j) {
+        const Real want = f(i, j);
+        const Real error = std::abs(static_cast<Real>(at(i, j)) - want) / std::max<Real>(1, std::abs(want));
+        ASSERT_LE(error, tolerance) << what << ": [" << i << ", " << j << "] of " << rows_ << "x" << cols_
+                                    << " stride " << stride_ << " is " << at(i, j) << ", expected " << want;
+      }
+    }
+    expect_guards(what);
+  }
+  void expect_guards(const std::string& what) const {
+    for (size_t k = 0; k < memory_.size(); ++k) {
+      const int64_t offset = static_cast<int64_t>(k) - margin;
+      const bool inside = cols_ > 0 && offset >= 0 && offset < rows_ * stride_ && offset % stride_ < cols_;
+      if (!inside) {
+        ASSERT_EQ(memory_[k], guard) << what << ": wrote outside a " << rows_ << "x" << cols_ << " view, at "
+                                     << offset;
+      }
+    }
+  }
+
+ private:
+  static constexpr int64_t margin = 40;  // more than two of the widest vectors
+  static constexpr T guard = static_cast<T>(-12345.5);
+  int64_t rows_, cols_, stride_;
+  std::vector<T> memory_;
+};
+
+struct Shape {
+  int64_t rows, cols, gap;
+};
+
+inline const std::vector<Shape>& odd_shapes() {
+  static const std::vector<Shape> shapes = {{0, 5, 0},   {3, 0, 2},   {1, 1, 0},  {1, 7, 0},  {4, 16, 0},
+                                            {5, 15, 0},  {3, 17, 3},  {7, 31, 1}, {2, 33, 0}, {9, 64, 64},
+                                            {3, 100, 0}, {2, 130, 5}, {17, 8, 24}};
+  return shapes;
+}
+
+struct KernelCase {
+  int64_t target;  // of Highway
+  DType dtype;
+};
+
+inline std::vector<KernelCase> kernel_cases() {
+  std::vector<KernelCase> cases;
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    cases.push_back({target, DType::f32});
+    cases.push_back({target, DType::f64});
+  }
+  return cases;
+}
+
+inline std::string name_of(const testing::TestParamInfo<KernelCase>& info) {
+  return str(hwy::TargetName(info.param.target), "_", to_string(info.param.dtype));
+}
+
+class KernelTest : public testing::TestWithParam<KernelCase> {
+ protected:
+  KernelTest() : ctx({}, GetParam().dtype) { use(GetParam().target); }
+  ~KernelTest() override { use(0); }
+
+  // Calls f with a value of the element type under test.
+  template <typename F>
+  void run(F f) {
+    GetParam().dtype == DType::f32 ? f(float{}) : f(double{});
+  }
+  // `ulps` of the element type.
+  template <typename T>
+  static double ulps(double n) {
+    return n * static_cast<double>(std::numeric_limits<T>::epsilon());
+  }
+
+  Context ctx;
+
+ private:
+  static void use(int64_t target) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().DeInit();
+  }
+};
+
+#define LIME_INSTANTIATE_KERNEL_TEST(name) \
+  INSTANTIATE_TEST_SUITE_P(Targets, name, testing::ValuesIn(kernel_cases()), name_of)
+
+// Central difference of `loss` with respect to x[i, j] (f64), for gradient checks.
+inline double slope(Guarded<double>& x, int64_t i, int64_t j, const std::function<double()>& loss,
+                    double step = 1e-5) {
+  const double value = x.at(i, j);
+  x.at(i, j) = value + step;
+  const double above = loss();
+  x.at(i, j) = value - step;
+  const double below = loss();
+  x.at(i, j) = value;
+  return (above - below) / (2 * step);
+}
+
+}  // namespace lime
