@@ -19,6 +19,8 @@ int64_t bucket_of(int64_t id) { return bucket_of_hash(mix64(static_cast<uint64_t
 
 int owner_of(int64_t bucket, int ranks) { return static_cast<int>(bucket * ranks / virtual_buckets); }
 
+int64_t first_bucket_of(int rank, int ranks) { return (virtual_buckets * rank + ranks - 1) / ranks; }
+
 Lookup::Lookup(std::shared_ptr<LookupPool> pool, std::unique_ptr<LookupState> state)
     : pool_(std::move(pool)), state_(std::move(state)) {}
 
@@ -84,7 +86,8 @@ void for_type(DType dtype, F f) {
 struct EmbeddingCollection::Impl {
   Impl(Context& context, Communicator& comm, std::vector<TableConfig> configs, uint64_t seed)
       : ctx(context), tables(std::move(configs)), exchange(comm, dims_of(tables)) {
-    for (const TableConfig& table : tables) shards.emplace_back(table, seed);
+    for (const TableConfig& table : tables)
+      shards.emplace_back(table, seed, exchange.rank(), exchange.ranks());
   }
 
   const TableShard& shard(int64_t table) const {
@@ -228,7 +231,7 @@ void EmbeddingCollection::reduce(Lookup& lookup, int64_t first_leaf, int64_t lea
 void EmbeddingCollection::Impl::sum_buckets(const LookupState& state) {
   const int ranks = exchange.ranks();
   const int64_t most = (virtual_buckets + ranks - 1) / ranks;
-  const int64_t first = (virtual_buckets * exchange.rank() + ranks - 1) / ranks;
+  const int64_t first = first_bucket_of(exchange.rank(), ranks);
   bucket_sums.assign(shards.size() * static_cast<size_t>(most), 0.0);
   for (size_t t = 0; t < shards.size(); ++t) {
     const TableLookup& table = state.tables[t];
@@ -263,7 +266,8 @@ double EmbeddingCollection::gradient_sum_of_squares(const Lookup& lookup) {
   double sum = 0;
   for (int64_t t = 0; t < tables; ++t) {
     for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
-      const int64_t owner = owner_of(bucket, ranks), first = (virtual_buckets * owner + ranks - 1) / ranks;
+      const int owner = owner_of(bucket, ranks);
+      const int64_t first = first_bucket_of(owner, ranks);
       sum += impl.all_bucket_sums[static_cast<size_t>(owner * mine + t * most + bucket - first)];
     }
   }

@@ -70,6 +70,7 @@ inline constexpr int64_t virtual_buckets = 1024;
 int64_t bucket_of(int64_t id);
 constexpr int64_t bucket_of_hash(uint64_t hash) { return static_cast<int64_t>(hash >> 54); }  // of mix64(id)
 int owner_of(int64_t bucket, int ranks);
+int64_t first_bucket_of(int rank, int ranks);  // rank's buckets end where those of rank + 1 begin
 
 struct LookupState;
 struct LookupPool;

@@ -8,10 +8,11 @@
 
 namespace lime {
 
-TableShard::TableShard(const TableConfig& config, uint64_t seed)
+TableShard::TableShard(const TableConfig& config, uint64_t seed, int rank, int ranks)
     : config_(config),
       seed_(seed),
       name_key_(stream_of(config.name)),
+      ids_(first_bucket_of(rank, ranks), first_bucket_of(rank + 1, ranks)),
       values_(config.dim),
       state_(state_width_of(config.optimizer, config.dim)) {}
 
@@ -38,7 +39,6 @@ int64_t TableShard::insert(int64_t id, const float* values) {
 
 TableRows TableShard::bucket_rows(int64_t bucket) const {
   std::vector<std::pair<int64_t, int64_t>> found;  // id, row
-  found.reserve(static_cast<size_t>(ids_.size(bucket)));
   ids_.for_each(bucket, [&](int64_t id, int64_t row) { found.emplace_back(id, row); });
   std::sort(found.begin(), found.end());
   TableRows rows;

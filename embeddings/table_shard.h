@@ -12,7 +12,8 @@ namespace lime {
 
 class TableShard {
  public:
-  TableShard(const TableConfig&, uint64_t seed);
+  // The rows of rank `rank` of `ranks`.
+  TableShard(const TableConfig&, uint64_t seed, int rank, int ranks);
 
   const TableConfig& config() const { return config_; }
 

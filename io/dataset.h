@@ -1,6 +1,7 @@
 // A dataset directory: its schema, and opening and checking it. docs/data_format.md has the layout.
 //
-//   DATASET/dataset.yaml   events/part-PPPPP-of-PPPPP.h5   days/YYYY-MM-DD/part-PPPPP-of-PPPPP.h5   items.h5 (optional)
+//   DATASET/dataset.yaml   events/part-PPPPP-of-PPPPP.h5   days/YYYY-MM-DD/part-PPPPP-of-PPPPP.h5   items.h5
+//   (optional)
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,14 @@
 
 namespace lime {
 
-// What a column holds. `id`: one int64 (>= 0; -1 missing). `ids`: any number of int64 (a CSR column). `real`: one float.
+// What a column holds. `id`: one int64 (>= 0; -1 missing). `ids`: any number of int64 (a CSR column). `real`:
+// one float.
 enum class ColumnKind : uint8_t { id, ids, real };
 const char* to_string(ColumnKind);
 
-// Where a column lives, and so what it describes: the user (events part, /user/X), one past event (/event/X), the
-// request (day part, /request/X), one shown candidate (/candidate/X), or an item (items.h5, /item/X: joined to events
-// and candidates by their item id).
+// Where a column lives, and so what it describes: the user (events part, /user/X), one past event (/event/X),
+// the request (day part, /request/X), one shown candidate (/candidate/X), or an item (items.h5, /item/X:
+// joined to events and candidates by their item id).
 enum class ColumnGroup : uint8_t { user, event, request, candidate, item };
 const char* to_string(ColumnGroup);
 
@@ -31,16 +33,16 @@ struct ColumnSchema {
 
 struct DatasetSchema {
   std::string name;
-  std::string source;                    // how it was made: "kuairand", "generate seed=1", ...
-  std::string time_zone = "+00:00";      // of the days
-  std::vector<ColumnSchema> columns;     // beyond user id, item and times, which every dataset has
-  std::vector<std::string> labels;       // /label/X in day parts, float 0..1
-  std::vector<std::string> weights;      // /weight/X in day parts, float >= 0
-  std::map<std::string, double> facts;   // known by construction: "bayes_auc", ...
+  std::string source;                   // how it was made: "kuairand", "generate seed=1", ...
+  std::string time_zone = "+00:00";     // of the days
+  std::vector<ColumnSchema> columns;    // beyond user id, item and times, which every dataset has
+  std::vector<std::string> labels;      // /label/X in day parts, float 0..1
+  std::vector<std::string> weights;     // /weight/X in day parts, float >= 0
+  std::map<std::string, double> facts;  // known by construction: "bayes_auc", ...
 };
 
 struct DayInfo {
-  std::string day;       // "2022-05-05"
+  std::string day;  // "2022-05-05"
   int64_t requests = 0, candidates = 0;
   std::vector<int64_t> part_requests;    // by part
   std::vector<int64_t> part_candidates;  // by part
@@ -53,8 +55,8 @@ struct PartInfo {  // of events/part-PPPPP-of-PPPPP.h5
 
 class Dataset {
  public:
-  // Reads and checks dataset.yaml, and that every file it names is there with the size it had. Throws UserError naming
-  // the file and key.
+  // Reads and checks dataset.yaml, and that every file it names is there with the size it had. Throws
+  // UserError naming the file and key.
   static Dataset open(const std::string& directory);
 
   const std::string& directory() const { return directory_; }
@@ -65,21 +67,23 @@ class Dataset {
   int64_t parts() const { return parts_; }
   int64_t users() const { return users_; }
   int64_t events() const { return events_; }
-  int64_t items() const { return items_; }  // rows of items.h5; 0 without it
+  int64_t items() const { return items_; }              // rows of items.h5; 0 without it
+  int64_t items_bytes() const { return items_bytes_; }  // size of items.h5; 0: there is none
 
   std::string events_path(int64_t part) const;
   std::string day_path(const std::string& day, int64_t part) const;
   std::string items_path() const;
 
-  // "2022-04-25..2022-05-04", "2022-05-08" or a comma list of these -> the dataset's days in that range, in order.
-  // Throws UserError naming a day that is not there and the days that are. `key` is what the text came from.
+  // "2022-04-25..2022-05-04", "2022-05-08" or a comma list of these -> the dataset's days in that range, in
+  // order. Throws UserError naming a day that is not there and the days that are. `key` is what the text came
+  // from.
   std::vector<std::string> select_days(const std::string& text, const std::string& key) const;
   // The start of a day in ms since epoch, in the dataset's time zone.
   int64_t day_start_ms(const std::string& day) const;
 
  private:
   friend class DatasetWriter;
-  std::string text() const;               // dataset.yaml
+  std::string text() const;  // dataset.yaml
   void parse(const std::string& text);
   void check_files() const;
   std::string directory_;
@@ -89,7 +93,8 @@ class Dataset {
   int64_t parts_ = 0, users_ = 0, events_ = 0, items_ = 0, items_bytes_ = 0;
 };
 
-// Throws UserError where a schema cannot be stored or its names would be ambiguous as features (see schema.cc).
+// Throws UserError where a schema cannot be stored or its names would be ambiguous as features (see
+// schema.cc).
 void check_schema(const DatasetSchema&);
 // Days since 1970-01-01 of "YYYY-MM-DD"; minutes east of UTC of "+08:00". Throw UserError on anything else.
 int64_t parse_day(const std::string& text);

@@ -51,6 +51,10 @@ class Lookup {
     while (more_ && id_ < id) advance();
     return more_ && id_ == id ? &record_ : nullptr;
   }
+  // Walks to the end, so that every row has been checked.
+  void finish() {
+    while (more_) advance();
+  }
 
  private:
   void advance() {
@@ -207,6 +211,7 @@ void DatasetWriter::Impl::write_events(Dataset& dataset, ExternalSorter& by_day)
       request = requests.next();
     }
   }
+  user_rows.finish();
   for (int64_t p = 0; p < options.parts; ++p) {
     auto& file = *parts[static_cast<size_t>(p)];
     file.close();

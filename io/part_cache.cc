@@ -50,6 +50,12 @@ std::vector<int64_t> load_integers(const Hdf5File& file, const std::string& name
   return file.read<int64_t>(name, begin, end);
 }
 
+std::vector<float> load_reals(const Hdf5File& file, const std::string& name, int64_t begin, int64_t end,
+                              int64_t rows) {
+  check_rows(file, name, rows);
+  return file.read<float>(name, begin, end);
+}
+
 void check_offsets(const Hdf5File& file, const std::string& name, const std::vector<int64_t>& offsets,
                    int64_t first, int64_t limit) {
   const bool good = !offsets.empty() && offsets.front() >= first && offsets.back() <= limit &&
@@ -66,8 +72,7 @@ ColumnData load_column(const Hdf5File& file, const std::string& prefix, const Co
   if (column.kind == ColumnKind::id) {
     data.ids = load_integers(file, name, begin, end, rows);
   } else if (column.kind == ColumnKind::real) {
-    check_rows(file, name, rows);
-    data.reals = file.read<float>(name, begin, end);
+    data.reals = load_reals(file, name, begin, end, rows);
   } else {
     const int64_t values = file.shape(name + "/values").front();
     data.offsets = load_integers(file, name + "/offsets", begin, end + 1, rows + 1);

@@ -28,6 +28,8 @@ ColumnData load_column(const Hdf5File&, const std::string& prefix, const ColumnS
 // Rows [begin, end) of a column that every file of this kind has.
 std::vector<int64_t> load_integers(const Hdf5File&, const std::string& name, int64_t begin, int64_t end,
                                    int64_t rows);
+std::vector<float> load_reals(const Hdf5File&, const std::string& name, int64_t begin, int64_t end,
+                              int64_t rows);
 // Checks offsets of a CSR column that starts at `first`: ascending, the last at most `limit`.
 void check_offsets(const Hdf5File&, const std::string& name, const std::vector<int64_t>& offsets,
                    int64_t first, int64_t limit);

@@ -23,14 +23,6 @@ int64_t bytes_of(const std::vector<ColumnData>& columns) {
   return bytes;
 }
 
-std::vector<float> load_reals(const Hdf5File& file, const std::string& name, int64_t begin, int64_t end,
-                              int64_t rows) {
-  const auto shape = file.shape(name);
-  if (shape != std::vector<int64_t>{rows})
-    throw UserError(str(file.path(), ": ", name, ": has ", shape[0], " rows, expected ", rows));
-  return file.read<float>(name, begin, end);
-}
-
 }  // namespace
 
 RequestWindow::RequestWindow(const Hdf5File& file, const ReadPlan& plan, const BatchSpec& spec,

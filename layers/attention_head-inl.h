@@ -6,10 +6,9 @@
 #define LIME_LAYERS_ATTENTION_HEAD_INL_H_
 #endif
 
-#include <hwy/contrib/math/math-inl.h>
-
 #include <algorithm>
 
+#include "layers/activation-inl.h"
 #include "layers/small_gemm-inl.h"
 #include "runtime/context.h"
 
@@ -66,15 +65,6 @@ Rows<const T> head_of(const ConstView& v, int64_t begin, int64_t column) {
 template <typename T>
 Rows<T> head_of(const View& v, int64_t begin, int64_t column) {
   return {v.data<T>() + begin * v.stride() + column, v.stride()};
-}
-
-// 1 / (1 + exp(-x)), finite for every finite x
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V sigmoid(D d, V x) {
-  using T = hn::TFromD<D>;
-  const auto one = hn::Set(d, T{1});
-  const auto limit = hn::Set(d, sizeof(T) == 4 ? T(87) : T(708));
-  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Min(hn::Neg(x), limit))));
 }
 
 }  // namespace lime::cpu::HWY_NAMESPACE

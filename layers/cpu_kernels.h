@@ -1,13 +1,22 @@
 // CPU kernels of this folder, called after all checks by the operation of the same name, which has the contract.
 #pragma once
 
+#include "layers/fused.h"
 #include "layers/link_attention.h"
 #include "layers/xor_attention.h"
 
 namespace lime::cpu {
 
+void bias_silu_keep(const ConstView& bias, const ConstView& z, View kept, View a);
+void silu_with_slope(const ConstView& z, View a, View slope);
+void multiply_slope(const ConstView& slope, View dz, View dbias);
+void gated_norm(const GatedNorm&, const ConstView& x, const ConstView& u, View y);
+void gated_norm_backward(const GatedNorm&, const ConstView& x, const ConstView& u, const ConstView& dy, View y,
+                         View du, View dx, View dgain, View dbias);
+void add_residual(const ConstView& x, const ConstView& y, const ConstView& bias, View kept);
+
 void add_positions(const ConstView& table, const Jagged& history, int64_t first, View tokens);
-void add_positions_backward(const ConstView& dtokens, const Jagged& history, View dtable);
+void add_positions_backward(const ConstView& dtokens, const Jagged& history, int64_t first, View dtable);
 
 void xor_attention(Context&, const XorAttentionTile&, bool both, const AttentionRows& history,
                    const AttentionRows& links, View history_out, View links_out);

@@ -30,6 +30,8 @@ class LayerNorm {
   void backward(Context&, const ConstView& x, const LayerNormStats&, const ConstView& dy, GradMode input,
                 View dx) const;
   void ready() const;
+  const Parameter& gain() const { return gain_; }
+  const Parameter& bias() const { return bias_; }
 
  private:
   ParameterStore& store_;

@@ -28,10 +28,10 @@ HWY_INLINE void advance(int64_t n, Rows<T> s, T* maximum, T* sum, T* factor) {
     const auto before = hn::Load(d, maximum + i);
     auto top = before;
     for (int64_t r = 0; r < n; ++r) top = hn::Max(top, hn::Load(d, s.row(r) + i));
-    const auto f = hn::Exp(d, hn::Sub(before, top));
+    const auto f = exp_negative<T>(d, hn::Sub(before, top));
     auto total = hn::Mul(f, hn::Load(d, sum + i));
     for (int64_t r = 0; r < n; ++r) {
-      const auto p = hn::Exp(d, hn::Sub(hn::Load(d, s.row(r) + i), top));
+      const auto p = exp_negative<T>(d, hn::Sub(hn::Load(d, s.row(r) + i), top));
       total = hn::Add(total, p);
       hn::Store(p, d, s.row(r) + i);
     }
@@ -49,7 +49,7 @@ HWY_INLINE void probabilities_backward(int64_t n, T slope, const T* lse, const T
   for (int64_t i = 0; i < s.stride; i += static_cast<int64_t>(hn::Lanes(d))) {
     const auto shift = hn::Load(d, lse + i), mean = hn::Load(d, delta + i);
     for (int64_t r = 0; r < n; ++r) {
-      const auto p = hn::Exp(d, hn::Sub(hn::Load(d, s.row(r) + i), shift));
+      const auto p = exp_negative<T>(d, hn::Sub(hn::Load(d, s.row(r) + i), shift));
       hn::Store(p, d, s.row(r) + i);
       hn::Store(hn::Mul(hn::Mul(p, f), hn::Sub(hn::Load(d, g.row(r) + i), mean)), d, g.row(r) + i);
     }

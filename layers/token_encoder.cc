@@ -32,11 +32,14 @@ void TokenEncoder::forward(Context& ctx, const ConstView& x, const Jagged& histo
 void TokenEncoder::backward(Context& ctx, const ConstView& dtokens, View dx) {
   const TraceRange range(ctx, "token_encoder_backward");
   check_shape(ctx, dtokens, x_.rows(), linear_.out(), "gradient of tokens");
-  if (position_) {
-    add_positions_backward(ctx, dtokens, history_, position_->grad);
-    store_.ready(*position_);
+  const int64_t step = ctx.tile_rows(linear_.in() + linear_.out());
+  for (int64_t first = 0; first < x_.rows(); first += step) {
+    const int64_t end = std::min(first + step, x_.rows());
+    const ConstView tile = dtokens.slice_rows(first, end);
+    if (position_) add_positions_backward(ctx, tile, history_, first, position_->grad);
+    linear_.backward(ctx, x_.slice_rows(first, end), tile, GradMode::overwrite, dx.slice_rows(first, end));
   }
-  linear_.backward(ctx, x_, dtokens, GradMode::overwrite, dx);
+  if (position_) store_.ready(*position_);
   linear_.ready();
 }
 
@@ -46,15 +49,19 @@ double TokenEncoder::forward_flops(int64_t tokens) const {
 
 void add_positions(Context& ctx, const ConstView& table, const Jagged& history, int64_t first, View tokens) {
   check_shape(ctx, table, table.rows(), tokens.cols(), "positions");
+  check_shape(ctx, tokens, tokens.rows(), table.cols(), "tokens");
   LIME_CHECK(first >= 0 && first + tokens.rows() <= history.rows(), "rows ", first, " + ", tokens.rows(), " of ",
              history.rows());
   dispatch_cpu(ctx, "positions", [&](auto) { cpu::add_positions(table, history, first, tokens); });
 }
 
-void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged& history, View dtable) {
-  check_shape(ctx, dtokens, history.rows(), dtable.cols(), "gradient of tokens");
+void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged& history, int64_t first,
+                            View dtable) {
+  check_shape(ctx, dtokens, dtokens.rows(), dtable.cols(), "gradient of tokens");
   check_shape(ctx, dtable, dtable.rows(), dtokens.cols(), "gradient of positions");
-  dispatch_cpu(ctx, "positions", [&](auto) { cpu::add_positions_backward(dtokens, history, dtable); });
+  LIME_CHECK(first >= 0 && first + dtokens.rows() <= history.rows(), "rows ", first, " + ", dtokens.rows(), " of ",
+             history.rows());
+  dispatch_cpu(ctx, "positions", [&](auto) { cpu::add_positions_backward(dtokens, history, first, dtable); });
 }
 
 }  // namespace lime

@@ -23,11 +23,11 @@ void forward(const ConstView& table, const Jagged& history, int64_t first, View 
 }
 
 template <typename T>
-void backward(const ConstView& dtokens, const Jagged& history, View dtable) {
-  for_each_segment(history, 0, dtokens.rows(), [&](const Segment& s) {
+void backward(const ConstView& dtokens, const Jagged& history, int64_t first, View dtable) {
+  for_each_segment(history, first, dtokens.rows(), [&](const Segment& s) {
     for (int64_t row = s.begin; row < s.end; ++row) {
       const int64_t p = std::min(history.end(s.request) - 1 - row, dtable.rows() - 1);
-      add_row(dtokens.row<T>(row), dtable.cols(), dtable.row<T>(p));
+      add_row(dtokens.row<T>(row - first), dtable.cols(), dtable.row<T>(p));
     }
   });
 }
@@ -39,9 +39,9 @@ void add_positions(const ConstView& table, const Jagged& history, int64_t first,
                                : forward<double>(table, history, first, tokens);
 }
 
-void add_positions_backward(const ConstView& dtokens, const Jagged& history, View dtable) {
-  dtable.dtype() == DType::f32 ? backward<float>(dtokens, history, dtable)
-                               : backward<double>(dtokens, history, dtable);
+void add_positions_backward(const ConstView& dtokens, const Jagged& history, int64_t first, View dtable) {
+  dtable.dtype() == DType::f32 ? backward<float>(dtokens, history, first, dtable)
+                               : backward<double>(dtokens, history, first, dtable);
 }
 
 }  // namespace lime::cpu

@@ -30,7 +30,7 @@ HWY_INLINE void activate(int64_t n, T factor, T* s) {
   const auto f = hn::Set(d, factor);
   for (int64_t i = 0; i < n; i += static_cast<int64_t>(hn::Lanes(d))) {
     const auto x = hn::Load(d, s + i);
-    hn::Store(hn::Mul(hn::Mul(x, f), sigmoid(d, x)), d, s + i);
+    hn::Store(hn::Mul(hn::Mul(x, f), sigmoid<T>(d, x)), d, s + i);
   }
 }
 
@@ -40,7 +40,7 @@ HWY_INLINE void activate_backward(int64_t n, T factor, T slope, T* s, T* g) {
   const hn::ScalableTag<T> d;
   const auto f = hn::Set(d, factor), fs = hn::Set(d, factor * slope), one = hn::Set(d, T{1});
   for (int64_t i = 0; i < n; i += static_cast<int64_t>(hn::Lanes(d))) {
-    const auto x = hn::Load(d, s + i), p = sigmoid(d, x);
+    const auto x = hn::Load(d, s + i), p = sigmoid<T>(d, x);
     const auto derivative = hn::Mul(p, hn::MulAdd(x, hn::Sub(one, p), one));
     hn::Store(hn::Mul(hn::Mul(x, f), p), d, s + i);
     hn::Store(hn::Mul(hn::Mul(hn::Load(d, g + i), fs), derivative), d, g + i);

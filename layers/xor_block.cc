@@ -52,50 +52,48 @@ XorBlock::Rows XorBlock::make_rows(Context& ctx, int64_t first_column, int64_t c
   return r;
 }
 
+GatedNorm XorBlock::gated(const Rows& r) const {
+  return {norm_av_.gain().value, norm_av_.bias().value, LayerNorm::eps, r.out.mean, r.out.rstd};
+}
+
 void XorBlock::project(Context& ctx, const Rows& r, View a) const {
   const Arena::Scope scope(ctx.arena());
   const LinearPart w = projection(r);
   View normed = ctx.alloc(r.x.rows(), width_);
   norm_in_.forward(ctx, r.x, normed, r.in);
-  w.multiply(ctx, normed, GradMode::overwrite, r.z);
-  bias_silu(ctx, w.bias, r.z, a);
+  w.multiply(ctx, normed, GradMode::overwrite, a);
+  bias_silu_keep(ctx, w.bias, a, r.z, a);
 }
 
 void XorBlock::update(Context& ctx, const Rows& r, const View& a, View x_out) const {
   const Arena::Scope scope(ctx.arena());
-  View gated = ctx.alloc(r.x.rows(), width_);
-  norm_av_.forward(ctx, r.av, gated, r.out);
-  multiply(ctx, gated, column(r, a, 0), gated);
-  copy(ctx, r.x, x_out);
+  View y = ctx.alloc(r.x.rows(), width_), product = ctx.alloc(r.x.rows(), width_);
+  gated_norm(ctx, gated(r), r.av, column(r, a, 0), y);
   const LinearPart w = out_.all();
-  w.multiply(ctx, gated, GradMode::accumulate, x_out);
-  w.add_bias(ctx, x_out);
+  w.multiply(ctx, y, GradMode::overwrite, product);
+  add_residual(ctx, r.x, product, w.bias, x_out);
 }
 
 void XorBlock::update_backward(Context& ctx, const Rows& r, const View& a, const ConstView& dx_out, View da,
                                View dav) const {
   const Arena::Scope scope(ctx.arena());
   const LinearPart w = out_.all();
-  const View u = column(r, a, 0), du = column(r, da, 0);
-  View normed = ctx.alloc(r.x.rows(), width_), gated = ctx.alloc(r.x.rows(), width_);
-  norm_av_.forward(ctx, r.av, normed, r.out);
-  multiply(ctx, normed, u, gated);
-  w.backward_weight(ctx, gated, dx_out);
-  w.backward_bias(ctx, dx_out);
+  View y = ctx.alloc(r.x.rows(), width_);
   w.backward_input(ctx, dx_out, GradMode::overwrite, dav);
-  multiply(ctx, dav, normed, du);
-  multiply(ctx, dav, u, dav);
-  norm_av_.backward(ctx, r.av, r.out, dav, GradMode::overwrite, dav);
+  gated_norm_backward(ctx, gated(r), r.av, column(r, a, 0), dav, y, column(r, da, 0), dav, norm_av_.gain().grad,
+                      norm_av_.bias().grad);
+  w.backward_weight(ctx, y, dx_out);
+  w.backward_bias(ctx, dx_out);
 }
 
-void XorBlock::project_backward(Context& ctx, const Rows& r, View da, GradMode mode, View dx) const {
+void XorBlock::project_backward(Context& ctx, const Rows& r, const ConstView& slope, View da, GradMode mode,
+                                View dx) const {
   const Arena::Scope scope(ctx.arena());
   const LinearPart w = projection(r);
   View normed = ctx.alloc(r.x.rows(), width_);
   norm_in_.forward(ctx, r.x, normed, r.in);
-  silu_backward(ctx, r.z, da, da);
+  multiply_slope(ctx, slope, da, w.dbias);
   w.backward_weight(ctx, normed, da);
-  w.backward_bias(ctx, da);
   w.backward_input(ctx, da, GradMode::overwrite, normed);
   norm_in_.backward(ctx, r.x, r.in, normed, mode, dx);
 }
@@ -138,8 +136,8 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
   check_shape(ctx, dtokens, token_rows_.x.rows(), d, "gradient of tokens");
 
   View a_links = ctx.alloc(link_count, link_rows_.columns * d), da_links = ctx.zeros(link_count, a_links.cols());
-  View dav_links = ctx.alloc(link_count, d);
-  silu(ctx, link_rows_.z, a_links);
+  View slope_links = ctx.alloc(link_count, a_links.cols()), dav_links = ctx.alloc(link_count, d);
+  silu_with_slope(ctx, link_rows_.z, a_links, slope_links);
   update_backward(ctx, link_rows_, a_links, dlinks, da_links, dav_links);
   const int64_t step = ctx.tile_rows(12 * d);
   for (int64_t first = 0; first < dtokens.rows(); first += step) {
@@ -147,8 +145,9 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
     const int64_t end = std::min(first + step, dtokens.rows());
     const Rows tile = token_rows_.slice(first, end);
     const View dx = dtokens.slice_rows(first, end);
-    View a = ctx.alloc(end - first, tile.columns * d), da = ctx.alloc(end - first, tile.columns * d), dav;
-    silu(ctx, tile.z, a);
+    View a = ctx.alloc(end - first, tile.columns * d), da = ctx.alloc(end - first, tile.columns * d);
+    View slope = ctx.alloc(end - first, tile.columns * d), dav;
+    silu_with_slope(ctx, tile.z, a, slope);
     if (!last_) {
       dav = ctx.alloc(end - first, d);
       update_backward(ctx, tile, a, dx, da, dav);
@@ -156,9 +155,9 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
     xor_attention_backward(ctx, {heads_, links_, history_, first}, attention_rows(tile, a),
                            attention_rows(link_rows_, a_links), dav, dav_links, attention_grads(tile, da),
                            attention_grads(link_rows_, da_links));
-    project_backward(ctx, tile, da, last_ ? GradMode::overwrite : GradMode::accumulate, dx);
+    project_backward(ctx, tile, slope, da, last_ ? GradMode::overwrite : GradMode::accumulate, dx);
   }
-  project_backward(ctx, link_rows_, da_links, GradMode::accumulate, dlinks);
+  project_backward(ctx, link_rows_, slope_links, da_links, GradMode::accumulate, dlinks);
   out_.ready();
   norm_av_.ready();
   uqkv_.ready();

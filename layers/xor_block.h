@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/fused.h"
 #include "layers/layer_norm.h"
 #include "layers/linear.h"
 #include "layers/personaliser.h"
@@ -49,10 +50,13 @@ class XorBlock {
   LinearPart projection(const Rows&) const;
   Rows make_rows(Context&, int64_t first_column, int64_t columns, const ConstView& x, bool updated) const;
 
-  void project(Context&, const Rows&, View a) const;                       // a = SiLU(z), z from x
-  void update(Context&, const Rows&, const View& a, View x_out) const;     // x_out = x + (LN(av) . U) W_o + b_o
+  GatedNorm gated(const Rows&) const;
+
+  void project(Context&, const Rows&, View a) const;                    // a = SiLU(z), z from x
+  void update(Context&, const Rows&, const View& a, View x_out) const;  // x_out = x + (LN(av) . U) W_o + b_o
   void update_backward(Context&, const Rows&, const View& a, const ConstView& dx_out, View da, View dav) const;
-  void project_backward(Context&, const Rows&, View da, GradMode, View dx) const;  // destroys da
+  // slope: SiLU'(z). Destroys da.
+  void project_backward(Context&, const Rows&, const ConstView& slope, View da, GradMode, View dx) const;
 
   int64_t width_, heads_, links_;
   bool last_;

@@ -29,8 +29,8 @@ namespace {
 // What follows when all of an operation's messages have arrived.
 enum class Then : uint8_t {
   finish,
-  reduce_and_share,    // all_reduce: the parts of this rank's chunk are summed, and the sum goes to all
-  reduce,              // reduce_scatter, and all_reduce in one exchange: the parts are summed
+  reduce_and_share,  // all_reduce: the parts of this rank's chunk are summed, and the sum goes to all
+  reduce,            // reduce_scatter, and all_reduce in one exchange: the parts are summed
 };
 
 // Memory that parts are received into; kept and grown.
@@ -248,7 +248,6 @@ class Engine {
 
   // The second half of an all-reduce: this rank's chunk to all, theirs to this rank.
   static void share(Operation& op, const char* own) {
-    ++op.tag;
     const auto value = static_cast<int64_t>(size_of(op.dtype));
     op.for_peers([&](int r) {
       const int64_t begin = op.elements * r / op.size, end = op.elements * (r + 1) / op.size;
@@ -312,7 +311,7 @@ class MpiCommunicator final : public Communicator {
     int* tag_limit = nullptr;
     int found = 0;
     MPI_Comm_get_attr(comm_, MPI_TAG_UB, &tag_limit, &found);
-    tags_ = found ? *tag_limit / 2 : 16383;
+    tags_ = found ? *tag_limit : 32767;
   }
   ~MpiCommunicator() override {
     if (std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
@@ -421,7 +420,7 @@ class MpiCommunicator final : public Communicator {
     op->comm = comm_;
     op->rank = rank_;
     op->size = size_;
-    op->tag = static_cast<int>(next_tag_++ % tags_) * 2;  // two exchanges at most
+    op->tag = static_cast<int>(next_tag_++ % tags_);
     op->max_message_bytes = tuning_.max_message_bytes;
     op->dtype = v.dtype();
     op->elements = v.size();

@@ -26,7 +26,7 @@ TEST_P(EmbeddingReference, StepsAgree) {
             compared += got[i] != 0;
           }
         });
-    EXPECT_GT(compared, 1000);
+    EXPECT_GT(compared, 100);
     const double expected_sum = reference.run_step(batch, step);
     EXPECT_NEAR(sum, expected_sum, 1e-5 * expected_sum);
   }

@@ -104,6 +104,7 @@ TEST(EmbeddingRows, BucketsHaveOneOwnerEach) {
       const int owner = owner_of(bucket, ranks);
       EXPECT_TRUE(owner == before || owner == before + 1);
       before = owner;
+      EXPECT_TRUE(first_bucket_of(owner, ranks) <= bucket && bucket < first_bucket_of(owner + 1, ranks));
     }
     EXPECT_EQ(before, ranks - 1);
   }

@@ -284,6 +284,7 @@ TEST_F(Checkpoint, FailureOnOneRankIsThrownOnAll) {
   const bool last = test_group().rank() == test_group().size() - 1;
   const std::string one_rank = user_error([&] { save(last ? run.file("nowhere") : run.path(), 20); });
   EXPECT_THAT(one_rank, HasSubstr("nowhere/checkpoints/step-000000020.partial/tables-0000"));
+  test_group().world().barrier()->wait();  // removing the partial one is rank 0's
   EXPECT_FALSE(fs::exists(run.file("checkpoints/step-000000020")));
   EXPECT_FALSE(fs::exists(run.file("checkpoints/step-000000020.partial")));
   EXPECT_EQ(newest_good_checkpoint(test_group(), run.path()), good);

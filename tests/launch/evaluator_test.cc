@@ -142,12 +142,12 @@ TEST_F(Evaluator, RefusesDaysThatWereTrainedOn) {
 
 TEST_F(Evaluator, ABrokenDayIsOneErrorOnAllRanks) {
   TempDirectory copy(TempDirectory::Shared::yes);
-  if (test_group().rank() == 0) {
-    fs::copy(directory_->file("data"), copy.file("data"), fs::copy_options::recursive);
-    fs::resize_file(dataset_->day_path("2024-01-03", 3).replace(0, directory_->path().size(), copy.path()), 700);
-  }
+  if (test_group().rank() == 0) fs::copy(directory_->file("data"), copy.file("data"), fs::copy_options::recursive);
   test_group().world().barrier()->wait();
   const Dataset broken = Dataset::open(copy.file("data"));
+  test_group().world().barrier()->wait();
+  if (test_group().rank() == 0) fs::resize_file(broken.day_path("2024-01-03", 3), 700);  // the last rank's
+  test_group().world().barrier()->wait();
   std::string message = "no UserError";
   try {
     evaluate(test_group(), run_->ctx, run_->network, broken, run_->config, held_out, HistoryMode::running);

@@ -6,6 +6,7 @@
 
 #include "layers/loss.h"
 #include "layers/ranking_model.h"
+#include "runtime/primitives.h"
 #include "tests/layers/gradient_check.h"
 
 namespace lime {
@@ -87,8 +88,8 @@ TEST_P(Golden, EqualsThePeer) {
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
                          testing::Combine(testing::Values("two_tower", "lime_mha", "lime_xor"),
                                           testing::Values(DType::f32, DType::f64)),
-                         [](const auto& info) {
-                           return std::get<0>(info.param) + (std::get<1>(info.param) == DType::f32 ? "_f32" : "_f64");
+                         [](const auto& p) {
+                           return std::get<0>(p.param) + (std::get<1>(p.param) == DType::f32 ? "_f32" : "_f64");
                          });
 
 }  // namespace

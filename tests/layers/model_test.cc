@@ -125,8 +125,9 @@ TEST_P(Models, EmptyHistoriesCandidatesAndBatchesAreFinite) {
     s.forward();
     s.backward();
     EXPECT_TRUE(s.finite()) << histories.size() << " requests";
-    if (s.x.rows() == 0)  // no logits, no gradients: and nothing left over from an earlier step
+    if (s.x.rows() == 0) {  // no logits, no gradients: and nothing left over from an earlier step
       EXPECT_EQ(dot(s.store.grads(), s.store.grads()), 0.0);
+    }
   }
 }
 
@@ -179,7 +180,7 @@ TEST_P(Models, SameInputsSameBitsAndNoNewMemory) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Models, testing::Values("two_tower", "lime_mha", "lime_xor"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& p) { return p.param; });
 
 TEST(RankingModel, FlopsOfTheBenchmarkStepByHand) {
   RankingModelConfig c;

@@ -108,7 +108,7 @@ TEST(AdamW, TwoStepsByHand) {
   grad.view().data<double>()[1] = -2.0;  // g = -1
   optimizer.update(ctx, store, grad.view(), 0.02, 0.5, 2);
   // m = 0.18 - 0.1 = 0.08, v = 0.0396 + 0.01 = 0.0496; m^ = 0.08 / 0.19, v^ = 0.0496 / 0.0199
-  EXPECT_NEAR(stays.value.data<double>()[0], 0.99 - 0.02 * (0.08 / 0.19) / (std::sqrt(0.0496 / 0.0199) + 1e-8), 1e-12);
+  EXPECT_NEAR(stays.value.data<double>()[0], 1 - 0.01 * 2 / (2 + 1e-8) - 0.02 * (0.08 / 0.19) / (std::sqrt(0.0496 / 0.0199) + 1e-8), 1e-12);
 }
 
 }  // namespace

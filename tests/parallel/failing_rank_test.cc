@@ -17,11 +17,11 @@ struct Outcome {
   std::string output;  // stdout and stderr
 };
 
-Outcome run(const std::string& how, int ranks = 3, const std::string& launcher = LIME_MPIEXEC) {
+Outcome run(const std::string& how, int ranks = 3) {
   const TempDirectory dir;
   const std::string output = dir.file("output");
   const auto begin = std::chrono::steady_clock::now();
-  const std::string start = ranks > 0 ? str(launcher, " -np ", ranks, " ") : "";
+  const std::string start = ranks > 0 ? str("timeout -k 5 60 ", LIME_MPIEXEC, " -np ", ranks, " ") : "";
   const int status = std::system(str(start, LIME_FAILING_RANK, " ", how, " >", output, " 2>&1").c_str());
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, elapsed.count(), read_file(output)};

@@ -68,13 +68,14 @@ class Watchdog {
 
 // Ranks other than 0 only tell of failures.
 class FailurePrinter : public testing::EmptyTestEventListener {
+  void OnTestStart(const testing::TestInfo& test) override { test_ = str(test.test_suite_name(), ".", test.name()); }
+  // Runs under GoogleTest's lock: asking it for the current test here would never return.
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    std::fprintf(stderr, "%s%s.%s: %s:%d: %s\n", rank_prefix.c_str(), test ? test->test_suite_name() : "",
-                 test ? test->name() : "", result.file_name() ? result.file_name() : "?", result.line_number(),
-                 result.message());
+    std::fprintf(stderr, "%s%s: %s:%d: %s\n", rank_prefix.c_str(), test_.c_str(),
+                 result.file_name() ? result.file_name() : "?", result.line_number(), result.message());
   }
+  std::string test_;
 };
 
 // Sets the watchdog for every test, and makes a failure of one rank a failure of all.

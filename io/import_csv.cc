@@ -1,0 +1,281 @@
+#include "io/import_csv.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <limits>
+#include <utility>
+
+#include "io/external_sort.h"
+#include "io/import_csv_mapping.h"
+#include "io/import_rows.h"
+#include "io/import_values.h"
+#include "io/row_columns.h"
+
+namespace lime {
+namespace {
+
+// A directory for sorted runs beside the dataset, removed at the end.
+class ScratchDirectory {
+ public:
+  explicit ScratchDirectory(const std::string& out) : path_(str(out, ".requests-", ::getpid())) {
+    std::error_code status;
+    std::filesystem::create_directories(path_, status);
+    if (status) throw UserError(str(path_, ": cannot make this directory: ", status.message()));
+  }
+  ~ScratchDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// Gathers rows with the same user and request id into requests, in bounded memory.
+class RequestGrouper {
+ public:
+  RequestGrouper(const DatasetSchema& schema, const std::string& out, int64_t memory_bytes)
+      : memory_(memory_bytes),
+        request_layout_(schema, ColumnGroup::request),
+        candidate_layout_(schema, ColumnGroup::candidate),
+        scratch_(out),
+        rows_(scratch_.path(), "rows") {}
+
+  // `where`: "log.csv:17", for messages.
+  void add(const RequestRow& row, int64_t request_id, const std::string& where) {
+    const auto& candidate = row.candidates[0];
+    record_.clear();
+    record_.put(row.time_ms);
+    put_text(row.day);
+    put_text(where);
+    request_layout_.encode(row.values, record_);
+    record_.put(candidate.item);
+    candidate_layout_.encode(candidate.values, record_);
+    record_.put_list(candidate.labels);
+    record_.put_list(candidate.weights);
+    rows_.add({row.user, request_id, 0, sequence_++}, record_.view());
+    if (rows_.buffered_bytes() > memory_) rows_.spill();
+  }
+
+  // Calls `take(request)` for each request. Its time is the earliest of its rows' times, so that no event between its
+  // rows can be in its history; its features are those of its first row.
+  template <typename Take>
+  void finish(Take&& take) {
+    rows_.seal(memory_);
+    RequestRow request;
+    std::vector<RequestRow::Candidate> spare;  // whose memory is reused
+    RowValues repeated;
+    std::string day, where;
+    int64_t id = 0;
+    bool open = false;
+    while (rows_.next()) {
+      const SortKey& key = rows_.key();
+      RecordReader record(rows_.record());
+      const bool first = !open || key.major != request.user || key.middle != id;
+      if (first) {
+        if (open) take(request);
+        open = true;
+        for (auto& candidate : request.candidates) spare.push_back(std::move(candidate));
+        request.candidates.clear();
+      }
+      const auto time = record.get<int64_t>();
+      get_text(record, day);
+      get_text(record, where);
+      request_layout_.decode(record, first ? request.values : repeated);
+      if (first) {
+        request.user = key.major;
+        id = key.middle;
+        request.time_ms = time;
+        request.day = day;
+      }
+      if (day != request.day)
+        throw UserError(str(where, ": found a row of ", day, " in a request of ", request.day,
+                            ", expected the rows of a user and request id to be of one day"));
+      request.time_ms = std::min(request.time_ms, time);
+      if (spare.empty()) {
+        request.candidates.emplace_back();
+      } else {
+        request.candidates.push_back(std::move(spare.back()));
+        spare.pop_back();
+      }
+      auto& candidate = request.candidates.back();
+      candidate.item = record.get<int64_t>();
+      candidate_layout_.decode(record, candidate.values);
+      record.get_list(candidate.labels);
+      record.get_list(candidate.weights);
+    }
+    if (open) take(request);
+  }
+
+ private:
+  void put_text(const std::string& text) {
+    record_.put(static_cast<int64_t>(text.size()));
+    record_.put_all(text.data(), text.size());
+  }
+  static void get_text(RecordReader& record, std::string& out) {
+    out.resize(static_cast<size_t>(record.get<int64_t>()));
+    record.get_all(out.data(), out.size());
+  }
+
+  int64_t memory_;
+  RowLayout request_layout_, candidate_layout_;
+  ScratchDirectory scratch_;
+  ExternalSorter rows_;
+  RecordWriter record_;
+  int64_t sequence_ = 0;
+};
+
+class Importer {
+ public:
+  Importer(const CsvImportOptions& options, CsvMapping mapping)
+      : mapping_(std::move(mapping)),
+        zone_ms_(parse_time_zone(mapping_.time_zone) * 60'000),
+        schema_(schema_of(mapping_, "csv " + std::filesystem::path(options.mapping).filename().string())),
+        options_(options.writer),
+        writer_(options.out, schema_, writer_options(options.writer, !mapping_.impressions.request.empty())),
+        bad_(options.max_bad_rows, report_),
+        means_(schema_.labels.size()) {
+    if (!mapping_.impressions.request.empty())
+      grouper_.emplace(schema_, options.out, options.writer.memory_bytes / grouping_share);
+  }
+
+  ImportReport run() {
+    if (mapping_.users) read_rows(*mapping_.users, [&](int64_t id, const RowValues& v) { writer_.add_user(id, v); });
+    if (mapping_.items) read_rows(*mapping_.items, [&](int64_t id, const RowValues& v) { writer_.add_item(id, v); });
+    if (mapping_.events)
+      for (const auto& path : expand_patterns(mapping_.events->source.patterns)) read_events(path);
+    for (const auto& path : expand_patterns(mapping_.impressions.source.patterns)) read_impressions(path);
+    if (grouper_) {
+      grouper_->finish([&](const RequestRow& request) { add(request); });
+      grouper_.reset();
+    }
+    describe(writer_.finish(), means_, report_);
+    return std::move(report_);
+  }
+
+ private:
+  static constexpr int64_t grouping_share = 4;  // of the memory, where rows are grouped into requests
+
+  static WriterOptions writer_options(WriterOptions options, bool grouping) {
+    if (grouping) options.memory_bytes -= options.memory_bytes / grouping_share;
+    return options;
+  }
+
+  void add(const RequestRow& request) {
+    means_.add(request);
+    writer_.add_request(request);
+  }
+
+  void progress(const CsvReader& reader) const {
+    if (reader.rows() % 65536 == 0 && options_.progress)
+      options_.progress("read " + std::filesystem::path(reader.path()).filename().string(),
+                        static_cast<double>(reader.bytes()) /
+                            static_cast<double>(std::filesystem::file_size(reader.path())));
+  }
+
+  template <typename Add>
+  void read_rows(const CsvRows& rows, Add&& add_row) {
+    for (const auto& path : expand_patterns(rows.source.patterns)) {
+      CsvReader reader = open_source(rows.source, path);
+      const size_t key = reader.column(rows.key);
+      const CsvFeatureReader features(reader, rows.features);
+      RowValues values;
+      for_each_row(reader, bad_, report_, [&] {
+        features.read(values);
+        add_row(read_entity(reader, key), values);
+        progress(reader);
+      });
+    }
+  }
+
+  void read_events(const std::string& path) {
+    const auto& spec = *mapping_.events;
+    CsvReader reader = open_source(spec.source, path);
+    const size_t user = reader.column(spec.user), item = reader.column(spec.item);
+    const CsvTimeReader time(reader, spec.time, zone_ms_);
+    const CsvFeatureReader features(reader, spec.features);
+    EventRow event;
+    for_each_row(reader, bad_, report_, [&] {
+      event.user = read_entity(reader, user);
+      event.item = read_entity(reader, item);
+      event.time_ms = time.read();
+      features.read(event.values);
+      writer_.add_event(event);
+      progress(reader);
+    });
+  }
+
+  void read_impressions(const std::string& path) {
+    const auto& spec = mapping_.impressions;
+    CsvReader reader = open_source(spec.source, path);
+    const size_t user = reader.column(spec.user), item = reader.column(spec.item),
+                 day = spec.day.empty() ? 0 : reader.column(spec.day),
+                 request_id = spec.request.empty() ? 0 : reader.column(spec.request);
+    const CsvTimeReader time(reader, spec.time, zone_ms_);
+    const CsvFeatureReader request_features(reader, spec.request_features),
+        candidate_features(reader, spec.candidate_features), event_features(reader, spec.event_features);
+    std::vector<CsvNumberReader> labels, weights;
+    for (const auto& label : spec.labels) labels.emplace_back(reader, label);
+    for (const auto& weight : spec.weights) weights.emplace_back(reader, weight);
+    std::optional<CsvNumberReader> when;
+    if (spec.event_when) when.emplace(reader, *spec.event_when);
+
+    EventRow event;
+    RequestRow request;
+    request.candidates.resize(1);
+    auto& candidate = request.candidates[0];
+    candidate.labels.resize(labels.size());
+    candidate.weights.resize(weights.size());
+    for_each_row(reader, bad_, report_, [&] {
+      event.user = request.user = read_entity(reader, user);
+      event.item = candidate.item = read_entity(reader, item);
+      event.time_ms = request.time_ms = time.read();
+      if (spec.day.empty()) {
+        request.day = day_of(request.time_ms, zone_ms_);
+      } else {
+        auto found = read_day(reader.text(day));
+        if (!found) reader.reject(day, "a day such as 2022-05-08 or 20220508");
+        request.day = std::move(*found);
+      }
+      request_features.read(request.values);
+      candidate_features.read(candidate.values);
+      for (size_t k = 0; k < labels.size(); ++k) candidate.labels[k] = static_cast<float>(labels[k].read(1.0));
+      for (size_t k = 0; k < weights.size(); ++k)
+        candidate.weights[k] = static_cast<float>(weights[k].read(std::numeric_limits<float>::max()));
+      const bool is_event = spec.makes_events && (!when || when->holds());
+      if (is_event) event_features.read(event.values);
+      int64_t id = 0;
+      if (grouper_) id = read_entity(reader, request_id);
+
+      if (is_event) writer_.add_event(event);
+      if (grouper_) {
+        grouper_->add(request, id, str(path, ":", reader.line()));
+      } else {
+        add(request);
+      }
+      progress(reader);
+    });
+  }
+
+  CsvMapping mapping_;
+  int64_t zone_ms_;
+  DatasetSchema schema_;
+  const WriterOptions& options_;
+  DatasetWriter writer_;
+  ImportReport report_;
+  BadRows bad_;
+  LabelMeans means_;
+  std::optional<RequestGrouper> grouper_;
+};
+
+}  // namespace
+
+ImportReport import_csv(const CsvImportOptions& options) {
+  return Importer(options, read_mapping(options.mapping)).run();
+}
+
+}  // namespace lime

@@ -1,0 +1,129 @@
+// The YAML mapping of import_csv.h, read and checked, and the readers of the values it names.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/csv_reader.h"
+#include "io/dataset_writer.h"
+
+namespace lime {
+
+struct CsvSource {
+  std::vector<std::string> patterns;  // made relative to the mapping file
+  std::string separator;              // "": by the file's ending
+  bool quotes = true;
+  std::vector<std::string> columns;   // for files without a header line
+};
+
+enum class TimeUnit : uint8_t { s, ms, us, iso8601 };
+
+struct CsvTime {
+  std::string column;
+  TimeUnit unit = TimeUnit::s;
+};
+
+// The number in a column; or 1 where it is >= at_least, or where the text is `equals`, else 0.
+struct CsvNumber {
+  std::string name, column;
+  std::optional<double> at_least;
+  std::optional<std::string> equals;
+};
+
+struct CsvFeature {
+  std::string name, column;
+  ColumnKind kind = ColumnKind::id;
+  std::string separator = "|";  // of ids
+  bool log1p = false;           // of real
+};
+using CsvFeatures = std::vector<CsvFeature>;
+
+struct CsvImpressions {
+  CsvSource source;
+  std::string user, item;
+  CsvTime time;
+  std::string day, request;  // columns, or ""
+  std::vector<CsvNumber> labels, weights;
+  CsvFeatures request_features, candidate_features;
+  bool makes_events = true;
+  std::optional<CsvNumber> event_when;  // unset: every row
+  CsvFeatures event_features;
+};
+
+struct CsvEvents {
+  CsvSource source;
+  std::string user, item;
+  CsvTime time;
+  CsvFeatures features;
+};
+
+struct CsvRows {  // users or items
+  CsvSource source;
+  std::string key;
+  CsvFeatures features;
+};
+
+struct CsvMapping {
+  std::string name = "csv", time_zone = "+00:00";
+  CsvImpressions impressions;
+  std::optional<CsvEvents> events;
+  std::optional<CsvRows> users, items;
+};
+
+// Throws UserError "mapping.yaml:12: ...": an unknown key (with the nearest), a missing one, a value out of range, event
+// features that differ between `impressions` and `events`.
+CsvMapping read_mapping(const std::string& path);
+DatasetSchema schema_of(const CsvMapping&, const std::string& source);
+
+// Opens a file of a source.
+CsvReader open_source(const CsvSource&, const std::string& path);
+
+// Features bound to a file's columns.
+class CsvFeatureReader {
+ public:
+  CsvFeatureReader(const CsvReader&, const CsvFeatures&);
+  // Throws BadRow.
+  void read(RowValues& out) const;
+
+ private:
+  struct Bound {
+    const CsvFeature* feature;
+    size_t column, place;  // place: within its kind
+  };
+  const CsvReader& reader_;
+  std::vector<Bound> bound_;
+  size_t counts_[3] = {0, 0, 0};  // by ColumnKind
+};
+
+// The value of a CsvNumber, bound to a file's column.
+class CsvNumberReader {
+ public:
+  CsvNumberReader(const CsvReader& reader, const CsvNumber& number)
+      : reader_(reader), number_(number), column_(reader.column(number.column)) {}
+  double read(double max) const;  // 0..max; throws BadRow
+  bool holds() const;             // for conditions
+ private:
+  const CsvReader& reader_;
+  const CsvNumber& number_;
+  size_t column_;
+};
+
+class CsvTimeReader {
+ public:
+  CsvTimeReader(const CsvReader& reader, const CsvTime& time, int64_t zone_ms)
+      : reader_(reader), unit_(time.unit), zone_ms_(zone_ms), column_(reader.column(time.column)) {}
+  int64_t read() const;  // ms since epoch; throws BadRow
+
+ private:
+  const CsvReader& reader_;
+  TimeUnit unit_;
+  int64_t zone_ms_;
+  size_t column_;
+};
+
+// A user's or item's id (entity_id); throws BadRow.
+int64_t read_entity(const CsvReader&, size_t column);
+
+}  // namespace lime

@@ -1,0 +1,75 @@
+// Values that a mapping names, read from a row (import_csv_mapping.h).
+#include <cmath>
+
+#include "io/import_csv_mapping.h"
+#include "io/import_values.h"
+
+namespace lime {
+namespace {
+
+constexpr int64_t max_ms = int64_t{1} << 53;
+
+}  // namespace
+
+CsvReader open_source(const CsvSource& source, const std::string& path) {
+  CsvOptions options;
+  options.separator = !source.separator.empty() ? source.separator : path.ends_with(".tsv") ? "\t" : ",";
+  options.quotes = source.quotes;
+  options.columns = source.columns;
+  return CsvReader(path, options);
+}
+
+CsvFeatureReader::CsvFeatureReader(const CsvReader& reader, const CsvFeatures& features) : reader_(reader) {
+  for (const auto& feature : features)
+    bound_.push_back({&feature, reader.column(feature.column), counts_[static_cast<size_t>(feature.kind)]++});
+}
+
+void CsvFeatureReader::read(RowValues& out) const {
+  out.ids.resize(counts_[static_cast<size_t>(ColumnKind::id)]);
+  out.lists.resize(counts_[static_cast<size_t>(ColumnKind::ids)]);
+  out.reals.resize(counts_[static_cast<size_t>(ColumnKind::real)]);
+  for (const auto& [feature, column, place] : bound_) {
+    const std::string_view text = reader_.text(column);
+    if (feature->kind == ColumnKind::id) {
+      out.ids[place] = feature_id(text);
+    } else if (feature->kind == ColumnKind::ids) {
+      split_ids(text, feature->separator, out.lists[place]);
+    } else {
+      const double value = text.empty() ? 0.0 : reader_.real(column);
+      if (feature->log1p && value <= -1) reader_.reject(column, "a number above -1, for log1p");
+      out.reals[place] = static_cast<float>(feature->log1p ? std::log1p(value) : value);
+    }
+  }
+}
+
+bool CsvNumberReader::holds() const {
+  if (number_.equals) return reader_.text(column_) == *number_.equals;
+  return reader_.real(column_) >= number_.at_least.value_or(0.0);
+}
+
+double CsvNumberReader::read(double max) const {
+  if (number_.equals || number_.at_least) return holds() ? 1.0 : 0.0;
+  const double value = reader_.real(column_);
+  if (value < 0 || value > max) reader_.reject(column_, max == 1.0 ? "a number from 0 to 1" : "a number of at least 0");
+  return value;
+}
+
+int64_t CsvTimeReader::read() const {
+  switch (unit_) {
+    case TimeUnit::s: return reader_.integer(column_, 0, max_ms / 1000) * 1000;
+    case TimeUnit::ms: return reader_.integer(column_, 0, max_ms);
+    case TimeUnit::us: return reader_.integer(column_, 0) / 1000;
+    case TimeUnit::iso8601: break;
+  }
+  const auto time = read_iso8601(reader_.text(column_), zone_ms_);
+  if (!time) reader_.reject(column_, "a time such as 2022-05-08T12:34:56+08:00");
+  return *time;
+}
+
+int64_t read_entity(const CsvReader& reader, size_t column) {
+  const auto id = entity_id(reader.text(column));
+  if (!id) reader.reject(column, "an id: an integer of at least 0, or text");
+  return *id;
+}
+
+}  // namespace lime

@@ -1,0 +1,225 @@
+#include "io/inspect.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+
+#include "io/part_cache.h"
+#include "io/part_files.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr int64_t rows_at_once = int64_t{1} << 20;
+
+std::string grouped(int64_t value) {  // 1,234,567
+  const std::string digits = std::to_string(value);
+  std::string text;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+std::string megabytes(int64_t bytes) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
+  return text;
+}
+
+std::string percent(double sum, int64_t count) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f%%", count > 0 ? 100.0 * sum / static_cast<double>(count) : 0.0);
+  return text;
+}
+
+std::string padded(const std::string& text, size_t width) {
+  return std::string(text.size() < width ? width - text.size() : 0, ' ') + text;
+}
+
+int64_t stored_bytes(const Dataset& dataset) {
+  int64_t bytes = 0;
+  for (const auto& part : dataset.part_info()) bytes += part.bytes;
+  for (const auto& day : dataset.days())
+    bytes += std::accumulate(day.part_bytes.begin(), day.part_bytes.end(), int64_t{0});
+  return bytes + dataset.items_bytes();
+}
+
+double column_sum(const Hdf5File& file, const std::string& name, int64_t rows) {
+  double sum = 0;
+  for (int64_t begin = 0; begin < rows; begin += rows_at_once)
+    for (const float value : file.read<float>(name, begin, std::min(rows, begin + rows_at_once)))
+      sum += value;
+  return sum;
+}
+
+std::string lengths_line(const Dataset& dataset) {
+  std::vector<int64_t> lengths;
+  for (int64_t p = 0; p < dataset.parts(); ++p) {
+    const Hdf5File file(dataset.events_path(p), Hdf5File::Mode::read);
+    const auto offsets = file.read<int64_t>("/user/offsets");
+    for (size_t u = 0; u + 1 < offsets.size(); ++u) lengths.push_back(offsets[u + 1] - offsets[u]);
+  }
+  std::sort(lengths.begin(), lengths.end());
+  if (lengths.empty()) return "no users";
+  const auto at = [&](size_t p) { return grouped(lengths[(lengths.size() - 1) * p / 100]); };
+  return str("P10 ", at(10), ", P50 ", at(50), ", P90 ", at(90), ", P99 ", at(99), ", max ", at(100));
+}
+
+void add_columns(const Dataset& dataset, std::string& text) {
+  for (const auto group : {ColumnGroup::user, ColumnGroup::event, ColumnGroup::request,
+                           ColumnGroup::candidate, ColumnGroup::item}) {
+    std::string names;
+    for (const auto& column : dataset.schema().columns)
+      if (column.group == group)
+        names += str(names.empty() ? "" : ", ", column.name, " (", to_string(column.kind), ")");
+    if (!names.empty()) text += str("  ", to_string(group), ": ", names, "\n");
+  }
+}
+
+void add_days(const Dataset& dataset, std::string& text) {
+  const auto& labels = dataset.schema().labels;
+  text += "days        requests  candidates";
+  for (const auto& label : labels) text += padded(label, std::max<size_t>(label.size(), 9) + 2);
+  text += "\n";
+  for (const auto& day : dataset.days()) {
+    std::vector<double> sums(labels.size());
+    for (int64_t p = 0; p < dataset.parts(); ++p) {
+      const Hdf5File file(dataset.day_path(day.day, p), Hdf5File::Mode::read);
+      for (size_t l = 0; l < labels.size(); ++l)
+        sums[l] += column_sum(file, "/label/" + labels[l], day.part_candidates[static_cast<size_t>(p)]);
+    }
+    text += str(day.day, padded(grouped(day.requests), 10), padded(grouped(day.candidates), 12));
+    for (size_t l = 0; l < labels.size(); ++l)
+      text += padded(percent(sums[l], day.candidates), std::max<size_t>(labels[l].size(), 9) + 2);
+    text += "\n";
+  }
+}
+
+std::string balance_line(const Dataset& dataset) {
+  std::vector<int64_t> rows;
+  for (int64_t p = 0; p < dataset.parts(); ++p) {
+    rows.push_back(dataset.part_info()[static_cast<size_t>(p)].events);
+    for (const auto& day : dataset.days()) rows.back() += day.part_requests[static_cast<size_t>(p)];
+  }
+  const auto [least, most] = std::minmax_element(rows.begin(), rows.end());
+  return str(dataset.parts(), " of ", grouped(*least), " to ", grouped(*most), " events and requests");
+}
+
+// Reads whole columns in pieces and counts them.
+class Verifier {
+ public:
+  explicit Verifier(const Dataset& dataset) : dataset_(dataset) {}
+
+  std::string run() {
+    for (int64_t p = 0; p < dataset_.parts(); ++p) verify_part(p);
+    if (dataset_.items_bytes() > 0) {
+      const Hdf5File file(dataset_.items_path(), Hdf5File::Mode::read);
+      check_part_file(file, "items");
+      integers(file, "/item/id", dataset_.items());
+      group(file, "/item", ColumnGroup::item, dataset_.items());
+      ++files_;
+    }
+    return str("verified: ", grouped(values_), " values in ", grouped(columns_), " columns of ",
+               grouped(files_), " files");
+  }
+
+ private:
+  void verify_part(int64_t p) {
+    const auto& info = dataset_.part_info()[static_cast<size_t>(p)];
+    const Hdf5File file(dataset_.events_path(p), Hdf5File::Mode::read);
+    check_part_file(file, "events");
+    integers(file, "/user/id", info.users);
+    integers(file, "/event/item", info.events);
+    group(file, "/user", ColumnGroup::user, info.users);
+    group(file, "/event", ColumnGroup::event, info.events);
+    const auto offsets = load_integers(file, "/user/offsets", 0, info.users + 1, info.users + 1);
+    check_offsets(file, "/user/offsets", offsets, 0, info.events);
+    const auto times = load_integers(file, "/event/time", 0, info.events, info.events);
+    count(offsets.size() + times.size(), 2);
+    ++files_;
+    for (const auto& day : dataset_.days()) verify_day(day, p, offsets, times);
+  }
+
+  void verify_day(const DayInfo& day, int64_t p, const std::vector<int64_t>& offsets,
+                  const std::vector<int64_t>& times) {
+    const int64_t requests = day.part_requests[static_cast<size_t>(p)];
+    const int64_t candidates = day.part_candidates[static_cast<size_t>(p)];
+    const Hdf5File file(dataset_.day_path(day.day, p), Hdf5File::Mode::read);
+    check_part_file(file, "day");
+    integers(file, "/candidate/offsets", requests + 1);
+    integers(file, "/candidate/item", candidates);
+    group(file, "/request", ColumnGroup::request, requests);
+    group(file, "/candidate", ColumnGroup::candidate, candidates);
+    for (const auto& label : dataset_.schema().labels) reals(file, "/label/" + label, candidates);
+    for (const auto& weight : dataset_.schema().weights) reals(file, "/weight/" + weight, candidates);
+    const auto users = load_integers(file, "/request/user", 0, requests, requests);
+    const auto when = load_integers(file, "/request/time", 0, requests, requests);
+    const auto ends = load_integers(file, "/request/history_end", 0, requests, requests);
+    count(3 * users.size(), 3);
+    ++files_;
+    for (size_t r = 0; r < users.size(); ++r) {
+      const auto u = static_cast<size_t>(users[r]), end = static_cast<size_t>(ends[r]);
+      const bool known =
+          users[r] >= 0 && u + 1 < offsets.size() && offsets[u] <= ends[r] && ends[r] <= offsets[u + 1];
+      const bool strictly_before = known && (ends[r] == offsets[u] || times[end - 1] < when[r]) &&
+                                   (ends[r] == offsets[u + 1] || times[end] >= when[r]);
+      if (!strictly_before)
+        throw UserError(str(file.path(), ": /request/history_end: row ", r, ": found ", ends[r],
+                            ", expected the end of the user's events before ", when[r], " ms"));
+    }
+  }
+
+  void group(const Hdf5File& file, const std::string& prefix, ColumnGroup which, int64_t rows) {
+    for (const auto& column : dataset_.schema().columns) {
+      if (column.group != which) continue;
+      const std::string name = prefix + "/" + column.name;
+      if (column.kind == ColumnKind::id) integers(file, name, rows);
+      if (column.kind == ColumnKind::real) reals(file, name, rows);
+      if (column.kind == ColumnKind::ids) {
+        integers(file, name + "/offsets", rows + 1);
+        integers(file, name + "/values", file.shape(name + "/values").front());
+      }
+    }
+  }
+  void integers(const Hdf5File& file, const std::string& name, int64_t rows) {
+    for (int64_t begin = 0; begin < std::max<int64_t>(rows, 1); begin += rows_at_once)
+      count(load_integers(file, name, begin, std::min(rows, begin + rows_at_once), rows).size(), begin == 0);
+  }
+  void reals(const Hdf5File& file, const std::string& name, int64_t rows) {
+    for (int64_t begin = 0; begin < std::max<int64_t>(rows, 1); begin += rows_at_once)
+      count(load_reals(file, name, begin, std::min(rows, begin + rows_at_once), rows).size(), begin == 0);
+  }
+  void count(size_t values, int64_t columns) {
+    values_ += static_cast<int64_t>(values);
+    columns_ += columns;
+  }
+
+  const Dataset& dataset_;
+  int64_t values_ = 0, columns_ = 0, files_ = 0;
+};
+
+}  // namespace
+
+std::string inspect(const Dataset& dataset, bool verify) {
+  const auto& schema = dataset.schema();
+  std::string text = str(dataset.directory(), ": ", schema.name, " (", schema.source, ")\n");
+  text += str("users ", grouped(dataset.users()), ", events ", grouped(dataset.events()),
+              ", items with features ", grouped(dataset.items()), ", time zone ", schema.time_zone, ", ",
+              megabytes(stored_bytes(dataset)), " on disk\n");
+  text += str("events a user: ", lengths_line(dataset), "\n");
+  text += str("parts: ", balance_line(dataset), "\n");
+  text += "columns:\n";
+  add_columns(dataset, text);
+  std::string weights;
+  for (const auto& weight : schema.weights) weights += (weights.empty() ? "" : ", ") + weight;
+  if (!weights.empty()) text += str("  weights: ", weights, "\n");
+  for (const auto& [name, value] : schema.facts) text += str("known: ", name, " = ", value, "\n");
+  add_days(dataset, text);
+  if (verify) text += Verifier(dataset).run() + "\n";
+  return text;
+}
+
+}  // namespace lime

@@ -1,0 +1,33 @@
+// Fused row operations of the XOR block: each takes the place of several primitives and one or more passes over memory.
+//
+// All views are r x c of one type, any row stride. What is said to be kept is not read again before backward, so the CPU
+// writes it past its caches, which then hold the tile being worked on. Rows are independent; sums over rows run in row
+// order.
+#pragma once
+
+#include "runtime/context.h"
+
+namespace lime {
+
+// kept = z + bias;  a = SiLU(kept).  a may be z.
+void bias_silu_keep(Context&, const ConstView& bias /*1 x c*/, const ConstView& z, View kept, View a);
+// a = SiLU(z);  slope = SiLU'(z).
+void silu_with_slope(Context&, const ConstView& z, View a, View slope);
+// dz = dz . slope;  dbias += column sums of dz.
+void multiply_slope(Context&, const ConstView& slope, View dz, View dbias /*1 x c*/);
+
+// y = (LN(x) . u), LN with gain and bias (1 x c); mean and rstd (r x 1) are kept for backward.
+struct GatedNorm {
+  ConstView gain, bias;
+  double eps;
+  View mean, rstd;
+};
+void gated_norm(Context&, const GatedNorm&, const ConstView& x, const ConstView& u, View y);
+// Recomputes y; du and dx overwritten (dx may be dy); dgain and dbias (1 x c) accumulated.
+void gated_norm_backward(Context&, const GatedNorm&, const ConstView& x, const ConstView& u, const ConstView& dy,
+                         View y, View du, View dx, View dgain, View dbias);
+
+// kept = x + y + bias: the residual at the end of a block.
+void add_residual(Context&, const ConstView& x, const ConstView& y, const ConstView& bias /*1 x c*/, View kept);
+
+}  // namespace lime

@@ -1,0 +1,166 @@
+#include "io/hdf5_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <filesystem>
+#include <numeric>
+
+#include "tests/io/random_log.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using Mode = Hdf5File::Mode;
+
+template <typename T>
+std::vector<T> ramp(size_t size) {
+  std::vector<T> values(size);
+  std::iota(values.begin(), values.end(), T{1});
+  return values;
+}
+
+template <typename T>
+class Hdf5Types : public testing::Test {};
+using AllTypes = testing::Types<int8_t, uint8_t, int32_t, int64_t, float, double>;
+TYPED_TEST_SUITE(Hdf5Types, AllTypes);
+
+TYPED_TEST(Hdf5Types, ColumnsAndMatricesComeBack) {
+  TempDirectory temp;
+  H5Options options;
+  options.chunk_bytes = 64;
+  const auto values = ramp<TypeParam>(96);
+  for (const int compression : {0, 4}) {
+    options.compression = compression;
+    Hdf5File file(temp.file("x.h5"), Mode::create);
+    file.write<TypeParam>("/a/b/column", values, 0, options);
+    file.write<TypeParam>("/a/matrix", values, 8, options);
+    file.write<TypeParam>("/a/empty", {}, 0, options);
+    for (size_t i = 0; i < 96; i += 24)  // whole and broken chunks
+      file.append<TypeParam>("/grown", std::span(values).subspan(i, 24), 4, options);
+    file.append<TypeParam>("/nothing", {}, 0, options);
+    file.close();
+    const Hdf5File read(temp.file("x.h5"), Mode::read);
+    EXPECT_EQ(read.read<TypeParam>("/a/b/column"), values);
+    EXPECT_EQ(read.read<TypeParam>("a/b/column", 90, 96),
+              std::vector<TypeParam>(values.begin() + 90, values.end()));
+    EXPECT_EQ(read.shape("/a/matrix"), (std::vector<int64_t>{12, 8}));
+    EXPECT_EQ(read.read<TypeParam>("/a/matrix", 1, 2),
+              std::vector<TypeParam>(values.begin() + 8, values.begin() + 16));
+    EXPECT_EQ(read.shape("/grown"), (std::vector<int64_t>{24, 4}));
+    EXPECT_EQ(read.read<TypeParam>("/grown"), values);
+    EXPECT_EQ(read.shape("/a/empty"), std::vector<int64_t>{0});
+    EXPECT_EQ(read.shape("/nothing"), std::vector<int64_t>{0});
+    EXPECT_TRUE(read.read<TypeParam>("/nothing").empty());
+    EXPECT_EQ(read.read<double>("/a/b/column"), std::vector<double>(values.begin(), values.end()));
+    EXPECT_EQ(read.list("/"), (std::vector<std::string>{"a", "grown", "nothing"}));
+    EXPECT_EQ(read.list("/a"), (std::vector<std::string>{"b", "empty", "matrix"}));
+    EXPECT_TRUE(read.exists("/a/b"));
+    EXPECT_FALSE(read.exists("/a/c/column"));
+  }
+}
+
+TEST(Hdf5File, AttributesComeBack) {
+  TempDirectory temp;
+  Hdf5File file(temp.file("x.h5"), Mode::create);
+  file.set_attribute("/", "text", "first");
+  file.set_attribute("/", "text", "second, längер");
+  file.set_attribute("/group", "empty", "");
+  file.set_attribute("/group", "count", int64_t{-7'000'000'000});
+  file.close();
+  const Hdf5File read(temp.file("x.h5"), Mode::read);
+  EXPECT_EQ(read.attribute("/", "text"), "second, längер");
+  EXPECT_EQ(read.attribute("/group", "empty"), "");
+  EXPECT_EQ(read.integer_attribute("/group", "count"), -7'000'000'000);
+  EXPECT_TRUE(read.has_attribute("/group", "count"));
+  EXPECT_FALSE(read.has_attribute("/group", "text"));
+  EXPECT_THAT(user_error([&] { read.attribute("/", "missing"); }), HasSubstr("/@missing: missing"));
+  EXPECT_THAT(user_error([&] { read.attribute("/group", "count"); }), HasSubstr("not a string"));
+  EXPECT_THAT(user_error([&] { read.integer_attribute("/", "text"); }), HasSubstr("not an integer"));
+}
+
+TEST(Hdf5File, MistakesNameFileAndObject) {
+  TempDirectory temp;
+  const std::string path = temp.file("x.h5");
+  Hdf5File file(path, Mode::create);
+  file.write<float>("/g/reals", ramp<float>(10));
+  EXPECT_THAT(user_error([&] { file.write<float>("/g/reals", ramp<float>(10)); }),
+              HasSubstr("/g/reals: is there already"));
+  file.close();
+  const Hdf5File read(path, Mode::read);
+  const auto naming = [&](const char* object, const char* what) {
+    return AllOf(HasSubstr(path), HasSubstr(object), HasSubstr(what));
+  };
+  EXPECT_THAT(user_error([&] { read.read<float>("/g/lost"); }), naming("/g/lost", "missing"));
+  EXPECT_THAT(user_error([&] { read.read<float>("/lost/reals"); }), naming("/lost/reals", "missing"));
+  EXPECT_THAT(user_error([&] { read.read<float>("/g"); }), naming("/g", "group"));
+  EXPECT_THAT(user_error([&] { read.read<int64_t>("/g/reals"); }), naming("/g/reals", "expected integers"));
+  EXPECT_THAT(user_error([&] { read.read<float>("/g/reals", 5, 11); }), naming("/g/reals", "has 10 rows"));
+  EXPECT_THAT(user_error([&] { read.list("/lost"); }), naming("/lost", "missing"));
+  EXPECT_THAT(user_error([&] { Hdf5File(temp.file("lost.h5"), Mode::read); }), HasSubstr("no such file"));
+  EXPECT_THAT(user_error([&] { Hdf5File(temp.path(), Mode::read); }), HasSubstr("not a file"));
+  EXPECT_THAT(user_error([&] { Hdf5File(temp.file("no/where.h5"), Mode::create); }),
+              HasSubstr("cannot create"));
+  write_file(temp.file("text.h5"), "not HDF5 at all");
+  EXPECT_THAT(user_error([&] { Hdf5File(temp.file("text.h5"), Mode::read); }),
+              HasSubstr("text.h5: cannot open as HDF5"));
+  write_file(temp.file("empty.h5"), "");
+  EXPECT_THAT(user_error([&] { Hdf5File(temp.file("empty.h5"), Mode::read); }), HasSubstr("is empty"));
+  const auto whole = read_file(path);
+  write_file(temp.file("cut.h5"), whole.substr(0, whole.size() - 100));
+  EXPECT_THAT(user_error([&] { Hdf5File(temp.file("cut.h5"), Mode::read); }),
+              AllOf(HasSubstr("cut.h5"), HasSubstr("truncated")));
+}
+
+TEST(Hdf5File, AFlippedBitNamesTheRowsOfItsChunk) {
+  TempDirectory temp;
+  const std::string path = temp.file("x.h5");
+  H5Options options;
+  options.chunk_bytes = 8000;
+  Hdf5File file(path, Mode::create);
+  file.write<int64_t>("/values", ramp<int64_t>(3000), 0, options);
+  file.close();
+  auto bytes = read_file(path);
+  const int64_t value = 1500;  // stored as is, in the second of three chunks
+  const auto at = bytes.find(std::string(reinterpret_cast<const char*>(&value), sizeof value));
+  ASSERT_NE(at, std::string::npos);
+  bytes[at + 3] = static_cast<char>(bytes[at + 3] ^ 4);
+  write_file(path, bytes);
+  const Hdf5File read(path, Mode::read);
+  EXPECT_EQ(read.read<int64_t>("/values", 0, 1000), ramp<int64_t>(1000));
+  EXPECT_THAT(
+      user_error([&] { read.read<int64_t>("/values", 10, 2900); }),
+      AllOf(HasSubstr(path + ": /values: "), HasSubstr("rows [1000, 2000)"), HasSubstr("checksum error")));
+}
+
+TEST(Hdf5File, AFullDiskIsAnErrorAtTheLatestAtClose) {
+  TempDirectory temp;
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{1 << 20, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  std::string message;
+  {
+    Hdf5File file(temp.file("x.h5"), Mode::create);
+    message = user_error([&] {
+      for (int i = 0; i < 8; ++i) file.append<int64_t>("/values", ramp<int64_t>(100'000));
+      file.close();
+    });
+  }
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_THAT(message, AllOf(HasSubstr("x.h5"), HasSubstr("File too large")));
+  Hdf5File after(temp.file("y.h5"), Mode::create);  // the library still works
+  after.write<float>("/x", ramp<float>(5));
+  after.close();
+  EXPECT_EQ(Hdf5File(temp.file("y.h5"), Mode::read).read<float>("/x"), ramp<float>(5));
+}
+
+}  // namespace
+}  // namespace lime

@@ -1,0 +1,146 @@
+// The program from outside: help, exit codes, and one line for one mistake, on one rank and on several.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+
+#include "launch/config_keys.h"
+#include "runtime/error.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+struct Outcome {
+  int exit_code;
+  std::string out, err;
+
+  std::vector<std::string> error_lines() const {
+    std::vector<std::string> lines;
+    std::istringstream text(err);
+    for (std::string line; std::getline(text, line);)
+      if (line.find("lime: error: ") != std::string::npos) lines.push_back(line);
+    return lines;
+  }
+};
+
+Outcome run(const std::string& command) {
+  const TempDirectory temp;
+  const std::string out = temp.file("out"), err = temp.file("err");
+  const int status = std::system(str(command, " >", out, " 2>", err, " </dev/null").c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
+}
+Outcome lime(const std::string& arguments) { return run(str(LIME_PROGRAM, " ", arguments)); }
+Outcome lime_on(int ranks, const std::string& arguments) {
+  return run(str(LIME_MPIEXEC, " -np ", ranks, " ", LIME_PROGRAM, " ", arguments));
+}
+
+TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
+  const Outcome help = lime("--help");
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_EQ(help.err, "");
+  for (const std::string command : {"import", "generate", "inspect", "train", "eval", "predict", "help"}) {
+    EXPECT_THAT(help.out, HasSubstr("  " + command + " "));
+    const Outcome own = lime(command + " --help");
+    EXPECT_EQ(own.exit_code, 0) << command;
+    EXPECT_THAT(own.out, HasSubstr("Usage: lime " + command));
+    const Outcome topic = lime("help " + command);
+    EXPECT_EQ(topic.exit_code, 0) << command;
+    EXPECT_THAT(topic.out, HasSubstr("Usage: lime " + command));
+  }
+  for (const std::string importer : {"kuairand", "movielens", "csv"})
+    EXPECT_THAT(lime("import " + importer + " --help").out, HasSubstr("--max-bad-rows"));
+}
+
+TEST(Cli, VersionSaysWhatItWasBuiltFrom) {
+  const Outcome version = lime("--version");
+  EXPECT_EQ(version.exit_code, 0);
+  EXPECT_THAT(version.out, testing::StartsWith("lime "));
+  EXPECT_THAT(version.out, HasSubstr("HDF5"));
+}
+
+TEST(Cli, HelpConfigListsEveryKey) {
+  const Outcome help = lime("help config");
+  EXPECT_EQ(help.exit_code, 0);
+  for (const auto& key : config_keys()) EXPECT_THAT(help.out, HasSubstr(key.path));
+  EXPECT_EQ(lime("help config --markdown").out, describe_keys(true));
+}
+
+struct Mistake {
+  std::string arguments;
+  std::string line;
+};
+class CliMistake : public testing::TestWithParam<Mistake> {};
+
+TEST_P(CliMistake, IsOneLineAndExitCode2) {
+  const Outcome outcome = lime(GetParam().arguments);
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(outcome.err, "lime: error: " + GetParam().line + "\n");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, CliMistake,
+    testing::Values(
+        Mistake{"", "A subcommand is required; see: lime --help"},
+        Mistake{"trian", "unknown command or argument 'trian' (did you mean 'train'?); see: lime --help"},
+        Mistake{"train --otu x", "unknown option '--otu' (did you mean '--out'?); see: lime train --help"},
+        Mistake{"train x.yaml y.yaml", "unknown command or argument 'y.yaml'; see: lime train --help"},
+        Mistake{"train", "lime train: expected either a configuration file or --resume DIR (lime train --help)"},
+        Mistake{"train nowhere.yaml --out nowhere", "nowhere.yaml: cannot read the configuration: No such file or directory"},
+        Mistake{"train --resume nowhere", "--resume: nowhere is not a run directory (it has no config.yaml)"},
+        Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set model.widht=3",
+                "--set: unknown key 'model.widht' (did you mean 'model.width'?)"},
+        Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set model.width",
+                "--set: found 'model.width', expected key=value"},
+        Mistake{"eval nowhere", "nowhere is not a run directory (it has no config.yaml)"},
+        Mistake{"eval nowhere --history runing",
+                "--history: runing not in {running,frozen,both,none,stranger}; see: lime eval --help"},
+        Mistake{"predict nowhere --days 2022-01-01", "--out is required; see: lime predict --help"},
+        Mistake{"inspect nowhere",
+                "nowhere: found no dataset.yaml, config.yaml or manifest.json, expected a dataset, run or checkpoint directory"},
+        Mistake{"import", "A subcommand is required; see: lime import --help"},
+        Mistake{"import kuairand --out x", "--logs is required; see: lime import kuairand --help"},
+        Mistake{"help confg", "lime help: unknown topic 'confg' (did you mean 'config'?)"}));
+
+TEST(Cli, TrainingWithoutItsDatasetLeavesNoRunDirectory) {
+  const TempDirectory temp;
+  const std::string run_directory = temp.file("runs/first");
+  const Outcome outcome = lime("train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set data.path=nowhere --out " + run_directory);
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("nowhere"));
+  EXPECT_FALSE(fs::exists(temp.file("runs")));
+}
+
+TEST(Cli, AMistakeOfAllRanksIsOneLine) {
+  const Outcome outcome = lime_on(3, "train nowhere.yaml --out nowhere");
+  EXPECT_EQ(outcome.exit_code, 2);
+  ASSERT_EQ(outcome.error_lines().size(), 1u) << outcome.err;
+  EXPECT_EQ(outcome.error_lines()[0], "lime: error: nowhere.yaml: cannot read the configuration: No such file or directory");
+}
+
+TEST(Cli, OneProcessCommandsRefuseSeveralRanks) {
+  const Outcome outcome = lime_on(2, "inspect nowhere");
+  EXPECT_EQ(outcome.exit_code, 2);
+  ASSERT_EQ(outcome.error_lines().size(), 1u) << outcome.err;
+  EXPECT_THAT(outcome.error_lines()[0], HasSubstr("lime inspect is one process: found 2 ranks"));
+}
+
+TEST(Cli, HelpUnderMpirunIsPrintedOnce) {
+  const Outcome outcome = lime_on(2, "train --help");
+  EXPECT_EQ(outcome.exit_code, 0);
+  const size_t first = outcome.out.find("Usage:");
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(outcome.out.find("Usage:", first + 1), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lime
