@@ -1,0 +1,37 @@
+#include "tests/launch/program.h"
+
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <sstream>
+
+#include "runtime/error.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+
+std::vector<std::string> Outcome::error_lines() const {
+  std::vector<std::string> lines;
+  std::istringstream text(err);
+  for (std::string line; std::getline(text, line);)
+    if (line.find("lime: error: ") != std::string::npos) lines.push_back(line);
+  return lines;
+}
+
+Outcome run_command(const std::string& command) {
+  const TempDirectory temp;
+  const std::string out = temp.file("out"), err = temp.file("err");
+  const auto begin = std::chrono::steady_clock::now();
+  const int status = std::system(str("{ ", command, " ; } >", out, " 2>", err, " </dev/null").c_str());
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err), elapsed.count()};
+}
+
+Outcome lime_program(const std::string& arguments) { return run_command(str(LIME_PROGRAM, " ", arguments)); }
+
+Outcome lime_program_on(int ranks, const std::string& arguments) {
+  return run_command(str(LIME_MPIEXEC, " -np ", ranks, " ", LIME_PROGRAM, " ", arguments));
+}
+
+}  // namespace lime

@@ -1,0 +1,22 @@
+// The program from outside: runs `lime` (or another command) as a user would, and keeps what it said.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace lime {
+
+struct Outcome {
+  int exit_code = 0;
+  std::string out, err;
+  double seconds = 0;
+
+  std::vector<std::string> error_lines() const;  // lines of err that hold "lime: error: "
+};
+
+// Through the shell, with no standard input.
+Outcome run_command(const std::string& command);
+Outcome lime_program(const std::string& arguments);             // without mpirun
+Outcome lime_program_on(int ranks, const std::string& arguments);  // under mpirun
+
+}  // namespace lime

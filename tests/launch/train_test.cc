@@ -1,0 +1,243 @@
+// Whole runs of the program: the same bits on any number of ranks, over stops, resumes and kills; and what a user can do
+// wrong with data, days, runs and checkpoints.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "io/hdf5_file.h"
+#include "runtime/error.h"
+#include "tests/launch/program.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* config_text = R"(
+features: {history: [item, action, age], candidate: [item, topic], user: [user, hour, segment]}
+embeddings: {dim: 8, optimizer: adagrad, learning_rate: 0.05, tables: {segment: {optimizer: adam, learning_rate: 0.01}}}
+model: {name: lime_xor, width: 16, heads: 2, links: 4, blocks: 2, head_hidden: 8, max_positions: 16}
+tasks: [click]
+train: {batch_requests: 16, micro_batches: 4, log_every: 1, checkpoint_every: 0, clip_norm: 1, bucket_mb: 0.01}
+)";
+
+// One generated log for all tests of this program, and run directories beside it.
+class Train : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    temp_ = new TempDirectory;
+    const Outcome made =
+        lime_program("generate --users 60 --items 50 --days 3 --requests 3 --candidates 3 --history-min 0 --history-max 40 "
+                     "--history-mean 12 --parts 4 --out " + path("data"));
+    ASSERT_EQ(made.exit_code, 0) << made.err;
+    write_file(path("config.yaml"), str("data: {path: ", path("data"), ", train: 2024-01-01..2024-01-02, max_history: 20}",
+                                        config_text));
+  }
+  static void TearDownTestSuite() {
+    delete temp_;
+    temp_ = nullptr;
+  }
+
+  static std::string path(const std::string& name) { return temp_->file(name); }
+  static std::string train_command(const std::string& run, const std::string& settings = "") {
+    return str("train ", path("config.yaml"), " --out ", path(run), settings.empty() ? "" : " --set " + settings);
+  }
+  static void train(int ranks, const std::string& run, const std::string& settings = "") {
+    const Outcome outcome = ranks == 1 ? lime_program(train_command(run, settings))
+                                       : lime_program_on(ranks, train_command(run, settings));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+  static void resume(int ranks, const std::string& run, const std::string& settings) {
+    const Outcome outcome = lime_program_on(ranks, str("train --resume ", path(run), " --set ", settings));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+  static std::string checkpoint(const std::string& run, int step) {
+    std::string number = std::to_string(step);
+    return path(run + "/checkpoints/step-" + std::string(9 - number.size(), '0') + number);
+  }
+  // Parameters, tables, optimizer state and reader positions as digests.
+  static std::string digests(const std::string& run, int step) {
+    const Outcome outcome = lime_program("inspect " + checkpoint(run, step));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("/item rows"));
+    return outcome.out;
+  }
+  static std::vector<nlohmann::json> metrics(const std::string& run) {
+    std::vector<nlohmann::json> lines;
+    std::ifstream file(path(run + "/metrics.jsonl"));
+    for (std::string line; std::getline(file, line);) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+  static void expect_mistake(const std::string& arguments, const std::string& says) {
+    const Outcome outcome = lime_program(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << arguments << "\n" << outcome.err;
+    ASSERT_EQ(outcome.error_lines().size(), 1u) << arguments << "\n" << outcome.err;
+    EXPECT_THAT(outcome.error_lines()[0], HasSubstr(says)) << arguments;
+  }
+
+ private:
+  static TempDirectory* temp_;
+};
+
+TempDirectory* Train::temp_ = nullptr;
+
+TEST_F(Train, TheSameBitsOn1And2And4Ranks) {
+  for (const int ranks : {1, 2, 4}) train(ranks, str("ranks", ranks), "train.max_steps=20");
+  const std::string one = digests("ranks1", 20);
+  EXPECT_EQ(one, digests("ranks2", 20));
+  EXPECT_EQ(one, digests("ranks4", 20));
+  train(2, "seed2", "train.max_steps=20 --set seed=2");
+  EXPECT_NE(one, digests("seed2", 20));
+}
+
+TEST_F(Train, ThreeRanksAgreeToRounding) {
+  train(1, "one", "train.max_steps=20");
+  train(3, "three", "train.max_steps=20");
+  const Hdf5File a(checkpoint("one", 20) + "/dense.h5", Hdf5File::Mode::read);
+  const Hdf5File b(checkpoint("three", 20) + "/dense.h5", Hdf5File::Mode::read);
+  const auto names = a.list("/parameters");
+  ASSERT_GT(names.size(), 20u);
+  double difference = 0, size = 0;
+  for (const auto& name : names) {
+    const auto x = a.read<float>("/parameters/" + name), y = b.read<float>("/parameters/" + name);
+    ASSERT_EQ(x.size(), y.size());
+    for (size_t i = 0; i < x.size(); ++i) {
+      difference += std::pow(double{x[i]} - double{y[i]}, 2);
+      size += std::pow(double{x[i]}, 2);
+    }
+  }
+  EXPECT_LT(std::sqrt(difference / size), 1e-5);
+}
+
+TEST_F(Train, FiveStepsStopResumeAndFiveAreTenOnAnyRanks) {
+  train(2, "whole", "train.max_steps=10");
+  train(2, "halves", "train.max_steps=5");
+  resume(4, "halves", "train.max_steps=8");
+  resume(1, "halves", "train.max_steps=10");
+  EXPECT_EQ(digests("whole", 10), digests("halves", 10));
+  std::vector<int64_t> steps;
+  for (const auto& line : metrics("halves"))
+    if (line.at("kind") == "train") steps.push_back(line.at("step"));
+  EXPECT_THAT(steps, testing::ElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9, 10));
+}
+
+TEST_F(Train, EveryRequestOnceAnEpochThoughRanksRunDryAtDifferentSteps) {
+  for (const int ranks : {1, 4}) {
+    const std::string run = str("epochs", ranks);
+    train(ranks, run, "train.epochs=2 --set train.batch_history_tokens=64");
+    int64_t requests = 0;
+    for (const auto& line : metrics(run)) requests += line.at("requests").get<int64_t>();
+    EXPECT_EQ(requests, 2 * 2 * 60 * 3);  // epochs x days x users x requests
+  }
+}
+
+TEST_F(Train, ASignalCheckpointsAndTheRunGoesOn) {
+  train(1, "untouched", "train.epochs=6");
+  const std::string arguments = train_command("signalled", "train.epochs=6");
+  const Outcome stopped = run_command(str("timeout --preserve-status -s TERM 0.6 ", LIME_PROGRAM, " ", arguments));
+  EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
+  resume(2, "signalled", "train.epochs=6");
+  const int last = static_cast<int>(metrics("untouched").back().at("step").get<int64_t>());
+  EXPECT_EQ(digests("untouched", last), digests("signalled", last));
+}
+
+TEST_F(Train, AKilledRunGoesOnFromItsLastCheckpoint) {
+  train(1, "calm", "train.epochs=4");
+  const int last = static_cast<int>(metrics("calm").back().at("step").get<int64_t>());
+  // A checkpoint every step: most of the run's time is writing them, so a kill is likely to hit one.
+  const std::string settings = "train.epochs=4 --set train.checkpoint_every=1 --set train.keep_checkpoints=2";
+  run_command(str("timeout -s KILL 1 ", LIME_PROGRAM, " ", train_command("killed", settings)));
+  for (int attempt = 0; attempt < 3; ++attempt)
+    run_command(str("timeout -s KILL 0.", 6 + attempt, " ", LIME_PROGRAM, " train --resume ", path("killed")));
+  resume(2, "killed", "train.checkpoint_every=0");
+  EXPECT_EQ(digests("calm", last), digests("killed", last));
+}
+
+TEST_F(Train, ALossThatIsNotFiniteStopsAndKeepsTheLastCheckpoint) {
+  train(1, "diverges", "train.max_steps=3");
+  expect_mistake(str("train --resume ", path("diverges"),
+                     " --set train.max_steps=9 --set train.learning_rate=1e30 --set train.clip_norm=0"),
+                 "the loss is not finite");
+  EXPECT_TRUE(fs::exists(checkpoint("diverges", 3)));
+  resume(2, "diverges", "train.max_steps=4");
+}
+
+TEST_F(Train, EvaluationAndPredictionAreTheSameOnAnyRanks) {
+  train(2, "scored", "train.max_steps=10");
+  const auto evaluate = [&](int ranks) {
+    const std::string json = path(str("eval", ranks, ".json"));
+    const Outcome outcome = lime_program_on(ranks, str("eval ", path("scored"), " --days 2024-01-03 --history both --json ", json));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return read_file(json);
+  };
+  const std::string one = evaluate(1);
+  EXPECT_THAT(one, HasSubstr("frozen"));
+  EXPECT_EQ(one, evaluate(2));
+  EXPECT_EQ(one, evaluate(4));
+  std::vector<std::vector<float>> scores;
+  for (const int ranks : {1, 3}) {
+    const std::string out = path(str("scores", ranks, ".h5"));
+    const Outcome outcome = lime_program_on(ranks, str("predict ", path("scored"), " --days 2024-01-03 --out ", out));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    scores.push_back(Hdf5File(out, Hdf5File::Mode::read).read<float>("/score/click"));
+  }
+  EXPECT_EQ(scores[0].size(), 60u * 3 * 3);
+  EXPECT_EQ(scores[0], scores[1]);
+}
+
+TEST_F(Train, MistakesWithDaysDevicesAndDirectories) {
+  expect_mistake(train_command("x", "data.train=2023-12-01"), "2023-12-01");
+  expect_mistake(train_command("x", "data.eval=2024-01-02..2024-01-03"), "2024-01-02");
+  expect_mistake(train_command("x", "data.path=" + path("nowhere")), path("nowhere"));
+  expect_mistake(train_command("x", "device=cuda"), "device 'cuda'");
+  expect_mistake(train_command("x", "train.batch_requests=-3"), "train.batch_requests");
+  expect_mistake(train_command("x", "features.history=[itme]"), "'item'");
+  expect_mistake(train_command("x", "train.micro_batches=8"), "parts");
+  EXPECT_FALSE(fs::exists(path("x"))) << "a run that fails in its first checks leaves nothing behind";
+  const Outcome many = lime_program_on(5, train_command("x", "train.max_steps=1"));
+  EXPECT_EQ(many.exit_code, 2);
+  ASSERT_EQ(many.error_lines().size(), 1u) << many.err;
+  EXPECT_THAT(many.error_lines()[0], HasSubstr("train.micro_batches"));
+
+  train(1, "taken", "train.max_steps=2");
+  expect_mistake(train_command("taken", "train.max_steps=2"), path("taken"));
+  expect_mistake(str("eval ", path("taken"), " --days 2024-01-02"), "2024-01-02");
+  expect_mistake(str("train --resume ", path("taken"), " --set model.width=32 --set train.max_steps=4"), "model.width");
+  EXPECT_TRUE(fs::exists(checkpoint("taken", 2)));
+}
+
+TEST_F(Train, BrokenFilesAreNamed) {
+  const auto flip_middle = [](const std::string& file) {
+    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+    const auto middle = static_cast<std::streamoff>(fs::file_size(file) / 2);
+    stream.seekg(middle);
+    const char byte = static_cast<char>(stream.get() ^ 0x40);
+    stream.seekp(middle);
+    stream.put(byte);
+  };
+  train(1, "broken", "train.max_steps=4 --set train.checkpoint_every=2");
+  flip_middle(checkpoint("broken", 4) + "/dense.h5");
+  // The broken one is passed over, by name; the run goes on from the one before.
+  const Outcome resumed = lime_program(str("train --resume ", path("broken"), " --set train.max_steps=6"));
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("step-000000004/dense.h5"));
+  EXPECT_THAT(resumed.err, HasSubstr("step-000000002"));
+
+  fs::copy(path("data"), path("truncated"), fs::copy_options::recursive);
+  const std::string events = path("truncated/events/part-00001-of-00004.h5");
+  fs::resize_file(events, fs::file_size(events) / 2);
+  expect_mistake(train_command("x", "data.path=" + path("truncated")), "events/part-00001-of-00004.h5");
+  fs::copy(path("data"), path("missing"), fs::copy_options::recursive);
+  fs::remove(path("missing/days/2024-01-02/part-00002-of-00004.h5"));
+  expect_mistake(train_command("x", "data.path=" + path("missing")), "days/2024-01-02/part-00002-of-00004.h5");
+}
+
+}  // namespace
+}  // namespace lime
