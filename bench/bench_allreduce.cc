@@ -1,10 +1,12 @@
-// What the ordered all-reduce costs against MPI_Allreduce, whose order of summation MPI chooses: f32, in place, one run.
+// What the ordered all-reduce costs against MPI_Allreduce, whose order of summation MPI chooses: f32, in
+// place, one run.
 //
 //   mpirun -np 2 bench_allreduce [largest MB]
 //
-// Each pair is timed in alternating rounds, each round begins at a barrier and counts its slowest rank; the table shows
-// the fastest of 30 rounds, which other work on the machine disturbs least. busbw = 2 (n-1)/n * bytes / time: the bytes that any all-reduce must move in and out of a rank, over
-// the time. A wrong sum ends the run instead of being timed.
+// Each pair is timed in alternating rounds, each round begins at a barrier and counts its slowest rank; the
+// table shows the fastest of 30 rounds, which other work on the machine disturbs least. busbw = 2 (n-1)/n *
+// bytes / time: the bytes that any all-reduce must move in and out of a rank, over the time. A wrong sum ends
+// the run instead of being timed.
 #include <mpi.h>
 
 #include <algorithm>
@@ -37,8 +39,8 @@ void run(ProcessGroup& group, int64_t largest_bytes) {
   const int n = group.size();
   Communicator& comm = group.world();
   if (group.rank() == 0) {
-    std::printf("%d ranks, f32\n%10s %14s %14s %12s %12s %8s\n", n, "bytes", "ordered us", "MPI us", "ordered GB/s",
-                "MPI GB/s", "ratio");
+    std::printf("%d ranks, f32\n%10s %14s %14s %12s %12s %8s\n", n, "bytes", "ordered us", "MPI us",
+                "ordered GB/s", "MPI GB/s", "ratio");
   }
   for (int64_t bytes = 1 << 10; bytes <= largest_bytes; bytes *= 4) {
     const int64_t count = bytes / 4;
@@ -48,7 +50,8 @@ void run(ProcessGroup& group, int64_t largest_bytes) {
     const auto plain = [&] {
       MPI_Allreduce(MPI_IN_PLACE, buffer.data(), static_cast<int>(count), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
     };
-    for (int64_t i = 0; i < count; ++i) buffer[static_cast<size_t>(i)] = static_cast<float>(i % 1000 + group.rank());
+    for (int64_t i = 0; i < count; ++i)
+      buffer[static_cast<size_t>(i)] = static_cast<float>(i % 1000 + group.rank());
     ordered();
     for (int64_t i = 0; i < count; ++i) {
       const auto expected = static_cast<float>(i % 1000 * n + n * (n - 1) / 2);
@@ -63,8 +66,8 @@ void run(ProcessGroup& group, int64_t largest_bytes) {
     }
     const double moved = 2.0 * (n - 1) / n * static_cast<double>(bytes) * 1e-9;
     if (group.rank() == 0) {
-      std::printf("%10lld %14.1f %14.1f %12.3f %12.3f %8.2f\n", static_cast<long long>(bytes), a * 1e6, b * 1e6,
-                  moved / a, moved / b, a / b);
+      std::printf("%10lld %14.1f %14.1f %12.3f %12.3f %8.2f\n", static_cast<long long>(bytes), a * 1e6,
+                  b * 1e6, moved / a, moved / b, a / b);
       std::fflush(stdout);
     }
   }

@@ -23,14 +23,19 @@ MODELS = {
 
 
 def run(command):
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
 
 
 def evaluate(args, directory, history):
-    path = directory / f"{history}.json"
-    if not path.exists():
-        run([args.lime, "eval", directory, "--days", DAYS, "--history", history, "--json", path])
-    return json.loads(path.read_text())[0]["tasks"][0]["all"]
+    path = directory / "eval.json"  # what training left: running and frozen
+    if history not in ("running", "frozen"):
+        path = directory / f"{history}.json"
+        if not path.exists():
+            run([args.lime, "eval", directory, "--days", DAYS, "--history", history, "--json", path])
+    results = json.loads(path.read_text())
+    return next(r for r in results if r["history"] == history)["tasks"][0]["all"]
 
 
 def main():

@@ -1,5 +1,4 @@
 # Every third-party package is found here, once. What is missing is named with the package that holds it.
-set(OMPI_HINT "install libopenmpi-dev openmpi-bin")
 find_package(MPI COMPONENTS C)
 find_package(HDF5 COMPONENTS C)
 find_package(glog 0.6)
@@ -43,3 +42,12 @@ target_link_libraries(lime_hwy INTERFACE "${HWY_LIBRARY}")
 add_library(lime_xxhash INTERFACE)
 target_include_directories(lime_xxhash SYSTEM INTERFACE "${XXHASH_INCLUDE_DIR}")
 target_link_libraries(lime_xxhash INTERFACE "${XXHASH_LIBRARY}")
+
+# The interfaces are made for CUDA and NCCL; the backend itself is not part of this version. AUTO says so in the summary,
+# ON is refused here, and `device: cuda` at run time: nothing falls back silently.
+if(LIME_CUDA STREQUAL "ON")
+  message(FATAL_ERROR "LIME_CUDA=ON: this version has no CUDA backend yet; configure with -DLIME_CUDA=OFF")
+elseif(NOT LIME_CUDA MATCHES "^(AUTO|OFF)$")
+  message(FATAL_ERROR "LIME_CUDA: found '${LIME_CUDA}', expected AUTO, ON or OFF")
+endif()
+set(LIME_CUDA_SUMMARY "off (no backend in this version)")

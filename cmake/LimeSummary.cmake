@@ -1,2 +1,11 @@
-message(STATUS "lime-train ${PROJECT_VERSION}: ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-message(STATUS "  MPI ${MPI_C_VERSION} | HDF5 ${HDF5_VERSION} | glog ${glog_VERSION} | BLAS ${BLA_VENDOR} | CUDA ${LIME_CUDA}")
+# What was configured, in a few lines at the end.
+message(STATUS "")
+message(STATUS "lime-train ${PROJECT_VERSION}")
+message(STATUS "  build       ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}, ccache: ${CCACHE}")
+message(STATUS "  folders     ${LIME_FOLDERS}; tests ${LIME_BUILD_TESTS}, benchmarks ${LIME_BUILD_BENCH}, warnings as errors ${LIME_WERROR}")
+message(STATUS "  MPI         ${MPI_C_LIBRARY_VERSION_STRING}")
+message(STATUS "  HDF5        ${HDF5_VERSION}")
+message(STATUS "  BLAS        ${BLAS_LIBRARIES}")
+message(STATUS "  glog ${glog_VERSION}, yaml-cpp ${yaml-cpp_VERSION}, CLI11 ${CLI11_VERSION}, nlohmann-json ${nlohmann_json_VERSION}")
+message(STATUS "  CUDA        ${LIME_CUDA_SUMMARY}")
+message(STATUS "")

@@ -86,8 +86,7 @@ void for_type(DType dtype, F f) {
 struct EmbeddingCollection::Impl {
   Impl(Context& context, Communicator& comm, std::vector<TableConfig> configs, uint64_t seed)
       : ctx(context), tables(std::move(configs)), exchange(comm, dims_of(tables)) {
-    for (const TableConfig& table : tables)
-      shards.emplace_back(table, seed, exchange.rank(), exchange.ranks());
+    for (const TableConfig& table : tables) shards.emplace_back(table, seed);
   }
 
   const TableShard& shard(int64_t table) const {

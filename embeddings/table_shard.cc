@@ -8,11 +8,10 @@
 
 namespace lime {
 
-TableShard::TableShard(const TableConfig& config, uint64_t seed, int rank, int ranks)
+TableShard::TableShard(const TableConfig& config, uint64_t seed)
     : config_(config),
       seed_(seed),
       name_key_(stream_of(config.name)),
-      ids_(first_bucket_of(rank, ranks), first_bucket_of(rank + 1, ranks)),
       values_(config.dim),
       state_(state_width_of(config.optimizer, config.dim)) {}
 
@@ -24,6 +23,7 @@ void TableShard::initial_values(int64_t id, float* out) const {
 }
 
 int64_t TableShard::append(int64_t id, const float* values) {
+  listed_ = {};  // memory, too
   const int64_t row = values_.rows();
   ids_.insert(id, row);
   std::copy_n(values, config_.dim, values_.append());
@@ -37,10 +37,27 @@ int64_t TableShard::insert(int64_t id, const float* values) {
   return row;
 }
 
+// A counting sort by bucket.
+void TableShard::list_buckets() const {
+  bucket_begin_.assign(static_cast<size_t>(virtual_buckets) + 1, 0);
+  ids_.for_each([&](int64_t id, int64_t) { ++bucket_begin_[static_cast<size_t>(bucket_of(id)) + 1]; });
+  for (size_t b = 1; b < bucket_begin_.size(); ++b) bucket_begin_[b] += bucket_begin_[b - 1];
+  std::vector<size_t> next(bucket_begin_.begin(), bucket_begin_.end() - 1);
+  listed_.resize(static_cast<size_t>(ids_.size()));
+  ids_.for_each([&](int64_t id, int64_t row) {
+    listed_[next[static_cast<size_t>(bucket_of(id))]++] = {id, row};
+  });
+}
+
 TableRows TableShard::bucket_rows(int64_t bucket) const {
-  std::vector<std::pair<int64_t, int64_t>> found;  // id, row
-  ids_.for_each(bucket, [&](int64_t id, int64_t row) { found.emplace_back(id, row); });
-  std::sort(found.begin(), found.end());
+  if (ids_.size() == 0) return {};
+  if (listed_.empty()) list_buckets();
+  const auto begin =
+      listed_.begin() + static_cast<std::ptrdiff_t>(bucket_begin_[static_cast<size_t>(bucket)]);
+  const auto end =
+      listed_.begin() + static_cast<std::ptrdiff_t>(bucket_begin_[static_cast<size_t>(bucket) + 1]);
+  std::vector<IdRow> found(begin, end);
+  std::sort(found.begin(), found.end(), [](const IdRow& a, const IdRow& b) { return a.id < b.id; });
   TableRows rows;
   rows.ids.reserve(found.size());
   rows.values.reserve(found.size() * static_cast<size_t>(values_.width()));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "embeddings/embedding_collection.h"
 #include "embeddings/id_map.h"
@@ -12,8 +13,7 @@ namespace lime {
 
 class TableShard {
  public:
-  // The rows of rank `rank` of `ranks`.
-  TableShard(const TableConfig&, uint64_t seed, int rank, int ranks);
+  TableShard(const TableConfig&, uint64_t seed);
 
   const TableConfig& config() const { return config_; }
 
@@ -35,16 +35,22 @@ class TableShard {
   int64_t rows() const { return ids_.size(); }
   int64_t bytes() const { return ids_.bytes() + values_.bytes() + state_.bytes(); }
 
-  TableRows bucket_rows(int64_t bucket) const;
+  TableRows bucket_rows(int64_t bucket) const;  // lists all buckets when asked for one after an insertion
   void load_rows(const TableRows&);
 
  private:
+  struct IdRow {
+    int64_t id, row;
+  };
   int64_t append(int64_t id, const float* values);
+  void list_buckets() const;
 
   TableConfig config_;
   uint64_t seed_, name_key_;
   IdMap ids_;
   RowStore values_, state_;
+  mutable std::vector<IdRow> listed_;         // all ids by bucket; empty where rows were inserted since
+  mutable std::vector<size_t> bucket_begin_;  // [virtual_buckets + 1], into listed_
 };
 
 }  // namespace lime

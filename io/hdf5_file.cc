@@ -27,6 +27,10 @@ std::recursive_mutex& library_mutex() {
 class Locked {
  public:
   Locked() : lock_(library_mutex()) {
+    // After a file that could not be closed (a full disk), HDF5 1.10's clean-up at exit crashes; Hdf5File
+    // closes its own.
+    static const bool without_exit_handler = H5dont_atexit() >= 0;
+    static_cast<void>(without_exit_handler);
     static thread_local bool silenced = false;  // the error stack, and printing it, is per thread
     if (!silenced) H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
     silenced = true;
@@ -68,6 +72,14 @@ std::string library_error() {
   H5Eclear2(H5E_DEFAULT);
   for (char& c : text)
     if (c == '\n' || c == '\r') c = ' ';
+  // "file write failed: time = ..., filename = ..., errno = 28, error message = 'No space left on device',
+  // buf = ..."
+  const std::string cause = "error message = '";
+  if (const size_t at = text.find(cause), details = text.find(": time =");
+      at != std::string::npos && details < at) {
+    const size_t begin = at + cause.size();
+    text = text.substr(0, details) + ": " + text.substr(begin, text.find('\'', begin) - begin);
+  }
   if (text.find("Fletcher32") != std::string::npos) text = "checksum error (" + text + ")";
   return text.empty() ? "HDF5 gave no reason" : text;
 }

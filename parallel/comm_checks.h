@@ -1,4 +1,5 @@
-// Argument checks shared by the communicators, internal to parallel/. A failed check is a bug of the caller: Error.
+// Argument checks shared by the communicators, internal to parallel/. A failed check is a bug of the caller:
+// Error.
 #pragma once
 
 #include <span>

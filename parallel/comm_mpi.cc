@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "parallel/comm_checks.h"
-#include "parallel/tree_sum.h"
+#include "parallel/reduce_parts.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -31,27 +31,6 @@ enum class Then : uint8_t {
   finish,
   reduce_and_share,  // all_reduce: the parts of this rank's chunk are summed, and the sum goes to all
   reduce,            // reduce_scatter, and all_reduce in one exchange: the parts are summed
-};
-
-// Memory that parts are received into; kept and grown.
-class Staging {
- public:
-  char* get(size_t bytes) {
-    if (bytes > size_) {
-      memory_.reset(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
-      LIME_CHECK(memory_, "no memory for ", bytes, " bytes of staging");
-      size_ = bytes;
-    }
-    return memory_.get();
-  }
-  size_t size() const { return size_; }
-
- private:
-  struct Free {
-    void operator()(char* p) const { std::free(p); }
-  };
-  std::unique_ptr<char, Free> memory_;
-  size_t size_ = 0;
 };
 
 struct Operation {
@@ -86,7 +65,8 @@ struct Operation {
     do {
       const int64_t n = std::min(bytes, max_message_bytes);
       MPI_Request request;
-      check_mpi(MPI_Isend(data, static_cast<int>(n), MPI_BYTE, to, tag, comm, &request), "MPI_Isend", describe());
+      check_mpi(MPI_Isend(data, static_cast<int>(n), MPI_BYTE, to, tag, comm, &request), "MPI_Isend",
+                describe());
       add_request(request, -1);
       data += n;
       bytes -= n;
@@ -97,14 +77,16 @@ struct Operation {
     do {
       const int64_t n = std::min(bytes, max_message_bytes);
       MPI_Request request;
-      check_mpi(MPI_Irecv(data, static_cast<int>(n), MPI_BYTE, from, tag, comm, &request), "MPI_Irecv", describe());
+      check_mpi(MPI_Irecv(data, static_cast<int>(n), MPI_BYTE, from, tag, comm, &request), "MPI_Irecv",
+                describe());
       add_request(request, n);
       data += n;
       bytes -= n;
     } while (bytes > 0);
   }
 
-  // The ranks other than this one, each starting with its right neighbour so that not all send to rank 0 first.
+  // The ranks other than this one, each starting with its right neighbour so that not all send to rank 0
+  // first.
   template <typename F>
   void for_peers(F&& f) {
     for (int i = 1; i < size; ++i) f((rank + i) % size);
@@ -118,31 +100,8 @@ struct Operation {
   }
 };
 
-template <typename T>
-void pick(std::span<void* const> parts, int64_t count, ReduceOp op, T* out) {
-  for (void* part : parts) {
-    const T* from = static_cast<const T*>(part);
-    if (from == out) continue;
-    if (op == ReduceOp::max) {
-      for (int64_t i = 0; i < count; ++i) out[i] = std::max(out[i], from[i]);
-    } else {
-      for (int64_t i = 0; i < count; ++i) out[i] = std::min(out[i], from[i]);
-    }
-  }
-}
-
-// out = op over the parts, of which `out` is one.
-void reduce_parts(DType dtype, ReduceOp op, std::span<void* const> parts, int64_t count, void* out) {
-  if (op == ReduceOp::sum) return tree_sum_parts(dtype, parts, count, out);
-  switch (dtype) {
-    case DType::f32: return pick(parts, count, op, static_cast<float*>(out));
-    case DType::f64: return pick(parts, count, op, static_cast<double*>(out));
-    case DType::i64: return pick(parts, count, op, static_cast<int64_t*>(out));
-  }
-}
-
-// Runs the operations of a communicator and its duplicates. Waiting for one makes progress in all: another rank may be
-// waiting for a different one.
+// Runs the operations of a communicator and its duplicates. Waiting for one makes progress in all: another
+// rank may be waiting for a different one.
 class Engine {
  public:
   explicit Engine(int spins) : spins_(spins), thread_(std::this_thread::get_id()) {}
@@ -150,7 +109,8 @@ class Engine {
 
   // An idle operation: the one with the smallest staging that fits, else the largest.
   Operation* take(size_t staging_bytes) {
-    LIME_CHECK(std::this_thread::get_id() == thread_, "MPI collectives belong to the thread that started MPI");
+    LIME_CHECK(std::this_thread::get_id() == thread_,
+               "MPI collectives belong to the thread that started MPI");
     size_t best = idle_.size();
     for (size_t i = 0; i < idle_.size(); ++i) {
       if (best == idle_.size()) {
@@ -186,7 +146,8 @@ class Engine {
   }
 
   void progress() {
-    LIME_CHECK(std::this_thread::get_id() == thread_, "MPI collectives belong to the thread that started MPI");
+    LIME_CHECK(std::this_thread::get_id() == thread_,
+               "MPI collectives belong to the thread that started MPI");
     size_t kept = 0;
     for (size_t i = 0; i < active_.size(); ++i) {
       Operation* op = active_[i];
@@ -342,7 +303,12 @@ class MpiCommunicator final : public Communicator {
     const int64_t bytes = bytes_of(out);
     const auto* from = static_cast<const char*>(in.raw());
     if (bytes > 0) std::memcpy(out.raw(), from + rank_ * bytes, static_cast<size_t>(bytes));
-    exchange_parts(*op, from, [&](int r) { return std::pair{r * bytes, bytes}; }, out.raw());
+    exchange_parts(
+        *op, from,
+        [&](int r) {
+          return std::pair{r * bytes, bytes};
+        },
+        out.raw());
     return started(op);
   }
 
@@ -365,8 +331,10 @@ class MpiCommunicator final : public Communicator {
     const auto value = static_cast<int64_t>(size_of(send.dtype()));
     const auto* from = static_cast<const char*>(send.raw());
     auto* to = static_cast<char*>(recv.raw());
-    op->for_peers([&](int r) { op->receive(to + offset(recv_counts, r) * value, count(recv_counts, r) * value, r); });
-    op->for_peers([&](int r) { op->send(from + offset(send_counts, r) * value, count(send_counts, r) * value, r); });
+    op->for_peers(
+        [&](int r) { op->receive(to + offset(recv_counts, r) * value, count(recv_counts, r) * value, r); });
+    op->for_peers(
+        [&](int r) { op->send(from + offset(send_counts, r) * value, count(send_counts, r) * value, r); });
     if (const int64_t own = count(send_counts, rank_); own > 0) {
       std::memcpy(to + offset(recv_counts, rank_) * value, from + offset(send_counts, rank_) * value,
                   static_cast<size_t>(own * value));
@@ -382,7 +350,8 @@ class MpiCommunicator final : public Communicator {
     for (int64_t bytes = bytes_of(buffer), n; bytes > 0; data += n, bytes -= n) {
       n = std::min(bytes, tuning_.max_message_bytes);
       MPI_Request request;
-      check_mpi(MPI_Ibcast(data, static_cast<int>(n), MPI_BYTE, root, comm_, &request), "MPI_Ibcast", op->describe());
+      check_mpi(MPI_Ibcast(data, static_cast<int>(n), MPI_BYTE, root, comm_, &request), "MPI_Ibcast",
+                op->describe());
       op->add_request(request, -1);
     }
     return started(op);
@@ -435,8 +404,8 @@ class MpiCommunicator final : public Communicator {
     return op;
   }
 
-  // Every rank r is sent the run range(r) (offset and length in bytes) of `from`. What comes back will be op.parts, of
-  // which this rank's own is `own`.
+  // Every rank r is sent the run range(r) (offset and length in bytes) of `from`. What comes back will be
+  // op.parts, of which this rank's own is `own`.
   template <typename Range>
   void exchange_parts(Operation& op, const char* from, Range&& range, void* own) {
     const int64_t part = op.part * static_cast<int64_t>(size_of(op.dtype));

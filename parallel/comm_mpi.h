@@ -1,7 +1,8 @@
 // The MPI communicator, internal to parallel/: what process_group.cc and its tests need of comm_mpi.cc.
 //
-// Point-to-point messages carry everything but barriers and broadcasts: each collective's messages have a tag of their
-// own, so works may finish in any order, counts are 64-bit, and a message of a wrong length is noticed.
+// Point-to-point messages carry everything but barriers and broadcasts: each collective's messages have a tag
+// of their own, so works may finish in any order, counts are 64-bit, and a message of a wrong length is
+// noticed.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,13 @@ namespace lime {
 // All ranks must use the same sizes.
 struct MpiTuning {
   int64_t max_message_bytes = int64_t{1} << 30;  // larger ones are cut: MPI 3 counts are 31-bit
-  int64_t direct_bytes = 64 << 10;  // all_reduce of at most this many bytes received a rank: one exchange instead of two
+  int64_t direct_bytes =
+      64 << 10;        // all_reduce of at most this many bytes received a rank: one exchange instead of two
   int spins = 10'000;  // polls before a wait begins to yield the core; few where ranks share cores
 };
 
-// Over all ranks of the job, on the thread that initialised MPI, which must make all calls (MPI_THREAD_FUNNELED).
+// Over all ranks of the job, on the thread that initialised MPI, which must make all calls
+// (MPI_THREAD_FUNNELED).
 std::unique_ptr<Communicator> make_mpi_communicator(const MpiTuning& tuning = {});
 
 // Throws Error "<call> failed: <MPI's reason><detail>" unless `code` is MPI_SUCCESS.

@@ -15,7 +15,8 @@ class DoneWork final : public Work {
 WorkPtr done() { return std::make_unique<DoneWork>(); }
 
 void move_values(const ConstView& from, View to) {
-  if (!from.empty()) std::memmove(to.raw(), from.raw(), static_cast<size_t>(from.size()) * size_of(from.dtype()));
+  if (!from.empty())
+    std::memmove(to.raw(), from.raw(), static_cast<size_t>(from.size()) * size_of(from.dtype()));
 }
 
 class SelfCommunicator final : public Communicator {

@@ -8,30 +8,35 @@
 
 namespace lime {
 
-// --- checks -----------------------------------------------------------------------------------------------------------
+// --- checks
+// -----------------------------------------------------------------------------------------------------------
 
 void check_buffer(const Communicator& comm, const ConstView& v, const char* collective) {
   LIME_CHECK(v.contiguous(), collective, ": a ", v.rows(), "x", v.cols(), " view with stride ", v.stride());
-  LIME_CHECK(v.device() == Device{}, collective, " of ", comm.name(), " takes host memory, not ", to_string(v.device()));
+  LIME_CHECK(v.device() == Device{}, collective, " of ", comm.name(), " takes host memory, not ",
+             to_string(v.device()));
 }
 
 void check_all_gather(const Communicator& comm, const ConstView& in, const ConstView& out) {
   check_buffer(comm, in, "all_gather");
   check_buffer(comm, out, "all_gather");
-  LIME_CHECK(in.dtype() == out.dtype() && out.size() == in.size() * comm.size(), "all_gather of ", in.size(), " ",
-             to_string(in.dtype()), " over ", comm.size(), " ranks into ", out.size(), " ", to_string(out.dtype()));
+  LIME_CHECK(in.dtype() == out.dtype() && out.size() == in.size() * comm.size(), "all_gather of ", in.size(),
+             " ", to_string(in.dtype()), " over ", comm.size(), " ranks into ", out.size(), " ",
+             to_string(out.dtype()));
 }
 
 void check_reduce_scatter(const Communicator& comm, const ConstView& in, const ConstView& out) {
   check_buffer(comm, in, "reduce_scatter");
   check_buffer(comm, out, "reduce_scatter");
-  LIME_CHECK(in.dtype() == out.dtype() && in.size() == out.size() * comm.size(), "reduce_scatter of ", in.size(), " ",
-             to_string(in.dtype()), " over ", comm.size(), " ranks into ", out.size(), " ", to_string(out.dtype()));
+  LIME_CHECK(in.dtype() == out.dtype() && in.size() == out.size() * comm.size(), "reduce_scatter of ",
+             in.size(), " ", to_string(in.dtype()), " over ", comm.size(), " ranks into ", out.size(), " ",
+             to_string(out.dtype()));
 }
 
 namespace {
 
-void check_counts(const Communicator& comm, const ConstView& v, std::span<const int64_t> counts, const char* which) {
+void check_counts(const Communicator& comm, const ConstView& v, std::span<const int64_t> counts,
+                  const char* which) {
   LIME_CHECK(static_cast<int>(counts.size()) == comm.size(), "all_to_all_v: ", counts.size(), " ", which,
              " counts for ", comm.size(), " ranks");
   int64_t total = 0;
@@ -39,7 +44,8 @@ void check_counts(const Communicator& comm, const ConstView& v, std::span<const 
     LIME_CHECK(n >= 0, "all_to_all_v: a ", which, " count of ", n);
     total += n;
   }
-  LIME_CHECK(total == v.size(), "all_to_all_v: ", which, " counts add up to ", total, ", the view has ", v.size());
+  LIME_CHECK(total == v.size(), "all_to_all_v: ", which, " counts add up to ", total, ", the view has ",
+             v.size());
 }
 
 }  // namespace
@@ -53,15 +59,16 @@ void check_all_to_all_v(const Communicator& comm, const ConstView& send, std::sp
   check_counts(comm, send, send_counts, "send");
   check_counts(comm, recv, recv_counts, "receive");
   const auto self = static_cast<size_t>(comm.rank());
-  LIME_CHECK(send_counts[self] == recv_counts[self], "all_to_all_v: this rank sends itself ", send_counts[self],
-             " elements and receives ", recv_counts[self]);
+  LIME_CHECK(send_counts[self] == recv_counts[self], "all_to_all_v: this rank sends itself ",
+             send_counts[self], " elements and receives ", recv_counts[self]);
 }
 
 void check_root(const Communicator& comm, int root, const char* collective) {
   LIME_CHECK(0 <= root && root < comm.size(), collective, ": root ", root, " of ", comm.size(), " ranks");
 }
 
-// --- helpers ----------------------------------------------------------------------------------------------------------
+// --- helpers
+// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -126,7 +133,8 @@ std::vector<std::vector<char>> gather_bytes(Communicator& comm, std::span<const 
   }
   const int64_t total = std::accumulate(recv_counts.begin(), recv_counts.end(), int64_t{0});
   std::vector<int64_t> received(static_cast<size_t>(total));
-  comm.all_to_all_v(as_view(std::span<const int64_t>(words)), send_counts, as_view(received), recv_counts)->wait();
+  comm.all_to_all_v(as_view(std::span<const int64_t>(words)), send_counts, as_view(received), recv_counts)
+      ->wait();
 
   std::vector<std::vector<char>> result;
   if (comm.rank() != root) return result;

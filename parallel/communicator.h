@@ -1,14 +1,13 @@
 // Communicator: collectives over typed buffers, one interface for one process, MPI and NCCL.
 //
-// Every call starts a collective and returns its Work; buffers must stay untouched until wait() returns. All ranks call
-// the same collectives on a communicator in the same order, with the counts that the arguments' comments demand.
-// Counts are 64-bit: larger than 2^31 elements is legal.
+// Every call starts a collective and returns its Work; buffers must stay untouched until wait() returns. All
+// ranks call the same collectives on a communicator in the same order, with the counts that the arguments'
+// comments demand. Counts are 64-bit: larger than 2^31 elements is legal.
 //
-// Determinism: sums are ordered. all_reduce and reduce_scatter add the ranks' parts along one fixed binary tree
-// (tree_sum.h), whatever the number of ranks, the element count or the timing: the same inputs give the same bits, on
-// every rank.
-// Errors: a failed collective throws Error naming the collective, the sizes and the library's reason; the process
-// group then aborts the job. Nothing waits for a rank that is gone.
+// Determinism: sums are ordered. all_reduce and reduce_scatter add the ranks' parts along one fixed binary
+// tree (tree_sum.h), whatever the number of ranks, the element count or the timing: the same inputs give the
+// same bits, on every rank. Errors: a failed collective throws Error naming the collective, the sizes and the
+// library's reason; the process group then aborts the job. Nothing waits for a rank that is gone.
 #pragma once
 
 #include <cstdint>
@@ -52,15 +51,17 @@ class Communicator {
   virtual WorkPtr broadcast(View buffer, int root) = 0;
   virtual WorkPtr barrier() = 0;
 
-  // A communicator of the same ranks whose collectives are ordered independently of this one's (collective call).
+  // A communicator of the same ranks whose collectives are ordered independently of this one's (collective
+  // call).
   virtual std::unique_ptr<Communicator> duplicate() = 0;
 };
 
 // One process: every collective is a copy or nothing.
 std::unique_ptr<Communicator> make_self_communicator();
 
-// --- helpers over any communicator, blocking ------------------------------------------------------------------------
-// Each rank's counts for each other rank: result[r] = what rank r will send here.
+// --- helpers over any communicator, blocking
+// ------------------------------------------------------------------------ Each rank's counts for each other
+// rank: result[r] = what rank r will send here.
 std::vector<int64_t> exchange_counts(Communicator&, std::span<const int64_t> send_counts);
 // Rank r's `mine` at [r * n, (r+1) * n).
 std::vector<int64_t> all_gather_values(Communicator&, std::span<const int64_t> mine);

@@ -22,14 +22,14 @@ struct GradientBuckets::Impl {
   Communicator& comm;
   std::vector<int64_t> ends;
   int64_t leaves;
-  std::vector<Bucket> buckets;          // from the end of the flat gradient to its beginning
-  std::vector<int64_t> bucket_of;       // of a parameter
-  std::vector<bool> ready;              // parameters, in this micro-batch
-  Tensor result;                        // 1 x size: sums under way
-  ConstView gradients;                  // of the micro-batch under way
+  std::vector<Bucket> buckets;     // from the end of the flat gradient to its beginning
+  std::vector<int64_t> bucket_of;  // of a parameter
+  std::vector<bool> ready;         // parameters, in this micro-batch
+  Tensor result;                   // 1 x size: sums under way
+  ConstView gradients;             // of the micro-batch under way
   bool in_micro_batch = false;
-  int64_t leaf = 0;                     // micro-batches begun or skipped
-  size_t launched = 0;                  // buckets whose all-reduce has started, in order
+  int64_t leaf = 0;     // micro-batches begun or skipped
+  size_t launched = 0;  // buckets whose all-reduce has started, in order
   double wait_ms = 0;
 
   Impl(Context& context, Communicator& communicator, std::vector<int64_t> parameter_ends, int64_t leaf_count)
@@ -37,7 +37,9 @@ struct GradientBuckets::Impl {
 
   int64_t size() const { return ends.empty() ? 0 : ends.back(); }
   int64_t parameters() const { return static_cast<int64_t>(ends.size()); }
-  int64_t begin_of(int64_t parameter) const { return parameter == 0 ? 0 : ends[static_cast<size_t>(parameter - 1)]; }
+  int64_t begin_of(int64_t parameter) const {
+    return parameter == 0 ? 0 : ends[static_cast<size_t>(parameter - 1)];
+  }
 
   void cut(int64_t bucket_bytes) {
     const int64_t limit = std::max<int64_t>(1, bucket_bytes / static_cast<int64_t>(size_of(ctx.dtype())));
@@ -46,7 +48,8 @@ struct GradientBuckets::Impl {
       int64_t first = last - 1;
       const int64_t end = ends[static_cast<size_t>(last - 1)];
       while (first > 0 && end - begin_of(first - 1) <= limit) --first;
-      for (int64_t p = first; p < last; ++p) bucket_of[static_cast<size_t>(p)] = static_cast<int64_t>(buckets.size());
+      for (int64_t p = first; p < last; ++p)
+        bucket_of[static_cast<size_t>(p)] = static_cast<int64_t>(buckets.size());
       Bucket bucket;
       bucket.first = first;
       bucket.last = last;
@@ -63,8 +66,8 @@ struct GradientBuckets::Impl {
   void check_micro_batch_complete() const {
     if (!in_micro_batch) return;
     for (int64_t p = 0; p < parameters(); ++p) {
-      LIME_CHECK(ready[static_cast<size_t>(p)], "micro-batch ", leaf - 1, " ended before the gradient of parameter ", p,
-                 " was ready");
+      LIME_CHECK(ready[static_cast<size_t>(p)], "micro-batch ", leaf - 1,
+                 " ended before the gradient of parameter ", p, " was ready");
     }
   }
 
@@ -87,12 +90,13 @@ struct GradientBuckets::Impl {
   }
 };
 
-GradientBuckets::GradientBuckets(Context& ctx, Communicator& comm, std::vector<int64_t> parameter_ends, int64_t leaves,
-                                 int64_t bucket_bytes)
+GradientBuckets::GradientBuckets(Context& ctx, Communicator& comm, std::vector<int64_t> parameter_ends,
+                                 int64_t leaves, int64_t bucket_bytes)
     : impl_(std::make_unique<Impl>(ctx, comm, std::move(parameter_ends), leaves)) {
   LIME_CHECK(leaves >= 0 && bucket_bytes > 0, leaves, " micro-batches, buckets of ", bucket_bytes, " bytes");
-  LIME_CHECK(std::is_sorted(impl_->ends.begin(), impl_->ends.end()) && (impl_->ends.empty() || impl_->ends[0] >= 0),
-             "parameter ends must increase");
+  LIME_CHECK(
+      std::is_sorted(impl_->ends.begin(), impl_->ends.end()) && (impl_->ends.empty() || impl_->ends[0] >= 0),
+      "parameter ends must increase");
   impl_->cut(bucket_bytes);
   impl_->ready.resize(impl_->ends.size());
   impl_->result = Tensor(ctx.device(), ctx.dtype(), 1, impl_->size());
@@ -103,8 +107,8 @@ GradientBuckets::~GradientBuckets() = default;
 void GradientBuckets::begin_micro_batch(const ConstView& gradients) {
   Impl& m = *impl_;
   LIME_CHECK(gradients.rows() == 1 && gradients.cols() == m.size() && gradients.dtype() == m.ctx.dtype(),
-             "gradients of ", gradients.rows(), "x", gradients.cols(), " ", to_string(gradients.dtype()), ", not 1x",
-             m.size(), " ", to_string(m.ctx.dtype()));
+             "gradients of ", gradients.rows(), "x", gradients.cols(), " ", to_string(gradients.dtype()),
+             ", not 1x", m.size(), " ", to_string(m.ctx.dtype()));
   m.next_leaf();
   m.in_micro_batch = true;
   m.gradients = gradients;
@@ -140,8 +144,8 @@ void GradientBuckets::finish(View sum) {
   Impl& m = *impl_;
   LIME_CHECK(m.leaf == m.leaves, "finish after ", m.leaf, " of ", m.leaves, " micro-batches");
   m.check_micro_batch_complete();
-  LIME_CHECK(sum.rows() == 1 && sum.cols() == m.size(), "the sum of 1x", m.size(), " gradients in ", sum.rows(), "x",
-             sum.cols());
+  LIME_CHECK(sum.rows() == 1 && sum.cols() == m.size(), "the sum of 1x", m.size(), " gradients in ",
+             sum.rows(), "x", sum.cols());
   if (m.leaves == 0) {
     for (Impl::Bucket& b : m.buckets) b.complete = true;
     m.launch_complete();

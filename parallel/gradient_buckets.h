@@ -1,10 +1,11 @@
-// Gradient buckets: dense gradients are summed over the step's micro-batches and ranks while backward still runs.
+// Gradient buckets: dense gradients are summed over the step's micro-batches and ranks while backward still
+// runs.
 //
-// The flat gradient of all parameters is cut into buckets of about `bucket_bytes`, at parameter boundaries, from the end
-// (backward makes gradients ready in about reverse order). For each micro-batch on this rank, mark_ready(range) is called
-// as a parameter's gradient becomes final; a complete bucket goes into its tree accumulator, and in the last
-// micro-batch its all-reduce starts at once. finish() waits for all. Same order of buckets on every rank: a bucket
-// is launched only after those before it.
+// The flat gradient of all parameters is cut into buckets of about `bucket_bytes`, at parameter boundaries,
+// from the end (backward makes gradients ready in about reverse order). For each micro-batch on this rank,
+// mark_ready(range) is called as a parameter's gradient becomes final; a complete bucket goes into its tree
+// accumulator, and in the last micro-batch its all-reduce starts at once. finish() waits for all. Same order
+// of buckets on every rank: a bucket is launched only after those before it.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,8 @@ class GradientBuckets {
  public:
   // `parameter_ends`: ends of the parameters in the flat buffer, increasing; the last is its size.
   // `leaves`: micro-batches of this rank a step.
-  GradientBuckets(Context&, Communicator&, std::vector<int64_t> parameter_ends, int64_t leaves, int64_t bucket_bytes);
+  GradientBuckets(Context&, Communicator&, std::vector<int64_t> parameter_ends, int64_t leaves,
+                  int64_t bucket_bytes);
   ~GradientBuckets();
 
   // Starts the next micro-batch; `gradients` (1 x size) is where its backward writes.
@@ -30,8 +32,8 @@ class GradientBuckets {
   void mark_ready(int64_t index);
   // This micro-batch is empty: no forward, no backward, nothing added.
   void skip_micro_batch();
-  // After the last micro-batch: writes the sum over all micro-batches and ranks. Where every leaf of a rank was absent
-  // the rank contributes zeros. Milliseconds spent waiting go to wait_ms().
+  // After the last micro-batch: writes the sum over all micro-batches and ranks. Where every leaf of a rank
+  // was absent the rank contributes zeros. Milliseconds spent waiting go to wait_ms().
   void finish(View sum);
   double wait_ms() const;
   int64_t buckets() const;

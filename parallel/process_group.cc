@@ -35,6 +35,8 @@ std::string die_prefix;
   std::fflush(nullptr);
   std::fprintf(stderr, "%s%s\n", die_prefix.c_str(), reason.c_str());
   std::fflush(stderr);
+  // MPI's own notice takes another way to the launcher than stderr does: give the reason time to be first.
+  usleep(250'000);
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::_Exit(exit_code);  // MPI_Abort is allowed to return
 }
@@ -96,7 +98,8 @@ ProcessGroup::ProcessGroup(int* argc, char*** argv) : impl_(std::make_unique<Imp
 
 ProcessGroup::~ProcessGroup() {
   if (!impl_->mpi) return;
-  // Left by an exception: the other ranks may be inside a collective, and MPI_Finalize would wait for them forever.
+  // Left by an exception: the other ranks may be inside a collective, and MPI_Finalize would wait for them
+  // forever.
   if (std::uncaught_exceptions() > 0) end_job("left by an exception", 1);
   impl_->world.reset();
   std::set_terminate(impl_->previous_terminate);

@@ -1,10 +1,11 @@
 // The processes of a job: one rank a process, started by mpirun (or none: one process alone).
 //
-// Threads: MPI belongs to the thread that made the group (MPI_THREAD_FUNNELED). Collectives, and test() and wait() of
-// their works, are calls of that thread; others are refused with Error. abort() may come from any thread.
-// Failure: catch errors inside the group's scope and call abort(). An exception that nobody catches is printed the same way
-// and ends the job with exit code 1; so does a group destroyed while an exception passes (its reason is not known then).
-// A rank that dies without a word (a signal, _exit) is noticed by the launcher, which ends the others.
+// Threads: MPI belongs to the thread that made the group (MPI_THREAD_FUNNELED). Collectives, and test() and
+// wait() of their works, are calls of that thread; others are refused with Error. abort() may come from any
+// thread. Failure: catch errors inside the group's scope and call abort(). An exception that nobody catches
+// is printed the same way and ends the job with exit code 1; so does a group destroyed while an exception
+// passes (its reason is not known then). A rank that dies without a word (a signal, _exit) is noticed by the
+// launcher, which ends the others.
 #pragma once
 
 #include <memory>
@@ -16,8 +17,8 @@ namespace lime {
 
 class ProcessGroup {
  public:
-  // Initialises MPI if this process was started by an MPI launcher (mpirun, srun: PMI or PMIx in the environment), else a
-  // group of one without MPI.
+  // Initialises MPI if this process was started by an MPI launcher (mpirun, srun: PMI or PMIx in the
+  // environment), else a group of one without MPI.
   ProcessGroup(int* argc, char*** argv);
   ~ProcessGroup();  // finalises MPI
   ProcessGroup(const ProcessGroup&) = delete;
@@ -32,7 +33,8 @@ class ProcessGroup {
   // Collectives over host memory. The group owns it; duplicate() for an order of one's own.
   Communicator& world();
 
-  // Takes the job down: prints "[rank 3/8 host] reason" first, then ends every rank with `exit_code`. Does not return.
+  // Takes the job down: prints "[rank 3/8 host] reason" first, then ends every rank with `exit_code`. Does
+  // not return.
   [[noreturn]] void abort(const std::string& reason, int exit_code);
 
  private:

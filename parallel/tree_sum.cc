@@ -18,7 +18,8 @@ int64_t tree_split(int64_t n) {
   return static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(n - 1)));
 }
 
-// The tree over the leaves so far is kept as a binary counter: level k, where filled, holds the sum of 2^k leaves.
+// The tree over the leaves so far is kept as a binary counter: level k, where filled, holds the sum of 2^k
+// leaves.
 TreeAccumulator::TreeAccumulator(Context& ctx, int64_t leaves, int64_t size) : leaves_(leaves), size_(size) {
   LIME_CHECK(leaves > 0 && size >= 0, "a tree of ", leaves, " leaves of ", size, " values");
   levels_.resize(static_cast<size_t>(std::bit_width(static_cast<uint64_t>(leaves))));
@@ -26,8 +27,8 @@ TreeAccumulator::TreeAccumulator(Context& ctx, int64_t leaves, int64_t size) : l
 }
 
 void TreeAccumulator::add(Context& ctx, const ConstView& leaf) {
-  LIME_CHECK(leaf.rows() == 1 && leaf.cols() == size_, "a leaf of ", leaf.rows(), "x", leaf.cols(), " in a tree of 1x",
-             size_);
+  LIME_CHECK(leaf.rows() == 1 && leaf.cols() == size_, "a leaf of ", leaf.rows(), "x", leaf.cols(),
+             " in a tree of 1x", size_);
   push(ctx, &leaf);
 }
 
@@ -70,8 +71,8 @@ void TreeAccumulator::push(Context& ctx, const ConstView* leaf) {
 
 bool TreeAccumulator::finish(Context& ctx, View out) {
   LIME_CHECK(next_ == leaves_, "finish after ", next_, " of ", leaves_, " leaves");
-  LIME_CHECK(out.rows() == 1 && out.cols() == size_, "the sum of leaves of 1x", size_, " in ", out.rows(), "x",
-             out.cols());
+  LIME_CHECK(out.rows() == 1 && out.cols() == size_, "the sum of leaves of 1x", size_, " in ", out.rows(),
+             "x", out.cols());
   Level* total = nullptr;
   for (Level& level : levels_) {
     if (!level.filled) continue;
@@ -91,7 +92,8 @@ void TreeAccumulator::reset() {
 
 namespace {
 
-// out[0, n) = tree sum of the parts' values [begin, begin + n); inner sums go into the leftmost part of their subtree.
+// out[0, n) = tree sum of the parts' values [begin, begin + n); inner sums go into the leftmost part of their
+// subtree.
 template <typename T>
 void sum_block(std::span<void* const> parts, int64_t begin, int64_t n, T* out) {
   const auto values = [&](size_t p) { return static_cast<T*>(parts[p]) + begin; };
@@ -119,9 +121,12 @@ void tree_sum_parts(DType dtype, std::span<void* const> parts, int64_t count, vo
     return;
   }
   switch (dtype) {
-    case DType::f32: return sum_parts(parts, count, static_cast<float*>(out));
-    case DType::f64: return sum_parts(parts, count, static_cast<double*>(out));
-    case DType::i64: return sum_parts(parts, count, static_cast<int64_t*>(out));
+    case DType::f32:
+      return sum_parts(parts, count, static_cast<float*>(out));
+    case DType::f64:
+      return sum_parts(parts, count, static_cast<double*>(out));
+    case DType::i64:
+      return sum_parts(parts, count, static_cast<int64_t*>(out));
   }
 }
 

@@ -26,7 +26,7 @@ std::string to_string(Device device) {
 void require_available(Device device) {
   if (device.type == DeviceType::cpu) return;
   throw UserError(
-      "device 'cuda': this build has no CUDA backend (configure with -DLIME_CUDA=ON); use device=cpu");
+      "device 'cuda': this build has no CUDA backend; use device=cpu");
 }
 
 bool built_with_cuda() { return false; }

@@ -42,9 +42,8 @@ void compare_with_one_rank(SparseOptimizer optimizer, int64_t leaves, int64_t st
 }
 
 TEST(EmbeddingRankCount, TwentyStepsGiveTheSameBits) {
-  for (const auto optimizer : {SparseOptimizer::rowwise_adagrad, SparseOptimizer::adam}) {
-    for (const int64_t leaves : {4, 8}) compare_with_one_rank(optimizer, leaves, 20, power_of_two());
-  }
+  compare_with_one_rank(SparseOptimizer::rowwise_adagrad, 8, 20, power_of_two());
+  compare_with_one_rank(SparseOptimizer::adam, 4, 20, power_of_two());
 }
 
 // Fewer micro-batches than ranks: some ranks have none, and only own rows.

@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <numeric>
 
@@ -138,28 +140,63 @@ TEST(Hdf5File, AFlippedBitNamesTheRowsOfItsChunk) {
       AllOf(HasSubstr(path + ": /values: "), HasSubstr("rows [1000, 2000)"), HasSubstr("checksum error")));
 }
 
+// The limit on a file's size stands for the size of the disk.
+class SmallDisk {
+ public:
+  explicit SmallDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit small{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~SmallDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_;
+  void (*handler_)(int);
+};
+
 TEST(Hdf5File, AFullDiskIsAnErrorAtTheLatestAtClose) {
   TempDirectory temp;
-  rlimit before;
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit small{1 << 20, before.rlim_max};
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  std::string message;
-  {
+  H5Options options;
+  options.chunk_bytes = 4096;
+  const auto write = [&] {
     Hdf5File file(temp.file("x.h5"), Mode::create);
-    message = user_error([&] {
-      for (int i = 0; i < 8; ++i) file.append<int64_t>("/values", ramp<int64_t>(100'000));
-      file.close();
-    });
+    for (int i = 0; i < 4; ++i) {
+      file.set_attribute("/", str("attribute-", i), "x");
+      for (int c = 0; c < 3; ++c) file.append<int64_t>(str("/g/column-", c), ramp<int64_t>(3000), 0, options);
+    }
+    file.close();
+  };
+  write();
+  const auto needed = std::filesystem::file_size(temp.file("x.h5"));
+  for (const size_t missing : {needed, needed - 50, needed - 3000, needed - 20'000, needed / 2,
+                               size_t{20'000}, size_t{2'000}, size_t{500}, size_t{1}}) {
+    SmallDisk disk(needed - missing);
+    EXPECT_THAT(user_error(write), AllOf(HasSubstr("x.h5: "), HasSubstr("write failed: File too large")))
+        << missing;
   }
-  setrlimit(RLIMIT_FSIZE, &before);
-  std::signal(SIGXFSZ, handler);
-  EXPECT_THAT(message, AllOf(HasSubstr("x.h5"), HasSubstr("File too large")));
-  Hdf5File after(temp.file("y.h5"), Mode::create);  // the library still works
-  after.write<float>("/x", ramp<float>(5));
-  after.close();
-  EXPECT_EQ(Hdf5File(temp.file("y.h5"), Mode::read).read<float>("/x"), ramp<float>(5));
+  write();  // the library still works
+  EXPECT_EQ(Hdf5File(temp.file("x.h5"), Mode::read).read<int64_t>("/g/column-2", 9000, 12000),
+            ramp<int64_t>(3000));
+}
+
+TEST(Hdf5FileDeathTest, AFullDiskDoesNotBreakTheExit) {
+  TempDirectory temp;
+  EXPECT_EXIT(
+      {
+        SmallDisk disk(10'000);
+        const auto message = user_error([&] {
+          Hdf5File file(temp.file("x.h5"), Mode::create);
+          file.write<int64_t>("/values", ramp<int64_t>(3000));
+          file.close();
+        });
+        std::fprintf(stderr, "%s\n", message.c_str());
+        std::exit(7);
+      },
+      testing::ExitedWithCode(7), "File too large");
 }
 
 }  // namespace

@@ -172,26 +172,30 @@ TEST_F(Reader, ContinuesExactlyAtEveryPosition) {
 }
 
 TEST_F(Reader, ShufflesByEpochAndSeedAndFindsTheSameAgain) {
-  const auto order = [&](uint64_t seed, int64_t epoch, bool shuffle) {
-    auto options = reader_options(*dataset_, 2);
+  const auto order = [&](uint64_t seed, int64_t epoch, bool shuffle, int64_t shards, int64_t window) {
+    auto options = reader_options(*dataset_, shards);
     options.seed = seed;
     options.epoch = epoch;
     options.shuffle = shuffle;
+    options.shuffle_window = window;
     BatchReader reader(*dataset_, options);
     std::vector<int64_t> rids;
     for (const auto& batch : rids_of_shard(read_all(reader), 0))
       rids.insert(rids.end(), batch.begin(), batch.end());
     return rids;
   };
-  const auto first = order(1, 0, true);
-  EXPECT_EQ(first, order(1, 0, true));
-  EXPECT_NE(first, order(1, 1, true));
-  EXPECT_NE(first, order(2, 0, true));
-  EXPECT_NE(first, order(1, 0, false));
-  auto sorted = first, plain = order(1, 0, false);
-  std::sort(sorted.begin(), sorted.end());
-  std::sort(plain.begin(), plain.end());
-  EXPECT_EQ(sorted, plain);
+  // 7 shards have one part each, so that only requests move; in windows of one request only parts do.
+  for (const auto& [shards, window] : {std::pair{7, 32}, std::pair{1, 1}}) {
+    const auto first = order(1, 0, true, shards, window);
+    EXPECT_EQ(first, order(1, 0, true, shards, window));
+    EXPECT_NE(first, order(1, 1, true, shards, window));
+    EXPECT_NE(first, order(2, 0, true, shards, window));
+    auto sorted = first, plain = order(1, 0, false, shards, window);
+    EXPECT_NE(first, plain);
+    std::sort(sorted.begin(), sorted.end());
+    std::sort(plain.begin(), plain.end());
+    EXPECT_EQ(sorted, plain);
+  }
   // Days stay in order: only parts of a day and requests in a window move.
   BatchReader reader(*dataset_, reader_options(*dataset_, 2));
   std::vector<int64_t> days;

@@ -1,9 +1,11 @@
-// Every collective against plain MPI or a closed form; sums of rough floats against a serial sum along the tree.
+// Every collective against plain MPI or a closed form; sums of rough floats against a serial sum along the
+// tree.
 #include <gtest/gtest.h>
 #include <mpi.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 
 #include "parallel/comm_mpi.h"
 #include "tests/parallel/reference_sum.h"
@@ -12,7 +14,8 @@
 namespace lime {
 namespace {
 
-// The group's communicator, and one whose messages are cut at 1001 bytes and whose all-reduces take two exchanges.
+// The group's communicator, and one whose messages are cut at 1001 bytes and whose all-reduces take two
+// exchanges.
 enum class Tuning { usual, tiny_messages };
 
 std::unique_ptr<Communicator> make(Tuning tuning) {
@@ -34,7 +37,8 @@ class Collectives : public testing::TestWithParam<Tuning> {
 
   // The test's own view of what the others hold: inputs are functions of the rank.
   template <typename T>
-  std::vector<std::vector<T>> everyones(int64_t n, uint64_t key, std::vector<T> (*values)(int64_t, uint64_t)) const {
+  std::vector<std::vector<T>> everyones(int64_t n, uint64_t key,
+                                        std::vector<T> (*values)(int64_t, uint64_t)) const {
     std::vector<std::vector<T>> all;
     for (int r = 0; r < size_; ++r) all.push_back(values(n, key + static_cast<uint64_t>(r)));
     return all;
@@ -45,12 +49,14 @@ class Collectives : public testing::TestWithParam<Tuning> {
   void check_all_reduce() {
     for (const int64_t n : sizes) {
       const auto whole = everyones<T>(n, 10, whole_values<T>);
-      for (const auto& [op, mpi_op] : {std::pair{ReduceOp::sum, MPI_SUM}, {ReduceOp::max, MPI_MAX}, {ReduceOp::min, MPI_MIN}}) {
+      for (const auto& [op, mpi_op] :
+           {std::pair{ReduceOp::sum, MPI_SUM}, {ReduceOp::max, MPI_MAX}, {ReduceOp::min, MPI_MIN}}) {
         auto got = whole[me()];
         comm_->all_reduce(view_of(got), op)->wait();
         auto expected = whole[me()];
         if (size_ > 1) {
-          MPI_Allreduce(MPI_IN_PLACE, expected.data(), static_cast<int>(n), mpi_type<T>(), mpi_op, MPI_COMM_WORLD);
+          MPI_Allreduce(MPI_IN_PLACE, expected.data(), static_cast<int>(n), mpi_type<T>(), mpi_op,
+                        MPI_COMM_WORLD);
         }
         ASSERT_TRUE(same_bits(got, expected)) << n << " values, op " << static_cast<int>(op);
       }
@@ -113,15 +119,17 @@ class Collectives : public testing::TestWithParam<Tuning> {
       for (int root = 0; root < size_; ++root) {
         auto data = rough_values<T>(n, static_cast<uint64_t>(50 + rank_));
         comm_->broadcast(view_of(data), root)->wait();
-        ASSERT_TRUE(same_bits(data, rough_values<T>(n, static_cast<uint64_t>(50 + root)))) << n << " from " << root;
+        ASSERT_TRUE(same_bits(data, rough_values<T>(n, static_cast<uint64_t>(50 + root))))
+            << n << " from " << root;
       }
     }
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(All, Collectives, testing::Values(Tuning::usual, Tuning::tiny_messages), [](const auto& tuning) {
-  return tuning.param == Tuning::usual ? "usual" : "tiny_messages";
-});
+INSTANTIATE_TEST_SUITE_P(All, Collectives, testing::Values(Tuning::usual, Tuning::tiny_messages),
+                         [](const auto& tuning) {
+                           return tuning.param == Tuning::usual ? "usual" : "tiny_messages";
+                         });
 
 TEST_P(Collectives, KnowsItsRanks) {
   EXPECT_EQ(comm_->rank(), test_group().rank());
@@ -151,6 +159,20 @@ TEST_P(Collectives, TheSumDoesNotDependOnTheMessageSizes) {
   comm_->all_reduce(view_of(a), ReduceOp::sum)->wait();
   test_group().world().all_reduce(view_of(b), ReduceOp::sum)->wait();
   EXPECT_TRUE(same_bits(a, b));
+}
+
+TEST_P(Collectives, AllRanksChooseTheSameOfEqualValuesAndNaN) {
+  std::vector<float> values(8, rank_ == 0 ? 0.0f : -0.0f);
+  for (int r = 0; r < size_ && r < 4; ++r) values[static_cast<size_t>(4 + r)] = r == rank_ ? NAN : 1.0f;
+  for (const ReduceOp op : {ReduceOp::max, ReduceOp::min}) {
+    auto result = values;
+    comm_->all_reduce(view_of(result), op)->wait();
+    std::vector<float> all(8 * static_cast<size_t>(size_));
+    comm_->all_gather(view_of(std::as_const(result)), view_of(all))->wait();
+    for (int r = 0; r < size_; ++r) {
+      EXPECT_TRUE(same_bits(result, std::vector<float>(all.begin() + 8 * r, all.begin() + 8 * (r + 1))));
+    }
+  }
 }
 
 TEST_P(Collectives, NobodyLeavesABarrierBeforeTheLastHasCome) {

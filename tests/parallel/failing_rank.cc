@@ -1,4 +1,5 @@
-// Started under mpirun by failing_rank_test: rank 1 fails in the way its argument names, the others wait for it.
+// Started under mpirun by failing_rank_test: rank 1 fails in the way its argument names, the others wait for
+// it.
 #include <signal.h>
 #include <unistd.h>
 

@@ -51,7 +51,8 @@ TEST(FailingRank, AnExceptionThatNobodyCatchesPrintsItsReasonFirst) {
   const Outcome o = run("throw");
   EXPECT_EQ(o.exit_code, 1) << o.output;
   EXPECT_EQ(o.output.rfind("[rank 1/3 ", 0), 0u) << o.output;
-  EXPECT_NE(o.output.substr(0, o.output.find('\n')).find("] a broken invariant"), std::string::npos) << o.output;
+  EXPECT_NE(o.output.substr(0, o.output.find('\n')).find("] a broken invariant"), std::string::npos)
+      << o.output;
   EXPECT_LT(o.seconds, quickly);
 }
 

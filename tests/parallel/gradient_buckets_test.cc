@@ -40,7 +40,7 @@ class Recorder final : public Communicator {
 
 std::vector<float> leaf_values(int64_t leaf, uint64_t step) {
   auto values = rough_values<float>(parameter_ends.back(), 50 + 100 * step + static_cast<uint64_t>(leaf));
-  values[3] = -0.0f;                       // in all leaves: the sign must not tell where an absent leaf lay
+  values[3] = -0.0f;  // in all leaves: the sign must not tell where an absent leaf lay
   values[8999] = leaf == 5 ? 1.0f : -0.0f;
   return values;
 }
@@ -72,8 +72,8 @@ std::vector<float> whole_tree_sum(uint64_t step, uint32_t absent) {
   return sum;
 }
 
-// A step as the trainer makes it: each micro-batch writes its gradients parameter by parameter, from the last to the
-// first or in a scrambled order.
+// A step as the trainer makes it: each micro-batch writes its gradients parameter by parameter, from the last
+// to the first or in a scrambled order.
 std::vector<float> run_step(GradientBuckets& buckets, uint64_t step, uint32_t absent, bool scrambled) {
   const auto [first, last] = leaves_of(v, test_group().rank(), test_group().size());
   std::vector<float> gradients(9000), sum(9000, -1.0f);
@@ -113,7 +113,8 @@ TEST(GradientBuckets, SumsAllLeavesOfAllRanksAlongTheTree) {
       const auto sum = run_step(buckets, step, absent, step % 2 == 1);
       EXPECT_TRUE(same_bits(sum, expected_sum(step, absent))) << bucket_bytes << " bytes, absent " << absent;
       if (size == 1 || size == 2 || size == 4) {  // the bits that one process gives
-        EXPECT_TRUE(same_bits(sum, whole_tree_sum(step, absent))) << bucket_bytes << " bytes, absent " << absent;
+        EXPECT_TRUE(same_bits(sum, whole_tree_sum(step, absent)))
+            << bucket_bytes << " bytes, absent " << absent;
       }
       ++step;
     }

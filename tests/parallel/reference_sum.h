@@ -44,7 +44,8 @@ template <typename T>
 std::vector<T> whole_values(int64_t n, uint64_t key) {
   const Philox random(9, stream_of("whole", key));
   std::vector<T> values(static_cast<size_t>(n));
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<T>(static_cast<int64_t>(random.below(2001, i)) - 1000);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<T>(static_cast<int64_t>(random.below(2001, i)) - 1000);
   return values;
 }
 

@@ -61,7 +61,8 @@ TEST(TreeSum, PartsEqualTheReferenceBitForBit) {
 }
 
 // The leaves as the accumulator sees them, zeros in place of absent ones, and + 0 at the end.
-std::vector<float> reference_with_zeros(std::vector<std::vector<float>> leaves, const std::vector<bool>& absent) {
+std::vector<float> reference_with_zeros(std::vector<std::vector<float>> leaves,
+                                        const std::vector<bool>& absent) {
   for (size_t l = 0; l < leaves.size(); ++l) {
     if (absent[l]) leaves[l].assign(leaves[l].size(), 0.0f);
   }

@@ -42,7 +42,8 @@ TEST(WorksInFlight, WaitedForInAnotherOrderOnEveryRank) {
     Flight flight(comm, sizes, static_cast<uint64_t>(10000 * round));
     std::vector<size_t> order(sizes.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-    const Philox random(3, stream_of("order", static_cast<uint64_t>(comm.rank()), static_cast<uint64_t>(round)));
+    const Philox random(3,
+                        stream_of("order", static_cast<uint64_t>(comm.rank()), static_cast<uint64_t>(round)));
     for (size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[random.below(i + 1, i)]);
     for (const size_t w : order) flight.works[w]->wait();
     flight.check();
@@ -51,7 +52,8 @@ TEST(WorksInFlight, WaitedForInAnotherOrderOnEveryRank) {
 
 TEST(WorksInFlight, TestMakesProgressToTheEnd) {
   Flight flight(test_group().world(), sizes, 77);
-  while (!std::all_of(flight.works.begin(), flight.works.end(), [](const WorkPtr& work) { return work->test(); })) {
+  while (!std::all_of(flight.works.begin(), flight.works.end(),
+                      [](const WorkPtr& work) { return work->test(); })) {
   }
   for (const WorkPtr& work : flight.works) EXPECT_TRUE(work->test());
   flight.check();

@@ -75,7 +75,7 @@ TEST(Device, CudaNeedsABuildWithCuda) {
                           }}) {
     EXPECT_EQ(
         message_of<UserError>(use),
-        "device 'cuda': this build has no CUDA backend (configure with -DLIME_CUDA=ON); use device=cpu");
+        "device 'cuda': this build has no CUDA backend; use device=cpu");
   }
 }
 

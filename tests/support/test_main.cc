@@ -48,7 +48,8 @@ class Watchdog {
     while (!ending_) {
       if (what_.empty()) {
         changed_.wait(lock);
-      } else if (changed_.wait_until(lock, deadline_) == std::cv_status::timeout && Clock::now() >= deadline_) {
+      } else if (changed_.wait_until(lock, deadline_) == std::cv_status::timeout &&
+                 Clock::now() >= deadline_) {
         std::fprintf(stderr, "%s%s not finished after %lld s: ending the test program\n", rank_prefix.c_str(),
                      what_.c_str(), static_cast<long long>(allowed_.count()));
         std::fflush(nullptr);
@@ -68,7 +69,9 @@ class Watchdog {
 
 // Ranks other than 0 only tell of failures.
 class FailurePrinter : public testing::EmptyTestEventListener {
-  void OnTestStart(const testing::TestInfo& test) override { test_ = str(test.test_suite_name(), ".", test.name()); }
+  void OnTestStart(const testing::TestInfo& test) override {
+    test_ = str(test.test_suite_name(), ".", test.name());
+  }
   // Runs under GoogleTest's lock: asking it for the current test here would never return.
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
@@ -81,7 +84,8 @@ class FailurePrinter : public testing::EmptyTestEventListener {
 // Sets the watchdog for every test, and makes a failure of one rank a failure of all.
 class Supervisor : public testing::EmptyTestEventListener {
  public:
-  Supervisor(Watchdog& watchdog, std::unique_ptr<Communicator> comm) : watchdog_(watchdog), comm_(std::move(comm)) {}
+  Supervisor(Watchdog& watchdog, std::unique_ptr<Communicator> comm)
+      : watchdog_(watchdog), comm_(std::move(comm)) {}
   bool failed_anywhere() const { return failed_anywhere_; }
 
  private:
@@ -90,7 +94,8 @@ class Supervisor : public testing::EmptyTestEventListener {
   }
   void OnTestEnd(const testing::TestInfo& test) override {
     if (comm_->size() == 1) return;
-    // A rank that failed may have left the others inside a collective of the test: wait for them, but not for long.
+    // A rank that failed may have left the others inside a collective of the test: wait for them, but not for
+    // long.
     const bool failed_here = test.result()->Failed();
     const auto name = str("the other ranks' ", test.test_suite_name(), ".", test.name());
     if (failed_here) {
@@ -110,7 +115,8 @@ class Supervisor : public testing::EmptyTestEventListener {
 
 int run(int argc, char** argv) {
   const char* limit = std::getenv("LIME_TEST_LIMIT_S");
-  Watchdog watchdog(std::chrono::seconds(limit ? std::atoi(limit) : 120));  // outlives the group: watches its end too
+  Watchdog watchdog(
+      std::chrono::seconds(limit ? std::atoi(limit) : 120));  // outlives the group: watches its end too
   ProcessGroup the_group(&argc, &argv);
   group = &the_group;
   if (group->size() > 1) rank_prefix = str("[rank ", group->rank(), "/", group->size(), "] ");

@@ -1,7 +1,8 @@
 // What every test program shares: its process group, temporary directories and the devices to test on.
 //
-// test_main.cc starts the group (MPI under mpirun, else one process), logging and a watchdog. A test fails on all ranks
-// when it fails on one, and a test that hangs is ended with its name after LIME_TEST_LIMIT_S seconds (default 120).
+// test_main.cc starts the group (MPI under mpirun, else one process), logging and a watchdog. A test fails on
+// all ranks when it fails on one, and a test that hangs is ended with its name after LIME_TEST_LIMIT_S
+// seconds (default 120).
 #pragma once
 
 #include <string>
@@ -36,7 +37,8 @@ class TempDirectory {
 std::string read_file(const std::string& path);
 void write_file(const std::string& path, const std::string& text);
 
-// The devices this build and machine can run on: for INSTANTIATE_TEST_SUITE_P(..., testing::ValuesIn(test_devices())).
+// The devices this build and machine can run on: for INSTANTIATE_TEST_SUITE_P(...,
+// testing::ValuesIn(test_devices())).
 std::vector<Device> test_devices();
 
 }  // namespace lime

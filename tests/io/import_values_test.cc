@@ -1,0 +1,83 @@
+#include "io/import_values.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace lime {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(ImportValuesTest, FeatureIdsOfNumbersAreTheNumbers) {
+  EXPECT_EQ(feature_id("0"), 0);
+  EXPECT_EQ(feature_id("9155697141"), 9155697141);
+  EXPECT_EQ(feature_id("1.0"), 1);
+  EXPECT_EQ(feature_id("9155697141.0"), 9155697141);
+}
+
+TEST(ImportValuesTest, EmptyAndNegativeFeatureIdsAreMissing) {
+  for (const char* text : {"", "-124", "-124.0", "-1"}) EXPECT_EQ(feature_id(text), -1) << text;
+}
+
+TEST(ImportValuesTest, TextIsHashedTheSameForEver) {
+  EXPECT_EQ(hashed_id(""), 0x2d06800538d394c2);  // XXH3's own test vector
+  std::set<int64_t> ids;
+  for (const char* text : {"full_active", "middle_active", "[100,1k)", "500+", "1.5", "18446744073709551615", "nan"}) {
+    EXPECT_GE(feature_id(text), 0) << text;
+    EXPECT_EQ(feature_id(text), hashed_id(text)) << text;
+    ids.insert(feature_id(text));
+  }
+  EXPECT_EQ(ids.size(), 7U);
+}
+
+TEST(ImportValuesTest, EntityIdsRefuseEmptyAndNegative) {
+  EXPECT_EQ(entity_id("17"), 17);
+  EXPECT_EQ(entity_id("u-17"), hashed_id("u-17"));
+  EXPECT_EQ(entity_id(""), std::nullopt);
+  EXPECT_EQ(entity_id("-17"), std::nullopt);
+}
+
+TEST(ImportValuesTest, SplitsListsAndLeavesOutMissing) {
+  std::vector<int64_t> ids;
+  split_ids("12,65", ",", ids);
+  EXPECT_THAT(ids, ElementsAre(12, 65));
+  split_ids("12,,-1,65,", ",", ids);
+  EXPECT_THAT(ids, ElementsAre(12, 65));
+  split_ids("a||b", "||", ids);
+  EXPECT_THAT(ids, ElementsAre(hashed_id("a"), hashed_id("b")));
+  split_ids("", ",", ids);
+  EXPECT_THAT(ids, ElementsAre());
+}
+
+TEST(ImportValuesTest, DaysOfTimes) {
+  constexpr int64_t utc8 = 8 * 3600 * 1000;
+  EXPECT_EQ(day_of(0, 0), "1970-01-01");
+  EXPECT_EQ(day_of(-1, 0), "1969-12-31");
+  EXPECT_EQ(day_of(1651939199999, utc8), "2022-05-07");
+  EXPECT_EQ(day_of(1651939200000, utc8), "2022-05-08");
+  EXPECT_EQ(day_of(1651939200000, 0), "2022-05-07");
+}
+
+TEST(ImportValuesTest, ReadsDaysInBothForms) {
+  EXPECT_EQ(read_day("20240229"), "2024-02-29");
+  EXPECT_EQ(read_day("2024-02-29"), "2024-02-29");
+  for (const char* text : {"20230229", "2024-13-01", "2024-2-29", "2024-02-29 ", "240229", "", "2024022a"})
+    EXPECT_EQ(read_day(text), std::nullopt) << text;
+}
+
+TEST(ImportValuesTest, ReadsIso8601) {
+  constexpr int64_t utc8 = 8 * 3600 * 1000;
+  EXPECT_EQ(read_iso8601("1970-01-01T00:00:01Z", utc8), 1000);
+  EXPECT_EQ(read_iso8601("2022-05-08T00:00:00.123456+08:00", 0), 1651939200123);
+  EXPECT_EQ(read_iso8601("2022-05-08 00:00", utc8), 1651939200000);
+  EXPECT_EQ(read_iso8601("2022-05-08", utc8), 1651939200000);
+  EXPECT_EQ(read_iso8601("2022-05-07T10:30:00-0530", 0), 1651939200000);
+  for (const char* text : {"", "2022-05-08T", "2022-05-08T24:00", "2022-05-08T10:61", "2022-05-08T10:30:00.",
+                           "2022-05-08T10:30:00+99:00", "2022-02-30T10:30", "1651939200"})
+    EXPECT_EQ(read_iso8601(text, 0), std::nullopt) << text;
+}
+
+}  // namespace
+}  // namespace lime
