@@ -33,7 +33,7 @@ int32_t DistinctIds::add_id(int64_t id, int32_t leaf) {
 void Dedup::begin(DistinctIds& out, int64_t expected) {
   out_ = &out;
   out.clear();
-  resize(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(2 * expected, 64))));
+  resize(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(expected + expected / 2 + 2, 64))));
 }
 
 void Dedup::begin_leaf(int32_t leaf) {

@@ -1,7 +1,9 @@
 #include "embeddings/sparse_optimizer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "embeddings/isa.h"
 
@@ -31,10 +33,31 @@ void set_initial_state(const TableConfig& config, float* state) {
 
 namespace {
 
+// Adam's 1 / (1 - beta^n) for both betas. Most rows of a step share a few n: each is computed once.
+class AdamCorrections {
+ public:
+  AdamCorrections(double beta1, double beta2) : beta1_(beta1), beta2_(beta2) {}
+  std::pair<float, float> operator()(float n) {
+    if (n >= static_cast<float>(known_.size())) return compute(n);
+    auto& known = known_[static_cast<size_t>(n)];
+    if (known.first == 0) known = compute(n);
+    return known;
+  }
+
+ private:
+  std::pair<float, float> compute(float n) const {
+    return {static_cast<float>(1 / (1 - std::pow(beta1_, double{n}))),
+            static_cast<float>(1 / (1 - std::pow(beta2_, double{n})))};
+  }
+  double beta1_, beta2_;
+  std::array<std::pair<float, float>, 512> known_{};
+};
+
 struct Settings {
   int64_t dim;
   float grad_scale, lr, eps;
-  double beta1, beta2;
+  float beta1, beta2, one_beta1, one_beta2;
+  AdamCorrections* corrections;
 };
 
 LIME_INLINE inline void prefetch(const float* p, int64_t floats) {
@@ -88,14 +111,11 @@ LIME_INLINE inline void adam(const Settings& s, const RowUpdate& row) {
   float& updates = row.state[2 * s.dim];
   const float* __restrict gradient = row.gradient;
   updates += 1;
-  const float b1 = static_cast<float>(s.beta1), b2 = static_cast<float>(s.beta2);
-  const float one_b1 = static_cast<float>(1 - s.beta1), one_b2 = static_cast<float>(1 - s.beta2);
-  const float m_share = static_cast<float>(1 / (1 - std::pow(s.beta1, double{updates})));
-  const float v_share = static_cast<float>(1 / (1 - std::pow(s.beta2, double{updates})));
+  const auto [m_share, v_share] = (*s.corrections)(updates);
   for (int64_t c = 0; c < s.dim; ++c) {
     const float g = s.grad_scale * gradient[c];
-    m[c] = b1 * m[c] + one_b1 * g;
-    v[c] = b2 * v[c] + one_b2 * (g * g);
+    m[c] = s.beta1 * m[c] + s.one_beta1 * g;
+    v[c] = s.beta2 * v[c] + s.one_beta2 * (g * g);
     p[c] -= s.lr * (m_share * m[c]) / (std::sqrt(v_share * v[c]) + s.eps);
   }
 }
@@ -118,12 +138,16 @@ LIME_INLINE inline void for_rows(const Settings& s, std::span<const RowUpdate> r
 
 void update_rows(const TableConfig& config, double grad_scale, double lr_scale,
                  std::span<const RowUpdate> rows) {
+  AdamCorrections corrections(config.beta1, config.beta2);
   const Settings s{config.dim,
                    static_cast<float>(grad_scale),
                    static_cast<float>(config.learning_rate * lr_scale),
                    static_cast<float>(config.eps),
-                   config.beta1,
-                   config.beta2};
+                   static_cast<float>(config.beta1),
+                   static_cast<float>(config.beta2),
+                   static_cast<float>(1 - config.beta1),
+                   static_cast<float>(1 - config.beta2),
+                   &corrections};
   const int64_t width = state_width_of(config.optimizer, config.dim);
   const auto with = [&](auto update) {
     with_widest_vectors([=]() LIME_INLINE { for_rows(s, rows, width, update); });

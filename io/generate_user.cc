@@ -185,8 +185,8 @@ void UserGenerator::make_requests(Draws& draws, SyntheticUser& out) const {
   int64_t seen = 0;
   for (int64_t day = 0; day < options_.days; ++day) {
     for (int64_t r = 0; r < per_day; ++r) {
-      const double share = (static_cast<double>(r) + draws.next()[0]) / static_cast<double>(per_day);
-      const int64_t time = start + day * ms_per_day + static_cast<int64_t>(share * static_cast<double>(ms_per_day));
+      const double of_day = (static_cast<double>(r) + draws.next()[0]) / static_cast<double>(per_day);
+      const int64_t time = start + day * ms_per_day + static_cast<int64_t>(of_day * static_cast<double>(ms_per_day));
       out.request_times.push_back(time);
       for (; seen < counted && out.events[static_cast<size_t>(seen)].time_ms < time; ++seen) {
         const auto& event = out.events[static_cast<size_t>(seen)];
@@ -199,9 +199,10 @@ void UserGenerator::make_requests(Draws& draws, SyntheticUser& out) const {
         candidate.item = draw_item(of_topic, rank);
         const double base = options_.bias + segment_bias_[static_cast<size_t>(out.segment)] +
                             options_.item_quality * quality.normal(static_cast<uint64_t>(candidate.item));
-        const auto net = static_cast<double>(evidence[static_cast<size_t>(of_topic)]);
+        const auto net = static_cast<double>(topics * evidence[static_cast<size_t>(of_topic)]);
+        const double share = net / static_cast<double>(std::max<int64_t>(seen, 1));
         candidate.without_history = to_units(sigmoid(base));
-        candidate.probability = to_units(sigmoid(base + options_.interest * std::tanh(options_.evidence * net)));
+        candidate.probability = to_units(sigmoid(base + options_.interest * std::tanh(options_.evidence * share)));
         candidate.click = label * static_cast<double>(probability_unit) < static_cast<double>(candidate.probability);
         candidate.watch_time = static_cast<float>(candidate.click ? 5 + 55 * watch : 5 * watch);
         out.candidates.push_back(candidate);

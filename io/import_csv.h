@@ -9,12 +9,12 @@
 //     user: user_id                    # integer or text (hashed)
 //     item: item_id
 //     time: {column: ts, unit: s}      # s | ms | us | iso8601
-//     day: {column: date}              # optional, 2022-05-08 or 20220508; default: the day of `time` in time_zone
-//     request: session_id              # optional: adjacent or not, rows with the same value form one request
+//     day: date                        # optional column, 2022-05-08 or 20220508; default: the day of `time`
+//     request: session_id              # optional column: a user's rows with the same value form one request
 //     labels:
-//       click: {column: clicked}                # a number 0..1
+//       click: clicked                          # a number 0..1
 //       good: {column: rating, at_least: 4}     # 1 where column >= 4
-//     weights: {dwell: {column: dwell_ms}}      # a number >= 0
+//     weights: {dwell: dwell_ms}         # a number >= 0
 //     request_features:   {hour: {column: hour, kind: id}}
 //     candidate_features: {price: {column: price, kind: real, log1p: true}}
 //     event: {when: {column: clicked, at_least: 1}, features: {action: {column: type, kind: id}}}
@@ -43,7 +43,8 @@ struct CsvImportOptions {
 };
 
 // Throws UserError: mapping errors as "mapping.yaml:12: ...", input errors as import_kuairand does. Rows of one request
-// are gathered by an external sort, so memory stays within writer.memory_bytes; they must agree on user, time and day.
+// are gathered by an external sort, so memory stays within writer.memory_bytes. They must be of one day; the request's
+// time is the earliest of theirs, its features are those of its first row (by file, then line).
 ImportReport import_csv(const CsvImportOptions&);
 
 }  // namespace lime

@@ -56,11 +56,20 @@ DatasetSchema make_schema(const MovieLensOptions& options) {
   return schema;
 }
 
+// How much of "2001-05-08" a period keeps; the rest becomes that of the first day of a year.
+size_t kept_of_day(const std::string& period) {
+  if (period == "day") return 10;
+  if (period == "month") return 7;
+  if (period == "year") return 4;
+  throw UserError(str("movielens: period: found '", period, "', expected day, month or year"));
+}
+
 class Importer {
  public:
   explicit Importer(const MovieLensOptions& options)
       : options_(options),
         zone_ms_(parse_time_zone(options.time_zone) * 60'000),
+        kept_(kept_of_day(options.period)),
         writer_(options.out, make_schema(options), options.writer),
         bad_(options.max_bad_rows, report_),
         means_(1) {}
@@ -94,6 +103,7 @@ class Importer {
       event.time_ms = request.time_ms = reader.integer(time, 0, max_seconds) * 1000;
       event.values.ids[0] = std::llround(2 * rating);
       request.day = day_of(request.time_ms, zone_ms_);
+      request.day.replace(kept_, std::string::npos, first_day + kept_);
       candidate.labels[0] = rating >= options_.threshold ? 1.0F : 0.0F;
       candidate.weights[0] = static_cast<float>(rating);
       means_.add(request);
@@ -148,11 +158,13 @@ class Importer {
     });
   }
 
+  static constexpr const char* first_day = "0000-01-01";
   static constexpr int genre_flags = 19;
   static constexpr int64_t max_seconds = int64_t{1} << 40;  // so that milliseconds do not overflow
 
   const MovieLensOptions& options_;
   int64_t zone_ms_;
+  size_t kept_;
   DatasetWriter writer_;
   ImportReport report_;
   BadRows bad_;

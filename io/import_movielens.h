@@ -2,7 +2,7 @@
 // dataset. Every rating becomes an event and a request with one candidate. The form is told from the first line.
 //
 //   event      item, rating (id: round(2 * rating))
-//   request    (nothing beyond user and time); days in `time_zone`
+//   request    (nothing beyond user and time); days in `time_zone`, or months or years under their first day
 //   label      liked = rating >= threshold;   weight  rating
 //   user       gender, age, occupation (with a users file)
 //   item       genres, any number, names hashed (with a movies file)
@@ -24,6 +24,8 @@ struct MovieLensOptions {
   std::string name = "movielens";
   double threshold = 4.0;           // ratings at or above it are liked; MovieTweetings rates 0..10
   std::string time_zone = "+00:00"; // of the days
+  std::string period = "day";       // day | month | year: ratings are filed under its first day. Logs of many years make
+                                    // a file for each part and day: 20M and later want month
   WriterOptions writer;
   int64_t max_bad_rows = 0;         // rows that may be left out, of all files together
 };

@@ -31,7 +31,8 @@ void collect(Communicator& comm, const std::vector<CheckpointFile>& files, const
     for (const auto& f : theirs["files"])
       manifest.files.push_back({f[0].get<std::string>(), f[1].get<int64_t>(), f[2].get<std::string>()});
     for (const auto& p : theirs["positions"]) {
-      const ShardPosition position{p[0].get<int64_t>(), p[1].get<int64_t>(), p[2].get<int64_t>(), p[3].get<int64_t>()};
+      const ShardPosition position{p[0].get<int64_t>(), p[1].get<int64_t>(), p[2].get<int64_t>(),
+                                   p[3].get<int64_t>()};
       positions.emplace(position.shard, position);
     }
   }
@@ -41,7 +42,8 @@ void collect(Communicator& comm, const std::vector<CheckpointFile>& files, const
 
 // Steps of a save; each throws on all ranks if it fails on one.
 void write_checkpoint(Communicator& comm, const std::string& run_directory, const std::string& directory,
-                      const Config& config, const Network& network, const AdamW& optimizer, const TrainState& state) {
+                      const Config& config, const Network& network, const AdamW& optimizer,
+                      const TrainState& state) {
   const bool root = comm.rank() == 0;
   const std::string partial = partial_name(directory);
   together(comm, [&] {
@@ -73,7 +75,8 @@ void write_checkpoint(Communicator& comm, const std::string& run_directory, cons
 }  // namespace
 
 std::string save_checkpoint(Communicator& comm, const std::string& run_directory, const Config& config,
-                            const Network& network, const AdamW& optimizer, const TrainState& state, int64_t keep) {
+                            const Network& network, const AdamW& optimizer, const TrainState& state,
+                            int64_t keep) {
   const std::string directory = join(checkpoints_directory(run_directory), checkpoint_name(state.step));
   const bool root = comm.rank() == 0;
   try {
@@ -89,17 +92,17 @@ std::string save_checkpoint(Communicator& comm, const std::string& run_directory
   return directory;
 }
 
-TrainState load_checkpoint(Communicator& comm, const std::string& directory, const Config& config, Network& network,
-                           AdamW* optimizer) {
+TrainState load_checkpoint(Communicator& comm, const std::string& directory, const Config& config,
+                           Network& network, AdamW* optimizer) {
   const CheckpointManifest manifest = read_verified_manifest(comm, directory);
   check_same_model(manifest, config, directory);
   if (manifest.seed != config.seed)
-    throw UserError(str("checkpoint ", directory, " is of another run: seed is ", manifest.seed, " there, ", config.seed,
-                        " here"));
+    throw UserError(str("checkpoint ", directory, " is of another run: seed is ", manifest.seed, " there, ",
+                        config.seed, " here"));
   const auto shards = static_cast<int64_t>(manifest.state.positions.size());
   if (optimizer && shards > 0 && shards != config.train.micro_batches)
-    throw UserError(str("checkpoint ", directory, " is of another run: train.micro_batches is ", shards, " there, ",
-                        config.train.micro_batches, " here"));
+    throw UserError(str("checkpoint ", directory, " is of another run: train.micro_batches is ", shards,
+                        " there, ", config.train.micro_batches, " here"));
   together(comm, [&] {
     for (const auto& file : manifest.files) {
       const std::string path = join(directory, file.name);

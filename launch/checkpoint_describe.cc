@@ -25,15 +25,19 @@ void add_rows(Digest& digest, const Hdf5File& file, const std::string& object, i
 
 void add_object(Digest& digest, const Hdf5File& file, const std::string& object) {
   const int64_t rows = file.shape(object).at(0);
-  if (file.type(object) == H5Type::f64) add_rows<double>(digest, file, object, 0, rows);
-  else add_rows<float>(digest, file, object, 0, rows);
+  if (file.type(object) == H5Type::f64)
+    add_rows<double>(digest, file, object, 0, rows);
+  else
+    add_rows<float>(digest, file, object, 0, rows);
 }
 
 // One table over all of its files: rows by bucket, then id.
 class TableDigest {
  public:
-  TableDigest(const std::vector<std::unique_ptr<Hdf5File>>& files, const std::string& table) : group_("/" + table) {
-    for (const auto& file : files) parts_.push_back({file.get(), file->read<int64_t>(group_ + "/bucket_offsets")});
+  TableDigest(const std::vector<std::unique_ptr<Hdf5File>>& files, const std::string& table)
+      : group_("/" + table) {
+    for (const auto& file : files)
+      parts_.push_back({file.get(), file->read<int64_t>(group_ + "/bucket_offsets")});
     dim_ = width(*files.front(), "/value");
     state_width_ = files.front()->exists(group_ + "/state") ? width(*files.front(), "/state") : 0;
     for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) add_bucket(bucket);
@@ -42,8 +46,8 @@ class TableDigest {
 
   int64_t rows() const { return rows_; }
   std::string line() const {
-    return str("rows ", rows_, " dim ", dim_, " state ", state_width_, " id ", ids_.hex(), " value ", values_.hex(),
-               " state ", state_.hex());
+    return str("rows ", rows_, " dim ", dim_, " state ", state_width_, " id ", ids_.hex(), " value ",
+               values_.hex(), " state ", state_.hex());
   }
 
  private:
@@ -57,7 +61,8 @@ class TableDigest {
   // Consecutive buckets of one file are one range of rows, read together.
   void add_bucket(int64_t bucket) {
     for (const auto& part : parts_) {
-      const int64_t begin = part.offsets.at(static_cast<size_t>(bucket)), end = part.offsets.at(static_cast<size_t>(bucket) + 1);
+      const int64_t begin = part.offsets.at(static_cast<size_t>(bucket)),
+                    end = part.offsets.at(static_cast<size_t>(bucket) + 1);
       if (begin == end) continue;
       if (part.file != file_ || begin != end_) {
         flush();
@@ -86,10 +91,12 @@ class TableDigest {
 
 std::string describe_state(const CheckpointManifest& manifest) {
   const TrainState& state = manifest.state;
-  std::string text = str("step ", state.step, " epoch ", state.epoch, " finished ", state.finished ? "yes" : "no", " seed ",
-                         manifest.seed, " model ", digest_of(manifest.model), "\n");
+  std::string text =
+      str("step ", state.step, " epoch ", state.epoch, " finished ", state.finished ? "yes" : "no", " seed ",
+          manifest.seed, " model ", digest_of(manifest.model), "\n");
   for (const auto& p : state.positions)
-    text += str("position shard ", p.shard, " epoch ", p.epoch, " unit ", p.unit, " request ", p.request, "\n");
+    text +=
+        str("position shard ", p.shard, " epoch ", p.epoch, " unit ", p.unit, " request ", p.request, "\n");
   for (const auto& [name, value] : state.extra) {
     Digest digest;
     digest.add(std::span<const double>(&value, 1));
@@ -101,7 +108,9 @@ std::string describe_state(const CheckpointManifest& manifest) {
 }  // namespace
 
 std::string describe_checkpoint(const std::string& directory) {
-  const auto path_of = [&](const std::string& name) { return (std::filesystem::path(directory) / name).string(); };
+  const auto path_of = [&](const std::string& name) {
+    return (std::filesystem::path(directory) / name).string();
+  };
   const auto alone = make_self_communicator();
   const CheckpointManifest manifest = read_verified_manifest(*alone, directory);
   std::string text = describe_state(manifest);
@@ -120,7 +129,8 @@ std::string describe_checkpoint(const std::string& directory) {
 
   std::vector<std::unique_ptr<Hdf5File>> files;
   for (const auto& file : manifest.files)
-    if (is_tables_file(file.name)) files.push_back(std::make_unique<Hdf5File>(path_of(file.name), Hdf5File::Mode::read));
+    if (is_tables_file(file.name))
+      files.push_back(std::make_unique<Hdf5File>(path_of(file.name), Hdf5File::Mode::read));
   int64_t rows = 0;
   if (!files.empty())
     for (const auto& table : files.front()->list("/")) {

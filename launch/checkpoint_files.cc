@@ -24,11 +24,14 @@ namespace fs = std::filesystem;
 constexpr const char* name_prefix = "step-";
 constexpr const char* partial_suffix = ".partial";
 
-[[noreturn]] void fail(const std::string& path, int error) { throw UserError(str(path, ": ", std::strerror(error))); }
+[[noreturn]] void fail(const std::string& path, int error) {
+  throw UserError(str(path, ": ", std::strerror(error)));
+}
 
 class Descriptor {
  public:
-  Descriptor(const std::string& path, int flags) : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0666)) {
+  Descriptor(const std::string& path, int flags)
+      : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0666)) {
     if (fd_ < 0) fail(path, errno);
   }
   Descriptor(const Descriptor&) = delete;
@@ -66,7 +69,8 @@ void remove_tree(const std::string& path) {
 }
 
 bool has_suffix(const std::string& text, const std::string& suffix) {
-  return text.size() >= suffix.size() && text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
+  return text.size() >= suffix.size() &&
+         text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
 }
 
 std::vector<std::string> names_in(const std::string& directory) {
@@ -92,9 +96,8 @@ std::string checkpoint_name(int64_t step) {
 std::optional<int64_t> checkpoint_step(const std::string& name) {
   const size_t prefix = std::strlen(name_prefix);
   const std::string digits = name.compare(0, prefix, name_prefix) == 0 ? name.substr(prefix) : "";
-  if (digits.size() < 9 || digits.size() > 18 || !std::all_of(digits.begin(), digits.end(), [](char c) {
-        return '0' <= c && c <= '9';
-      }))
+  if (digits.size() < 9 || digits.size() > 18 ||
+      !std::all_of(digits.begin(), digits.end(), [](char c) { return '0' <= c && c <= '9'; }))
     return std::nullopt;
   return std::stoll(digits);
 }
@@ -126,8 +129,8 @@ void publish(const std::string& partial, const std::string& directory) {
   sync_directory(partial);
   if (rename(partial.c_str(), directory.c_str()) != 0) {
     if (errno != ENOTEMPTY && errno != EEXIST) fail(directory, errno);
-    // Step done twice (a run resumed before it): change places, so that a whole one stands there at any moment; where
-    // the file system cannot, the older checkpoints are what a crash between the two leaves.
+    // Step done twice (a run resumed before it): change places, so that a whole one stands there at any
+    // moment; where the file system cannot, the older checkpoints are what a crash between the two leaves.
     if (renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, directory.c_str(), RENAME_EXCHANGE) == 0) {
       remove_tree(partial);
     } else {
@@ -159,10 +162,12 @@ void keep_newest(const std::string& run_directory, int64_t step, int64_t keep) {
   if (keep < 1) return;
   std::vector<std::string> names = list_checkpoints(run_directory);
   std::erase_if(names, [&](const std::string& name) { return *checkpoint_step(name) > step; });
-  for (size_t i = names.size(); i-- > static_cast<size_t>(keep);) {  // oldest first, so that a crash leaves the newest
+  for (size_t i = names.size();
+       i-- > static_cast<size_t>(keep);) {  // oldest first, so that a crash leaves the newest
     const std::string path = (fs::path(checkpoints_directory(run_directory)) / names[i]).string();
     try {
-      // Out of the list of checkpoints at once, then at leisure: a crash here leaves no half one under a whole one's name.
+      // Out of the list of checkpoints at once, then at leisure: a crash here leaves no half one under a
+      // whole one's name.
       if (rename(path.c_str(), partial_name(path).c_str()) != 0) fail(path, errno);
       remove_tree(partial_name(path));
     } catch (const UserError& error) {

@@ -102,17 +102,18 @@ CheckpointManifest parse_manifest(const std::string& text, const std::string& or
     throw UserError(origin + ": is not JSON: truncated or overwritten");
   }
   if (!json.is_object() || json.value("format", Json()) != format_name)
-    throw UserError(str(origin, ": is not the manifest of a checkpoint: no \"format\": \"", format_name, "\""));
+    throw UserError(
+        str(origin, ": is not the manifest of a checkpoint: no \"format\": \"", format_name, "\""));
   const Json version = json.value("version", Json());
   if (version.is_number_integer() && version != checkpoint_version)
-    throw CheckpointVersionError(str(origin, ": checkpoint format version ", version.dump(), ", this program reads version ",
-                                     checkpoint_version));
+    throw CheckpointVersionError(str(origin, ": checkpoint format version ", version.dump(),
+                                     ", this program reads version ", checkpoint_version));
   const Json found = json.value(own_checksum, Json());
   json.erase(own_checksum);
   const std::string expected = digest_of(json.dump());
   if (found != expected)
-    throw UserError(str(origin, ": its content does not match its own checksum (", own_checksum, " ", found.dump(),
-                        ", expected \"", expected, "\")"));
+    throw UserError(str(origin, ": its content does not match its own checksum (", own_checksum, " ",
+                        found.dump(), ", expected \"", expected, "\")"));
   try {
     return from_content(json);
   } catch (const Json::exception& error) {
@@ -134,7 +135,8 @@ void verify_file(const std::string& directory, const CheckpointFile& file) {
     throw UserError(str(path, ": ", bytes, " bytes, expected ", file.bytes, ": truncated or overwritten"));
   const FileChecksum found = checksum_file(path);
   if (found.xxh3 != file.xxh3)
-    throw UserError(str(path, ": checksum ", found.xxh3, ", expected ", file.xxh3, ": its bytes have changed"));
+    throw UserError(
+        str(path, ": checksum ", found.xxh3, ", expected ", file.xxh3, ": its bytes have changed"));
 }
 
 CheckpointManifest read_verified_manifest(Communicator& comm, const std::string& directory) {
@@ -149,20 +151,24 @@ CheckpointManifest read_verified_manifest(Communicator& comm, const std::string&
   const CheckpointManifest manifest = parse_manifest(std::string(bytes.begin(), bytes.end()), path);
   together(comm, [&] {
     for (size_t i = 0; i < manifest.files.size(); ++i)
-      if (i % static_cast<size_t>(comm.size()) == static_cast<size_t>(comm.rank())) verify_file(directory, manifest.files[i]);
+      if (i % static_cast<size_t>(comm.size()) == static_cast<size_t>(comm.rank()))
+        verify_file(directory, manifest.files[i]);
   });
   return manifest;
 }
 
-void check_same_model(const CheckpointManifest& manifest, const Config& config, const std::string& directory) {
+void check_same_model(const CheckpointManifest& manifest, const Config& config,
+                      const std::string& directory) {
   const std::string here_text = model_signature(config);
   if (manifest.model == here_text) return;
   const std::vector<std::string> there = lines_of(manifest.model), here = lines_of(here_text);
   size_t i = 0;
   while (i < there.size() && i < here.size() && there[i] == here[i]) ++i;
   const std::string prefix = str("checkpoint ", directory, " is of another model: ");
-  if (i == there.size() && i < here.size()) throw UserError(str(prefix, "\"", here[i], "\" is not there, but here"));
-  if (i == here.size() && i < there.size()) throw UserError(str(prefix, "\"", there[i], "\" is there, but not here"));
+  if (i == there.size() && i < here.size())
+    throw UserError(str(prefix, "\"", here[i], "\" is not there, but here"));
+  if (i == here.size() && i < there.size())
+    throw UserError(str(prefix, "\"", there[i], "\" is there, but not here"));
   LIME_CHECK(i < there.size(), "signatures that differ only in line ends");
   const auto [there_key, there_value] = split_line(there[i]);
   const auto [here_key, here_value] = split_line(here[i]);

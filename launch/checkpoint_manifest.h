@@ -1,4 +1,5 @@
-// manifest.json of a checkpoint: what it is, where the run stood, and the files that belong to it with their checksums.
+// manifest.json of a checkpoint: what it is, where the run stood, and the files that belong to it with their
+// checksums.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ struct CheckpointFile {
 struct CheckpointManifest {
   std::string model;  // model_signature of the config
   uint64_t seed = 0;
-  TrainState state;   // positions of all virtual shards
+  TrainState state;  // positions of all virtual shards
   std::vector<CheckpointFile> files;
 };
 
@@ -41,7 +42,8 @@ CheckpointFile describe_file(const std::string& directory, const std::string& na
 // Throws UserError naming the file if it is missing or its size or checksum differs.
 void verify_file(const std::string& directory, const CheckpointFile&);
 
-// Collective. The manifest of a checkpoint whose files have all been read and found whole; the ranks share the reading.
+// Collective. The manifest of a checkpoint whose files have all been read and found whole; the ranks share
+// the reading.
 CheckpointManifest read_verified_manifest(Communicator&, const std::string& directory);
 
 // Throws UserError naming the first difference between the checkpoint's model and this config's.

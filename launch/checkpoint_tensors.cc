@@ -12,12 +12,15 @@ namespace {
 
 constexpr int64_t block_values = int64_t{1} << 22;  // floats read at a time: 16 MiB
 
-void write_tensor(Hdf5File& file, const std::string& object, const ConstView& values, int64_t rows, int64_t cols) {
+void write_tensor(Hdf5File& file, const std::string& object, const ConstView& values, int64_t rows,
+                  int64_t cols) {
   const auto write = [&]<typename T>(const T* data) {
     file.write<T>(object, std::span<const T>(data, static_cast<size_t>(rows * cols)), cols);
   };
-  if (values.dtype() == DType::f32) write(values.data<float>());
-  else write(values.data<double>());
+  if (values.dtype() == DType::f32)
+    write(values.data<float>());
+  else
+    write(values.data<double>());
 }
 
 void read_tensor(const Hdf5File& file, const std::string& object, View out, int64_t rows, int64_t cols) {
@@ -28,8 +31,10 @@ void read_tensor(const Hdf5File& file, const std::string& object, View out, int6
     for (const int64_t n : shape) found += str(found.empty() ? "" : " x ", n);
     throw UserError(str(file.path(), ": ", object, ": shape ", found, ", expected ", rows, " x ", cols));
   }
-  if (out.dtype() == DType::f32) file.read_into<float>(object, 0, rows, out.data<float>());
-  else file.read_into<double>(object, 0, rows, out.data<double>());
+  if (out.dtype() == DType::f32)
+    file.read_into<float>(object, 0, rows, out.data<float>());
+  else
+    file.read_into<double>(object, 0, rows, out.data<double>());
 }
 
 // A parameter's part of a flat buffer of all parameters.
@@ -115,7 +120,8 @@ void read_tables(const std::string& path, EmbeddingCollection& tables, int rank,
     const int64_t state_width = tables.state_width(table);
     const auto offsets = file.read<int64_t>(group + "/bucket_offsets");
     if (offsets.size() != static_cast<size_t>(virtual_buckets) + 1)
-      throw UserError(str(path, ": ", group, "/bucket_offsets: ", offsets.size(), " entries, expected ", virtual_buckets + 1));
+      throw UserError(str(path, ": ", group, "/bucket_offsets: ", offsets.size(), " entries, expected ",
+                          virtual_buckets + 1));
     const int64_t block_rows = std::max<int64_t>(1, block_values / (config.dim + state_width));
     for (int64_t bucket = first; bucket < last;) {
       const int64_t begin_bucket = bucket;

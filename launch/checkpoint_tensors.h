@@ -1,4 +1,5 @@
-// The HDF5 files of a checkpoint: the dense parameters with their AdamW moments, and one file of table rows a rank.
+// The HDF5 files of a checkpoint: the dense parameters with their AdamW moments, and one file of table rows a
+// rank.
 #pragma once
 
 #include <string>
@@ -17,7 +18,8 @@ std::string tables_file_name(int rank, int ranks);  // "tables-00000-of-00002.h5
 bool is_tables_file(const std::string& name);
 
 void write_dense(const std::string& path, const ParameterStore&, const AdamW&);
-// Throws UserError naming file and object where a tensor is missing or of another shape. `optimizer` may be null.
+// Throws UserError naming file and object where a tensor is missing or of another shape. `optimizer` may be
+// null.
 void read_dense(const std::string& path, ParameterStore&, AdamW* optimizer);
 
 // This rank's rows, bucket by bucket; buckets of other ranks are empty ranges.

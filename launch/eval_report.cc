@@ -38,8 +38,9 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::vector<std::string> table_row(const std::string& name, const Metrics& m) {
-  return {"  " + name,       std::to_string(m.rows), std::to_string(m.positives), fixed(m.auc, 4),
-          fixed(m.gauc, 4),  fixed(m.wt_auc, 4),     fixed(m.ne, 4),              fixed(m.calibration, 4)};
+  return {"  " + name,     std::to_string(m.rows), std::to_string(m.positives),
+          fixed(m.auc, 4), fixed(m.gauc, 4),       fixed(m.wt_auc, 4),
+          fixed(m.ne, 4),  fixed(m.calibration, 4)};
 }
 
 nlohmann::json number(double value) {
@@ -47,15 +48,9 @@ nlohmann::json number(double value) {
 }
 
 nlohmann::ordered_json to_object(const Metrics& m) {
-  return {{"rows", m.rows},
-          {"positives", m.positives},
-          {"auc", number(m.auc)},
-          {"gauc", number(m.gauc)},
-          {"gauc_users", m.gauc_users},
-          {"wt_auc", number(m.wt_auc)},
-          {"ne", number(m.ne)},
-          {"log_loss", number(m.log_loss)},
-          {"calibration", number(m.calibration)}};
+  return {{"rows", m.rows},         {"positives", m.positives},       {"auc", number(m.auc)},
+          {"gauc", number(m.gauc)}, {"gauc_users", m.gauc_users},     {"wt_auc", number(m.wt_auc)},
+          {"ne", number(m.ne)},     {"log_loss", number(m.log_loss)}, {"calibration", number(m.calibration)}};
 }
 
 }  // namespace
@@ -64,8 +59,8 @@ std::string to_table(const std::vector<EvalResult>& results) {
   std::string text;
   for (const auto& result : results) {
     if (!text.empty()) text += "\n";
-    text += str("history ", result.history, ": ", result.requests, " requests, ", result.truncated, " histories truncated, ",
-                fixed(result.seconds, 1), " s\n");
+    text += str("history ", result.history, ": ", result.requests, " requests, ", result.truncated,
+                " histories truncated, ", fixed(result.seconds, 1), " s\n");
     std::vector<std::vector<std::string>> rows;
     for (const auto& task : result.tasks) {
       rows.push_back({task.task, "rows", "positives", "AUC", "GAUC", "WT-AUC", "NE", "calibration"});

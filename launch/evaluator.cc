@@ -41,7 +41,8 @@ class RowCollector {
     const std::vector<ScoredRow> mine = std::move(rows_[task]);
     const auto* bytes = reinterpret_cast<const char*>(mine.data());
     std::vector<ScoredRow> all;
-    for (const auto& part : gather_bytes(comm, std::span<const char>(bytes, mine.size() * sizeof(ScoredRow)), 0)) {
+    for (const auto& part :
+         gather_bytes(comm, std::span<const char>(bytes, mine.size() * sizeof(ScoredRow)), 0)) {
       const size_t before = all.size();
       all.resize(before + part.size() / sizeof(ScoredRow));
       if (!part.empty()) std::memcpy(all.data() + before, part.data(), part.size());
@@ -54,8 +55,8 @@ class RowCollector {
   std::vector<std::vector<ScoredRow>> rows_;
 };
 
-TaskMetrics metrics_of(const std::string& task, const std::vector<std::string>& days, std::vector<ScoredRow> rows,
-                       bool with_watch_time) {
+TaskMetrics metrics_of(const std::string& task, const std::vector<std::string>& days,
+                       std::vector<ScoredRow> rows, bool with_watch_time) {
   TaskMetrics metrics;
   metrics.task = task;
   std::vector<std::vector<ScoredRow>> by_day(days.size());
@@ -70,17 +71,22 @@ TaskMetrics metrics_of(const std::string& task, const std::vector<std::string>& 
 
 const char* to_string(HistoryMode mode) {
   switch (mode) {
-    case HistoryMode::running: return "running";
-    case HistoryMode::frozen: return "frozen";
-    case HistoryMode::none: return "none";
-    case HistoryMode::stranger: return "stranger";
+    case HistoryMode::running:
+      return "running";
+    case HistoryMode::frozen:
+      return "frozen";
+    case HistoryMode::none:
+      return "none";
+    case HistoryMode::stranger:
+      return "stranger";
   }
   return "?";
 }
 
 std::vector<HistoryMode> history_modes(const std::string& text) {
   if (text == "both") return {HistoryMode::running, HistoryMode::frozen};
-  for (const auto mode : {HistoryMode::running, HistoryMode::frozen, HistoryMode::none, HistoryMode::stranger})
+  for (const auto mode :
+       {HistoryMode::running, HistoryMode::frozen, HistoryMode::none, HistoryMode::stranger})
     if (text == to_string(mode)) return {mode};
   throw UserError(str("eval.history: found '", text, "', expected running, frozen, both, none or stranger"));
 }
@@ -89,24 +95,27 @@ void refuse_trained_days(const Config& config, const Dataset& dataset, const std
   if (config.data.train.empty()) return;
   std::string overlap;
   for (const auto& day : dataset.select_days(config.data.train, "data.train"))
-    if (std::find(days.begin(), days.end(), day) != days.end()) overlap += (overlap.empty() ? "" : ", ") + day;
+    if (std::find(days.begin(), days.end(), day) != days.end())
+      overlap += (overlap.empty() ? "" : ", ") + day;
   if (overlap.empty()) return;
-  throw UserError(str("held-out days were trained on: found ", overlap, " in data.train = ", config.data.train,
-                      ", expected days outside of it"));
+  throw UserError(str("held-out days were trained on: found ", overlap,
+                      " in data.train = ", config.data.train, ", expected days outside of it"));
 }
 
-EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
-                    const std::vector<std::string>& days, HistoryMode mode, const ScoringProgress& progress) {
+EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset,
+                    const Config& config, const std::vector<std::string>& days, HistoryMode mode,
+                    const ScoringProgress& progress) {
   const auto begin = std::chrono::steady_clock::now();
   RowCollector collector(config);
-  const ScoringTotals totals =
-      score_days(comm, ctx, network, dataset, config, days, mode,
-                 [&](const MicroBatch& micro, const ConstView& logits) { collector.add(micro, logits); }, progress);
+  const ScoringTotals totals = score_days(
+      comm, ctx, network, dataset, config, days, mode,
+      [&](const MicroBatch& micro, const ConstView& logits) { collector.add(micro, logits); }, progress);
   EvalResult result;
   for (size_t t = 0; t < config.tasks.size(); ++t) {
     std::vector<ScoredRow> rows = collector.take(comm, t);
     if (comm.rank() == 0)
-      result.tasks.push_back(metrics_of(config.tasks[t].label, days, std::move(rows), !config.eval.watch_time.empty()));
+      result.tasks.push_back(
+          metrics_of(config.tasks[t].label, days, std::move(rows), !config.eval.watch_time.empty()));
   }
   if (comm.rank() != 0) return {};
   result.history = to_string(mode);

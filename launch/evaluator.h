@@ -35,35 +35,40 @@ const char* to_string(HistoryMode);
 // config.eval.history: one mode by name, or "both": running, then frozen.
 std::vector<HistoryMode> history_modes(const std::string& text);
 
-// Throws UserError naming those of `days` that config.data.train holds: what a model was trained on tells nothing of it.
+// Throws UserError naming those of `days` that config.data.train holds: what a model was trained on tells
+// nothing of it.
 void refuse_trained_days(const Config&, const Dataset&, const std::vector<std::string>& days);
 
-// Collective; the result is complete on rank 0 (and empty elsewhere), the same bits for any number of ranks but for
-// `seconds`. Scores with the tables as they are: unseen ids read as their initial values. A candidate whose sample weight
-// for a task is 0 is left out of that task. Uses the context's arena. A file that is broken is one UserError on all ranks.
-EvalResult evaluate(Communicator&, Context&, Network&, const Dataset&, const Config&, const std::vector<std::string>& days,
-                    HistoryMode, const ScoringProgress& progress = {});
+// Collective; the result is complete on rank 0 (and empty elsewhere), the same bits for any number of ranks
+// but for `seconds`. Scores with the tables as they are: unseen ids read as their initial values. A candidate
+// whose sample weight for a task is 0 is left out of that task. Uses the context's arena. A file that is
+// broken is one UserError on all ranks.
+EvalResult evaluate(Communicator&, Context&, Network&, const Dataset&, const Config&,
+                    const std::vector<std::string>& days, HistoryMode, const ScoringProgress& progress = {});
 
 // A block a history mode: for each task rows by day, then all days. "-" where a metric is not defined.
 std::string to_table(const std::vector<EvalResult>&);
-// A list of results; a metric that is not defined is null. Leaves out `seconds`: equal text for equal results.
+// A list of results; a metric that is not defined is null. Leaves out `seconds`: equal text for equal
+// results.
 std::string to_json(const std::vector<EvalResult>&);
 
-// Collective. Writes scores of every candidate of `days` to an HDF5 file (rank 0 writes, atomically), the same for any
-// number of ranks: requests by day, part and row; /request/day (20220508), user, time, part, row; /candidate/offsets, item;
-// /score/TASK (probabilities, f32).
-// Throws the same UserError on all ranks, having removed what it wrote, if it cannot be written. Rank 0 holds all scores.
-void predict(Communicator&, Context&, Network&, const Dataset&, const Config&, const std::vector<std::string>& days,
-             HistoryMode, const std::string& out_path, const ScoringProgress& progress = {});
+// Collective. Writes scores of every candidate of `days` to an HDF5 file (rank 0 writes, atomically), the
+// same for any number of ranks: requests by day, part and row; /request/day (20220508), user, time, part,
+// row; /candidate/offsets, item; /score/TASK (probabilities, f32). Throws the same UserError on all ranks,
+// having removed what it wrote, if it cannot be written. Rank 0 holds all scores.
+void predict(Communicator&, Context&, Network&, const Dataset&, const Config&,
+             const std::vector<std::string>& days, HistoryMode, const std::string& out_path,
+             const ScoringProgress& progress = {});
 
 // The same over all ranks of a job.
-inline EvalResult evaluate(ProcessGroup& group, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
-                           const std::vector<std::string>& days, HistoryMode mode, const ScoringProgress& progress = {}) {
+inline EvalResult evaluate(ProcessGroup& group, Context& ctx, Network& network, const Dataset& dataset,
+                           const Config& config, const std::vector<std::string>& days, HistoryMode mode,
+                           const ScoringProgress& progress = {}) {
   return evaluate(group.world(), ctx, network, dataset, config, days, mode, progress);
 }
-inline void predict(ProcessGroup& group, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
-                    const std::vector<std::string>& days, HistoryMode mode, const std::string& out_path,
-                    const ScoringProgress& progress = {}) {
+inline void predict(ProcessGroup& group, Context& ctx, Network& network, const Dataset& dataset,
+                    const Config& config, const std::vector<std::string>& days, HistoryMode mode,
+                    const std::string& out_path, const ScoringProgress& progress = {}) {
   predict(group.world(), ctx, network, dataset, config, days, mode, out_path, progress);
 }
 

@@ -1,4 +1,5 @@
-// Checksums of files and digests of arrays: XXH3, 128 bits, 32 hexadecimal digits (as `xxh128sum` prints them).
+// Checksums of files and digests of arrays: XXH3, 128 bits, 32 hexadecimal digits (as `xxh128sum` prints
+// them).
 #pragma once
 
 #include <cstddef>

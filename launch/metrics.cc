@@ -37,8 +37,8 @@ uint32_t ordered_bits(float x) {
   return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 
-// Stable least-significant-digit radix sort by an unsigned key; digits that are the same in all rows cost one pass of
-// counting only.
+// Stable least-significant-digit radix sort by an unsigned key; digits that are the same in all rows cost one
+// pass of counting only.
 template <typename KeyOf>
 void stable_sort_by(std::vector<ScoredRow>& rows, std::vector<ScoredRow>& scratch, KeyOf key_of) {
   using Key = decltype(key_of(rows[0]));
@@ -58,9 +58,9 @@ void stable_sort_by(std::vector<ScoredRow>& rows, std::vector<ScoredRow>& scratc
   }
 }
 
-// Ascending by score; rows of one score by label and weight, so that the order does not depend on how they came.
+// Ascending by score; rows of one score by label and weight, so that the order does not depend on how they
+// came.
 void sort_by_score(std::vector<ScoredRow>& rows, std::vector<ScoredRow>& scratch) {
-  for (auto& row : rows) row.logit += 0.0f;  // -0 becomes 0: one score, one place in the order
   stable_sort_by(rows, scratch, [](const ScoredRow& row) { return ordered_bits(row.watch_time); });
   stable_sort_by(rows, scratch, [](const ScoredRow& row) { return ordered_bits(row.label); });
   stable_sort_by(rows, scratch, [](const ScoredRow& row) { return ordered_bits(row.logit); });
@@ -71,8 +71,8 @@ void sort_by_user(std::vector<ScoredRow>& rows, std::vector<ScoredRow>& scratch)
                  [](const ScoredRow& row) { return static_cast<uint64_t>(row.user) ^ (uint64_t{1} << 63); });
 }
 
-// Counts pairs (positive above negative) over rows given in ascending order of score; tied pairs count half, so the count
-// is kept doubled. With integer weights it is exact.
+// Counts pairs (positive above negative) over rows given in ascending order of score; tied pairs count half,
+// so the count is kept doubled. With integer weights it is exact.
 template <typename Weight>
 class PairCounter {
  public:
@@ -84,7 +84,8 @@ class PairCounter {
   double auc() {
     close_tie();
     if (!(positive_ > 0) || !(negative_ > 0)) return undefined;
-    return static_cast<double>(twice_pairs_) / 2 / (static_cast<double>(positive_) * static_cast<double>(negative_));
+    return static_cast<double>(twice_pairs_) / 2 /
+           (static_cast<double>(positive_) * static_cast<double>(negative_));
   }
 
  private:
@@ -160,7 +161,8 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
   check_rows(rows.size());
   Metrics metrics;
   metrics.rows = static_cast<int64_t>(rows.size());
-  metrics.ne = metrics.log_loss = metrics.auc = metrics.gauc = metrics.wt_auc = metrics.calibration = undefined;
+  metrics.ne = metrics.log_loss = metrics.auc = metrics.gauc = metrics.wt_auc = metrics.calibration =
+      undefined;
   bool has_nan = false;
   for (const auto& row : rows) {
     metrics.positives += is_positive(row.label) ? 1 : 0;
@@ -190,9 +192,11 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
   return metrics;
 }
 
-double weighted_auc(std::span<const float> scores, std::span<const float> labels, std::span<const float> weights) {
+double weighted_auc(std::span<const float> scores, std::span<const float> labels,
+                    std::span<const float> weights) {
   LIME_CHECK(labels.size() == scores.size() && (weights.empty() || weights.size() == scores.size()),
-             "of one length: ", scores.size(), " scores, ", labels.size(), " labels, ", weights.size(), " weights");
+             "of one length: ", scores.size(), " scores, ", labels.size(), " labels, ", weights.size(),
+             " weights");
   check_rows(scores.size());
   std::vector<ScoredRow> rows(scores.size()), scratch;
   for (size_t i = 0; i < rows.size(); ++i) {

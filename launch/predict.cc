@@ -31,7 +31,8 @@ struct Scores {
     for (int64_t r = 0; r < micro.requests(); ++r) {
       const auto i = static_cast<size_t>(r);
       const int64_t candidates = micro.candidate_offsets[i + 1] - micro.candidate_offsets[i];
-      requests.push_back({micro.day[i], micro.part[i], micro.row[i], micro.user_id[i], micro.time_ms[i], candidates});
+      requests.push_back(
+          {micro.day[i], micro.part[i], micro.row[i], micro.user_id[i], micro.time_ms[i], candidates});
     }
     items.insert(items.end(), micro.item.begin(), micro.item.end());
     const auto* p = probabilities.data<float>();
@@ -53,7 +54,8 @@ std::vector<T> gather_values(Communicator& comm, const std::vector<T>& mine) {
 }
 
 Scores gather(Communicator& comm, const Scores& mine) {
-  Scores all{gather_values(comm, mine.requests), gather_values(comm, mine.items), gather_values(comm, mine.scores)};
+  Scores all{gather_values(comm, mine.requests), gather_values(comm, mine.items),
+             gather_values(comm, mine.scores)};
   int64_t first = 0;
   for (auto& request : all.requests) first = (request.first = first) + request.candidates;
   std::sort(all.requests.begin(), all.requests.end(), [](const ScoredRequest& a, const ScoredRequest& b) {
@@ -101,8 +103,8 @@ void write_candidates(Hdf5File& file, const Scores& all, const std::vector<TaskC
   }
 }
 
-void write_file(const std::string& path, const Scores& all, const Config& config, const std::vector<std::string>& days,
-                HistoryMode mode) {
+void write_file(const std::string& path, const Scores& all, const Config& config,
+                const std::vector<std::string>& days, HistoryMode mode) {
   Hdf5File file(path, Hdf5File::Mode::create);
   file.set_attribute("/", "format", std::string("lime-scores"));
   file.set_attribute("/", "version", int64_t{1});
@@ -125,13 +127,14 @@ void predict(Communicator& comm, Context& ctx, Network& network, const Dataset& 
   });
   try {
     Scores mine;
-    score_days(comm, ctx, network, dataset, config, days, mode,
-               [&](const MicroBatch& micro, const ConstView& logits) {
-                 const View probabilities = ctx.alloc(logits.rows(), logits.cols());
-                 sigmoid(ctx, logits, probabilities);
-                 mine.add(micro, probabilities);
-               },
-               progress);
+    score_days(
+        comm, ctx, network, dataset, config, days, mode,
+        [&](const MicroBatch& micro, const ConstView& logits) {
+          const View probabilities = ctx.alloc(logits.rows(), logits.cols());
+          sigmoid(ctx, logits, probabilities);
+          mine.add(micro, probabilities);
+        },
+        progress);
     const Scores all = gather(comm, mine);
     together(comm, [&] {
       if (!root) return;

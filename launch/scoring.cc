@@ -16,8 +16,8 @@ struct Scored {
   std::unique_ptr<Lookup> lookup;
 };
 
-ReaderOptions scoring_options(const Communicator& comm, const Config& config, const std::vector<std::string>& days,
-                              HistoryMode mode) {
+ReaderOptions scoring_options(const Communicator& comm, const Config& config,
+                              const std::vector<std::string>& days, HistoryMode mode) {
   const int64_t shards = config.train.micro_batches;
   ReaderOptions options;
   options.days = days;
@@ -25,7 +25,8 @@ ReaderOptions scoring_options(const Communicator& comm, const Config& config, co
   options.spec.metric_weight = config.eval.watch_time;
   options.virtual_shards = shards;
   options.requests = std::max<int64_t>(1, config.eval.batch_requests / shards);
-  options.history_tokens = config.train.batch_history_tokens / shards;  // memory stays within what training takes
+  options.history_tokens =
+      config.train.batch_history_tokens / shards;  // memory stays within what training takes
   options.max_history = config.data.max_history;
   options.history_mode = mode;
   options.shuffle = false;
@@ -99,9 +100,9 @@ class Pass {
 
 }  // namespace
 
-ScoringTotals score_days(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
-                         const std::vector<std::string>& days, HistoryMode mode, const ScoredVisitor& visit,
-                         const ScoringProgress& progress) {
+ScoringTotals score_days(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset,
+                         const Config& config, const std::vector<std::string>& days, HistoryMode mode,
+                         const ScoredVisitor& visit, const ScoringProgress& progress) {
   return Pass(comm, ctx, network, dataset, config, days, mode).run(visit, progress);
 }
 

@@ -17,9 +17,11 @@ struct ScoringTotals {  // over all ranks
   int64_t requests = 0, truncated = 0;
 };
 
-// Collective. Every rank scores its own virtual shards, and goes on with empty batches until all are dry. The ids of the
-// next batch travel while this one is computed. What the reader throws on one rank is thrown on all.
+// Collective. Every rank scores its own virtual shards, and goes on with empty batches until all are dry. The
+// ids of the next batch travel while this one is computed. What the reader throws on one rank is thrown on
+// all.
 ScoringTotals score_days(Communicator&, Context&, Network&, const Dataset&, const Config&,
-                         const std::vector<std::string>& days, HistoryMode, const ScoredVisitor&, const ScoringProgress&);
+                         const std::vector<std::string>& days, HistoryMode, const ScoredVisitor&,
+                         const ScoringProgress&);
 
 }  // namespace lime

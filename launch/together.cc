@@ -22,7 +22,8 @@ void together(Communicator& comm, const std::function<void()>& body) {
     message = str("on rank ", comm.rank(), ": ", error.what());
   }
   const std::vector<int64_t> outcomes = all_gather_values(comm, std::span<const int64_t>(&mine, 1));
-  const auto failed = std::find_if(outcomes.begin(), outcomes.end(), [](int64_t outcome) { return outcome != fine; });
+  const auto failed =
+      std::find_if(outcomes.begin(), outcomes.end(), [](int64_t outcome) { return outcome != fine; });
   if (failed == outcomes.end()) return;
 
   std::vector<char> bytes(message.begin(), message.end());

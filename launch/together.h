@@ -1,4 +1,5 @@
-// A step that every rank does and that may fail on some of them: afterwards all ranks go on, or all throw the same error.
+// A step that every rank does and that may fail on some of them: afterwards all ranks go on, or all throw the
+// same error.
 #pragma once
 
 #include <functional>
@@ -7,9 +8,9 @@
 
 namespace lime {
 
-// Collective. Runs `body` (which must not itself leave a collective half done), then asks all ranks. If it threw anywhere,
-// every rank throws what the lowest failing rank threw: a UserError stays one, anything else becomes an Error that names
-// the rank. So nobody waits at a collective for a rank that gave up.
+// Collective. Runs `body` (which must not itself leave a collective half done), then asks all ranks. If it
+// threw anywhere, every rank throws what the lowest failing rank threw: a UserError stays one, anything else
+// becomes an Error that names the rank. So nobody waits at a collective for a rank that gave up.
 void together(Communicator&, const std::function<void()>& body);
 
 }  // namespace lime

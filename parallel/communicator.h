@@ -6,8 +6,10 @@
 //
 // Determinism: sums are ordered. all_reduce and reduce_scatter add the ranks' parts along one fixed binary
 // tree (tree_sum.h), whatever the number of ranks, the element count or the timing: the same inputs give the
-// same bits, on every rank. Errors: a failed collective throws Error naming the collective, the sizes and the
-// library's reason; the process group then aborts the job. Nothing waits for a rank that is gone.
+// same bits, on every rank.
+//
+// Errors: a failed collective throws Error naming the collective, the sizes and the library's reason; the
+// program then aborts the job through its process group. Nothing waits for a rank that is gone.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +23,9 @@ namespace lime {
 
 enum class ReduceOp : uint8_t { sum, max, min };
 
-// A collective under way. Destroying it waits.
+// A collective under way. Destroying it waits, unless an exception is passing: then the other ranks may never
+// take part. Works of a communicator and its duplicates may be waited for in any order, another on every
+// rank.
 class Work {
  public:
   virtual ~Work() = default;

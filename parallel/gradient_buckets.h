@@ -3,13 +3,12 @@
 //
 // The flat gradient of all parameters is cut into buckets of about `bucket_bytes`, at parameter boundaries,
 // from the end (backward makes gradients ready in about reverse order). For each micro-batch on this rank,
-// mark_ready(range) is called as a parameter's gradient becomes final; a complete bucket goes into its tree
-// accumulator, and in the last micro-batch its all-reduce starts at once. finish() waits for all. Same order
-// of buckets on every rank: a bucket is launched only after those before it.
+// mark_ready(parameter) is called as a parameter's gradient becomes final; a complete bucket goes into its
+// tree accumulator, and in the last micro-batch its all-reduce starts at once. finish() waits for all. Same
+// order of buckets on every rank: a bucket is launched only after those before it.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -35,7 +34,7 @@ class GradientBuckets {
   // After the last micro-batch: writes the sum over all micro-batches and ranks. Where every leaf of a rank
   // was absent the rank contributes zeros. Milliseconds spent waiting go to wait_ms().
   void finish(View sum);
-  double wait_ms() const;
+  double wait_ms() const;  // in all finish() so far
   int64_t buckets() const;
 
  private:

@@ -2,9 +2,11 @@
 //
 // Threads: MPI belongs to the thread that made the group (MPI_THREAD_FUNNELED). Collectives, and test() and
 // wait() of their works, are calls of that thread; others are refused with Error. abort() may come from any
-// thread. Failure: catch errors inside the group's scope and call abort(). An exception that nobody catches
-// is printed the same way and ends the job with exit code 1; so does a group destroyed while an exception
-// passes (its reason is not known then). A rank that dies without a word (a signal, _exit) is noticed by the
+// thread.
+//
+// Failure: catch errors inside the group's scope and call abort(). An exception that nobody catches is
+// printed the same way and ends the job with exit code 1; so does a group destroyed while an exception passes
+// (its reason is not known then). A rank that dies without a word (a signal, _exit) is noticed by the
 // launcher, which ends the others.
 #pragma once
 

@@ -3,7 +3,7 @@
 // Leaves 0..V-1, V a power of two. A rank that owns an aligned, power-of-two range of leaves owns a subtree;
 // its sum, combined with the other ranks' along the top of the tree, gives the same bits for every
 // power-of-two number of ranks. For other rank counts leaves are dealt out in contiguous ranges and each
-// range, then the ranges, are summed by split_tree below: the same value up to rounding.
+// range, then the ranges, are summed by tree_split below: the same value up to rounding.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,8 @@ int64_t tree_split(int64_t n);
 
 // Adds equal-shaped leaves as they arrive, in order 0, 1, 2, ..., keeping log2(n)+1 partial sums.
 // An absent leaf counts as a leaf of zeros, and costs nothing. The two differ only where everything else
-// added up to -0
-// (-0 + 0 is 0), so finish() adds 0 to the sum: it never holds -0, and an absent leaf gives the bits of a
-// leaf of zeros, in whichever rank's subtree it lies.
+// added up to -0 (-0 + 0 is 0), so finish() adds 0 to the sum: it never holds -0, and an absent leaf gives
+// the bits of a leaf of zeros, in whichever rank's subtree it lies.
 class TreeAccumulator {
  public:
   // `size` values of the context's type a leaf.

@@ -33,7 +33,7 @@ homes=(
   'nccl\.h|^parallel/comm_nccl\.cc$'
   'hdf5\.h|^io/hdf5_file\.cc$'
   '(cblas|dnnl|oneapi/dnnl/dnnl)\.h(pp)?|^runtime/primitives_cpu\.cc$'
-  'hwy/|^(runtime|layers|embeddings)/[a-z_]+_cpu[a-z_]*(\.cc|-inl\.h)$'
+  'hwy/|^(runtime/kernels_[a-z_]+(\.cc|-inl\.h)|(layers|embeddings)/[a-z_]+(_cpu\.cc|-inl\.h))$'
   'CLI/|^launch/'
   'yaml-cpp/|^(launch/|io/dataset_yaml\.cc$|io/import_csv[a-z_]*\.cc$)'
   'nlohmann/|^(launch/|runtime/trace\.cc$)'

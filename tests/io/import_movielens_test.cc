@@ -104,6 +104,22 @@ TEST_F(MovieLensTest, ThresholdAndTimeZoneAreOptions) {
   EXPECT_DOUBLE_EQ(report_.label_rates[0], 0.5);
 }
 
+TEST_F(MovieLensTest, FilesRatingsUnderTheFirstDayOfAPeriod) {
+  options_.ratings = write("u.data", str("1\t20\t3\t", evening, "\n1\t30\t3\t", evening + 86400 * 40, "\n"));
+  options_.period = "month";
+  auto data = import();
+  EXPECT_EQ(data.requests[0].day, "2000-12-01");
+  EXPECT_EQ(data.requests[1].day, "2001-02-01");
+  EXPECT_EQ(data.requests[1].time, (evening + 86400 * 40) * second);
+  options_.period = "year";
+  options_.writer.overwrite = true;
+  data = import();
+  EXPECT_EQ(data.requests[0].day, "2000-01-01");
+  EXPECT_EQ(data.requests[1].day, "2001-01-01");
+  options_.period = "week";
+  EXPECT_THAT([&] { import(); }, testing::ThrowsMessage<UserError>(HasSubstr("period: found 'week'")));
+}
+
 TEST_F(MovieLensTest, NamesFileLineAndColumn) {
   options_.ratings = write("ratings.dat", "1::20::8::100\n1::20::good::100\n");
   EXPECT_THAT([&] { import(); }, testing::ThrowsMessage<UserError>(HasSubstr("ratings.dat:2:rating: found 'good', expected a number")));

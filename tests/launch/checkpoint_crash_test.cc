@@ -50,7 +50,8 @@ class CheckpointCrash : public testing::Test {
   }
   void expect_loads(const std::string& checkpoint, int64_t step) {
     SmallRun fresh(test_group().world(), run_.config, dataset_);
-    EXPECT_EQ(load_checkpoint(test_group(), checkpoint, fresh.config, fresh.network, &fresh.adamw).step, step);
+    EXPECT_EQ(load_checkpoint(test_group(), checkpoint, fresh.config, fresh.network, &fresh.adamw).step,
+              step);
   }
 
   TempDirectory directory_;
@@ -104,7 +105,8 @@ TEST_F(CheckpointCrash, AFileThatMayNotGrowIsAUserError) {
     ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
     const std::string error = save_error(run, 2);
     ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &kept), 0);
-    EXPECT_THAT(error, HasSubstr("cannot write checkpoint " + run + "/checkpoints/step-000000002: ")) << bytes;
+    EXPECT_THAT(error, HasSubstr("cannot write checkpoint " + run + "/checkpoints/step-000000002: "))
+        << bytes;
     EXPECT_THAT(error, HasSubstr(".h5")) << bytes;
     EXPECT_FALSE(fs::exists(run + "/checkpoints/step-000000002")) << bytes;
     EXPECT_FALSE(fs::exists(run + "/checkpoints/step-000000002.partial")) << bytes;
@@ -113,8 +115,8 @@ TEST_F(CheckpointCrash, AFileThatMayNotGrowIsAUserError) {
   expect_loads(save(run, 3), 3);  // and with space again it works again
 }
 
-// Runs `body` in a child that has `path` as a file system of `kilobytes`. Its complaints, or "" ; "skip: ..." where this
-// system lets nobody mount one.
+// Runs `body` in a child that has `path` as a file system of `kilobytes`. Its complaints, or "" ; "skip: ..."
+// where this system lets nobody mount one.
 std::string on_small_disk(const std::string& path, int kilobytes, const std::function<std::string()>& body) {
   int ends[2];
   LIME_CHECK(pipe(ends) == 0);
@@ -146,11 +148,13 @@ std::string on_small_disk(const std::string& path, int kilobytes, const std::fun
   close(ends[1]);
   std::string said;
   char buffer[4096];
-  for (ssize_t got = 0; (got = read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<size_t>(got));
+  for (ssize_t got = 0; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
+    said.append(buffer, static_cast<size_t>(got));
   close(ends[0]);
   int status = 0;
   waitpid(child, &status, 0);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) said += str(" (the child ended with status ", status, ")");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    said += str(" (the child ended with status ", status, ")");
   return said;
 }
 
@@ -168,12 +172,14 @@ TEST_F(CheckpointCrash, AFullDiskIsAUserError) {
     std::string complaints;
     for (const int free_kilobytes : {0, 16, 48}) {
       const auto missing = free_kilobytes * 1024 - static_cast<int64_t>(fs::space(disk).available);
-      fs::resize_file(disk + "/filler", fs::file_size(disk + "/filler") - static_cast<uintmax_t>(std::max<int64_t>(0, missing)));
+      fs::resize_file(disk + "/filler", fs::file_size(disk + "/filler") -
+                                            static_cast<uintmax_t>(std::max<int64_t>(0, missing)));
       const std::string error = save_error(run, 2);
       if (error.find("cannot write checkpoint " + run + "/checkpoints/step-000000002") == std::string::npos ||
           error.find("No space left on device") == std::string::npos)
         complaints += str("[", free_kilobytes, " KiB free: ", error, "] ");
-      if (fs::exists(run + "/checkpoints/step-000000002") || fs::exists(run + "/checkpoints/step-000000002.partial"))
+      if (fs::exists(run + "/checkpoints/step-000000002") ||
+          fs::exists(run + "/checkpoints/step-000000002.partial"))
         complaints += str("[", free_kilobytes, " KiB free: something was left] ");
       if (newest_good_checkpoint(test_group(), run) != good) complaints += "[the one before is gone] ";
     }

@@ -1,4 +1,5 @@
-// Checkpoints: what is saved comes back to the bit on any number of ranks; what is broken is named and passed over.
+// Checkpoints: what is saved comes back to the bit on any number of ranks; what is broken is named and passed
+// over.
 #include "launch/checkpoint.h"
 
 #include <gmock/gmock.h>
@@ -46,7 +47,8 @@ class Checkpoint : public testing::Test {
     dataset_ = new Dataset(Dataset::open(directory_->file("data")));
     run_ = new SmallRun(test_group().world(), small_config(directory_->file("data")), *dataset_);
     run_->train(test_group(), *dataset_, 3);
-    run_->state.extra = {{"ne_sum", 0.1 + 0.2}, {"huge", std::numeric_limits<double>::max()}, {"minus_zero", -0.0}};
+    run_->state.extra = {
+        {"ne_sum", 0.1 + 0.2}, {"huge", std::numeric_limits<double>::max()}, {"minus_zero", -0.0}};
   }
   static void TearDownTestSuite() {
     delete run_;
@@ -54,7 +56,9 @@ class Checkpoint : public testing::Test {
     delete directory_;
   }
 
-  static Config config(const Overrides& overrides = {}) { return small_config(directory_->file("data"), overrides); }
+  static Config config(const Overrides& overrides = {}) {
+    return small_config(directory_->file("data"), overrides);
+  }
   static std::string save(const std::string& run, int64_t step = 3, int64_t keep = 9) {
     TrainState state = run_->state;
     state.step = step;
@@ -127,15 +131,16 @@ TEST_F(Checkpoint, MovesBetweenNumbersOfRanks) {
     const auto alone = make_self_communicator();
     SmallRun one(*alone, run_->config, *dataset_);
     const TrainState state = load_checkpoint(*alone, saved, one.config, one.network, &one.adamw);
-    const std::string again = save_checkpoint(*alone, run.file("alone"), one.config, one.network, one.adamw, state, 1);
+    const std::string again =
+        save_checkpoint(*alone, run.file("alone"), one.config, one.network, one.adamw, state, 1);
     EXPECT_TRUE(fs::exists(again + "/tables-00000-of-00001.h5"));
     EXPECT_EQ(describe_checkpoint(again), described);
   }
   test_group().world().barrier()->wait();
   // And back over all ranks.
   SmallRun all(test_group().world(), run_->config, *dataset_);
-  const TrainState state =
-      load_checkpoint(test_group(), run.file("alone/checkpoints/step-000000003"), all.config, all.network, &all.adamw);
+  const TrainState state = load_checkpoint(test_group(), run.file("alone/checkpoints/step-000000003"),
+                                           all.config, all.network, &all.adamw);
   const std::string again =
       save_checkpoint(test_group(), run.file("all"), all.config, all.network, all.adamw, state, 1);
   EXPECT_EQ(describe_checkpoint(again), described);
@@ -162,7 +167,8 @@ TEST_F(Checkpoint, EvaluationNeedsNoOptimizer) {
   const std::string saved = save(run.path());
   SmallRun fresh(test_group().world(), config({{"train.micro_batches", "8"}}), *dataset_);
   load_checkpoint(test_group(), saved, fresh.config, fresh.network, nullptr);
-  EXPECT_EQ(fresh.network.parameters().values().data<float>()[0], run_->network.parameters().values().data<float>()[0]);
+  EXPECT_EQ(fresh.network.parameters().values().data<float>()[0],
+            run_->network.parameters().values().data<float>()[0]);
 }
 
 TEST_F(Checkpoint, OfAnotherModelOrRunIsRefused) {
@@ -170,9 +176,11 @@ TEST_F(Checkpoint, OfAnotherModelOrRunIsRefused) {
   const std::string saved = save(run.path());
   EXPECT_EQ(load_error(saved, config({{"model.width", "16"}})),
             "checkpoint " + saved + " is of another model: model.width is 8 there, 16 here");
-  EXPECT_THAT(load_error(saved, config({{"embeddings.tables.item.dim", "8"}})), HasSubstr("table.item.dim is 6 there, 8 here"));
+  EXPECT_THAT(load_error(saved, config({{"embeddings.tables.item.dim", "8"}})),
+              HasSubstr("table.item.dim is 6 there, 8 here"));
   EXPECT_THAT(load_error(saved, config({{"seed", "5"}})), HasSubstr("seed is 1 there, 5 here"));
-  EXPECT_THAT(load_error(saved, config({{"train.micro_batches", "8"}})), HasSubstr("train.micro_batches is 4 there, 8 here"));
+  EXPECT_THAT(load_error(saved, config({{"train.micro_batches", "8"}})),
+              HasSubstr("train.micro_batches is 4 there, 8 here"));
 }
 
 TEST_F(Checkpoint, KeepsTheNewest) {

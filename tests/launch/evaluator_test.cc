@@ -1,4 +1,5 @@
-// Evaluation and prediction: the same for any number of ranks, every held-out row once, nothing that was trained on.
+// Evaluation and prediction: the same for any number of ranks, every held-out row once, nothing that was
+// trained on.
 #include "launch/evaluator.h"
 
 #include <gmock/gmock.h>
@@ -22,7 +23,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 const std::vector<std::string> held_out{"2024-01-02", "2024-01-03"};
-constexpr HistoryMode modes[] = {HistoryMode::running, HistoryMode::frozen, HistoryMode::none, HistoryMode::stranger};
+constexpr HistoryMode modes[] = {HistoryMode::running, HistoryMode::frozen, HistoryMode::none,
+                                 HistoryMode::stranger};
 
 // A run trained over all ranks and its checkpoint, from which one process can score alone.
 class Evaluator : public testing::Test {
@@ -32,9 +34,11 @@ class Evaluator : public testing::Test {
     if (test_group().rank() == 0) write_small_dataset(directory_->file("data"));
     test_group().world().barrier()->wait();
     dataset_ = new Dataset(Dataset::open(directory_->file("data")));
-    run_ = new SmallRun(test_group().world(), small_config(directory_->file("data"), {{"data.train", "2024-01-01"}}), *dataset_);
+    run_ = new SmallRun(test_group().world(),
+                        small_config(directory_->file("data"), {{"data.train", "2024-01-01"}}), *dataset_);
     run_->train(test_group(), *dataset_, 2);
-    checkpoint_ = save_checkpoint(test_group(), directory_->file("run"), run_->config, run_->network, run_->adamw, run_->state, 1);
+    checkpoint_ = save_checkpoint(test_group(), directory_->file("run"), run_->config, run_->network,
+                                  run_->adamw, run_->state, 1);
   }
   static void TearDownTestSuite() {
     delete run_;
@@ -71,15 +75,16 @@ TEST_F(Evaluator, IsTheSameForAnyNumberOfRanks) {
   }
   Alone one;
   for (const auto mode : modes)
-    alone.push_back(evaluate(*one.comm, one.run.ctx, one.run.network, *dataset_, one.run.config, held_out, mode));
+    alone.push_back(
+        evaluate(*one.comm, one.run.ctx, one.run.network, *dataset_, one.run.config, held_out, mode));
   EXPECT_EQ(to_json(together), to_json(alone));
   EXPECT_NE(to_json({together[0]}), to_json({together[2]}));
 }
 
 TEST_F(Evaluator, CountsEveryRowOnce) {
   int64_t done = 0, total = 0;
-  const EvalResult result = evaluate(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out,
-                                     HistoryMode::running, [&](int64_t d, int64_t t) {
+  const EvalResult result = evaluate(test_group(), run_->ctx, run_->network, *dataset_, run_->config,
+                                     held_out, HistoryMode::running, [&](int64_t d, int64_t t) {
                                        EXPECT_GE(d, done);
                                        done = d;
                                        total = t;
@@ -110,7 +115,8 @@ TEST_F(Evaluator, CountsEveryRowOnce) {
     EXPECT_EQ(rows, task.all.rows);
     EXPECT_EQ(positives, task.all.positives);
     EXPECT_NEAR(loss / static_cast<double>(rows), task.all.log_loss, 1e-12);
-    EXPECT_TRUE(task.all.auc > 0 && task.all.auc < 1 && task.all.wt_auc > 0 && task.all.gauc > 0 && task.all.ne > 0);
+    EXPECT_TRUE(task.all.auc > 0 && task.all.auc < 1 && task.all.wt_auc > 0 && task.all.gauc > 0 &&
+                task.all.ne > 0);
   }
 }
 
@@ -122,7 +128,8 @@ TEST_F(Evaluator, LeavesNoTraceInTheTables) {
     return counts;
   };
   const auto before = rows();
-  const EvalResult first = evaluate_together(HistoryMode::frozen), second = evaluate_together(HistoryMode::frozen);
+  const EvalResult first = evaluate_together(HistoryMode::frozen),
+                   second = evaluate_together(HistoryMode::frozen);
   EXPECT_EQ(rows(), before);
   EXPECT_EQ(to_json({first}), to_json({second}));
 }
@@ -142,7 +149,8 @@ TEST_F(Evaluator, RefusesDaysThatWereTrainedOn) {
 
 TEST_F(Evaluator, ABrokenDayIsOneErrorOnAllRanks) {
   TempDirectory copy(TempDirectory::Shared::yes);
-  if (test_group().rank() == 0) fs::copy(directory_->file("data"), copy.file("data"), fs::copy_options::recursive);
+  if (test_group().rank() == 0)
+    fs::copy(directory_->file("data"), copy.file("data"), fs::copy_options::recursive);
   test_group().world().barrier()->wait();
   const Dataset broken = Dataset::open(copy.file("data"));
   test_group().world().barrier()->wait();
@@ -157,19 +165,24 @@ TEST_F(Evaluator, ABrokenDayIsOneErrorOnAllRanks) {
   EXPECT_THAT(message, HasSubstr("2024-01-03/part-00003-of-00004.h5"));
 }
 
-std::vector<double> all_values(const Hdf5File& file, const std::string& object) { return file.read<double>(object); }
+std::vector<double> all_values(const Hdf5File& file, const std::string& object) {
+  return file.read<double>(object);
+}
 
 TEST_F(Evaluator, PredictionIsTheSameForAnyNumberOfRanks) {
   TempDirectory out(TempDirectory::Shared::yes);
-  predict(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out, HistoryMode::running, out.file("all.h5"));
+  predict(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out, HistoryMode::running,
+          out.file("all.h5"));
   if (test_group().rank() != 0) return;
   Alone one;
   predict(*one.comm, one.run.ctx, one.run.network, *dataset_, one.run.config, held_out, HistoryMode::running,
           out.file("alone.h5"));
   EXPECT_FALSE(fs::exists(out.file("all.h5.partial")));
-  const Hdf5File all(out.file("all.h5"), Hdf5File::Mode::read), alone(out.file("alone.h5"), Hdf5File::Mode::read);
-  for (const char* object : {"/request/day", "/request/user", "/request/time", "/request/part", "/request/row",
-                             "/candidate/offsets", "/candidate/item", "/score/click", "/score/like"})
+  const Hdf5File all(out.file("all.h5"), Hdf5File::Mode::read),
+      alone(out.file("alone.h5"), Hdf5File::Mode::read);
+  for (const char* object :
+       {"/request/day", "/request/user", "/request/time", "/request/part", "/request/row",
+        "/candidate/offsets", "/candidate/item", "/score/click", "/score/like"})
     EXPECT_EQ(all_values(all, object), all_values(alone, object)) << object;
 
   // Every request of the days once, in order, with the items that the dataset has there.
@@ -180,7 +193,8 @@ TEST_F(Evaluator, PredictionIsTheSameForAnyNumberOfRanks) {
   for (const auto& name : held_out)
     for (int64_t p = 0; p < dataset_->parts(); ++p) {
       const Hdf5File stored(dataset_->day_path(name, p), Hdf5File::Mode::read);
-      const auto stored_offsets = stored.read<int64_t>("/candidate/offsets"), stored_item = stored.read<int64_t>("/candidate/item");
+      const auto stored_offsets = stored.read<int64_t>("/candidate/offsets"),
+                 stored_item = stored.read<int64_t>("/candidate/item");
       for (size_t i = 0; i + 1 < stored_offsets.size(); ++i, ++r) {
         ASSERT_LT(r, day.size());
         EXPECT_EQ(str(day[r]), std::string(name).replace(4, 1, "").replace(6, 1, ""));
@@ -188,7 +202,8 @@ TEST_F(Evaluator, PredictionIsTheSameForAnyNumberOfRanks) {
         EXPECT_EQ(row[r], static_cast<int64_t>(i));
         ASSERT_EQ(offsets[r + 1] - offsets[r], stored_offsets[i + 1] - stored_offsets[i]);
         for (int64_t c = 0; c < offsets[r + 1] - offsets[r]; ++c)
-          EXPECT_EQ(item[static_cast<size_t>(offsets[r] + c)], stored_item[static_cast<size_t>(stored_offsets[i] + c)]);
+          EXPECT_EQ(item[static_cast<size_t>(offsets[r] + c)],
+                    stored_item[static_cast<size_t>(stored_offsets[i] + c)]);
       }
     }
   EXPECT_EQ(r, day.size());
@@ -213,7 +228,8 @@ TEST(EvalReport, TableAndJson) {
   day.auc = day.gauc = day.wt_auc = day.ne = day.calibration = nan;
   day.log_loss = 0.25;
   all.rows = 56658, all.positives = 17321, all.gauc_users = 88;
-  all.auc = 0.74421, all.gauc = 0.643, all.wt_auc = nan, all.ne = 0.8562, all.log_loss = 0.5, all.calibration = 1.0123;
+  all.auc = 0.74421, all.gauc = 0.643, all.wt_auc = nan, all.ne = 0.8562, all.log_loss = 0.5,
+  all.calibration = 1.0123;
   const EvalResult result{"frozen", {{"is_click", {{"2022-05-05", day}}, all}}, 56658, 12, 3.21};
   EXPECT_EQ(to_table({result}),
             "history frozen: 56658 requests, 12 histories truncated, 3.2 s\n"

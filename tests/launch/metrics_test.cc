@@ -21,7 +21,8 @@ struct PairSums {
   double auc() const { return pairs > 0 ? static_cast<double>(won / pairs) : std::nan(""); }
 };
 
-// The definition: over all (positive, negative) pairs, weighted, the share that is ranked right; ties count half.
+// The definition: over all (positive, negative) pairs, weighted, the share that is ranked right; ties count
+// half.
 double auc_by_pairs(const std::vector<ScoredRow>& rows, bool watch_time) {
   PairSums sums;
   for (const auto& p : rows) {
@@ -68,7 +69,8 @@ std::vector<ScoredRow> random_rows(uint32_t seed, int n, int levels, double base
   std::vector<ScoredRow> rows(static_cast<size_t>(n));
   for (auto& row : rows) {
     row.logit = normal(random);
-    if (levels > 0) row.logit = std::round(row.logit * static_cast<float>(levels)) / static_cast<float>(levels);
+    if (levels > 0)
+      row.logit = std::round(row.logit * static_cast<float>(levels)) / static_cast<float>(levels);
     row.label = uniform(random) < base_rate ? 1.0f : 0.0f;
     row.watch_time = std::floor(20 * uniform(random)) / 4;
     row.user = static_cast<int64_t>(random() % 17) - 3;
@@ -127,7 +129,8 @@ TEST_P(MetricsOnRows, AreTheSameBitsInAnyOrder) {
 INSTANTIATE_TEST_SUITE_P(Ties, MetricsOnRows, testing::Values(0, 1, 4));
 
 TEST(Metrics, KnownByHand) {
-  // Positives at 2 and 0; negatives at 1 and 0: pairs won 1 + 1 + 0 + 1/2 of 4. Watch times 3 and 1: 6.5 of 8.
+  // Positives at 2 and 0; negatives at 1 and 0: pairs won 1 + 1 + 0 + 1/2 of 4. Watch times 3 and 1: 6.5
+  // of 8.
   const std::vector<ScoredRow> rows{{2, 1, 3, 0, 1}, {0, 1, 1, 0, 1}, {1, 0, 9, 0, 1}, {-0.0f, 0, 9, 0, 1}};
   const Metrics m = compute_metrics(rows, true);
   EXPECT_EQ(m.auc, 2.5 / 4);
@@ -173,9 +176,10 @@ TEST(Metrics, UndefinedOnesAreNaN) {
 }
 
 TEST(Metrics, UsersWithOneClassAreLeftOutOfGauc) {
-  const std::vector<ScoredRow> rows{{2, 1, 0, 0, 1}, {1, 0, 0, 0, 1},                     // user 1: AUC 1, two rows
-                                    {1, 1, 0, 0, 2}, {2, 0, 0, 0, 2}, {3, 0, 0, 0, 2},    // user 2: AUC 0, three rows
-                                    {9, 1, 0, 0, 3}, {8, 1, 0, 0, 3}};                    // user 3: no negative
+  const std::vector<ScoredRow> rows{{2, 1, 0, 0, 1}, {1, 0, 0, 0, 1},  // user 1: AUC 1, two rows
+                                    {1, 1, 0, 0, 2}, {2, 0, 0, 0, 2},
+                                    {3, 0, 0, 0, 2},                    // user 2: AUC 0, three rows
+                                    {9, 1, 0, 0, 3}, {8, 1, 0, 0, 3}};  // user 3: no negative
   const Metrics m = compute_metrics(rows, false);
   EXPECT_EQ(m.gauc_users, 2);
   EXPECT_DOUBLE_EQ(m.gauc, 2.0 / 5.0);
@@ -191,14 +195,16 @@ TEST(Metrics, HugeLogitsStayFinite) {
   EXPECT_DOUBLE_EQ(wrong.log_loss, 1000.0);
   EXPECT_EQ(wrong.auc, 0.0);
   const float infinity = std::numeric_limits<float>::infinity();
-  const Metrics infinite = compute_metrics({{infinity, 1, 1, 0, 1}, {-infinity, 0, 1, 0, 1}, {0, 0, 1, 0, 1}}, true);
+  const Metrics infinite =
+      compute_metrics({{infinity, 1, 1, 0, 1}, {-infinity, 0, 1, 0, 1}, {0, 0, 1, 0, 1}}, true);
   EXPECT_DOUBLE_EQ(infinite.log_loss, std::log(2.0) / 3);
   EXPECT_EQ(infinite.auc, 1.0);
   EXPECT_EQ(compute_metrics({{-infinity, 1, 1, 0, 1}, {0, 0, 1, 0, 1}}, true).log_loss, infinity);
 }
 
 TEST(Metrics, CountsOfPairsAreExactForManyRows) {
-  // 300,000 x 300,000 pairs: more than a float or an int32 counts. Positive i beats the i negatives below it, ties one.
+  // 300,000 x 300,000 pairs: more than a float or an int32 counts. Positive i beats the i negatives below it,
+  // ties one.
   const int64_t n = 300000;
   std::vector<ScoredRow> rows;
   for (int64_t i = 0; i < n; ++i) {

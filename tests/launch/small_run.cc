@@ -44,15 +44,18 @@ Dataset write_small_dataset(const std::string& directory) {
   for (int64_t user = 0; user < users; ++user) {
     const auto events = static_cast<int64_t>(random.below(12, draw++));
     for (int64_t e = 0; e < events; ++e)
-      writer.add_event({user, first_day_ms - day_ms + static_cast<int64_t>(random.below(uint64_t{3 * day_ms}, draw++)),
-                        static_cast<int64_t>(random.below(items, draw++)),
-                        {{static_cast<int64_t>(random.below(2, draw++))}, {}, {}}});
+      writer.add_event(
+          {user,
+           first_day_ms - day_ms + static_cast<int64_t>(random.below(uint64_t{3 * day_ms}, draw++)),
+           static_cast<int64_t>(random.below(items, draw++)),
+           {{static_cast<int64_t>(random.below(2, draw++))}, {}, {}}});
     for (int64_t day = 0; day < 3; ++day) {
       const auto requests = static_cast<int64_t>(random.below(4, draw++));
       for (int64_t r = 0; r < requests; ++r) {
         RequestRow row;
         row.user = user;
-        row.time_ms = first_day_ms + day * day_ms + static_cast<int64_t>(random.below(uint64_t{day_ms}, draw++));
+        row.time_ms =
+            first_day_ms + day * day_ms + static_cast<int64_t>(random.below(uint64_t{day_ms}, draw++));
         row.day = str("2024-01-0", day + 1);
         row.values.ids = {row.time_ms / 3600000 % 24};
         const auto candidates = static_cast<int64_t>(random.below(5, draw++));
@@ -114,7 +117,9 @@ eval:
 }
 
 SmallRun::SmallRun(Communicator& comm, const Config& c, const Dataset& dataset)
-    : config(c), network(ctx, comm, config, dataset.schema()), adamw(ctx, network.parameters(), config.train.adamw) {}
+    : config(c),
+      network(ctx, comm, config, dataset.schema()),
+      adamw(ctx, network.parameters(), config.train.adamw) {}
 
 void SmallRun::train(ProcessGroup& group, const Dataset& dataset, int steps) {
   BatchSource source(group, dataset, config, state.epoch, state.positions);

@@ -1,4 +1,5 @@
-// A run small enough for a unit test: a dataset written on the spot, a configuration, a network, some training.
+// A run small enough for a unit test: a dataset written on the spot, a configuration, a network, some
+// training.
 #pragma once
 
 #include <memory>
@@ -12,8 +13,8 @@
 
 namespace lime {
 
-// Days 2024-01-01..03, 4 parts, 60 users, 2 tasks (click, like; like with a sample weight), a multi-valued and a real
-// column. Not collective.
+// Days 2024-01-01..03, 4 parts, 60 users, 2 tasks (click, like; like with a sample weight), a multi-valued
+// and a real column. Not collective.
 Dataset write_small_dataset(const std::string& directory);
 
 // lime_xor over that dataset: trains on the first two days, four micro-batches. `overrides` as --set.
@@ -22,7 +23,8 @@ Config small_config(const std::string& dataset, const Overrides& overrides = {})
 // A network over `comm` with its optimizer, as a job starts.
 struct SmallRun {
   SmallRun(Communicator&, const Config&, const Dataset&);
-  // Collective over the test group (which `comm` must be of): some optimizer steps, so that there are rows and moments.
+  // Collective over the test group (which `comm` must be of): some optimizer steps, so that there are rows
+  // and moments.
   void train(ProcessGroup&, const Dataset&, int steps);
 
   Config config;

@@ -1,0 +1,227 @@
+#include "io/import_csv.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "io/import_values.h"
+#include "tests/io/import_dump.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class ImportCsvTest : public testing::Test {
+ protected:
+  ImportCsvTest() {
+    options_.mapping = directory_.file("mapping.yaml");
+    options_.out = directory_.file("dataset");
+    options_.writer.parts = 2;
+  }
+  void write(const std::string& name, const std::string& text) { write_file(directory_.file(name), text); }
+  DumpedDataset import() {
+    report_ = import_csv(options_);
+    return dump(Dataset::open(options_.out));
+  }
+  std::string failure() {
+    try {
+      import_csv(options_);
+    } catch (const UserError& error) {
+      for (const auto& entry : std::filesystem::directory_iterator(directory_.path()))
+        EXPECT_FALSE(entry.is_directory()) << "left behind: " << entry.path();
+      return error.what();
+    }
+    return "nothing was thrown";
+  }
+
+  TempDirectory directory_;
+  CsvImportOptions options_;
+  ImportReport report_;
+};
+
+constexpr const char* minimal = R"(
+impressions:
+  files: log.csv
+  user: user
+  item: item
+  time: {column: ts, unit: s}
+  labels: {click: clicked}
+)";
+
+TEST_F(ImportCsvTest, MinimalMappingMakesEveryRowAnEventAndARequest) {
+  write("mapping.yaml", minimal);
+  write("log.csv", "user,item,ts,clicked\nann,book,86401,1\nann,pen,86400,0.5\n17,book,5,0\n");
+  const auto data = import();
+  EXPECT_EQ(report_.requests, 3);
+  EXPECT_EQ(report_.events, 3);
+  const auto& request = data.request(hashed_id("ann"), 86401000);
+  EXPECT_EQ(request.day, "1970-01-02");
+  EXPECT_EQ(request.candidates[0].item, hashed_id("book"));
+  EXPECT_EQ(request.candidates[0].labels.at("click"), 1);
+  ASSERT_EQ(request.history.size(), 1U);
+  EXPECT_EQ(request.history[0].item, hashed_id("pen"));
+  EXPECT_EQ(data.request(17, 5000).day, "1970-01-01");
+}
+
+constexpr const char* full = R"(
+name: shop
+time_zone: "+08:00"
+impressions:
+  files: ["shown_*.tsv"]
+  user: uid
+  item: iid
+  time: {column: when, unit: iso8601}
+  day: day
+  request: session
+  labels:
+    click: clicked
+    good: {column: stars, at_least: 4}
+    bought: {column: what, equals: buy}
+  weights: {dwell: dwell_ms}
+  request_features: {hour: {kind: id}}
+  candidate_features:
+    price: {kind: real, log1p: true}
+  event:
+    when: {column: clicked, at_least: 1}
+    features: {what: {kind: id}}
+users:
+  files: users.txt
+  separator: "::"
+  columns: [uid, city, age]
+  user: uid
+  features: {city: {kind: id}, age: {kind: real}}
+items:
+  files: items.csv
+  item: iid
+  features: {tags: {kind: ids, separator: ";"}}
+)";
+
+void write_full(const TempDirectory& directory) {
+  const std::string header = "uid\tiid\twhen\tday\tsession\tclicked\tstars\twhat\tdwell_ms\thour\tprice\n";
+  write_file(directory.file("mapping.yaml"), full);
+  write_file(directory.file("shown_1.tsv"), header +
+             "5\ta\t2022-05-08 10:00:02\t20220508\ts1\t1\t4\tbuy\t900\t10\t0\n"
+             "5\tb\t2022-05-08 12:00:00\t20220508\ts2\t0\t3\tview\t0\t12\t1.5\n");
+  write_file(directory.file("shown_2.tsv"), header +
+             "6\tb\t2022-05-08 10:00:00\t20220508\ts1\t1\t5\tview\t1\t10\t2\n"
+             "5\tc\t2022-05-08 10:00:01\t20220508\ts1\t1\t2\tview\t100\t10\t3\n");
+  write_file(directory.file("users.txt"), "5::Oslo::31\n6::::\n");
+  write_file(directory.file("items.csv"), "iid,tags\na,red;12\nb,\n");
+}
+
+TEST_F(ImportCsvTest, RowsOfOneRequestIdFormOneRequest) {
+  write_full(directory_);
+  const auto data = import();
+  EXPECT_EQ(report_.requests, 3);  // s1 of user 5, s1 of user 6, s2 of user 5
+  EXPECT_EQ(report_.candidates, 4);
+  EXPECT_EQ(report_.events, 3);
+  EXPECT_EQ(report_.days, 1);
+
+  constexpr int64_t ten = 1651975200000;  // 10:00 at UTC+8
+  const auto& request = data.request(5, ten + 1000);  // the earliest of its rows
+  EXPECT_EQ(request.day, "2022-05-08");
+  EXPECT_EQ(request.ids.at("hour"), 10);
+  EXPECT_EQ(request.history.size(), 0U);
+  ASSERT_EQ(request.candidates.size(), 2U);  // in order of files and lines
+  EXPECT_EQ(request.candidates[0].item, hashed_id("a"));
+  EXPECT_THAT(request.candidates[0].labels, ElementsAre(std::pair("bought", 1), std::pair("click", 1), std::pair("good", 1)));
+  EXPECT_EQ(request.candidates[0].weights.at("dwell"), 900);
+  EXPECT_EQ(request.candidates[1].item, hashed_id("c"));
+  EXPECT_THAT(request.candidates[1].labels, ElementsAre(std::pair("bought", 0), std::pair("click", 1), std::pair("good", 0)));
+  EXPECT_FLOAT_EQ(request.candidates[1].reals.at("price"), static_cast<float>(std::log1p(3.0)));
+
+  const auto& later = data.request(5, ten + 7200000);
+  ASSERT_EQ(later.history.size(), 2U);
+  EXPECT_EQ(later.history[0].item, hashed_id("c"));
+  EXPECT_EQ(later.history[1].item, hashed_id("a"));
+  EXPECT_EQ(later.history[1].ids.at("what"), hashed_id("buy"));
+}
+
+TEST_F(ImportCsvTest, GroupingIsTheSameWithLittleMemory) {
+  write("mapping.yaml", str(minimal, "  request: r\n"));
+  std::string rows = "user,item,ts,clicked,r\n";
+  constexpr int sessions = 4000;
+  for (int i = 0; i < 3 * sessions; ++i) rows += str(i % 7, ",", i, ",", i % sessions, ",1,s", i % sessions, "\n");
+  write("log.csv", rows);
+  const auto plenty = import();
+  options_.writer.memory_bytes = int64_t{64} << 10;
+  options_.writer.overwrite = true;
+  const auto little = import();
+  ASSERT_EQ(plenty.requests.size(), little.requests.size());
+  for (size_t i = 0; i < plenty.requests.size(); ++i) {
+    const auto &a = plenty.requests[i], &b = little.requests[i];
+    EXPECT_EQ(a.user, b.user);
+    EXPECT_EQ(a.time, b.time);
+    ASSERT_EQ(a.candidates.size(), b.candidates.size());
+    for (size_t c = 0; c < a.candidates.size(); ++c) EXPECT_EQ(a.candidates[c].item, b.candidates[c].item);
+  }
+}
+
+TEST_F(ImportCsvTest, ReadsUsersAndItems) {
+  write_full(directory_);
+  const auto data = import();
+  EXPECT_EQ(data.users.at(5).ids.at("city"), hashed_id("Oslo"));
+  EXPECT_EQ(data.users.at(5).reals.at("age"), 31);
+  EXPECT_EQ(data.users.at(6).ids.at("city"), -1);
+  EXPECT_EQ(data.users.at(6).reals.at("age"), 0);
+  EXPECT_THAT(data.items.at(hashed_id("a")).lists.at("tags"), ElementsAre(hashed_id("red"), 12));
+  EXPECT_THAT(data.items.at(hashed_id("b")).lists.at("tags"), ElementsAre());
+}
+
+TEST_F(ImportCsvTest, EventsCanHaveFilesOfTheirOwn) {
+  write("mapping.yaml", str(minimal, "events:\n  files: ev.csv\n  user: u\n  item: i\n  time: {column: t, unit: ms}\n",
+                            "  features: {kind: {kind: id}}\n"));
+  write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
+  write("ev.csv", "u,i,t,kind\n1,7,99999,3\n1,8,100000,4\n");
+  const auto data = import();
+  EXPECT_EQ(report_.events, 2);
+  ASSERT_EQ(data.requests[0].history.size(), 1U);  // strictly before
+  EXPECT_EQ(data.requests[0].history[0].item, 7);
+  EXPECT_EQ(data.requests[0].history[0].ids.at("kind"), 3);
+}
+
+TEST_F(ImportCsvTest, RefusesRequestsOverTwoDays) {
+  write("mapping.yaml", str(minimal, "  request: r\n"));
+  write("log.csv", "user,item,ts,clicked,r\n1,2,86399,1,s\n1,3,86400,1,s\n");
+  EXPECT_THAT(failure(), HasSubstr("log.csv:3: found a row of 1970-01-02 in a request of 1970-01-01"));
+}
+
+TEST_F(ImportCsvTest, NamesFileLineAndColumnOfAMalformedValue) {
+  write("mapping.yaml", minimal);
+  write("log.csv", "user,item,ts,clicked\n1,2,100,1\n1,2,100,7\n,2,100,1\n1,2,1.5,1\n");
+  EXPECT_THAT(failure(), HasSubstr("log.csv:3:clicked: found '7', expected a number from 0 to 1"));
+  options_.max_bad_rows = 3;
+  EXPECT_EQ(import().requests.size(), 1U);
+  EXPECT_THAT(report_.bad_examples, ElementsAre(HasSubstr("log.csv:3:clicked"), HasSubstr("log.csv:4:user: found ''"),
+                                                HasSubstr("log.csv:5:ts: found '1.5', expected an integer")));
+}
+
+TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
+  write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
+  const std::string path = options_.mapping;
+  const auto failure_of = [&](const std::string& text) {
+    write("mapping.yaml", text);
+    return failure();
+  };
+  EXPECT_EQ(failure_of(str(minimal, "  lables: {x: y}\n")), path + ":8: impressions: unknown key 'lables' (nearest: 'labels')");
+  EXPECT_EQ(failure_of("name: x\n"), path + ":1: no key 'impressions'");
+  EXPECT_THAT(failure_of(str(minimal, "  request_features: {hour: {kind: number}}\n")),
+              HasSubstr(":8: impressions.request_features.hour.kind: found 'number', expected id, ids or real"));
+  EXPECT_THAT(failure_of(str(minimal, "  event: some\n")), HasSubstr(":8: impressions.event: found 'some'"));
+  EXPECT_THAT(failure_of(str("time_zone: Oslo\n", minimal)), HasSubstr(":1: time_zone: "));
+  EXPECT_THAT(failure_of("a: [\n"), HasSubstr("mapping.yaml:"));
+  EXPECT_THAT(failure_of(str(minimal, "  day: date\n")), HasSubstr("log.csv:1: no column 'date'"));
+  EXPECT_THAT(failure_of(str(minimal, "events: {files: log.csv, user: user, item: item, time: {column: ts, unit: s}, "
+                                      "features: {a: {kind: id}}}\n")).substr(0, 10), path.substr(0, 10));
+  std::string fortnight = minimal;
+  fortnight.replace(fortnight.find("unit: s"), 7, "unit: d");
+  EXPECT_THAT(failure_of(fortnight), HasSubstr(":6: impressions.time.unit: found 'd', expected s, ms, us or iso8601"));
+}
+
+}  // namespace
+}  // namespace lime
