@@ -66,7 +66,7 @@ class QuoteScanner {
 
 std::string nearest_column(std::string_view name, const std::vector<std::string>& known) {
   std::string best;
-  size_t best_distance = std::numeric_limits<size_t>::max();
+  double least = std::numeric_limits<double>::max();
   std::vector<size_t> row(name.size() + 1);
   for (const auto& candidate : known) {
     std::iota(row.begin(), row.end(), size_t{0});
@@ -79,8 +79,10 @@ std::string nearest_column(std::string_view name, const std::vector<std::string>
         row[j + 1] = std::min({row[j] + 1, diagonal + 1, substituted});
       }
     }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
+    // By length, so that a longer form of a name is nearer than an unlike name of the same length.
+    const double distance = static_cast<double>(row.back()) / static_cast<double>(std::max(name.size(), candidate.size()) + 1);
+    if (distance < least) {
+      least = distance;
       best = candidate;
     }
   }

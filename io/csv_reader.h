@@ -75,7 +75,7 @@ class CsvReader {
   int64_t line_ = 0, next_line_ = 1, rows_ = 0, bytes_read_ = 0;
 };
 
-// The known name with the smallest edit distance, "" if there is none.
+// The known name with the smallest edit distance for its length, "" if there is none.
 std::string nearest_column(std::string_view name, const std::vector<std::string>& known);
 
 }  // namespace lime

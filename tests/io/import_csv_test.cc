@@ -145,11 +145,11 @@ TEST_F(ImportCsvTest, RowsOfOneRequestIdFormOneRequest) {
 TEST_F(ImportCsvTest, GroupingIsTheSameWithLittleMemory) {
   write("mapping.yaml", str(minimal, "  request: r\n"));
   std::string rows = "user,item,ts,clicked,r\n";
-  constexpr int sessions = 4000;
+  constexpr int sessions = 1000;
   for (int i = 0; i < 3 * sessions; ++i) rows += str(i % 7, ",", i, ",", i % sessions, ",1,s", i % sessions, "\n");
   write("log.csv", rows);
   const auto plenty = import();
-  options_.writer.memory_bytes = int64_t{64} << 10;
+  options_.writer.memory_bytes = int64_t{16} << 10;
   options_.writer.overwrite = true;
   const auto little = import();
   ASSERT_EQ(plenty.requests.size(), little.requests.size());

@@ -44,7 +44,7 @@ class MovieLensTest : public testing::Test {
     EXPECT_EQ(first.day, "2000-12-31");
     EXPECT_EQ(first.candidates[0].labels.at("liked"), 1);
     EXPECT_EQ(first.history.size(), 0U);
-    EXPECT_EQ(report_.rows, 3);
+    EXPECT_EQ(report_.requests, 3);
     EXPECT_DOUBLE_EQ(report_.label_rates[0], 2.0 / 3);
   }
 

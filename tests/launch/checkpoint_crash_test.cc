@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -61,7 +62,10 @@ class CheckpointCrash : public testing::Test {
 
 TEST_F(CheckpointCrash, KilledAtAnyMomentAGoodOneRemains) {
   const std::string run = directory_.file("run");
+  const auto begin = std::chrono::steady_clock::now();
   save(run, 1);
+  const auto one_save =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
   std::mt19937 random(std::random_device{}());
   int64_t reached = 1;
   int found_partial = 0;
@@ -71,7 +75,7 @@ TEST_F(CheckpointCrash, KilledAtAnyMomentAGoodOneRemains) {
     if (child == 0) {
       for (int64_t step = reached + 1;; ++step) save(run, step);
     }
-    usleep(static_cast<useconds_t>(2000 + random() % 120000));
+    usleep(static_cast<useconds_t>(random() % static_cast<uint64_t>(3 * one_save.count())));
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
 
