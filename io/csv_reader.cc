@@ -80,7 +80,8 @@ std::string nearest_column(std::string_view name, const std::vector<std::string>
       }
     }
     // By length, so that a longer form of a name is nearer than an unlike name of the same length.
-    const double distance = static_cast<double>(row.back()) / static_cast<double>(std::max(name.size(), candidate.size()) + 1);
+    const double distance =
+        static_cast<double>(row.back()) / static_cast<double>(std::max(name.size(), candidate.size()) + 1);
     if (distance < least) {
       least = distance;
       best = candidate;

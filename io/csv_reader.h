@@ -1,11 +1,13 @@
 // Streaming reader of comma-, tab- or otherwise separated text, in bounded memory.
 //
-// Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that begins with
-// a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n; empty lines and a UTF-8
-// byte order mark are skipped. Numbers are parsed strictly: the whole field, no spaces, independent of the locale.
+// Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that
+// begins with a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n;
+// empty lines and a UTF-8 byte order mark are skipped. Numbers are parsed strictly: the whole field, no
+// spaces, independent of the locale.
 //
-// What is wrong with a row is a BadRow, "log.csv:17:time_ms: found '16x', expected an integer"; after one, next() goes on
-// with the following line. What is wrong with the file (missing, unreadable, a missing column) is a UserError.
+// What is wrong with a row is a BadRow, "log.csv:17:time_ms: found '16x', expected an integer"; after one,
+// next() goes on with the following line. What is wrong with the file (missing, unreadable, a missing column)
+// is a UserError.
 #pragma once
 
 #include <cstdint>

@@ -13,9 +13,9 @@ constexpr int64_t ms_per_hour = 3'600'000;
 DatasetSchema make_schema(const GenerateOptions& options) {
   DatasetSchema schema;
   schema.name = options.name;
-  schema.source = str("generate seed=", options.seed, " topics=", options.topics, " interest=", options.interest,
-                      " action_noise=", options.action_noise, " exposure=", options.exposure,
-                      " signal_lag=", options.signal_lag);
+  schema.source = str("generate seed=", options.seed, " topics=", options.topics,
+                      " interest=", options.interest, " action_noise=", options.action_noise,
+                      " exposure=", options.exposure, " signal_lag=", options.signal_lag);
   schema.columns = {{"action", ColumnGroup::event, ColumnKind::id},
                     {"hour", ColumnGroup::request, ColumnKind::id},
                     {"segment", ColumnGroup::user, ColumnKind::id},
@@ -25,7 +25,8 @@ DatasetSchema make_schema(const GenerateOptions& options) {
   return schema;
 }
 
-// What is known by construction, from a first pass over the users: the dataset's description is written before its rows.
+// What is known by construction, from a first pass over the users: the dataset's description is written
+// before its rows.
 struct Truth {
   std::vector<ExpectedAuc> bayes;  // by day
   ExpectedAuc no_history;          // of the last day
@@ -50,8 +51,8 @@ Truth find_truth(const UserGenerator& generator, const GenerateOptions& options)
 
 class UserWriter {
  public:
-  UserWriter(const UserGenerator& generator, const GenerateOptions& options, const std::vector<std::string>& days,
-             DatasetWriter& writer, LabelMeans& means)
+  UserWriter(const UserGenerator& generator, const GenerateOptions& options,
+             const std::vector<std::string>& days, DatasetWriter& writer, LabelMeans& means)
       : options_(options), days_(days), writer_(writer), means_(means), generator_(generator) {
     event_.values.ids.resize(1);
     request_.values.ids.resize(1);
@@ -106,7 +107,8 @@ GenerateReport generate(const GenerateOptions& options) {
   const UserGenerator generator(options);
   DatasetSchema schema = make_schema(options);
   GenerateReport report;
-  for (int64_t day = 0; day < options.days; ++day) report.day_names.push_back(format_day(generator.first_day() + day));
+  for (int64_t day = 0; day < options.days; ++day)
+    report.day_names.push_back(format_day(generator.first_day() + day));
 
   const Truth truth = find_truth(generator, options);
   for (size_t day = 0; day < truth.bayes.size(); ++day) {
@@ -124,7 +126,8 @@ GenerateReport generate(const GenerateOptions& options) {
     if (u % 1024 == 0 && options.writer.progress)
       options.writer.progress("generate", static_cast<double>(u) / static_cast<double>(options.users));
   }
-  for (int64_t item = 0; item < options.items; ++item) writer.add_item(item, {{generator.topic(item)}, {}, {}});
+  for (int64_t item = 0; item < options.items; ++item)
+    writer.add_item(item, {{generator.topic(item)}, {}, {}});
   describe(writer.finish(), means, report);
   return report;
 }

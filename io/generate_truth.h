@@ -6,7 +6,8 @@
 
 namespace lime {
 
-// Probabilities and scores are whole multiples of 2^-16, so that sums by score are exact and memory does not grow.
+// Probabilities and scores are whole multiples of 2^-16, so that sums by score are exact and memory does not
+// grow.
 constexpr int64_t probability_unit = int64_t{1} << 16;
 
 // Over independent labels with P(y_i = 1) = p_i and scores s_i:

@@ -20,7 +20,8 @@ constexpr double two_to_minus_32 = 1.0 / 4294967296.0;
 double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 int64_t to_units(double probability) {
-  return std::clamp<int64_t>(std::llround(probability * static_cast<double>(probability_unit)), 1, probability_unit - 1);
+  return std::clamp<int64_t>(std::llround(probability * static_cast<double>(probability_unit)), 1,
+                             probability_unit - 1);
 }
 
 // Integral of x^exponent over [low, high].
@@ -36,7 +37,8 @@ double power_quantile(double exponent, double low, double high, double uniform) 
   return std::pow(a + (b - a) * uniform, 1 / (1 - exponent));
 }
 
-// The exponent for which whole numbers in [min, max], drawn as the floor of x^-exponent on [min, max + 1), have this mean.
+// The exponent for which whole numbers in [min, max], drawn as the floor of x^-exponent on [min, max + 1),
+// have this mean.
 double exponent_of_mean(double min, double max, double mean) {
   double low = -8, high = 8;  // the mean falls as the exponent grows
   for (int step = 0; step < 60; ++step) {
@@ -55,7 +57,8 @@ void need(bool good, const char* option, const T& found, const char* expected) {
 void check(const GenerateOptions& o) {
   need(o.users > 0, "users", o.users, "at least 1");
   need(o.days > 0, "days", o.days, "at least 1");
-  need(o.requests_per_user_per_day > 0, "requests_per_user_per_day", o.requests_per_user_per_day, "at least 1");
+  need(o.requests_per_user_per_day > 0, "requests_per_user_per_day", o.requests_per_user_per_day,
+       "at least 1");
   need(o.candidates > 0, "candidates", o.candidates, "at least 1");
   need(o.topics >= 2 && o.topics % 2 == 0, "topics", o.topics, "an even number of at least 2");
   need(o.items >= o.topics, "items", o.items, "at least as many as topics");
@@ -69,12 +72,16 @@ void check(const GenerateOptions& o) {
   }
   need(o.history_length >= 0, "history_length", o.history_length, "at least 0");
   need(o.events_per_user_per_day >= 0, "events_per_user_per_day", o.events_per_user_per_day, "at least 0");
-  need(o.action_noise >= 0 && o.action_noise <= 0.5, "action_noise", o.action_noise, "a number from 0 to 0.5");
+  need(o.action_noise >= 0 && o.action_noise <= 0.5, "action_noise", o.action_noise,
+       "a number from 0 to 0.5");
   need(o.exposure > 0 && o.exposure < 1, "exposure", o.exposure, "a number between 0 and 1");
-  need(o.item_exponent >= 0 && o.item_exponent <= 4, "item_exponent", o.item_exponent, "a number from 0 to 4");
+  need(o.item_exponent >= 0 && o.item_exponent <= 4, "item_exponent", o.item_exponent,
+       "a number from 0 to 4");
   need(o.signal_lag >= 0, "signal_lag", o.signal_lag, "at least 0");
-  for (const auto& [name, value] : {std::pair{"interest", o.interest}, {"evidence", o.evidence},
-                                    {"item_quality", o.item_quality}, {"user_bias", o.user_bias}})
+  for (const auto& [name, value] : {std::pair{"interest", o.interest},
+                                    {"evidence", o.evidence},
+                                    {"item_quality", o.item_quality},
+                                    {"user_bias", o.user_bias}})
     need(std::isfinite(value) && value >= 0, name, value, "a number of at least 0");
   need(std::isfinite(o.bias), "bias", o.bias, "a number");
 }
@@ -84,7 +91,8 @@ void check(const GenerateOptions& o) {
 // Numbers for one user, one after another; `next` gives four at once.
 class UserGenerator::Draws {
  public:
-  Draws(uint64_t seed, int64_t user) : philox_(seed, stream_of("generate user", static_cast<uint64_t>(user))) {}
+  Draws(uint64_t seed, int64_t user)
+      : philox_(seed, stream_of("generate user", static_cast<uint64_t>(user))) {}
 
   std::array<double, 4> next() {
     const auto words = philox_.block(position_++);
@@ -92,7 +100,9 @@ class UserGenerator::Draws {
     for (size_t i = 0; i < 4; ++i) out[i] = static_cast<double>(words[i]) * two_to_minus_32;
     return out;
   }
-  int64_t below(int64_t n) { return static_cast<int64_t>(philox_.below(static_cast<uint64_t>(n), position_++)); }
+  int64_t below(int64_t n) {
+    return static_cast<int64_t>(philox_.below(static_cast<uint64_t>(n), position_++));
+  }
 
  private:
   Philox philox_;
@@ -118,7 +128,8 @@ int64_t UserGenerator::draw_history_length(double uniform) const {
   if (options_.history_length > 0) return options_.history_length;
   if (options_.history_min == options_.history_max) return options_.history_min;
   const double low = std::max(static_cast<double>(options_.history_min), 0.5);  // a power law has no zero
-  const double x = power_quantile(history_exponent_, low, static_cast<double>(options_.history_max) + 1, uniform);
+  const double x =
+      power_quantile(history_exponent_, low, static_cast<double>(options_.history_max) + 1, uniform);
   return std::clamp(static_cast<int64_t>(x), options_.history_min, options_.history_max);
 }
 
@@ -150,8 +161,10 @@ void UserGenerator::make_events(Draws& draws, SyntheticUser& out) const {
   auto add = [&](int64_t time_ms, bool signal) {
     const auto [which, rank, noise, coin] = draws.next();
     const bool liked = which < options_.exposure;
-    const double share = liked ? which / options_.exposure : (which - options_.exposure) / (1 - options_.exposure);
-    const int64_t place = std::min(static_cast<int64_t>(share * static_cast<double>(topics / 2)), topics / 2 - 1);
+    const double share =
+        liked ? which / options_.exposure : (which - options_.exposure) / (1 - options_.exposure);
+    const int64_t place =
+        std::min(static_cast<int64_t>(share * static_cast<double>(topics / 2)), topics / 2 - 1);
     const int64_t of_topic = order[static_cast<size_t>(liked ? place : topics / 2 + place)];
     const bool click = signal ? liked != (noise < options_.action_noise) : coin < 0.5;
     out.events.push_back({time_ms, draw_item(of_topic, rank), click});
@@ -176,17 +189,19 @@ void UserGenerator::make_requests(Draws& draws, SyntheticUser& out) const {
   const int64_t per_day = options_.requests_per_user_per_day;
   const Philox quality(options_.seed, stream_of("generate quality"));
   // Events that count: all, or with a lag only those that carried the signal.
-  const auto before_first_day = std::partition_point(out.events.begin(), out.events.end(),
-                                                     [&](const SyntheticEvent& e) { return e.time_ms < start; });
-  const int64_t counted = options_.signal_lag == 0
-                              ? static_cast<int64_t>(out.events.size())
-                              : std::max<int64_t>(before_first_day - out.events.begin() - options_.signal_lag, 0);
+  const auto before_first_day = std::partition_point(
+      out.events.begin(), out.events.end(), [&](const SyntheticEvent& e) { return e.time_ms < start; });
+  const int64_t counted =
+      options_.signal_lag == 0
+          ? static_cast<int64_t>(out.events.size())
+          : std::max<int64_t>(before_first_day - out.events.begin() - options_.signal_lag, 0);
   std::vector<int64_t> evidence(static_cast<size_t>(topics), 0);  // clicked minus skipped events, by topic
   int64_t seen = 0;
   for (int64_t day = 0; day < options_.days; ++day) {
     for (int64_t r = 0; r < per_day; ++r) {
       const double of_day = (static_cast<double>(r) + draws.next()[0]) / static_cast<double>(per_day);
-      const int64_t time = start + day * ms_per_day + static_cast<int64_t>(of_day * static_cast<double>(ms_per_day));
+      const int64_t time =
+          start + day * ms_per_day + static_cast<int64_t>(of_day * static_cast<double>(ms_per_day));
       out.request_times.push_back(time);
       for (; seen < counted && out.events[static_cast<size_t>(seen)].time_ms < time; ++seen) {
         const auto& event = out.events[static_cast<size_t>(seen)];
@@ -194,7 +209,8 @@ void UserGenerator::make_requests(Draws& draws, SyntheticUser& out) const {
       }
       for (int64_t c = 0; c < options_.candidates; ++c) {
         const auto [which, rank, label, watch] = draws.next();
-        const int64_t of_topic = std::min(static_cast<int64_t>(which * static_cast<double>(topics)), topics - 1);
+        const int64_t of_topic =
+            std::min(static_cast<int64_t>(which * static_cast<double>(topics)), topics - 1);
         SyntheticCandidate candidate;
         candidate.item = draw_item(of_topic, rank);
         const double base = options_.bias + segment_bias_[static_cast<size_t>(out.segment)] +
@@ -202,8 +218,10 @@ void UserGenerator::make_requests(Draws& draws, SyntheticUser& out) const {
         const auto net = static_cast<double>(topics * evidence[static_cast<size_t>(of_topic)]);
         const double share = net / static_cast<double>(std::max<int64_t>(seen, 1));
         candidate.without_history = to_units(sigmoid(base));
-        candidate.probability = to_units(sigmoid(base + options_.interest * std::tanh(options_.evidence * share)));
-        candidate.click = label * static_cast<double>(probability_unit) < static_cast<double>(candidate.probability);
+        candidate.probability =
+            to_units(sigmoid(base + options_.interest * std::tanh(options_.evidence * share)));
+        candidate.click =
+            label * static_cast<double>(probability_unit) < static_cast<double>(candidate.probability);
         candidate.watch_time = static_cast<float>(candidate.click ? 5 + 55 * watch : 5 * watch);
         out.candidates.push_back(candidate);
       }

@@ -1,4 +1,5 @@
-// One synthetic user's log: everything about it is a function of (options, user), so any user can be made at any time.
+// One synthetic user's log: everything about it is a function of (options, user), so any user can be made at
+// any time.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ struct SyntheticCandidate {
 
 struct SyntheticUser {
   int64_t segment = 0;
-  std::vector<SyntheticEvent> events;  // by time
-  std::vector<int64_t> request_times;  // by time; requests_per_user_per_day of each day
+  std::vector<SyntheticEvent> events;          // by time
+  std::vector<int64_t> request_times;          // by time; requests_per_user_per_day of each day
   std::vector<SyntheticCandidate> candidates;  // `candidates` of each request, in order
 };
 
@@ -49,7 +50,7 @@ class UserGenerator {
 
   GenerateOptions options_;
   int64_t first_day_ = 0;
-  double history_exponent_ = 0;        // the power law's, found from history_mean
+  double history_exponent_ = 0;  // the power law's, found from history_mean
   std::vector<double> segment_bias_;
 };
 

@@ -61,8 +61,8 @@ class RequestGrouper {
     if (rows_.buffered_bytes() > memory_) rows_.spill();
   }
 
-  // Calls `take(request)` for each request. Its time is the earliest of its rows' times, so that no event between its
-  // rows can be in its history; its features are those of its first row.
+  // Calls `take(request)` for each request. Its time is the earliest of its rows' times, so that no event
+  // between its rows can be in its history; its features are those of its first row.
   template <typename Take>
   void finish(Take&& take) {
     rows_.seal(memory_);
@@ -144,8 +144,10 @@ class Importer {
   }
 
   ImportReport run() {
-    if (mapping_.users) read_rows(*mapping_.users, [&](int64_t id, const RowValues& v) { writer_.add_user(id, v); });
-    if (mapping_.items) read_rows(*mapping_.items, [&](int64_t id, const RowValues& v) { writer_.add_item(id, v); });
+    if (mapping_.users)
+      read_rows(*mapping_.users, [&](int64_t id, const RowValues& v) { writer_.add_user(id, v); });
+    if (mapping_.items)
+      read_rows(*mapping_.items, [&](int64_t id, const RowValues& v) { writer_.add_item(id, v); });
     if (mapping_.events)
       for (const auto& path : expand_patterns(mapping_.events->source.patterns)) read_events(path);
     for (const auto& path : expand_patterns(mapping_.impressions.source.patterns)) read_impressions(path);
@@ -243,7 +245,8 @@ class Importer {
       }
       request_features.read(request.values);
       candidate_features.read(candidate.values);
-      for (size_t k = 0; k < labels.size(); ++k) candidate.labels[k] = static_cast<float>(labels[k].read(1.0));
+      for (size_t k = 0; k < labels.size(); ++k)
+        candidate.labels[k] = static_cast<float>(labels[k].read(1.0));
       for (size_t k = 0; k < weights.size(); ++k)
         candidate.weights[k] = static_cast<float>(weights[k].read(std::numeric_limits<float>::max()));
       const bool is_event = spec.makes_events && (!when || when->holds());

@@ -4,12 +4,12 @@
 //   time_zone: "+08:00"                # of the days; default +00:00
 //   impressions:                       # what was shown, one row a candidate
 //     files: ["log_*.csv"]             # patterns, relative to the mapping file
-//     separator: ","                   # "," | "\t" | "::" ...; default by the file's ending (.tsv: tab), else ","
+//     separator: ","                   # any text; default: a tab for .tsv, else a comma
 //     columns: [user, item, ...]       # names, for files without a header line
 //     user: user_id                    # integer or text (hashed)
 //     item: item_id
 //     time: {column: ts, unit: s}      # s | ms | us | iso8601
-//     day: date                        # optional column, 2022-05-08 or 20220508; default: the day of `time`
+//     day: date                        # optional column, 2022-05-08 or 20220508; default: of `time`
 //     request: session_id              # optional column: a user's rows with the same value form one request
 //     labels:
 //       click: clicked                          # a number 0..1
@@ -17,14 +17,15 @@
 //     weights: {dwell: dwell_ms}         # a number >= 0
 //     request_features:   {hour: {column: hour, kind: id}}
 //     candidate_features: {price: {column: price, kind: real, log1p: true}}
-//     event: {when: {column: clicked, at_least: 1}, features: {action: {column: type, kind: id}}}
-//                                      # rows that become events; `event: all` takes every row, `event: none` no row
+//     event:                           # rows that become events: all (default), none, or as here
+//       when: {column: clicked, at_least: 1}
+//       features: {action: {column: type, kind: id}}
 //   events:                            # optional, events of their own: files, user, item, time, features
-//   users:  {files: [...], user: user_id, features: {...}}       # optional
-//   items:  {files: [...], item: item_id, features: {tags: {column: tags, kind: ids, separator: "|"}}}   # optional
+//   users: {files: users.csv, user: user_id, features: {city: {kind: id}}}                  # optional
+//   items: {files: items.csv, item: item_id, features: {tags: {kind: ids, separator: "|"}}} # optional
 //
-// A feature's kind: id (one integer >= 0, or text, hashed; empty or negative: missing), ids (any number, split at
-// `separator`), real (a number; empty: 0). The same text has the same id wherever it stands.
+// A feature's kind: id (one integer >= 0, or text, hashed; empty or negative: missing), ids (any number,
+// split at `separator`), real (a number; empty: 0). The same text has the same id wherever it stands.
 #pragma once
 
 #include <cstdint>
@@ -36,15 +37,16 @@
 namespace lime {
 
 struct CsvImportOptions {
-  std::string mapping;       // YAML file
-  std::string out;           // dataset directory
+  std::string mapping;  // YAML file
+  std::string out;      // dataset directory
   WriterOptions writer;
   int64_t max_bad_rows = 0;  // rows that may be left out, of all files together
 };
 
-// Throws UserError: mapping errors as "mapping.yaml:12: ...", input errors as import_kuairand does. Rows of one request
-// are gathered by an external sort, so memory stays within writer.memory_bytes. They must be of one day; the request's
-// time is the earliest of theirs, its features are those of its first row (by file, then line).
+// Throws UserError: mapping errors as "mapping.yaml:12: ...", input errors as import_kuairand does. Rows of
+// one request are gathered by an external sort, so memory stays within writer.memory_bytes. They must be of
+// one day; the request's time is the earliest of theirs, its features are those of its first row (by file,
+// then line).
 ImportReport import_csv(const CsvImportOptions&);
 
 }  // namespace lime

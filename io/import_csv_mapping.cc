@@ -19,7 +19,8 @@ class Node {
 
   [[noreturn]] void fail(const std::string& what) const {
     const auto mark = node_.Mark();
-    throw UserError(str(path_, mark.is_null() ? "" : str(":", mark.line + 1), ": ", key_, key_.empty() ? "" : ": ", what));
+    throw UserError(str(path_, mark.is_null() ? "" : str(":", mark.line + 1), ": ", key_,
+                        key_.empty() ? "" : ": ", what));
   }
 
   // This is a map of these keys and no others.
@@ -29,7 +30,8 @@ class Node {
     for (const auto& entry : node_) {
       const auto key = entry.first.as<std::string>();
       if (std::find(known.begin(), known.end(), key) == known.end())
-        Node(path_, entry.first, key_).fail(str("unknown key '", key, "' (nearest: '", nearest_column(key, known), "')"));
+        Node(path_, entry.first, key_)
+            .fail(str("unknown key '", key, "' (nearest: '", nearest_column(key, known), "')"));
     }
   }
 
@@ -164,8 +166,8 @@ CsvFeatures read_features(const Node& parent, const char* key) {
 }
 
 CsvImpressions read_impressions(const Node& node, const std::string& path, bool own_events) {
-  node.need_map({"files", "separator", "quotes", "columns", "user", "item", "time", "day", "request", "labels", "weights",
-                 "request_features", "candidate_features", "event"});
+  node.need_map({"files", "separator", "quotes", "columns", "user", "item", "time", "day", "request",
+                 "labels", "weights", "request_features", "candidate_features", "event"});
   CsvImpressions out;
   out.source = read_source(node, path);
   out.user = node.at("user").text();
@@ -183,7 +185,8 @@ CsvImpressions read_impressions(const Node& node, const std::string& path, bool 
   if (!event) return out;
   if (event->is_text()) {
     const std::string which = event->text();
-    if (which != "all" && which != "none") event->fail(str("found '", which, "', expected all, none, or keys when, features"));
+    if (which != "all" && which != "none")
+      event->fail(str("found '", which, "', expected all, none, or keys when, features"));
     out.makes_events = which == "all";
     return out;
   }
@@ -208,8 +211,9 @@ CsvRows read_rows(const Node& node, const std::string& path, const char* key) {
 }
 
 bool same_columns(const CsvFeatures& a, const CsvFeatures& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const CsvFeature& x, const CsvFeature& y) { return x.name == y.name && x.kind == y.kind; });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const CsvFeature& x, const CsvFeature& y) {
+    return x.name == y.name && x.kind == y.kind;
+  });
 }
 
 }  // namespace
@@ -244,7 +248,8 @@ CsvMapping read_mapping(const std::string& path) {
     out.time = read_time(events->at("time"));
     out.features = read_features(*events, "features");
     if (mapping.impressions.makes_events && !same_columns(out.features, mapping.impressions.event_features))
-      events->fail("features differ from those of impressions.event, expected the same names, kinds and order");
+      events->fail(
+          "features differ from those of impressions.event, expected the same names, kinds and order");
     mapping.events = std::move(out);
   }
   if (const auto users = node.find("users")) mapping.users = read_rows(*users, path, "user");
@@ -261,7 +266,9 @@ DatasetSchema schema_of(const CsvMapping& mapping, const std::string& source) {
     for (const auto& feature : features) schema.columns.push_back({feature.name, group, feature.kind});
   };
   const auto& impressions = mapping.impressions;
-  add(impressions.makes_events ? impressions.event_features : mapping.events ? mapping.events->features : CsvFeatures{},
+  add(impressions.makes_events ? impressions.event_features
+      : mapping.events         ? mapping.events->features
+                               : CsvFeatures{},
       ColumnGroup::event);
   add(impressions.request_features, ColumnGroup::request);
   add(impressions.candidate_features, ColumnGroup::candidate);

@@ -15,7 +15,7 @@ struct CsvSource {
   std::vector<std::string> patterns;  // made relative to the mapping file
   std::string separator;              // "": by the file's ending
   bool quotes = true;
-  std::vector<std::string> columns;   // for files without a header line
+  std::vector<std::string> columns;  // for files without a header line
 };
 
 enum class TimeUnit : uint8_t { s, ms, us, iso8601 };
@@ -72,8 +72,8 @@ struct CsvMapping {
   std::optional<CsvRows> users, items;
 };
 
-// Throws UserError "mapping.yaml:12: ...": an unknown key (with the nearest), a missing one, a value out of range, event
-// features that differ between `impressions` and `events`.
+// Throws UserError "mapping.yaml:12: ...": an unknown key (with the nearest), a missing one, a value out of
+// range, event features that differ between `impressions` and `events`.
 CsvMapping read_mapping(const std::string& path);
 DatasetSchema schema_of(const CsvMapping&, const std::string& source);
 

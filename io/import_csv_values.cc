@@ -50,16 +50,21 @@ bool CsvNumberReader::holds() const {
 double CsvNumberReader::read(double max) const {
   if (number_.equals || number_.at_least) return holds() ? 1.0 : 0.0;
   const double value = reader_.real(column_);
-  if (value < 0 || value > max) reader_.reject(column_, max == 1.0 ? "a number from 0 to 1" : "a number of at least 0");
+  if (value < 0 || value > max)
+    reader_.reject(column_, max == 1.0 ? "a number from 0 to 1" : "a number of at least 0");
   return value;
 }
 
 int64_t CsvTimeReader::read() const {
   switch (unit_) {
-    case TimeUnit::s: return reader_.integer(column_, 0, max_ms / 1000) * 1000;
-    case TimeUnit::ms: return reader_.integer(column_, 0, max_ms);
-    case TimeUnit::us: return reader_.integer(column_, 0) / 1000;
-    case TimeUnit::iso8601: break;
+    case TimeUnit::s:
+      return reader_.integer(column_, 0, max_ms / 1000) * 1000;
+    case TimeUnit::ms:
+      return reader_.integer(column_, 0, max_ms);
+    case TimeUnit::us:
+      return reader_.integer(column_, 0) / 1000;
+    case TimeUnit::iso8601:
+      break;
   }
   const auto time = read_iso8601(reader_.text(column_), zone_ms_);
   if (!time) reader_.reject(column_, "a time such as 2022-05-08T12:34:56+08:00");

@@ -19,8 +19,8 @@ struct Form {
   bool quotes = false;
 };
 
-// Told from the first line: "1::31::2.5::..." (1M), "1,31,..." with a header (20M and later), "196\t242\t..." (100K
-// ratings), "1|24|M|..." (100K users and films).
+// Told from the first line: "1::31::2.5::..." (1M), "1,31,..." with a header (20M and later), "196\t242\t..."
+// (100K ratings), "1|24|M|..." (100K users and films).
 Form form_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw UserError(str(path, ": cannot open"));
@@ -30,7 +30,8 @@ Form form_of(const std::string& path) {
   if (line.find('\t') != std::string::npos) return {"\t", false, false};
   if (line.find('|') != std::string::npos && line.find(',') > line.find('|')) return {"|", false, false};
   if (line.find(',') != std::string::npos) return {",", true, true};
-  throw UserError(str(path, ":1: found '", line.substr(0, 60), "', expected columns separated by '::', a tab, '|' or ','"));
+  throw UserError(str(path, ":1: found '", line.substr(0, 60),
+                      "', expected columns separated by '::', a tab, '|' or ','"));
 }
 
 CsvReader open_form(const std::string& path, const Form& form, std::vector<std::string> columns) {
@@ -84,9 +85,10 @@ class Importer {
 
  private:
   void read_ratings() {
-    CsvReader reader = open_form(options_.ratings, form_of(options_.ratings), {"userId", "movieId", "rating", "timestamp"});
-    const size_t user = reader.column("userId"), movie = reader.column("movieId"), rated = reader.column("rating"),
-                 time = reader.column("timestamp");
+    CsvReader reader =
+        open_form(options_.ratings, form_of(options_.ratings), {"userId", "movieId", "rating", "timestamp"});
+    const size_t user = reader.column("userId"), movie = reader.column("movieId"),
+                 rated = reader.column("rating"), time = reader.column("timestamp");
     const auto bytes = static_cast<double>(std::filesystem::file_size(options_.ratings));
     EventRow event;
     event.values.ids.resize(1);
@@ -117,14 +119,16 @@ class Importer {
   void read_users() {
     const Form form = form_of(options_.users);
     // 100K: id|age|gender|occupation|zip; 1M: id::gender::age::occupation::zip.
-    CsvReader reader = form.separator == "|"
-                           ? open_form(options_.users, form, {"userId", "age", "gender", "occupation", "zip"})
-                           : open_form(options_.users, form, {"userId", "gender", "age", "occupation", "zip"});
+    CsvReader reader =
+        form.separator == "|"
+            ? open_form(options_.users, form, {"userId", "age", "gender", "occupation", "zip"})
+            : open_form(options_.users, form, {"userId", "gender", "age", "occupation", "zip"});
     const size_t user = reader.column("userId"), gender = reader.column("gender"), age = reader.column("age"),
                  occupation = reader.column("occupation");
     RowValues values;
     for_each_row(reader, bad_, report_, [&] {
-      values.ids = {feature_id(reader.text(gender)), feature_id(reader.text(age)), feature_id(reader.text(occupation))};
+      values.ids = {feature_id(reader.text(gender)), feature_id(reader.text(age)),
+                    feature_id(reader.text(occupation))};
       writer_.add_user(reader.integer(user, 0), values);
     });
   }
@@ -141,7 +145,8 @@ class Importer {
       for_each_row(reader, bad_, report_, [&] {
         genres.clear();
         for (size_t g = 0; g < genre_flags; ++g)
-          if (reader.integer(columns.size() - genre_flags + g, 0, 1) == 1) genres.push_back(static_cast<int64_t>(g));
+          if (reader.integer(columns.size() - genre_flags + g, 0, 1) == 1)
+            genres.push_back(static_cast<int64_t>(g));
         writer_.add_item(reader.integer(0, 0), values);
       });
       return;

@@ -1,5 +1,6 @@
-// MovieLens (100K `u.data`, 1M `ratings.dat`, 20M/25M/32M `ratings.csv`) and files of the same forms (MovieTweetings) ->
-// dataset. Every rating becomes an event and a request with one candidate. The form is told from the first line.
+// MovieLens (100K `u.data`, 1M `ratings.dat`, 20M/25M/32M `ratings.csv`) and files of the same forms
+// (MovieTweetings) -> dataset. Every rating becomes an event and a request with one candidate. The form is
+// told from the first line.
 //
 //   event      item, rating (id: round(2 * rating))
 //   request    (nothing beyond user and time); days in `time_zone`, or months or years under their first day
@@ -22,12 +23,12 @@ struct MovieLensOptions {
   std::string movies;   // movies.dat (ISO-8859-1), movies.csv or u.item, or ""
   std::string out;      // dataset directory
   std::string name = "movielens";
-  double threshold = 4.0;           // ratings at or above it are liked; MovieTweetings rates 0..10
-  std::string time_zone = "+00:00"; // of the days
-  std::string period = "day";       // day | month | year: ratings are filed under its first day. Logs of many years make
-                                    // a file for each part and day: 20M and later want month
+  double threshold = 4.0;            // ratings at or above it are liked; MovieTweetings rates 0..10
+  std::string time_zone = "+00:00";  // of the days
+  std::string period = "day";  // day | month | year: ratings are filed under its first day. Logs of many
+                               // years make a file for each part and day: 20M and later want month
   WriterOptions writer;
-  int64_t max_bad_rows = 0;         // rows that may be left out, of all files together
+  int64_t max_bad_rows = 0;  // rows that may be left out, of all files together
 };
 
 // Throws UserError as import_kuairand does.

@@ -1,4 +1,5 @@
-// What importers share: files of a pattern, rows with a tolerance for bad ones, and the report of what was written.
+// What importers share: files of a pattern, rows with a tolerance for bad ones, and the report of what was
+// written.
 #pragma once
 
 #include <string>
@@ -10,7 +11,8 @@
 
 namespace lime {
 
-// Files that match any of the patterns (glob(7)), sorted, each once. Throws UserError for a pattern that matches none.
+// Files that match any of the patterns (glob(7)), sorted, each once. Throws UserError for a pattern that
+// matches none.
 std::vector<std::string> expand_patterns(const std::vector<std::string>& patterns);
 
 // Counts bad rows over all files of an import, and ends it where there are more than allowed.
@@ -24,7 +26,8 @@ class BadRows {
   ImportReport& report_;
 };
 
-// Calls `row()` for each row of the reader. A BadRow leaves the row out: `row` must check before it adds anything.
+// Calls `row()` for each row of the reader. A BadRow leaves the row out: `row` must check before it adds
+// anything.
 template <typename Row>
 void for_each_row(CsvReader& reader, BadRows& bad, ImportReport& report, Row&& row) {
   for (bool more = true; more;) {

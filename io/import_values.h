@@ -12,22 +12,23 @@ namespace lime {
 // XXH3 of the text without its top bit: >= 0, stable over runs, platforms and versions.
 int64_t hashed_id(std::string_view text);
 
-// A feature's id: an integer >= 0 as it is, also if written as a float with nothing after the point ("1.0"); empty or
-// negative ("-124") is -1, missing; any other text is hashed.
+// A feature's id: an integer >= 0 as it is, also if written as a float with nothing after the point ("1.0");
+// empty or negative ("-124") is -1, missing; any other text is hashed.
 int64_t feature_id(std::string_view text);
 
 // The feature ids of a list such as "12,65"; missing ones are left out, and an empty text is an empty list.
 void split_ids(std::string_view text, std::string_view separator, std::vector<int64_t>& ids);
 
-// A user's, item's or request's id: an integer >= 0 as it is, other text hashed; nullopt where empty or negative.
+// A user's, item's or request's id: an integer >= 0 as it is, other text hashed; nullopt where empty or
+// negative.
 std::optional<int64_t> entity_id(std::string_view text);
 
 // The day of a time (ms since epoch) at an offset from UTC: "2022-05-08".
 std::string day_of(int64_t time_ms, int64_t zone_ms);
 // "20220508" or "2022-05-08" as "2022-05-08"; nullopt if there is no such day.
 std::optional<std::string> read_day(std::string_view text);
-// "2022-05-08T12:34:56.789+08:00" as ms since epoch. A space may stand for T; seconds, fraction and zone may be left
-// out, and a time without zone is taken at `zone_ms`; nullopt if malformed.
+// "2022-05-08T12:34:56.789+08:00" as ms since epoch. A space may stand for T; seconds, fraction and zone may
+// be left out, and a time without zone is taken at `zone_ms`; nullopt if malformed.
 std::optional<int64_t> read_iso8601(std::string_view text, int64_t zone_ms);
 
 }  // namespace lime

@@ -14,16 +14,17 @@ constexpr size_t rank_counts = 2;
 
 }  // namespace
 
-ReaderOptions reader_options(const ProcessGroup& group, const Config& config, std::vector<std::string> days) {
+ReaderOptions reader_options(const Communicator& comm, const Config& config, std::vector<std::string> days) {
   ReaderOptions options;
   options.days = std::move(days);
   options.spec = config.features;
   options.virtual_shards = config.train.micro_batches;
+  options.history_tokens = config.train.batch_history_tokens / options.virtual_shards;
   options.max_history = config.data.max_history;
   options.shuffle_window = config.data.shuffle_window;
   options.seed = config.seed;
-  options.rank = group.rank();
-  options.ranks = group.size();
+  options.rank = comm.rank();
+  options.ranks = comm.size();
   options.prefetch = config.data.prefetch;
   options.threads = static_cast<int>(config.data.threads);
   return options;
@@ -41,9 +42,8 @@ void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
   reader_.reset();  // let go of its memory before the next one takes its own
   const int64_t shards = config_.train.micro_batches;
   ReaderOptions options =
-      reader_options(group_, config_, dataset_.select_days(config_.data.train, "data.train"));
+      reader_options(group_.world(), config_, dataset_.select_days(config_.data.train, "data.train"));
   options.requests = std::max<int64_t>(1, config_.train.batch_requests / shards);
-  options.history_tokens = config_.train.batch_history_tokens / shards;
   options.shuffle = config_.data.shuffle;
   options.epoch = epoch_;
   reader_ = std::make_unique<BatchReader>(dataset_, options);

@@ -50,7 +50,7 @@ class BatchSource {
   std::unique_ptr<BatchReader> reader_;
 };
 
-// Reader options that training and evaluation share.
-ReaderOptions reader_options(const ProcessGroup&, const Config&, std::vector<std::string> days);
+// Reader options that training and evaluation share: all but requests a micro-batch, order and histories.
+ReaderOptions reader_options(const Communicator&, const Config&, std::vector<std::string> days);
 
 }  // namespace lime

@@ -62,12 +62,13 @@ void add_settings(CLI::App& command, const std::shared_ptr<Generate>& chosen) {
   add("--history-length", &GenerateOptions::history_length, "Exactly so many events before every request; 0: as above");
   add("--events", &GenerateOptions::events_per_user_per_day, "Events of a user between requests, a day");
   add("--topics", &GenerateOptions::topics, "Topics of items (an even number)");
+  add("--exposure", &GenerateOptions::exposure, "Share of events in liked topics; 0.5: how often a topic occurs says nothing");
   add("--item-exponent", &GenerateOptions::item_exponent, "Popularity falls as rank^-exponent; 0: uniform");
   add("--action-noise", &GenerateOptions::action_noise, "Share of actions that say the opposite");
   add("--signal-lag", &GenerateOptions::signal_lag, "Only events further back than so many carry the signal");
   add("--bias", &GenerateOptions::bias, "Logit of a click for an average user and item");
   add("--interest", &GenerateOptions::interest, "Strength of the planted signal");
-  add("--evidence", &GenerateOptions::evidence, "How fast events of a topic add up");
+  add("--evidence", &GenerateOptions::evidence, "How fast events of a topic saturate");
   add("--item-quality", &GenerateOptions::item_quality, "Standard deviation of items' logits");
   add("--user-bias", &GenerateOptions::user_bias, "Standard deviation of user segments' logits");
 }

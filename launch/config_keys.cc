@@ -211,7 +211,7 @@ void add_data_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(required(text("data.path", data(&DataConfig::path), "a directory", "dataset directory (lime import, lime generate)")));
   keys.push_back(required(text("data.train", data(&DataConfig::train), "days", "days to train on: 2022-04-25..2022-05-04, one day, or several with commas")));
   keys.push_back(text("data.eval", data(&DataConfig::eval), "days", "held-out days, evaluated after training; empty: none"));
-  keys.push_back(integer("data.max_history", data(&DataConfig::max_history), 1, no_limit, "most recent events of a history that are read"));
+  keys.push_back(integer("data.max_history", data(&DataConfig::max_history), 0, no_limit, "most recent events of a history that are read; 0: none"));
   keys.push_back(boolean("data.shuffle", data(&DataConfig::shuffle), "shuffle the requests (seeded) while training"));
   keys.push_back(integer("data.shuffle_window", data(&DataConfig::shuffle_window), 1, no_limit, "requests of a part that are shuffled together"));
   keys.push_back(integer("data.prefetch", data(&DataConfig::prefetch), 1, 1024, "batches read ahead"));

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "launch/batch_source.h"
 #include "launch/together.h"
 #include "runtime/trace.h"
 
@@ -18,22 +19,11 @@ struct Scored {
 
 ReaderOptions scoring_options(const Communicator& comm, const Config& config,
                               const std::vector<std::string>& days, HistoryMode mode) {
-  const int64_t shards = config.train.micro_batches;
-  ReaderOptions options;
-  options.days = days;
-  options.spec = config.features;
+  ReaderOptions options = reader_options(comm, config, days);
   options.spec.metric_weight = config.eval.watch_time;
-  options.virtual_shards = shards;
-  options.requests = std::max<int64_t>(1, config.eval.batch_requests / shards);
-  options.history_tokens =
-      config.train.batch_history_tokens / shards;  // memory stays within what training takes
-  options.max_history = config.data.max_history;
+  options.requests = std::max<int64_t>(1, config.eval.batch_requests / options.virtual_shards);
   options.history_mode = mode;
   options.shuffle = false;
-  options.rank = comm.rank();
-  options.ranks = comm.size();
-  options.prefetch = config.data.prefetch;
-  options.threads = static_cast<int>(config.data.threads);
   return options;
 }
 

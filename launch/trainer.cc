@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -52,6 +53,24 @@ class RunningEntropy {
     return base > 0 ? loss / base : std::numeric_limits<double>::quiet_NaN();
   }
 
+  // To and from a checkpoint, so that "so far" means the run and not the job.
+  void save(std::map<std::string, double>& extra) const {
+    for (size_t k = 0; k < sums_.size(); ++k) {
+      extra["entropy.loss." + tasks_[k].label] = sums_[k].loss;
+      extra["entropy.weight." + tasks_[k].label] = sums_[k].weight;
+      extra["entropy.labels." + tasks_[k].label] = sums_[k].labels;
+    }
+  }
+  void restore(const std::map<std::string, double>& extra) {
+    const auto value = [&](const std::string& name) {
+      const auto found = extra.find(name);
+      return found == extra.end() ? 0.0 : found->second;
+    };
+    for (size_t k = 0; k < sums_.size(); ++k)
+      sums_[k] = {value("entropy.loss." + tasks_[k].label), value("entropy.weight." + tasks_[k].label),
+                  value("entropy.labels." + tasks_[k].label)};
+  }
+
  private:
   struct Sums {
     double loss = 0, weight = 0, labels = 0;
@@ -88,12 +107,7 @@ class Trainer {
     directory_ = std::make_unique<RunDirectory>(group_, options_.run_directory, options_.resume);
     network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema());
     adamw_ = std::make_unique<AdamW>(ctx_, network_->parameters(), config_.train.adamw);
-    if (options_.resume)
-      if (const auto checkpoint = newest_good_checkpoint(group_, options_.run_directory)) {
-        state_ = load_checkpoint(group_, *checkpoint, config_, *network_, adamw_.get());
-        resumed_from_ = *checkpoint;
-        first_step_ = state_.step;
-      }
+    if (options_.resume) restore();
     ctx_.set_tracer(&tracer_);
   }
 
@@ -133,6 +147,19 @@ class Trainer {
 
  private:
   bool root() const { return group_.rank() == 0; }
+
+  void restore() {
+    const auto checkpoint = newest_good_checkpoint(group_, options_.run_directory);
+    if (checkpoint) {
+      state_ = load_checkpoint(group_, *checkpoint, config_, *network_, adamw_.get());
+      resumed_from_ = *checkpoint;
+      first_step_ = state_.step;
+      entropy_.restore(state_.extra);
+    } else if (!list_checkpoints(options_.run_directory).empty()) {
+      throw UserError(str(options_.run_directory,
+                          "/checkpoints: none of its checkpoints is whole; remove them to start anew"));
+    }
+  }
 
   void check() const {
     if (group_.size() > config_.train.micro_batches)
@@ -237,6 +264,7 @@ class Trainer {
     TraceRange range(ctx_, "checkpoint");
     flush_window();
     state_.finished = finished;
+    entropy_.save(state_.extra);
     const std::string path =
         save_checkpoint(group_, options_.run_directory, config_, *network_, *adamw_, state_, config_.train.keep_checkpoints);
     progress_->message("checkpoint " + path);

@@ -29,10 +29,36 @@ HWY_INLINE void copy_rows(int64_t rows, int64_t cols, Rows<const T> x, Rows<T> y
   }
 }
 
+// out = factor * transpose of x (rows x cols), in squares of 128 by 128 bits.
 template <typename T>
 HWY_INLINE void scaled_transpose(int64_t rows, int64_t cols, T factor, Rows<const T> x, Rows<T> out) {
+  int64_t square_rows = 0, square_cols = 0;
+#if HWY_TARGET != HWY_SCALAR
+  constexpr int64_t edge = 16 / sizeof(T);
+  const hn::FixedTag<T, edge> d;
+  const auto f = hn::Set(d, factor);
+  square_rows = rows / edge * edge, square_cols = cols / edge * edge;
+  for (int64_t r = 0; r < square_rows; r += edge) {
+    for (int64_t c = 0; c < square_cols; c += edge) {
+      const auto in = [&](int64_t i) HWY_ATTR { return hn::Mul(f, hn::LoadU(d, x.row(r + i) + c)); };
+      if constexpr (edge == 2) {
+        const auto a = in(0), b = in(1);
+        hn::StoreU(hn::InterleaveLower(d, a, b), d, out.row(c) + r);
+        hn::StoreU(hn::InterleaveUpper(d, a, b), d, out.row(c + 1) + r);
+      } else {
+        const auto even = in(0), odd = in(1), even2 = in(2), odd2 = in(3);
+        const auto low = hn::InterleaveLower(d, even, even2), low_odd = hn::InterleaveLower(d, odd, odd2);
+        const auto up = hn::InterleaveUpper(d, even, even2), up_odd = hn::InterleaveUpper(d, odd, odd2);
+        hn::StoreU(hn::InterleaveLower(d, low, low_odd), d, out.row(c) + r);
+        hn::StoreU(hn::InterleaveUpper(d, low, low_odd), d, out.row(c + 1) + r);
+        hn::StoreU(hn::InterleaveLower(d, up, up_odd), d, out.row(c + 2) + r);
+        hn::StoreU(hn::InterleaveUpper(d, up, up_odd), d, out.row(c + 3) + r);
+      }
+    }
+  }
+#endif
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < cols; ++c) out.row(c)[r] = factor * x.row(r)[c];
+    for (int64_t c = r < square_rows ? square_cols : 0; c < cols; ++c) out.row(c)[r] = factor * x.row(r)[c];
 }
 
 // Scratch from the arena, in rows that are whole vectors apart.

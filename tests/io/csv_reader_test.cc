@@ -46,7 +46,9 @@ TEST_F(CsvReaderTest, SplitsPlainRows) {
 }
 
 TEST_F(CsvReaderTest, EndsLinesWithCrLfAndSkipsEmptyLinesAndByteOrderMark) {
-  EXPECT_EQ(read_all("\xEF\xBB\xBF" "a, b \r\n1,2\r\n\r\n\n3,4\r\n"), (Rows{{"1", "2"}, {"3", "4"}}));
+  EXPECT_EQ(read_all("\xEF\xBB\xBF"
+                     "a, b \r\n1,2\r\n\r\n\n3,4\r\n"),
+            (Rows{{"1", "2"}, {"3", "4"}}));
   CsvReader reader(directory_.file("in.csv"));
   EXPECT_THAT(reader.columns(), ElementsAre("a", "b"));
   reader.next();
@@ -56,8 +58,13 @@ TEST_F(CsvReaderTest, EndsLinesWithCrLfAndSkipsEmptyLinesAndByteOrderMark) {
 }
 
 TEST_F(CsvReaderTest, ReadsQuotedFields) {
-  EXPECT_EQ(read_all("a,b\n\"[100,1k)\",x\n\"say \"\"hi\"\"\",\"\"\n\"\",\"two\nlines, here\"\nplain,5\" pipe\n\"end\",\n"),
-            (Rows{{"[100,1k)", "x"}, {"say \"hi\"", ""}, {"", "two\nlines, here"}, {"plain", "5\" pipe"}, {"end", ""}}));
+  EXPECT_EQ(read_all("a,b\n\"[100,1k)\",x\n\"say \"\"hi\"\"\",\"\"\n\"\",\"two\nlines, here\"\nplain,5\" "
+                     "pipe\n\"end\",\n"),
+            (Rows{{"[100,1k)", "x"},
+                  {"say \"hi\"", ""},
+                  {"", "two\nlines, here"},
+                  {"plain", "5\" pipe"},
+                  {"end", ""}}));
 }
 
 TEST_F(CsvReaderTest, CountsLinesInsideQuotedFields) {
@@ -81,7 +88,8 @@ TEST_F(CsvReaderTest, SplitsAtLongAndOtherSeparators) {
 TEST_F(CsvReaderTest, GivesTheSameRowsForAnyBlockSize) {
   std::string text = "a,b,c\r\n";
   for (int i = 0; i < 500; ++i)
-    text += str(i, ",\"q,", i, i % 7 == 0 ? "\n" : "", "\"\"\",", std::string(static_cast<size_t>(i % 40), 'x'), "\r\n");
+    text += str(i, ",\"q,", i, i % 7 == 0 ? "\n" : "", "\"\"\",",
+                std::string(static_cast<size_t>(i % 40), 'x'), "\r\n");
   const Rows expected = read_all(text);
   ASSERT_EQ(expected.size(), 500U);
   EXPECT_EQ(expected[7][1], "q,7\n\"");
@@ -101,7 +109,8 @@ TEST_F(CsvReaderTest, ParsesNumbersStrictly) {
   EXPECT_EQ(message<BadRow>([&] { reader.integer(2); }), path + ":2:bad: found '16x', expected an integer");
   EXPECT_EQ(message<BadRow>([&] { reader.real(2); }), path + ":2:bad: found '16x', expected a number");
   EXPECT_EQ(message<BadRow>([&] { reader.integer(1); }), path + ":2:r: found '2.5e3', expected an integer");
-  EXPECT_EQ(message<BadRow>([&] { reader.integer(0, 0, 9); }), path + ":2:i: found '-12', expected an integer from 0 to 9");
+  EXPECT_EQ(message<BadRow>([&] { reader.integer(0, 0, 9); }),
+            path + ":2:i: found '-12', expected an integer from 0 to 9");
   for (const char* text : {"", " 1", "1 ", "+1", "0x10", "9223372036854775808", "1,0"}) {
     CsvOptions options;
     options.separator = "|";
@@ -119,10 +128,13 @@ TEST_F(CsvReaderTest, ParsesNumbersStrictly) {
 
 TEST_F(CsvReaderTest, GoesOnAfterABadRow) {
   CsvReader reader(write("a,b\n1,2,3\n4\n\"5\" x,6\n\"open,7\n8,9\n"));
-  EXPECT_THAT(message<BadRow>([&] { reader.next(); }), HasSubstr("in.csv:2: found 3 fields, expected 2 (a ... b)"));
+  EXPECT_THAT(message<BadRow>([&] { reader.next(); }),
+              HasSubstr("in.csv:2: found 3 fields, expected 2 (a ... b)"));
   EXPECT_THAT(message<BadRow>([&] { reader.next(); }), HasSubstr("in.csv:3: found 1 fields"));
-  EXPECT_THAT(message<BadRow>([&] { reader.next(); }), HasSubstr("in.csv:4: found ' x,6' after a closing quote"));
-  EXPECT_THAT(message<BadRow>([&] { reader.next(); }), HasSubstr("in.csv:5: found a quote that is not closed"));
+  EXPECT_THAT(message<BadRow>([&] { reader.next(); }),
+              HasSubstr("in.csv:4: found ' x,6' after a closing quote"));
+  EXPECT_THAT(message<BadRow>([&] { reader.next(); }),
+              HasSubstr("in.csv:5: found a quote that is not closed"));
   ASSERT_TRUE(reader.next());
   EXPECT_EQ(reader.text(1), "9");
   EXPECT_EQ(reader.line(), 6);
@@ -138,9 +150,11 @@ TEST_F(CsvReaderTest, NamesTheNearestColumn) {
 }
 
 TEST_F(CsvReaderTest, RefusesWhatIsNoFileOrHasNoHeader) {
-  EXPECT_THAT(message<UserError>([&] { CsvReader(directory_.file("none.csv")); }), HasSubstr("none.csv: cannot open"));
+  EXPECT_THAT(message<UserError>([&] { CsvReader(directory_.file("none.csv")); }),
+              HasSubstr("none.csv: cannot open"));
   EXPECT_THAT(message<UserError>([&] { CsvReader{directory_.path()}; }), HasSubstr("cannot read"));
-  EXPECT_THAT(message<UserError>([&] { CsvReader(write("\n\n")); }), HasSubstr("in.csv: found an empty file"));
+  EXPECT_THAT(message<UserError>([&] { CsvReader(write("\n\n")); }),
+              HasSubstr("in.csv: found an empty file"));
   EXPECT_THAT(message<UserError>([&] { CsvReader(write(std::string(size_t{3} << 20, 'x'))); }),
               HasSubstr("in.csv:1: found a line of more than 1048576 bytes"));
 }

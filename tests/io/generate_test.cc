@@ -43,7 +43,8 @@ double brute_force(const std::vector<Scored>& rows) {
   for (size_t i = 0; i < rows.size(); ++i)
     for (size_t j = 0; j < rows.size(); ++j) {
       if (i == j) continue;
-      const double weight = static_cast<double>(rows[i].probability) * static_cast<double>(probability_unit - rows[j].probability);
+      const double weight = static_cast<double>(rows[i].probability) *
+                            static_cast<double>(probability_unit - rows[j].probability);
       pairs += weight;
       ordered += rows[i].score > rows[j].score ? weight : rows[i].score == rows[j].score ? weight / 2 : 0;
     }
@@ -55,7 +56,8 @@ TEST(ExpectedAucTest, IsTheRatioOverPairs) {
   std::vector<Scored> rows;
   ExpectedAuc first, second;
   for (uint64_t i = 0; i < 300; ++i) {
-    rows.push_back({static_cast<int64_t>(philox.below(40, 2 * i)), static_cast<int64_t>(philox.below(65537, 2 * i + 1))});
+    rows.push_back({static_cast<int64_t>(philox.below(40, 2 * i)),
+                    static_cast<int64_t>(philox.below(65537, 2 * i + 1))});
     (i < 100 ? first : second).add(rows.back().score, rows.back().probability);
   }
   first.merge(second);
@@ -73,7 +75,8 @@ TEST(ExpectedAucTest, KnowsTheExtremes) {
   EXPECT_DOUBLE_EQ(none.value(), 0.5);
 }
 
-// The probabilities of a generated log, worked out again from its definition (generate.h) and what was stored.
+// The probabilities of a generated log, worked out again from its definition (generate.h) and what was
+// stored.
 class GenerateTest : public testing::Test {
  protected:
   GenerateReport make(GenerateOptions options, const std::string& name = "dataset") {
@@ -116,8 +119,9 @@ TEST_F(GenerateTest, ProbabilitiesFollowFromTheHistories) {
   const auto data = dump(open());
   for (const auto& request : data.requests) {
     generator.make(request.user, user);
-    const auto r = static_cast<size_t>(std::find(user.request_times.begin(), user.request_times.end(), request.time) -
-                                       user.request_times.begin());
+    const auto r =
+        static_cast<size_t>(std::find(user.request_times.begin(), user.request_times.end(), request.time) -
+                            user.request_times.begin());
     ASSERT_LT(r, user.request_times.size());
     std::map<int64_t, double> evidence;
     for (const auto& event : request.history) {
@@ -129,16 +133,22 @@ TEST_F(GenerateTest, ProbabilitiesFollowFromTheHistories) {
       const auto& truth = user.candidates[r * request.candidates.size() + c];
       const int64_t item = request.candidates[c].item;
       ASSERT_EQ(truth.item, item);
-      const double plain = options.bias +
-                           options.user_bias * segment.normal(static_cast<uint64_t>(data.users.at(request.user).ids.at("segment"))) +
-                           options.item_quality * quality.normal(static_cast<uint64_t>(item));
-      const double share = static_cast<double>(options.topics) * evidence[data.items.at(item).ids.at("topic")] /
+      const double plain =
+          options.bias +
+          options.user_bias *
+              segment.normal(static_cast<uint64_t>(data.users.at(request.user).ids.at("segment"))) +
+          options.item_quality * quality.normal(static_cast<uint64_t>(item));
+      const double share = static_cast<double>(options.topics) *
+                           evidence[data.items.at(item).ids.at("topic")] /
                            static_cast<double>(std::max<size_t>(request.history.size(), 1));
       const double logit = plain + options.interest * std::tanh(options.evidence * share);
-      EXPECT_NEAR(static_cast<double>(truth.probability) / probability_unit, 1 / (1 + std::exp(-logit)), 1.0 / probability_unit);
-      EXPECT_NEAR(static_cast<double>(truth.without_history) / probability_unit, 1 / (1 + std::exp(-plain)), 1.0 / probability_unit);
+      EXPECT_NEAR(static_cast<double>(truth.probability) / probability_unit, 1 / (1 + std::exp(-logit)),
+                  1.0 / probability_unit);
+      EXPECT_NEAR(static_cast<double>(truth.without_history) / probability_unit, 1 / (1 + std::exp(-plain)),
+                  1.0 / probability_unit);
       EXPECT_EQ(request.candidates[c].labels.at("click"), truth.click ? 1 : 0);
-      (request.day == "2024-01-02" ? last_bayes : first_bayes).push_back({truth.probability, truth.probability});
+      (request.day == "2024-01-02" ? last_bayes : first_bayes)
+          .push_back({truth.probability, truth.probability});
       if (request.day == "2024-01-02") last_plain.push_back({truth.without_history, truth.probability});
       ++checked;
     }
@@ -206,6 +216,22 @@ TEST_F(GenerateTest, MarginalsSayNothing) {
   EXPECT_NEAR(clicks / events, 0.5, 4 * 0.5 / std::sqrt(events));
 }
 
+TEST_F(GenerateTest, ExposureShowsMoreOfWhatIsLiked) {
+  auto options = small();
+  options.users = 2000;
+  options.exposure = 0.8;
+  options.action_noise = 0.1;
+  const UserGenerator generator(options);
+  SyntheticUser user;
+  double clicks = 0, events = 0;
+  for (int64_t u = 0; u < options.users; ++u) {
+    generator.make(u, user);
+    for (const auto& event : user.events) clicks += event.click ? 1 : 0;
+    events += static_cast<double>(user.events.size());
+  }
+  EXPECT_NEAR(clicks / events, 0.8 * 0.9 + 0.2 * 0.1, 4 * 0.5 / std::sqrt(events));
+}
+
 TEST_F(GenerateTest, HistoryLengthsHaveTheMeanAskedFor) {
   auto options = small();
   options.users = 5000;
@@ -258,13 +284,16 @@ TEST_F(GenerateTest, WithALagOnlyOldEventsCount) {
 TEST_F(GenerateTest, NamesTheOptionThatIsOutOfRange) {
   auto options = small();
   options.topics = 3;
-  EXPECT_THAT([&] { make(options); }, testing::ThrowsMessage<UserError>(HasSubstr("generate: topics: found 3, expected an even")));
+  EXPECT_THAT([&] { make(options); },
+              testing::ThrowsMessage<UserError>(HasSubstr("generate: topics: found 3, expected an even")));
   options = small();
   options.history_mean = 100;
-  EXPECT_THAT([&] { make(options); }, testing::ThrowsMessage<UserError>(HasSubstr("generate: history_mean: found 100")));
+  EXPECT_THAT([&] { make(options); },
+              testing::ThrowsMessage<UserError>(HasSubstr("generate: history_mean: found 100")));
   options = small();
   options.first_day = "yesterday";
-  EXPECT_THAT([&] { make(options); }, testing::ThrowsMessage<UserError>(HasSubstr("generate: first_day: found 'yesterday'")));
+  EXPECT_THAT([&] { make(options); },
+              testing::ThrowsMessage<UserError>(HasSubstr("generate: first_day: found 'yesterday'")));
   EXPECT_FALSE(std::filesystem::exists(directory_.file("dataset")));
 }
 

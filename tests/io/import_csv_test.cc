@@ -104,12 +104,14 @@ items:
 void write_full(const TempDirectory& directory) {
   const std::string header = "uid\tiid\twhen\tday\tsession\tclicked\tstars\twhat\tdwell_ms\thour\tprice\n";
   write_file(directory.file("mapping.yaml"), full);
-  write_file(directory.file("shown_1.tsv"), header +
-             "5\ta\t2022-05-08 10:00:02\t20220508\ts1\t1\t4\tbuy\t900\t10\t0\n"
-             "5\tb\t2022-05-08 12:00:00\t20220508\ts2\t0\t3\tview\t0\t12\t1.5\n");
-  write_file(directory.file("shown_2.tsv"), header +
-             "6\tb\t2022-05-08 10:00:00\t20220508\ts1\t1\t5\tview\t1\t10\t2\n"
-             "5\tc\t2022-05-08 10:00:01\t20220508\ts1\t1\t2\tview\t100\t10\t3\n");
+  write_file(directory.file("shown_1.tsv"),
+             header +
+                 "5\ta\t2022-05-08 10:00:02\t20220508\ts1\t1\t4\tbuy\t900\t10\t0\n"
+                 "5\tb\t2022-05-08 12:00:00\t20220508\ts2\t0\t3\tview\t0\t12\t1.5\n");
+  write_file(directory.file("shown_2.tsv"),
+             header +
+                 "6\tb\t2022-05-08 10:00:00\t20220508\ts1\t1\t5\tview\t1\t10\t2\n"
+                 "5\tc\t2022-05-08 10:00:01\t20220508\ts1\t1\t2\tview\t100\t10\t3\n");
   write_file(directory.file("users.txt"), "5::Oslo::31\n6::::\n");
   write_file(directory.file("items.csv"), "iid,tags\na,red;12\nb,\n");
 }
@@ -122,17 +124,19 @@ TEST_F(ImportCsvTest, RowsOfOneRequestIdFormOneRequest) {
   EXPECT_EQ(report_.events, 3);
   EXPECT_EQ(report_.days, 1);
 
-  constexpr int64_t ten = 1651975200000;  // 10:00 at UTC+8
+  constexpr int64_t ten = 1651975200000;              // 10:00 at UTC+8
   const auto& request = data.request(5, ten + 1000);  // the earliest of its rows
   EXPECT_EQ(request.day, "2022-05-08");
   EXPECT_EQ(request.ids.at("hour"), 10);
   EXPECT_EQ(request.history.size(), 0U);
   ASSERT_EQ(request.candidates.size(), 2U);  // in order of files and lines
   EXPECT_EQ(request.candidates[0].item, hashed_id("a"));
-  EXPECT_THAT(request.candidates[0].labels, ElementsAre(std::pair("bought", 1), std::pair("click", 1), std::pair("good", 1)));
+  EXPECT_THAT(request.candidates[0].labels,
+              ElementsAre(std::pair("bought", 1), std::pair("click", 1), std::pair("good", 1)));
   EXPECT_EQ(request.candidates[0].weights.at("dwell"), 900);
   EXPECT_EQ(request.candidates[1].item, hashed_id("c"));
-  EXPECT_THAT(request.candidates[1].labels, ElementsAre(std::pair("bought", 0), std::pair("click", 1), std::pair("good", 0)));
+  EXPECT_THAT(request.candidates[1].labels,
+              ElementsAre(std::pair("bought", 0), std::pair("click", 1), std::pair("good", 0)));
   EXPECT_FLOAT_EQ(request.candidates[1].reals.at("price"), static_cast<float>(std::log1p(3.0)));
 
   const auto& later = data.request(5, ten + 7200000);
@@ -146,7 +150,8 @@ TEST_F(ImportCsvTest, GroupingIsTheSameWithLittleMemory) {
   write("mapping.yaml", str(minimal, "  request: r\n"));
   std::string rows = "user,item,ts,clicked,r\n";
   constexpr int sessions = 1000;
-  for (int i = 0; i < 3 * sessions; ++i) rows += str(i % 7, ",", i, ",", i % sessions, ",1,s", i % sessions, "\n");
+  for (int i = 0; i < 3 * sessions; ++i)
+    rows += str(i % 7, ",", i, ",", i % sessions, ",1,s", i % sessions, "\n");
   write("log.csv", rows);
   const auto plenty = import();
   options_.writer.memory_bytes = int64_t{16} << 10;
@@ -174,8 +179,9 @@ TEST_F(ImportCsvTest, ReadsUsersAndItems) {
 }
 
 TEST_F(ImportCsvTest, EventsCanHaveFilesOfTheirOwn) {
-  write("mapping.yaml", str(minimal, "events:\n  files: ev.csv\n  user: u\n  item: i\n  time: {column: t, unit: ms}\n",
-                            "  features: {kind: {kind: id}}\n"));
+  write("mapping.yaml",
+        str(minimal, "events:\n  files: ev.csv\n  user: u\n  item: i\n  time: {column: t, unit: ms}\n",
+            "  features: {kind: {kind: id}}\n"));
   write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
   write("ev.csv", "u,i,t,kind\n1,7,99999,3\n1,8,100000,4\n");
   const auto data = import();
@@ -197,8 +203,9 @@ TEST_F(ImportCsvTest, NamesFileLineAndColumnOfAMalformedValue) {
   EXPECT_THAT(failure(), HasSubstr("log.csv:3:clicked: found '7', expected a number from 0 to 1"));
   options_.max_bad_rows = 3;
   EXPECT_EQ(import().requests.size(), 1U);
-  EXPECT_THAT(report_.bad_examples, ElementsAre(HasSubstr("log.csv:3:clicked"), HasSubstr("log.csv:4:user: found ''"),
-                                                HasSubstr("log.csv:5:ts: found '1.5', expected an integer")));
+  EXPECT_THAT(report_.bad_examples,
+              ElementsAre(HasSubstr("log.csv:3:clicked"), HasSubstr("log.csv:4:user: found ''"),
+                          HasSubstr("log.csv:5:ts: found '1.5', expected an integer")));
 }
 
 TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
@@ -208,19 +215,25 @@ TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
     write("mapping.yaml", text);
     return failure();
   };
-  EXPECT_EQ(failure_of(str(minimal, "  lables: {x: y}\n")), path + ":8: impressions: unknown key 'lables' (nearest: 'labels')");
+  EXPECT_EQ(failure_of(str(minimal, "  lables: {x: y}\n")),
+            path + ":8: impressions: unknown key 'lables' (nearest: 'labels')");
   EXPECT_EQ(failure_of("name: x\n"), path + ":1: no key 'impressions'");
-  EXPECT_THAT(failure_of(str(minimal, "  request_features: {hour: {kind: number}}\n")),
-              HasSubstr(":8: impressions.request_features.hour.kind: found 'number', expected id, ids or real"));
+  EXPECT_THAT(
+      failure_of(str(minimal, "  request_features: {hour: {kind: number}}\n")),
+      HasSubstr(":8: impressions.request_features.hour.kind: found 'number', expected id, ids or real"));
   EXPECT_THAT(failure_of(str(minimal, "  event: some\n")), HasSubstr(":8: impressions.event: found 'some'"));
   EXPECT_THAT(failure_of(str("time_zone: Oslo\n", minimal)), HasSubstr(":1: time_zone: "));
   EXPECT_THAT(failure_of("a: [\n"), HasSubstr("mapping.yaml:"));
   EXPECT_THAT(failure_of(str(minimal, "  day: date\n")), HasSubstr("log.csv:1: no column 'date'"));
-  EXPECT_THAT(failure_of(str(minimal, "events: {files: log.csv, user: user, item: item, time: {column: ts, unit: s}, "
-                                      "features: {a: {kind: id}}}\n")).substr(0, 10), path.substr(0, 10));
+  EXPECT_THAT(failure_of(str(minimal,
+                             "events: {files: log.csv, user: user, item: item, time: {column: ts, unit: s}, "
+                             "features: {a: {kind: id}}}\n"))
+                  .substr(0, 10),
+              path.substr(0, 10));
   std::string fortnight = minimal;
   fortnight.replace(fortnight.find("unit: s"), 7, "unit: d");
-  EXPECT_THAT(failure_of(fortnight), HasSubstr(":6: impressions.time.unit: found 'd', expected s, ms, us or iso8601"));
+  EXPECT_THAT(failure_of(fortnight),
+              HasSubstr(":6: impressions.time.unit: found 'd', expected s, ms, us or iso8601"));
 }
 
 }  // namespace

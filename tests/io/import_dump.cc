@@ -10,7 +10,8 @@ namespace lime {
 namespace {
 
 // The columns of one group of a file, for `rows` rows.
-std::vector<DumpedRow> read_rows(const Hdf5File& file, const DatasetSchema& schema, ColumnGroup group, size_t rows) {
+std::vector<DumpedRow> read_rows(const Hdf5File& file, const DatasetSchema& schema, ColumnGroup group,
+                                 size_t rows) {
   std::vector<DumpedRow> out(rows);
   for (const auto& column : schema.columns) {
     if (column.group != group) continue;
@@ -22,7 +23,8 @@ std::vector<DumpedRow> read_rows(const Hdf5File& file, const DatasetSchema& sche
       const auto values = file.read<float>(path);
       for (size_t i = 0; i < rows; ++i) out[i].reals[column.name] = values.at(i);
     } else {
-      const auto offsets = file.read<int64_t>(path + "/offsets"), values = file.read<int64_t>(path + "/values");
+      const auto offsets = file.read<int64_t>(path + "/offsets"),
+                 values = file.read<int64_t>(path + "/values");
       for (size_t i = 0; i < rows; ++i)
         out[i].lists[column.name].assign(values.begin() + offsets.at(i), values.begin() + offsets.at(i + 1));
     }
@@ -46,7 +48,8 @@ void dump_part(const Dataset& dataset, int64_t part, DumpedDataset& out) {
   for (const auto& day : dataset.days()) {
     const Hdf5File file(dataset.day_path(day.day, part), Hdf5File::Mode::read);
     const auto user = file.read<int64_t>("/request/user"), time = file.read<int64_t>("/request/time"),
-               end = file.read<int64_t>("/request/history_end"), candidates = file.read<int64_t>("/candidate/offsets"),
+               end = file.read<int64_t>("/request/history_end"),
+               candidates = file.read<int64_t>("/candidate/offsets"),
                item = file.read<int64_t>("/candidate/item");
     const auto request_rows = read_rows(file, schema, ColumnGroup::request, time.size());
     const auto candidate_rows = read_rows(file, schema, ColumnGroup::candidate, item.size());
@@ -80,9 +83,10 @@ const DumpedRequest& DumpedDataset::request(int64_t user, int64_t time) const {
 DumpedDataset dump(const Dataset& dataset) {
   DumpedDataset out;
   for (int64_t part = 0; part < dataset.parts(); ++part) dump_part(dataset, part, out);
-  std::stable_sort(out.requests.begin(), out.requests.end(), [](const DumpedRequest& a, const DumpedRequest& b) {
-    return std::tie(a.day, a.user, a.time) < std::tie(b.day, b.user, b.time);
-  });
+  std::stable_sort(out.requests.begin(), out.requests.end(),
+                   [](const DumpedRequest& a, const DumpedRequest& b) {
+                     return std::tie(a.day, a.user, a.time) < std::tie(b.day, b.user, b.time);
+                   });
   if (dataset.items() > 0) {
     const Hdf5File file(dataset.items_path(), Hdf5File::Mode::read);
     const auto ids = file.read<int64_t>("/item/id");

@@ -17,15 +17,21 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr const char* log_header =
-    "user_id,video_id,date,hourmin,time_ms,is_click,is_like,is_follow,is_comment,is_forward,is_hate,long_view,play_time_ms,"
+    "user_id,video_id,date,hourmin,time_ms,is_click,is_like,is_follow,is_comment,is_forward,is_hate,long_"
+    "view,play_time_ms,"
     "duration_ms,profile_stay_time,comment_stay_time,is_profile_enter,is_rand,tab\n";
 constexpr const char* user_header =
-    "user_id,user_active_degree,is_lowactive_period,is_live_streamer,is_video_author,follow_user_num,follow_user_num_range,"
-    "fans_user_num,fans_user_num_range,friend_user_num,friend_user_num_range,register_days,register_days_range,onehot_feat0,"
-    "onehot_feat1,onehot_feat2,onehot_feat3,onehot_feat4,onehot_feat5,onehot_feat6,onehot_feat7,onehot_feat8,onehot_feat9,"
-    "onehot_feat10,onehot_feat11,onehot_feat12,onehot_feat13,onehot_feat14,onehot_feat15,onehot_feat16,onehot_feat17\n";
+    "user_id,user_active_degree,is_lowactive_period,is_live_streamer,is_video_author,follow_user_num,follow_"
+    "user_num_range,"
+    "fans_user_num,fans_user_num_range,friend_user_num,friend_user_num_range,register_days,register_days_"
+    "range,onehot_feat0,"
+    "onehot_feat1,onehot_feat2,onehot_feat3,onehot_feat4,onehot_feat5,onehot_feat6,onehot_feat7,onehot_feat8,"
+    "onehot_feat9,"
+    "onehot_feat10,onehot_feat11,onehot_feat12,onehot_feat13,onehot_feat14,onehot_feat15,onehot_feat16,"
+    "onehot_feat17\n";
 constexpr const char* video_header =
-    "video_id,author_id,video_type,upload_dt,upload_type,visible_status,video_duration,server_width,server_height,music_id,"
+    "video_id,author_id,video_type,upload_dt,upload_type,visible_status,video_duration,server_width,server_"
+    "height,music_id,"
     "music_type,tag\n";
 
 constexpr int64_t noon = 1651982400000;  // 2022-05-08 12:00 at UTC+8
@@ -38,11 +44,13 @@ class KuaiRandTest : public testing::Test {
     options_.writer.parts = 2;
   }
   // One row: times are noon + `after` ms.
-  static std::string row(int64_t user, int64_t video, int64_t after, const std::string& actions = "1,0,0,0,0,0,0",
-                         const std::string& date = "20220508") {
+  static std::string row(int64_t user, int64_t video, int64_t after,
+                         const std::string& actions = "1,0,0,0,0,0,0", const std::string& date = "20220508") {
     return str(user, ",", video, ",", date, ",1200,", noon + after, ",", actions, ",4321,9000,0,0,0,0,3\n");
   }
-  void write_log(const std::string& name, const std::string& rows) { write_file(directory_.file(name), log_header + rows); }
+  void write_log(const std::string& name, const std::string& rows) {
+    write_file(directory_.file(name), log_header + rows);
+  }
   DumpedDataset import() {
     report_ = import_kuairand(options_);
     return dump(Dataset::open(options_.out));
@@ -63,12 +71,14 @@ class KuaiRandTest : public testing::Test {
 };
 
 TEST_F(KuaiRandTest, EveryRowIsAnEventAndARequest) {
-  write_log("log_a.csv", row(7, 100, 2000, "1,0,0,0,0,0,1") + row(7, 101, 1000, "0,1,1,1,1,1,0") + row(8, 100, 0));
+  write_log("log_a.csv",
+            row(7, 100, 2000, "1,0,0,0,0,0,1") + row(7, 101, 1000, "0,1,1,1,1,1,0") + row(8, 100, 0));
   const auto data = import();
   EXPECT_EQ(report_.rows, 3);
   EXPECT_EQ(report_.requests, 3);
   EXPECT_EQ(report_.users, 2);
-  EXPECT_THAT(report_.label_rates, ElementsAre(2.0 / 3, 1.0 / 3, 1.0 / 3, 1.0 / 3, 1.0 / 3, 1.0 / 3, 1.0 / 3));
+  EXPECT_THAT(report_.label_rates,
+              ElementsAre(2.0 / 3, 1.0 / 3, 1.0 / 3, 1.0 / 3, 1.0 / 3, 1.0 / 3, 1.0 / 3));
 
   ASSERT_EQ(data.events.at(7).size(), 2U);  // by time, though the file is not
   EXPECT_EQ(data.events.at(7)[0].item, 101);
@@ -118,7 +128,8 @@ TEST_F(KuaiRandTest, SeveralFilesInAnyOrderGiveTheSame) {
   write_log("log_random.csv", row(7, 2, 100) + row(9, 2, 100));
   options_.logs = {directory_.file("log_standard.csv"), directory_.file("log_r*.csv")};
   const auto first = import();
-  options_.logs = {directory_.file("log_*.csv"), directory_.file("log_random.csv")};  // matched twice, read once
+  options_.logs = {directory_.file("log_*.csv"),
+                   directory_.file("log_random.csv")};  // matched twice, read once
   options_.out = directory_.file("again");
   const auto second = import();
   EXPECT_EQ(report_.rows, 4);
@@ -132,9 +143,11 @@ TEST_F(KuaiRandTest, SeveralFilesInAnyOrderGiveTheSame) {
 
 TEST_F(KuaiRandTest, ReadsUserFeatures) {
   write_log("log_a.csv", row(7, 1, 0) + row(8, 1, 0));
-  write_file(directory_.file("users.csv"),
-             str(user_header, "7,full_active,0,-124,1,514,500+,150,\"[100,1k)\",0,0,799,730+,1,1,29,949,1.0,0,0,14,135,6,3,0,"
-                              "0.0,,2.0,0.0,0.0,0.0\r\n"));
+  write_file(
+      directory_.file("users.csv"),
+      str(user_header,
+          "7,full_active,0,-124,1,514,500+,150,\"[100,1k)\",0,0,799,730+,1,1,29,949,1.0,0,0,14,135,6,3,0,"
+          "0.0,,2.0,0.0,0.0,0.0\r\n"));
   options_.users = directory_.file("users.csv");
   const auto data = import();
   const auto& user = data.users.at(7);
@@ -153,9 +166,10 @@ TEST_F(KuaiRandTest, ReadsUserFeatures) {
 
 TEST_F(KuaiRandTest, ReadsVideoFeatures) {
   write_log("log_a.csv", row(7, 1, 0));
-  write_file(directory_.file("videos.csv"),
-             str(video_header, "1,7349,NORMAL,2022-04-10,LongImport,0.0,87433.0,720.0,1280.0,91556,9.0,\"12,65\"\n",
-                 "2,7350,AD,2022-04-10,,0.0,,,,-1,,\n"));
+  write_file(
+      directory_.file("videos.csv"),
+      str(video_header, "1,7349,NORMAL,2022-04-10,LongImport,0.0,87433.0,720.0,1280.0,91556,9.0,\"12,65\"\n",
+          "2,7350,AD,2022-04-10,,0.0,,,,-1,,\n"));
   options_.videos = directory_.file("videos.csv");
   const auto data = import();
   EXPECT_EQ(data.items.at(1).ids.at("author"), 7349);
@@ -198,12 +212,14 @@ TEST_F(KuaiRandTest, NamesFileLineAndColumnOfAMalformedValue) {
 TEST_F(KuaiRandTest, ToleratesSoManyBadRows) {
   write_log("log_a.csv", row(7, 1, 0) + "garbage\n" + row(7, 2, 1, "1,0,yes,0,0,0,0") + row(7, 3, 2));
   options_.max_bad_rows = 1;
-  EXPECT_THAT(failure(), HasSubstr("log_a.csv:4:is_follow: found 'yes', expected an integer (after 1 bad rows"));
+  EXPECT_THAT(failure(),
+              HasSubstr("log_a.csv:4:is_follow: found 'yes', expected an integer (after 1 bad rows"));
   options_.max_bad_rows = 2;
   const auto data = import();
   EXPECT_EQ(report_.rows, 4);
   EXPECT_EQ(report_.bad_rows, 2);
-  EXPECT_THAT(report_.bad_examples, ElementsAre(HasSubstr("log_a.csv:3: found 1 fields"), HasSubstr("log_a.csv:4:is_follow")));
+  EXPECT_THAT(report_.bad_examples,
+              ElementsAre(HasSubstr("log_a.csv:3: found 1 fields"), HasSubstr("log_a.csv:4:is_follow")));
   EXPECT_EQ(data.requests.size(), 2U);
   EXPECT_EQ(data.events.at(7).size(), 2U);
 }

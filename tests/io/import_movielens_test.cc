@@ -54,9 +54,11 @@ class MovieLensTest : public testing::Test {
 };
 
 TEST_F(MovieLensTest, Reads100K) {
-  options_.ratings = write("u.data", str("1\t30\t3\t", evening + 1, "\n1\t20\t4\t", evening, "\n2\t20\t5\t", evening, "\n"));
+  options_.ratings =
+      write("u.data", str("1\t30\t3\t", evening + 1, "\n1\t20\t4\t", evening, "\n2\t20\t5\t", evening, "\n"));
   options_.users = write("u.user", "1|24|M|technician|85711\n2|53|F|other|94043\n");
-  options_.movies = write("u.item", "20|Film \xE9t\xE9 (1995)|01-Jan-1995||http://x|0|1|0|1|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n");
+  options_.movies = write(
+      "u.item", "20|Film \xE9t\xE9 (1995)|01-Jan-1995||http://x|0|1|0|1|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n");
   const auto data = import();
   expect_ratings(data);
   EXPECT_EQ(data.users.at(1).ids.at("gender"), hashed_id("M"));
@@ -66,10 +68,12 @@ TEST_F(MovieLensTest, Reads100K) {
 }
 
 TEST_F(MovieLensTest, Reads1M) {
-  options_.ratings =
-      write("ratings.dat", str("1::30::3::", evening + 1, "\n1::20::4::", evening, "\n2::20::5::", evening, "\n"));
+  options_.ratings = write(
+      "ratings.dat", str("1::30::3::", evening + 1, "\n1::20::4::", evening, "\n2::20::5::", evening, "\n"));
   options_.users = write("users.dat", "1::F::1::10::48067\n2::M::56::16::70072\n");
-  options_.movies = write("movies.dat", "20::Am\xE9lie: a \"film\", with commas (2001)::Comedy|Romance\n30::Other (1999)::Drama\n");
+  options_.movies =
+      write("movies.dat",
+            "20::Am\xE9lie: a \"film\", with commas (2001)::Comedy|Romance\n30::Other (1999)::Drama\n");
   const auto data = import();
   expect_ratings(data);
   EXPECT_EQ(data.users.at(1).ids.at("gender"), hashed_id("F"));
@@ -79,9 +83,10 @@ TEST_F(MovieLensTest, Reads1M) {
 }
 
 TEST_F(MovieLensTest, Reads20M) {
-  options_.ratings = write("ratings.csv", str("userId,movieId,rating,timestamp\r\n1,30,3.0,", evening + 1, "\r\n1,20,4.0,", evening,
-                                              "\r\n2,20,4.5,", evening, "\r\n"));
-  options_.movies = write("movies.csv", "movieId,title,genres\n20,\"Film, The (1995)\",Comedy|Drama\n30,X,(no genres listed)\n");
+  options_.ratings = write("ratings.csv", str("userId,movieId,rating,timestamp\r\n1,30,3.0,", evening + 1,
+                                              "\r\n1,20,4.0,", evening, "\r\n2,20,4.5,", evening, "\r\n"));
+  options_.movies = write(
+      "movies.csv", "movieId,title,genres\n20,\"Film, The (1995)\",Comedy|Drama\n30,X,(no genres listed)\n");
   const auto data = import();
   expect_ratings(data);
   EXPECT_EQ(data.request(2, evening * second).candidates[0].weights.at("rating"), 4.5F);
@@ -122,11 +127,14 @@ TEST_F(MovieLensTest, FilesRatingsUnderTheFirstDayOfAPeriod) {
 
 TEST_F(MovieLensTest, NamesFileLineAndColumn) {
   options_.ratings = write("ratings.dat", "1::20::8::100\n1::20::good::100\n");
-  EXPECT_THAT([&] { import(); }, testing::ThrowsMessage<UserError>(HasSubstr("ratings.dat:2:rating: found 'good', expected a number")));
+  EXPECT_THAT([&] { import(); }, testing::ThrowsMessage<UserError>(
+                                     HasSubstr("ratings.dat:2:rating: found 'good', expected a number")));
   options_.ratings = write("ratings.csv", "userId,movieId,score,timestamp\n1,2,3,4\n");
-  EXPECT_THAT([&] { import(); }, testing::ThrowsMessage<UserError>(HasSubstr("ratings.csv:1: no column 'rating'")));
+  EXPECT_THAT([&] { import(); },
+              testing::ThrowsMessage<UserError>(HasSubstr("ratings.csv:1: no column 'rating'")));
   options_.ratings = write("ratings.txt", "1 2 3 4\n");
-  EXPECT_THAT([&] { import(); }, testing::ThrowsMessage<UserError>(HasSubstr("ratings.txt:1: found '1 2 3 4', expected columns")));
+  EXPECT_THAT([&] { import(); }, testing::ThrowsMessage<UserError>(
+                                     HasSubstr("ratings.txt:1: found '1 2 3 4', expected columns")));
 }
 
 }  // namespace

@@ -1,15 +1,13 @@
 // The program from outside: help, exit codes, and one line for one mistake, on one rank and on several.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 
 #include "launch/config_keys.h"
 #include "runtime/error.h"
+#include "tests/launch/program.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -18,59 +16,35 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-struct Outcome {
-  int exit_code;
-  std::string out, err;
-
-  std::vector<std::string> error_lines() const {
-    std::vector<std::string> lines;
-    std::istringstream text(err);
-    for (std::string line; std::getline(text, line);)
-      if (line.find("lime: error: ") != std::string::npos) lines.push_back(line);
-    return lines;
-  }
-};
-
-Outcome run(const std::string& command) {
-  const TempDirectory temp;
-  const std::string out = temp.file("out"), err = temp.file("err");
-  const int status = std::system(str(command, " >", out, " 2>", err, " </dev/null").c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
-}
-Outcome lime(const std::string& arguments) { return run(str(LIME_PROGRAM, " ", arguments)); }
-Outcome lime_on(int ranks, const std::string& arguments) {
-  return run(str(LIME_MPIEXEC, " -np ", ranks, " ", LIME_PROGRAM, " ", arguments));
-}
-
 TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
-  const Outcome help = lime("--help");
+  const Outcome help = lime_program("--help");
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_EQ(help.err, "");
   for (const std::string command : {"import", "generate", "inspect", "train", "eval", "predict", "help"}) {
     EXPECT_THAT(help.out, HasSubstr("  " + command + " "));
-    const Outcome own = lime(command + " --help");
+    const Outcome own = lime_program(command + " --help");
     EXPECT_EQ(own.exit_code, 0) << command;
     EXPECT_THAT(own.out, HasSubstr("Usage: lime " + command));
-    const Outcome topic = lime("help " + command);
+    const Outcome topic = lime_program("help " + command);
     EXPECT_EQ(topic.exit_code, 0) << command;
     EXPECT_THAT(topic.out, HasSubstr("Usage: lime " + command));
   }
   for (const std::string importer : {"kuairand", "movielens", "csv"})
-    EXPECT_THAT(lime("import " + importer + " --help").out, HasSubstr("--max-bad-rows"));
+    EXPECT_THAT(lime_program("import " + importer + " --help").out, HasSubstr("--max-bad-rows"));
 }
 
 TEST(Cli, VersionSaysWhatItWasBuiltFrom) {
-  const Outcome version = lime("--version");
+  const Outcome version = lime_program("--version");
   EXPECT_EQ(version.exit_code, 0);
   EXPECT_THAT(version.out, testing::StartsWith("lime "));
   EXPECT_THAT(version.out, HasSubstr("HDF5"));
 }
 
 TEST(Cli, HelpConfigListsEveryKey) {
-  const Outcome help = lime("help config");
+  const Outcome help = lime_program("help config");
   EXPECT_EQ(help.exit_code, 0);
   for (const auto& key : config_keys()) EXPECT_THAT(help.out, HasSubstr(key.path));
-  EXPECT_EQ(lime("help config --markdown").out, describe_keys(true));
+  EXPECT_EQ(lime_program("help config --markdown").out, describe_keys(true));
 }
 
 struct Mistake {
@@ -80,7 +54,7 @@ struct Mistake {
 class CliMistake : public testing::TestWithParam<Mistake> {};
 
 TEST_P(CliMistake, IsOneLineAndExitCode2) {
-  const Outcome outcome = lime(GetParam().arguments);
+  const Outcome outcome = lime_program(GetParam().arguments);
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_EQ(outcome.out, "");
   EXPECT_EQ(outcome.err, "lime: error: " + GetParam().line + "\n");
@@ -113,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Cli, TrainingWithoutItsDatasetLeavesNoRunDirectory) {
   const TempDirectory temp;
   const std::string run_directory = temp.file("runs/first");
-  const Outcome outcome = lime("train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set data.path=nowhere --out " + run_directory);
+  const Outcome outcome = lime_program("train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set data.path=nowhere --out " + run_directory);
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("nowhere"));
@@ -121,21 +95,21 @@ TEST(Cli, TrainingWithoutItsDatasetLeavesNoRunDirectory) {
 }
 
 TEST(Cli, AMistakeOfAllRanksIsOneLine) {
-  const Outcome outcome = lime_on(3, "train nowhere.yaml --out nowhere");
+  const Outcome outcome = lime_program_on(3, "train nowhere.yaml --out nowhere");
   EXPECT_EQ(outcome.exit_code, 2);
   ASSERT_EQ(outcome.error_lines().size(), 1u) << outcome.err;
   EXPECT_EQ(outcome.error_lines()[0], "lime: error: nowhere.yaml: cannot read the configuration: No such file or directory");
 }
 
 TEST(Cli, OneProcessCommandsRefuseSeveralRanks) {
-  const Outcome outcome = lime_on(2, "inspect nowhere");
+  const Outcome outcome = lime_program_on(2, "inspect nowhere");
   EXPECT_EQ(outcome.exit_code, 2);
   ASSERT_EQ(outcome.error_lines().size(), 1u) << outcome.err;
   EXPECT_THAT(outcome.error_lines()[0], HasSubstr("lime inspect is one process: found 2 ranks"));
 }
 
 TEST(Cli, HelpUnderMpirunIsPrintedOnce) {
-  const Outcome outcome = lime_on(2, "train --help");
+  const Outcome outcome = lime_program_on(2, "train --help");
   EXPECT_EQ(outcome.exit_code, 0);
   const size_t first = outcome.out.find("Usage:");
   ASSERT_NE(first, std::string::npos);
