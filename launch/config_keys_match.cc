@@ -86,22 +86,12 @@ std::optional<std::string> nearest_word(const std::string& word, const std::vect
 }
 
 std::optional<std::string> nearest_key(const KeyPath& unknown) {
-  // A slip in the last component says more than the distance of whole paths.
-  std::vector<std::string> full, siblings;
+  std::vector<std::string> full;
   for (const auto& key : config_keys()) {
     full.push_back(instantiate(key, unknown));
     const KeyPath path = split_path(full.back());
-    if (path.size() == unknown.size() && std::equal(path.begin(), path.end() - 1, unknown.begin()))
-      siblings.push_back(path.back());
-    for (size_t n = 1; n < path.size(); ++n)  // sections
-      if (const std::string section = join_path({path.begin(), path.begin() + static_cast<ptrdiff_t>(n)});
-          unknown.size() == n && section != full.back())
-        full.push_back(section);
-  }
-  if (const auto sibling = nearest_word(unknown.back(), siblings)) {
-    KeyPath path = unknown;
-    path.back() = *sibling;
-    return join_path(path);
+    if (path.size() > unknown.size())  // a section's name
+      full.push_back(join_path({path.begin(), path.begin() + static_cast<ptrdiff_t>(unknown.size())}));
   }
   if (const auto whole = nearest_word(join_path(unknown), full)) return whole;
   // A known last component in the wrong place: the first section that has it, or one like it.

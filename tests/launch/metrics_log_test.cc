@@ -117,6 +117,9 @@ TEST(MetricsLog, ALineThatWasCutOffIsRemoved) {
   write_file(path, read_file(path) + "{\"kind\":\"train\",\"step\":20");
   MetricsLog(temp.path(), 20).train(report(30));
   EXPECT_THAT(steps_of(temp.path()), ElementsAre(10, 30));
+  write_file(path, read_file(path) + "{\"kind\":\"train\",\"step\":35}");  // whole but for its end
+  MetricsLog(temp.path(), 40).train(report(45));
+  EXPECT_THAT(steps_of(temp.path()), ElementsAre(10, 30, 45));
 }
 
 std::string hex(const std::string& bytes) {
