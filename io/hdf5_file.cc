@@ -262,9 +262,10 @@ struct Hdf5File::Impl {
   void make_groups(const std::string& object) {
     for (size_t end = object.find('/', 1); end != std::string::npos; end = object.find('/', end + 1)) {
       const std::string group = object.substr(0, end);
-      if (!exists(group))
-        own(H5Gcreate2(file, group.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, group,
-            "cannot create");
+      if (exists(group)) continue;
+      Handle timeless = own(H5Pcreate(H5P_GROUP_CREATE), H5Pclose, group, "cannot create");
+      H5Pset_obj_track_times(timeless, false);  // the same rows give the same bytes
+      own(H5Gcreate2(file, group.c_str(), H5P_DEFAULT, timeless, H5P_DEFAULT), H5Gclose, group, "cannot create");
     }
   }
 
@@ -292,6 +293,7 @@ struct Hdf5File::Impl {
     const hsize_t limit[2] = {rows.value_or(H5S_UNLIMITED), c.width()};
     Handle space = own(H5Screate_simple(rank, c.shape.data(), limit), H5Sclose, object, "cannot create");
     Handle layout = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, object, "cannot create");
+    H5Pset_obj_track_times(layout, false);
     if (rows != hsize_t{0}) {
       checked(H5Pset_chunk(layout, rank, chunk), object, "cannot create");
       H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER);
@@ -395,7 +397,9 @@ Hdf5File::Hdf5File(const std::string& path, Mode mode) : impl_(std::make_unique<
   H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
   H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
   if (mode == Mode::create) {
-    const hid_t made = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    Handle timeless(H5Pcreate(H5P_FILE_CREATE), H5Pclose);  // of the root group
+    H5Pset_obj_track_times(timeless, false);
+    const hid_t made = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, timeless, access);
     impl_->file = impl_->own(made, H5Fclose, "", "cannot create");
     return;
   }

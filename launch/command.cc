@@ -18,14 +18,17 @@ Overrides parse_overrides(const std::vector<std::string>& settings) {
 }
 
 void add_set_option(CLI::App& command, std::vector<std::string>& settings) {
-  command.add_option("--set", settings, "Set a key of the configuration: --set train.epochs=2 (repeatable; lime help config)")
+  command
+      .add_option("--set", settings,
+                  "Set a key of the configuration: --set train.epochs=2 (repeatable; lime help config)")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
 }
 
 void require_single_process(const ProcessGroup& group, const std::string& command) {
   if (group.size() > 1)
-    throw UserError(str("lime ", command, " is one process: found ", group.size(), " ranks, expected to be started without mpirun"));
+    throw UserError(str("lime ", command, " is one process: found ", group.size(),
+                        " ranks, expected to be started without mpirun"));
 }
 
 }  // namespace lime

@@ -29,7 +29,8 @@ void add_eval_command(CLI::App&, Job&);
 void add_predict_command(CLI::App&, Job&);
 void add_help_command(CLI::App&, Job&);
 
-// --- shared by commands ---------------------------------------------------------------------------------------------
+// --- shared by commands
+// ---------------------------------------------------------------------------------------------
 // "--set key=value" options as overrides. Throws UserError where there is no '='.
 Overrides parse_overrides(const std::vector<std::string>& settings);
 // Adds --set, repeatable.

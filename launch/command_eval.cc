@@ -23,7 +23,9 @@ struct Choices {
 
 void add_run_options(CLI::App& command, Job& job, Choices& choices) {
   command.add_option("run", choices.run.run, "Run directory of lime train")->required()->type_name("RUN");
-  command.add_option("--checkpoint", choices.run.checkpoint, "Name under RUN/checkpoints [the newest good one]")->type_name("NAME");
+  command
+      .add_option("--checkpoint", choices.run.checkpoint, "Name under RUN/checkpoints [the newest good one]")
+      ->type_name("NAME");
   command.add_option("--data", choices.run.data, "Dataset in place of the run's")->type_name("DIR");
   add_set_option(command, choices.settings);
   command.add_flag("--verbose", job.verbose, "Log lines of all ranks");
@@ -40,7 +42,8 @@ TrainedRun open_run(Job& job, Choices& choices) {
 ScoringProgress scoring_progress(const ProcessGroup& group, const char* what) {
   if (group.rank() != 0 || !isatty(fileno(stderr))) return {};
   return [what](int64_t done, int64_t total) {
-    std::fprintf(stderr, "\r\033[K%s %ld/%ld requests", what, static_cast<long>(done), static_cast<long>(total));
+    std::fprintf(stderr, "\r\033[K%s %ld/%ld requests", what, static_cast<long>(done),
+                 static_cast<long>(total));
     if (done >= total) std::fputs("\r\033[K", stderr);
     std::fflush(stderr);
   };
@@ -50,13 +53,15 @@ int run_eval(Job& job, Choices& choices) {
   TrainedRun trained = open_run(job, choices);
   const Config& config = trained.config();
   const std::string& text = choices.days.empty() ? config.data.eval : choices.days;
-  if (text.empty()) throw UserError(str("--days: expected the days to evaluate: data.eval of ", choices.run.run, " is empty"));
+  if (text.empty())
+    throw UserError(
+        str("--days: expected the days to evaluate: data.eval of ", choices.run.run, " is empty"));
   const auto days = trained.dataset().select_days(text, choices.days.empty() ? "data.eval" : "--days");
   refuse_trained_days(config, trained.dataset(), days);
   std::vector<EvalResult> results;
   for (const HistoryMode mode : history_modes(config.eval.history))
-    results.push_back(evaluate(job.group, trained.context(), trained.network(), trained.dataset(), config, days, mode,
-                               scoring_progress(job.group, "evaluating")));
+    results.push_back(evaluate(job.group, trained.context(), trained.network(), trained.dataset(), config,
+                               days, mode, scoring_progress(job.group, "evaluating")));
   if (job.group.rank() != 0) return 0;
   std::cout << trained.checkpoint() << "\n" << to_table(results);
   if (!choices.json.empty()) write_file_atomically(choices.json, to_json(results));
@@ -68,15 +73,17 @@ int run_predict(Job& job, Choices& choices) {
   const Config& config = trained.config();
   const auto days = trained.dataset().select_days(choices.days, "--days");
   const auto modes = history_modes(config.eval.history);
-  if (modes.size() != 1) throw UserError(str("--history: found ", config.eval.history, ", expected one mode"));
-  predict(job.group, trained.context(), trained.network(), trained.dataset(), config, days, modes.front(), choices.out,
-          scoring_progress(job.group, "scoring"));
+  if (modes.size() != 1)
+    throw UserError(str("--history: found ", config.eval.history, ", expected one mode"));
+  predict(job.group, trained.context(), trained.network(), trained.dataset(), config, days, modes.front(),
+          choices.out, scoring_progress(job.group, "scoring"));
   if (job.group.rank() == 0) std::cout << "wrote " << choices.out << " (" << trained.checkpoint() << ")\n";
   return 0;
 }
 
 const char* const history_help =
-    "Histories: running (events up to each request), frozen (events before the first of the days), none (empty), "
+    "Histories: running (events up to each request), frozen (events before the first of the days), none "
+    "(empty), "
     "stranger (another user's)";
 
 }  // namespace
@@ -85,21 +92,30 @@ void add_eval_command(CLI::App& app, Job& job) {
   auto& command = *app.add_subcommand("eval", "Evaluate a trained model on held-out days");
   auto chosen = std::make_shared<Choices>();
   add_run_options(command, job, *chosen);
-  command.add_option("--days", chosen->days, "2022-05-05..2022-05-08, one day, or several with commas [data.eval]")->type_name("DAYS");
-  command.add_option("--history", chosen->history, str(history_help, ", both (running, then frozen) [eval.history]"))
+  command
+      .add_option("--days", chosen->days,
+                  "2022-05-05..2022-05-08, one day, or several with commas [data.eval]")
+      ->type_name("DAYS");
+  command
+      .add_option("--history", chosen->history,
+                  str(history_help, ", both (running, then frozen) [eval.history]"))
       ->check(CLI::IsMember({"running", "frozen", "both", "none", "stranger"}))
       ->type_name("MODE");
   command.add_option("--json", chosen->json, "Write the results here as well")->type_name("FILE");
-  command.footer("Days that the model was trained on are refused.\nExample:\n"
-                 "  mpirun -np 2 lime eval runs/first --days 2022-05-05..2022-05-08 --history both");
+  command.footer(
+      "Days that the model was trained on are refused.\nExample:\n"
+      "  mpirun -np 2 lime eval runs/first --days 2022-05-05..2022-05-08 --history both");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run_eval(job, *chosen); }; });
 }
 
 void add_predict_command(CLI::App& app, Job& job) {
-  auto& command = *app.add_subcommand("predict", "Write the scores of every candidate of some days to an HDF5 file");
+  auto& command =
+      *app.add_subcommand("predict", "Write the scores of every candidate of some days to an HDF5 file");
   auto chosen = std::make_shared<Choices>();
   add_run_options(command, job, *chosen);
-  command.add_option("--days", chosen->days, "2022-05-05..2022-05-08, one day, or several with commas")->required()->type_name("DAYS");
+  command.add_option("--days", chosen->days, "2022-05-05..2022-05-08, one day, or several with commas")
+      ->required()
+      ->type_name("DAYS");
   command.add_option("--out", chosen->out, "HDF5 file to write")->required()->type_name("FILE");
   chosen->history = "running";
   command.add_option("--history", chosen->history, history_help)

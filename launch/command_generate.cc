@@ -20,7 +20,7 @@ GenerateOptions preset_options(const std::string& preset) {
   options.name = preset.empty() ? options.name : preset;
   if (preset == "bench-xor") {  // every history 1024 events long, 16 candidates
     options.users = 1024;
-    options.items = 20000;
+    options.items = 1000000;
     options.days = 2;
     options.candidates = 16;
     options.history_length = 1024;
@@ -32,7 +32,8 @@ struct Generate {
   std::string preset;
   std::string out;
   WriterChoices choices;
-  std::vector<std::function<void(GenerateOptions&)>> given;  // options that were named, over those of the preset
+  std::vector<std::function<void(GenerateOptions&)>>
+      given;  // options that were named, over those of the preset
 };
 
 // An option with the preset's value unless it is given.
@@ -40,14 +41,19 @@ template <typename T>
 void add_setting(CLI::App& command, const std::shared_ptr<Generate>& chosen, const std::string& name,
                  T GenerateOptions::*member, const std::string& help) {
   command
-      .add_option_function<T>(name, [chosen = chosen.get(), member](const T& value) {
-        chosen->given.push_back([=](GenerateOptions& options) { options.*member = value; });
-      }, help)
+      .add_option_function<T>(
+          name,
+          [chosen = chosen.get(), member](const T& value) {
+            chosen->given.push_back([=](GenerateOptions& options) { options.*member = value; });
+          },
+          help)
       ->default_str(str(GenerateOptions{}.*member));
 }
 
 void add_settings(CLI::App& command, const std::shared_ptr<Generate>& chosen) {
-  const auto add = [&](const char* name, auto member, const char* help) { add_setting(command, chosen, name, member, help); };
+  const auto add = [&](const char* name, auto member, const char* help) {
+    add_setting(command, chosen, name, member, help);
+  };
   add("--name", &GenerateOptions::name, "Name of the dataset");
   add("--seed", &GenerateOptions::seed, "The same options and seed give the same bytes");
   add("--users", &GenerateOptions::users, "Users");
@@ -58,11 +64,14 @@ void add_settings(CLI::App& command, const std::shared_ptr<Generate>& chosen) {
   add("--candidates", &GenerateOptions::candidates, "Candidates of a request");
   add("--history-min", &GenerateOptions::history_min, "Fewest events of a user before the first day");
   add("--history-max", &GenerateOptions::history_max, "Most events of a user before the first day");
-  add("--history-mean", &GenerateOptions::history_mean, "Events of a user before the first day, on average (a power law)");
-  add("--history-length", &GenerateOptions::history_length, "Exactly so many events before every request; 0: as above");
+  add("--history-mean", &GenerateOptions::history_mean,
+      "Events of a user before the first day, on average (a power law)");
+  add("--history-length", &GenerateOptions::history_length,
+      "Exactly so many events before every request; 0: as above");
   add("--events", &GenerateOptions::events_per_user_per_day, "Events of a user between requests, a day");
   add("--topics", &GenerateOptions::topics, "Topics of items (an even number)");
-  add("--exposure", &GenerateOptions::exposure, "Share of events in liked topics; 0.5: how often a topic occurs says nothing");
+  add("--exposure", &GenerateOptions::exposure,
+      "Share of events in liked topics; 0.5: how often a topic occurs says nothing");
   add("--item-exponent", &GenerateOptions::item_exponent, "Popularity falls as rank^-exponent; 0: uniform");
   add("--action-noise", &GenerateOptions::action_noise, "Share of actions that say the opposite");
   add("--signal-lag", &GenerateOptions::signal_lag, "Only events further back than so many carry the signal");
@@ -92,7 +101,8 @@ void add_generate_command(CLI::App& app, Job& job) {
   auto& command = *app.add_subcommand("generate", "Make a synthetic log with a planted signal");
   auto chosen = std::make_shared<Generate>();
   command.add_option("--out", chosen->out, "Dataset directory to make")->required()->type_name("DIR");
-  command.add_option("--preset", chosen->preset, "Settings of configs/PRESET.yaml; options given besides it win")
+  command
+      .add_option("--preset", chosen->preset, "Settings of configs/PRESET.yaml; options given besides it win")
       ->check(CLI::IsMember({"quickstart", "bench-xor"}));
   add_settings(command, chosen);
   add_writer_options(command, chosen->choices);

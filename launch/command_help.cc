@@ -9,7 +9,8 @@
 namespace lime {
 
 void add_help_command(CLI::App& app, Job& job) {
-  auto& command = *app.add_subcommand("help", "Explain a command, or all configuration keys: lime help config");
+  auto& command =
+      *app.add_subcommand("help", "Explain a command, or all configuration keys: lime help config");
   struct Choice {
     std::string topic;
     bool markdown = false;

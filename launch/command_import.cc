@@ -21,7 +21,9 @@ template <typename Options>
 void finish_importer(CLI::App& command, Job& job, std::shared_ptr<Import<Options>> chosen,
                      ImportReport (*import)(const Options&)) {
   command.add_option("--out", chosen->options.out, "Dataset directory to make")->required()->type_name("DIR");
-  command.add_option("--max-bad-rows", chosen->options.max_bad_rows, "Malformed rows that may be left out, in all")
+  command
+      .add_option("--max-bad-rows", chosen->options.max_bad_rows,
+                  "Malformed rows that may be left out, in all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   add_writer_options(command, chosen->choices);
@@ -39,30 +41,49 @@ void add_kuairand(CLI::App& importers, Job& job) {
   auto& command = *importers.add_subcommand("kuairand", "KuaiRand-Pure, -1K or -27K, as published");
   auto chosen = std::make_shared<Import<KuaiRandOptions>>();
   auto& options = chosen->options;
-  command.add_option("--logs", options.logs, "log_*.csv files or quoted patterns, in any order")->required()->type_name("FILE");
-  command.add_option("--users", options.users, "user_features_*.csv; without: no user columns")->type_name("FILE");
-  command.add_option("--videos", options.videos, "video_features_basic_*.csv; without: no item columns")->type_name("FILE");
+  command.add_option("--logs", options.logs, "log_*.csv files or quoted patterns, in any order")
+      ->required()
+      ->type_name("FILE");
+  command.add_option("--users", options.users, "user_features_*.csv; without: no user columns")
+      ->type_name("FILE");
+  command.add_option("--videos", options.videos, "video_features_basic_*.csv; without: no item columns")
+      ->type_name("FILE");
   command.add_option("--name", options.name, "Name of the dataset")->capture_default_str();
   finish_importer(command, job, chosen, import_kuairand);
 }
 
 void add_movielens(CLI::App& importers, Job& job) {
-  auto& command = *importers.add_subcommand("movielens", "MovieLens 100K, 1M, 20M and later; the form is told from the file");
+  auto& command = *importers.add_subcommand(
+      "movielens", "MovieLens 100K, 1M, 20M and later; the form is told from the file");
   auto chosen = std::make_shared<Import<MovieLensOptions>>();
   auto& options = chosen->options;
-  command.add_option("--ratings", options.ratings, "u.data, ratings.dat or ratings.csv")->required()->type_name("FILE");
-  command.add_option("--users", options.users, "users.dat or u.user; without: no user columns")->type_name("FILE");
-  command.add_option("--movies", options.movies, "movies.dat, movies.csv or u.item; without: no genres")->type_name("FILE");
-  command.add_option("--threshold", options.threshold, "Ratings from here on are liked")->capture_default_str();
-  command.add_option("--time-zone", options.time_zone, "Of the days")->capture_default_str()->type_name("+HH:MM");
+  command.add_option("--ratings", options.ratings, "u.data, ratings.dat or ratings.csv")
+      ->required()
+      ->type_name("FILE");
+  command.add_option("--users", options.users, "users.dat or u.user; without: no user columns")
+      ->type_name("FILE");
+  command.add_option("--movies", options.movies, "movies.dat, movies.csv or u.item; without: no genres")
+      ->type_name("FILE");
+  command.add_option("--threshold", options.threshold, "Ratings from here on are liked")
+      ->capture_default_str();
+  command
+      .add_option("--period", options.period, "What one day of the dataset covers; for years of ratings: month")
+      ->check(CLI::IsMember({"day", "month", "year"}))
+      ->capture_default_str();
+  command.add_option("--time-zone", options.time_zone, "Of the days")
+      ->capture_default_str()
+      ->type_name("+HH:MM");
   command.add_option("--name", options.name, "Name of the dataset")->capture_default_str();
   finish_importer(command, job, chosen, import_movielens);
 }
 
 void add_csv(CLI::App& importers, Job& job) {
-  auto& command = *importers.add_subcommand("csv", "CSV, TSV and the like, by a YAML mapping of columns (docs/import_csv.md)");
+  auto& command = *importers.add_subcommand(
+      "csv", "CSV, TSV and the like, by a YAML mapping of columns (docs/import_csv.md)");
   auto chosen = std::make_shared<Import<CsvImportOptions>>();
-  command.add_option("mapping", chosen->options.mapping, "YAML file: which files and columns hold what")->required()->type_name("FILE");
+  command.add_option("mapping", chosen->options.mapping, "YAML file: which files and columns hold what")
+      ->required()
+      ->type_name("FILE");
   finish_importer(command, job, chosen, import_csv);
 }
 

@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 
 std::string describe_run(const std::string& run) {
   const Config config = load_run_config({run, "", "", {}});
-  std::string text = str("run ", run, ": ", config.model.name, " on ", config.data.path, ", days ", config.data.train, "\n");
+  std::string text =
+      str("run ", run, ": ", config.model.name, " on ", config.data.path, ", days ", config.data.train, "\n");
   const auto checkpoints = list_checkpoints(run);
   if (checkpoints.empty()) return text + "no checkpoint yet\n";
   text += "checkpoints, newest first:";
@@ -35,7 +36,9 @@ void add_inspect_command(CLI::App& app, Job& job) {
     bool verify = false;
   };
   auto chosen = std::make_shared<Choice>();
-  command.add_option("path", chosen->path, "Dataset, run or checkpoint directory")->required()->type_name("DIR");
+  command.add_option("path", chosen->path, "Dataset, run or checkpoint directory")
+      ->required()
+      ->type_name("DIR");
   command.add_flag("--verify", chosen->verify, "Read and check every column of a dataset");
   command.callback([&job, chosen] {
     job.action = [&job, chosen] {
@@ -48,7 +51,9 @@ void add_inspect_command(CLI::App& app, Job& job) {
       } else if (fs::exists(path + "/dataset.yaml")) {
         std::cout << inspect(Dataset::open(path), chosen->verify);
       } else {
-        throw UserError(str(path, ": found no dataset.yaml, config.yaml or manifest.json, expected a dataset, run or checkpoint directory"));
+        throw UserError(str(path,
+                            ": found no dataset.yaml, config.yaml or manifest.json, expected a dataset, run "
+                            "or checkpoint directory"));
       }
       return 0;
     };

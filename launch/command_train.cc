@@ -22,7 +22,8 @@ std::string next_run_directory(ProcessGroup& group, const std::string& config) {
   const std::string stem = "runs/" + std::filesystem::path(config).stem().string() + "-";
   int64_t number = 1;
   while (group.rank() == 0 && std::filesystem::exists(stem + std::to_string(number))) ++number;
-  return stem + std::to_string(all_gather_values(group.world(), std::span<const int64_t>(&number, 1)).front());
+  return stem +
+         std::to_string(all_gather_values(group.world(), std::span<const int64_t>(&number, 1)).front());
 }
 
 int run(Job& job, const Train& chosen) {
@@ -51,18 +52,25 @@ int run(Job& job, const Train& chosen) {
 void add_train_command(CLI::App& app, Job& job) {
   auto& command = *app.add_subcommand("train", "Train a model; under mpirun on several ranks");
   auto chosen = std::make_shared<Train>();
-  command.add_option("config", chosen->config, "YAML file, as in configs/ (all keys: lime help config)")->type_name("FILE");
-  command.add_option("--out", chosen->out, "Run directory to make [runs/CONFIG-1, -2, ...]")->type_name("DIR");
-  command.add_option("--resume", chosen->resume, "Go on with this run from its newest good checkpoint, on any number of ranks")
+  command.add_option("config", chosen->config, "YAML file, as in configs/ (all keys: lime help config)")
+      ->type_name("FILE");
+  command.add_option("--out", chosen->out, "Run directory to make [runs/CONFIG-1, -2, ...]")
+      ->type_name("DIR");
+  command
+      .add_option("--resume", chosen->resume,
+                  "Go on with this run from its newest good checkpoint, on any number of ranks")
       ->type_name("DIR");
   add_set_option(command, chosen->settings);
-  command.add_option("--trace", chosen->trace, "Write a Chrome trace (Perfetto) of rank 0")->type_name("FILE");
+  command.add_option("--trace", chosen->trace, "Write a Chrome trace (Perfetto) of rank 0")
+      ->type_name("FILE");
   command.add_flag("--verbose", job.verbose, "Log lines of all ranks");
   command.footer(
-      "A run directory holds config.yaml (every key, resolved), environment.json, metrics.jsonl, tensorboard/ and\n"
+      "A run directory holds config.yaml (every key, resolved), environment.json, metrics.jsonl, "
+      "tensorboard/ and\n"
       "checkpoints/. SIGTERM or SIGINT finishes the step, checkpoints and exits with 0.\n"
       "Examples:\n"
-      "  mpirun -np 2 lime train configs/kuairand.yaml --set data.train=2022-04-25..2022-05-04 --out runs/first\n"
+      "  mpirun -np 2 lime train configs/kuairand.yaml --set data.train=2022-04-25..2022-05-04 --out "
+      "runs/first\n"
       "  mpirun -np 2 lime train --resume runs/first --set train.epochs=2");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
 }

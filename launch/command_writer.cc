@@ -9,7 +9,9 @@
 namespace lime {
 
 void add_writer_options(CLI::App& command, WriterChoices& choices) {
-  command.add_option("--parts", choices.writer.parts, "Parts that users are divided into: at least train.micro_batches")
+  command
+      .add_option("--parts", choices.writer.parts,
+                  "Parts that users are divided into: at least train.micro_batches")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{99999}));
   command.add_option("--memory-mb", choices.memory_mb, "Memory for sorting, in MiB")
@@ -38,8 +40,9 @@ void print_report(const ImportReport& report, const std::string& dataset) {
   if (report.bad_rows > 0) std::cout << "left out " << report.bad_rows << " bad rows; the first:\n";
   for (const auto& example : report.bad_examples) std::cout << "  " << example << "\n";
   const Dataset written = Dataset::open(dataset);
-  std::cout << "wrote " << dataset << ": " << report.users << " users, " << report.events << " events, " << report.requests
-            << " requests, " << report.candidates << " candidates, " << report.days << " days";
+  std::cout << "wrote " << dataset << ": " << report.users << " users, " << report.events << " events, "
+            << report.requests << " requests, " << report.candidates << " candidates, " << report.days
+            << " days";
   if (report.items > 0) std::cout << ", " << report.items << " items with features";
   std::cout << "\n";
   const auto& labels = written.schema().labels;
@@ -47,8 +50,8 @@ void print_report(const ImportReport& report, const std::string& dataset) {
     std::cout << (k == 0 ? "label rates: " : ", ") << labels[k] << " " << report.label_rates[k];
   if (!labels.empty()) std::cout << "\n";
   if (!written.days().empty())
-    std::cout << "days " << written.days().front().day << ".." << written.days().back().day << "; see: lime inspect " << dataset
-              << "\n";
+    std::cout << "days " << written.days().front().day << ".." << written.days().back().day
+              << "; see: lime inspect " << dataset << "\n";
 }
 
 }  // namespace lime

@@ -56,11 +56,12 @@ class Parser {
     const bool nothing = !entry.value.is_list && entry.value.items.front().empty();
     if (!below.empty() && nothing) return;  // a section without content
     if (!below.empty())
-      throw UserError(str(entry.where, ": ", path, ": found ", entry.value.shown(), ", expected keys such as ",
-                          below.front()));
+      throw UserError(str(entry.where, ": ", path, ": found ", entry.value.shown(),
+                          ", expected keys such as ", below.front()));
     const auto nearest = nearest_key(entry.path);
-    throw UserError(str(entry.where, ": unknown key '", path, "'",
-                        nearest ? str(" (did you mean '", *nearest, "'?)") : " (lime help config lists all keys)"));
+    throw UserError(
+        str(entry.where, ": unknown key '", path, "'",
+            nearest ? str(" (did you mean '", *nearest, "'?)") : " (lime help config lists all keys)"));
   }
 
   void apply(const ConfigKey& key) {
@@ -71,8 +72,8 @@ class Parser {
       const std::string name = placeholder_value(key, entry.path);
       if (entry.path.front() == "tasks" && entry.path.size() > 1) make_task(name, entry);
       if (!key.set(config_, name, entry.value))
-        throw UserError(str(entry.where, ": ", join_path(entry.path), ": found ", entry.value.shown(), ", expected ",
-                            key.expected));
+        throw UserError(str(entry.where, ": ", join_path(entry.path), ": found ", entry.value.shown(),
+                            ", expected ", key.expected));
     }
     const bool given = found || (key.path == "tasks" && has_task_mappings());
     if (key.required && !given) throw UserError(str(origin_, ": ", key.path, " is missing (", key.help, ")"));
@@ -111,13 +112,16 @@ class Parser {
     }
     require(!c.data.path.empty(), "data.path", "found nothing, expected a dataset directory");
     require(!c.data.train.empty(), "data.train", "found nothing, expected days");
-    require(!c.features.candidate.empty(), "features.candidate", "found an empty list, expected at least one feature");
+    require(!c.features.candidate.empty(), "features.candidate",
+            "found an empty list, expected at least one feature");
     const auto v = c.train.micro_batches;
     require((v & (v - 1)) == 0, "train.micro_batches", str("found ", v, ", expected a power of two"));
     require(c.train.batch_requests >= v, "train.batch_requests",
             str("found ", c.train.batch_requests, ", expected at least train.micro_batches (", v, ")"));
-    require(c.train.batch_history_tokens == 0 || c.train.batch_history_tokens >= v, "train.batch_history_tokens",
-            str("found ", c.train.batch_history_tokens, ", expected 0 or at least train.micro_batches (", v, ")"));
+    require(c.train.batch_history_tokens == 0 || c.train.batch_history_tokens >= v,
+            "train.batch_history_tokens",
+            str("found ", c.train.batch_history_tokens, ", expected 0 or at least train.micro_batches (", v,
+                ")"));
     require(c.train.bucket_mb > 0, "train.bucket_mb", "found 0, expected a number > 0");
     require(c.model.width % c.model.heads == 0, "model.width",
             str("found ", c.model.width, ", expected a multiple of model.heads (", c.model.heads, ")"));
@@ -142,8 +146,8 @@ class Parser {
       feature_set.insert(list->begin(), list->end());
     std::set<std::string> table_set;
     for (const auto& feature : feature_set) table_set.insert(table_of(config_.embeddings, feature));
-    const auto check_name = [&](const std::string& path, const std::string& name, const std::set<std::string>& known,
-                                const char* what) {
+    const auto check_name = [&](const std::string& path, const std::string& name,
+                                const std::set<std::string>& known, const char* what) {
       if (known.contains(name)) return;
       const auto nearest = nearest_word(name, {known.begin(), known.end()});
       std::string where = path;
@@ -152,15 +156,18 @@ class Parser {
           where = join_path(entry.path);
           break;
         }
-      fail(where, str("no ", what, " '", name, "' is in use", nearest ? str(" (did you mean '", *nearest, "'?)") : ""));
+      fail(where, str("no ", what, " '", name, "' is in use",
+                      nearest ? str(" (did you mean '", *nearest, "'?)") : ""));
     };
     const auto& e = config_.embeddings;
-    for (const auto& [name, table] : e.tables) check_name("embeddings.tables." + name, name, table_set, "table");
+    for (const auto& [name, table] : e.tables)
+      check_name("embeddings.tables." + name, name, table_set, "table");
     for (const auto& [name, table] : e.shared) {
       check_name("embeddings.shared." + name, name, feature_set, "feature");
       require(!table.empty(), "embeddings.shared." + name, "found nothing, expected a table's name");
     }
-    for (const auto& [name, pooling] : e.pooling) check_name("embeddings.pooling." + name, name, feature_set, "feature");
+    for (const auto& [name, pooling] : e.pooling)
+      check_name("embeddings.pooling." + name, name, feature_set, "feature");
   }
 
   std::string origin_;
@@ -199,7 +206,8 @@ Config parse_config(const std::string& text, const std::string& origin, const Ov
 Config load_config(const std::string& path, const Overrides& overrides) {
   std::ifstream file(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) throw UserError(str(path, ": cannot read the configuration: ", std::strerror(errno ? errno : EIO)));
+  if (!file)
+    throw UserError(str(path, ": cannot read the configuration: ", std::strerror(errno ? errno : EIO)));
   return parse_config(text, path, overrides);
 }
 

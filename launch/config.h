@@ -1,5 +1,5 @@
-// Config: what a run is, from a YAML file and --set key=value. docs/configuration.md is generated from the same table
-// of keys that the parser checks (config_keys.h), so that help and parser agree.
+// Config: what a run is, from a YAML file and --set key=value. docs/configuration.md is generated from the
+// same table of keys that the parser checks (config_keys.h), so that help and parser agree.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@
 namespace lime {
 
 struct DataConfig {
-  std::string path;          // dataset directory
-  std::string train;         // days: "2022-04-25..2022-05-04"
-  std::string eval;          // held-out days evaluated after training, or ""
+  std::string path;   // dataset directory
+  std::string train;  // days: "2022-04-25..2022-05-04"
+  std::string eval;   // held-out days evaluated after training, or ""
   int64_t max_history = 256;
   bool shuffle = true;
   int64_t shuffle_window = 65536;
@@ -26,11 +26,11 @@ struct DataConfig {
   int64_t threads = 1;
 };
 
-struct EmbeddingConfig {     // defaults of every table, and overrides by table name
+struct EmbeddingConfig {  // defaults of every table, and overrides by table name
   TableConfig defaults;
-  std::map<std::string, TableConfig> tables;       // complete (defaults applied), name set
-  std::map<std::string, std::string> shared;       // feature -> table; others have a table of their own name
-  std::map<std::string, Pooling> pooling;          // feature -> pooling of multi-valued features; default mean
+  std::map<std::string, TableConfig> tables;  // complete (defaults applied), name set
+  std::map<std::string, std::string> shared;  // feature -> table; others have a table of their own name
+  std::map<std::string, Pooling> pooling;     // feature -> pooling of multi-valued features; default mean
 };
 
 struct TaskConfig {
@@ -41,28 +41,29 @@ struct TaskConfig {
 
 struct TrainConfig {
   int64_t epochs = 1;
-  int64_t max_steps = 0;              // stop after this step; 0: run all epochs
-  int64_t batch_requests = 512;       // of the global batch
-  int64_t batch_history_tokens = 0;   // budget of the global batch; 0: none
-  int64_t micro_batches = 4;          // V: a power of two, at least the number of ranks
+  int64_t max_steps = 0;             // stop after this step; 0: run all epochs
+  int64_t batch_requests = 512;      // of the global batch
+  int64_t batch_history_tokens = 0;  // budget of the global batch; 0: none
+  int64_t micro_batches = 4;         // V: a power of two, at least the number of ranks
   double learning_rate = 1e-3;
-  std::string schedule = "constant";  // constant | linear | cosine (decay to final_learning_rate over the run's steps)
+  std::string schedule =
+      "constant";  // constant | linear | cosine (decay to final_learning_rate over the run's steps)
   double final_learning_rate = 0.0;
   int64_t warmup_steps = 0;
-  int64_t schedule_steps = 0;         // length of the decay; 0: max_steps, or epochs x steps an epoch
-  bool schedule_sparse = false;       // the tables' learning rates follow the schedule too
-  double clip_norm = 0.0;             // global norm of dense and sparse gradients; 0: no clipping
+  int64_t schedule_steps = 0;    // length of the decay; 0: max_steps, or epochs x steps an epoch
+  bool schedule_sparse = false;  // the tables' learning rates follow the schedule too
+  double clip_norm = 0.0;        // global norm of dense and sparse gradients; 0: no clipping
   AdamWConfig adamw;
   double bucket_mb = 4.0;
-  int64_t log_every = 20;             // steps
-  int64_t checkpoint_every = 1000;    // steps; 0: only at the end and on a signal
+  int64_t log_every = 20;           // steps
+  int64_t checkpoint_every = 1000;  // steps; 0: only at the end and on a signal
   int64_t keep_checkpoints = 3;
 };
 
 struct EvalConfig {
-  std::string history = "running";    // running | frozen | both | none | stranger
-  int64_t batch_requests = 2048;      // of the global batch
-  std::string watch_time;             // a weight column for WT-AUC, or ""
+  std::string history = "running";  // running | frozen | both | none | stranger
+  int64_t batch_requests = 2048;    // of the global batch
+  std::string watch_time;           // a weight column for WT-AUC, or ""
 };
 
 BatchSpec default_features();  // history [item, age], candidate [item], user [user]
@@ -73,7 +74,7 @@ struct Config {
   DataConfig data;
   BatchSpec features = default_features();  // names; tasks and weights are filled in from `tasks` and `eval`
   EmbeddingConfig embeddings;
-  RankingModelConfig model;           // feature widths and tasks are filled in by the network
+  RankingModelConfig model;  // feature widths and tasks are filled in by the network
   std::vector<TaskConfig> tasks;
   TrainConfig train;
   EvalConfig eval;
@@ -81,8 +82,8 @@ struct Config {
 
 using Overrides = std::vector<std::pair<std::string, std::string>>;  // --set key=value
 
-// Reads a YAML file (or text, for resumed runs), applies overrides, checks every key, type and range. Throws UserError:
-// "configs/x.yaml:12: unknown key 'model.widht' (did you mean 'model.width'?)".
+// Reads a YAML file (or text, for resumed runs), applies overrides, checks every key, type and range. Throws
+// UserError: "configs/x.yaml:12: unknown key 'model.widht' (did you mean 'model.width'?)".
 Config load_config(const std::string& path, const Overrides&);
 Config parse_config(const std::string& text, const std::string& origin, const Overrides&);
 // Every key with its value, in the order of the documentation: parse_config(to_yaml(c)) == c.
@@ -90,7 +91,8 @@ std::string to_yaml(const Config&);
 // The table that a feature looks up, and a table's settings.
 std::string table_of(const EmbeddingConfig&, const std::string& feature);
 TableConfig table_config(const EmbeddingConfig&, const std::string& table);
-// The part that decides what a checkpoint's tensors mean (model, features, tables, tasks), canonical: equal text, same model.
+// The part that decides what a checkpoint's tensors mean (model, features, tables, tasks), canonical: equal
+// text, same model.
 std::string model_signature(const Config&);
 // Table of all keys with type, default, range and meaning, as text for --help and as Markdown for the docs.
 std::string describe_keys(bool markdown);

@@ -16,7 +16,8 @@ size_t edit_distance(const std::string& a, const std::string& b) {
     now[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
       now[j] = std::min({last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = std::min(now[j], before[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        now[j] = std::min(now[j], before[j - 2] + 1);
     }
     before = std::exchange(last, now);
   }
@@ -107,7 +108,8 @@ std::optional<std::string> nearest_key(const KeyPath& unknown) {
 std::string yaml_scalar(const std::string& text) {
   const bool plain =
       !text.empty() && text != "~" && text != "null" && text != "-" && text != "." &&
-      text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:=") == text.npos &&
+      text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:=") ==
+          text.npos &&
       std::string_view("+:=").find(text.front()) == std::string_view::npos && text.back() != ':' &&
       !text.starts_with("---") && text != "...";
   if (plain) return text;

@@ -9,7 +9,8 @@
 namespace lime {
 namespace {
 
-// Writes paths as nested YAML, opening sections where the path leaves the last one. Positions become list items.
+// Writes paths as nested YAML, opening sections where the path leaves the last one. Positions become list
+// items.
 class YamlWriter {
  public:
   void add(const KeyPath& path, const std::string& value) {
@@ -67,7 +68,8 @@ std::string describe_markdown() {
       section = section_of(key);
       const bool single = key.path == section && section != "tasks";
       const std::string title = single ? "" : str("\n## ", section, "\n");
-      if (text.empty() || !single) text += str(title, "\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
+      if (text.empty() || !single)
+        text += str(title, "\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
     }
     std::string expected = key.expected;
     for (const std::string article : {"an ", "a "})
@@ -83,8 +85,8 @@ std::string describe_text() {
   for (const auto& key : config_keys()) {
     if (section_of(key) != section && !text.empty()) text += "\n";
     section = section_of(key);
-    text += str(key.path, "  (", key.expected, "; ", key.required ? "" : "default ", default_of(key), ")\n    ", key.help,
-                "\n");
+    text += str(key.path, "  (", key.expected, "; ", key.required ? "" : "default ", default_of(key),
+                ")\n    ", key.help, "\n");
   }
   return text;
 }
@@ -136,7 +138,8 @@ std::string model_signature(const Config& config) {
     one.embeddings.tables[name] = table_config(config.embeddings, name);
     for (const auto& key : config_keys())
       for (const char* member : {"dim", "capacity", "optimizer"})
-        if (key.path == str("embeddings.tables.<table>.", member)) add(str("table.", name, ".", member), key.get(one, name));
+        if (key.path == str("embeddings.tables.<table>.", member))
+          add(str("table.", name, ".", member), key.get(one, name));
   }
   for (const auto& task : config.tasks) add("task", task.label);
   return text;

@@ -28,7 +28,9 @@ class Flattener {
     } else if (node.IsSequence()) {
       ConfigValue list{true, {}};
       for (const auto& item : node) {
-        if (!item.IsScalar()) throw UserError(str(where(item), ": ", join_path(path), ": found a list or nothing, expected a name"));
+        if (!item.IsScalar())
+          throw UserError(
+              str(where(item), ": ", join_path(path), ": found a list or nothing, expected a name"));
         list.items.push_back(item.Scalar());
       }
       entries_.push_back({path, std::move(list), where(node)});

@@ -46,7 +46,9 @@ int FailureReporter::report(const std::exception& error) {
   delete work;
   bool first = true;
   for (int rank = 0; rank < group_.rank(); ++rank) first = first && all[static_cast<size_t>(rank)] != mine;
-  if (first) print_line(user ? line : str("[rank ", group_.rank(), "/", group_.size(), " ", group_.host(), "] ", line));
+  if (first)
+    print_line(user ? line
+                    : str("[rank ", group_.rank(), "/", group_.size(), " ", group_.host(), "] ", line));
   return code;
 }
 

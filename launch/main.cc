@@ -26,14 +26,16 @@ std::string full_name(const CLI::App& app) {
 std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& command = innermost(app);
   std::vector<std::string> names;
-  for (const auto* sub : command.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+  for (const auto* sub : command.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(sub->get_name());
   for (const auto* option : command.get_options())
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
   std::string message = error.what();
   const auto extras = command.remaining();
   const auto nearest = extras.empty() ? std::nullopt : nearest_word(extras.front(), names);
   if (!extras.empty()) {
-    message = str("unknown ", extras.front().starts_with("-") ? "option '" : "command or argument '", extras.front(), "'");
+    message = str("unknown ", extras.front().starts_with("-") ? "option '" : "command or argument '",
+                  extras.front(), "'");
     if (nearest) message += str(" (did you mean '", *nearest, "'?)");
   }
   for (char& c : message)

@@ -54,8 +54,12 @@ Scalars metric_values(const Metrics& m) {
 
 Json eval_line(int64_t step, const std::string& history, const std::string& task, const std::string& day,
                const Metrics& metrics) {
-  Json line = {{"kind", "eval"}, {"step", step},         {"history", history},
-               {"task", task},   {"day", day},           {"rows", metrics.rows},
+  Json line = {{"kind", "eval"},
+               {"step", step},
+               {"history", history},
+               {"task", task},
+               {"day", day},
+               {"rows", metrics.rows},
                {"positives", metrics.positives}};
   for (const auto& [name, value] : metric_values(metrics)) line[name] = number(value);
   return line;
@@ -80,10 +84,12 @@ void truncate_metrics(const std::string& path, int64_t step) {
     if (!line_step || *line_step > step) break;
     keep += static_cast<int64_t>(line.size()) + 1;
   }
-  if (truncate(path.c_str(), keep) != 0) throw UserError(str(path, ": cannot be written: ", std::strerror(errno)));
+  if (truncate(path.c_str(), keep) != 0)
+    throw UserError(str(path, ": cannot be written: ", std::strerror(errno)));
 }
 
-MetricsLog::MetricsLog(const std::string& run_directory, int64_t step) : path_(run_directory + "/metrics.jsonl") {
+MetricsLog::MetricsLog(const std::string& run_directory, int64_t step)
+    : path_(run_directory + "/metrics.jsonl") {
   truncate_metrics(path_, step);
   tensorboard_ = std::make_unique<TensorboardWriter>(run_directory + "/tensorboard", step);
   fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -106,8 +112,8 @@ void MetricsLog::train(const StepReport& report) {
   const Json line = train_line(report);
   write_line(line.dump());
   Scalars scalars;
-  for (const char* name : {"loss", "ne", "learning_rate", "gradient_norm", "requests_per_s", "history_tokens_per_s",
-                           "step_ms", "data_wait_ms"})
+  for (const char* name : {"loss", "ne", "learning_rate", "gradient_norm", "requests_per_s",
+                           "history_tokens_per_s", "step_ms", "data_wait_ms"})
     if (line[name].is_number()) scalars.emplace_back(str("train/", name), line[name].get<double>());
   tensorboard_->scalars(report.step, scalars);
 }
@@ -118,7 +124,8 @@ void MetricsLog::eval(int64_t step, const std::vector<EvalResult>& results) {
   for (const auto& result : results) {
     for (const auto& task : result.tasks) {
       const auto add = [&](const std::string& day, const Metrics& metrics) {
-        lines += str(lines.empty() ? "" : "\n", eval_line(step, result.history, task.task, day, metrics).dump());
+        lines +=
+            str(lines.empty() ? "" : "\n", eval_line(step, result.history, task.task, day, metrics).dump());
       };
       for (const auto& [day, metrics] : task.days) add(day, metrics);
       add("all", task.all);

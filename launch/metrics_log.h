@@ -21,8 +21,9 @@ class TensorboardWriter;
 // Rank 0 only.
 class MetricsLog {
  public:
-  // `step`: the steps done so far: 0 for a new run. Lines beyond it (of a run that was stopped after its checkpoint), and
-  // a broken last line, are cut off, so that no step appears twice. Throws UserError naming the file.
+  // `step`: the steps done so far: 0 for a new run. Lines beyond it (of a run that was stopped after its
+  // checkpoint), and a broken last line, are cut off, so that no step appears twice. Throws UserError naming
+  // the file.
   MetricsLog(const std::string& run_directory, int64_t step);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;

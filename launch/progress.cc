@@ -22,7 +22,8 @@ void append_steps(StepReport& window, const StepReport& next) {
   const auto total = static_cast<double>(before.candidates + next.candidates);
   if (total > 0)
     window.loss = (before.loss * static_cast<double>(before.candidates) +
-                   next.loss * static_cast<double>(next.candidates)) / total;
+                   next.loss * static_cast<double>(next.candidates)) /
+                  total;
   window.steps += before.steps;
   window.requests += before.requests;
   window.history_tokens += before.history_tokens;
@@ -45,8 +46,9 @@ std::string progress_line(const StepReport& report, int64_t total_steps, double 
   line << std::fixed << std::setprecision(4) << "  loss " << report.loss;
   if (std::isfinite(report.ne)) line << "  NE " << report.ne;
   if (report.step_ms > 0) {
-    line << std::setprecision(0) << "  " << static_cast<double>(report.requests) / report.step_ms * 1000 << " requests/s"
-         << std::setprecision(1) << "  data wait " << 100 * report.data_wait_ms / report.step_ms << "%";
+    line << std::setprecision(0) << "  " << static_cast<double>(report.requests) / report.step_ms * 1000
+         << " requests/s" << std::setprecision(1) << "  data wait "
+         << 100 * report.data_wait_ms / report.step_ms << "%";
   }
   if (eta_seconds >= 0) line << "  ETA " << format_duration(eta_seconds);
   return line.str();
@@ -79,8 +81,8 @@ void Progress::update(const StepReport& report) {
   if (terminal_ ? !redraw : !line_due) return;
 
   const double eta = total_steps_ > 0 && done_ > 0
-                         ? static_cast<double>(std::max<int64_t>(0, total_steps_ - report.step)) * done_ms_ / 1000 /
-                               static_cast<double>(done_)
+                         ? static_cast<double>(std::max<int64_t>(0, total_steps_ - report.step)) * done_ms_ /
+                               1000 / static_cast<double>(done_)
                          : -1.0;
   const std::string line = progress_line(window_, total_steps_, eta);
   if (terminal_) {

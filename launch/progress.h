@@ -1,5 +1,5 @@
-// Progress: what rank 0 shows while a run goes on. On a terminal one line rewritten in place, else a plain line every
-// `log_every` steps:
+// Progress: what rank 0 shows while a run goes on. On a terminal one line rewritten in place, else a plain
+// line every `log_every` steps:
 //
 //   step 120/335  loss 0.6123  NE 0.8931  4213 requests/s  data wait 0.4%  ETA 1:05
 #pragma once
@@ -15,16 +15,16 @@ namespace lime {
 
 // What one step, or several in a row, did over all ranks. What progress shows and metrics.jsonl keeps.
 struct StepReport {
-  int64_t step = 0;                // steps done, this one counted
+  int64_t step = 0;  // steps done, this one counted
   int64_t epoch = 0;
-  int64_t steps = 1;               // how many steps this report covers: the last of them is `step`
-  double loss = 0;                 // weighted mean over their candidates
-  double ne = 0;                   // normalised entropy so far; NaN: not known
+  int64_t steps = 1;  // how many steps this report covers: the last of them is `step`
+  double loss = 0;    // weighted mean over their candidates
+  double ne = 0;      // normalised entropy so far; NaN: not known
   double learning_rate = 0;
-  double gradient_norm = 0;        // before clipping, of the last step; NaN: not known
+  double gradient_norm = 0;  // before clipping, of the last step; NaN: not known
   int64_t requests = 0, history_tokens = 0, candidates = 0;  // sums over the steps covered
-  double step_ms = 0;              // wall time of the steps covered, in all
-  double data_wait_ms = 0;         // of that, waiting for the reader (the slowest rank)
+  double step_ms = 0;                                        // wall time of the steps covered, in all
+  double data_wait_ms = 0;                               // of that, waiting for the reader (the slowest rank)
   std::vector<std::pair<std::string, double>> parts_ms;  // of that, by name ("forward", "exchange"), in all
 };
 
@@ -33,7 +33,8 @@ void append_steps(StepReport& window, const StepReport& next);
 
 class Progress {
  public:
-  // `enabled`: false on ranks other than 0. `total_steps`: 0 if not known. `out` is a terminal or not: found out here.
+  // `enabled`: false on ranks other than 0. `total_steps`: 0 if not known. `out` is a terminal or not: found
+  // out here.
   Progress(bool enabled, int64_t first_step, int64_t total_steps, int64_t log_every, std::FILE* out = stderr);
   ~Progress();  // ends a live line
   Progress(const Progress&) = delete;
@@ -52,8 +53,8 @@ class Progress {
   std::FILE* out_;
   bool line_open_ = false;
   std::chrono::steady_clock::time_point last_drawn_{};
-  StepReport window_;     // since the last line
-  int64_t done_ = 0;      // steps and their time since the beginning, for the ETA
+  StepReport window_;  // since the last line
+  int64_t done_ = 0;   // steps and their time since the beginning, for the ETA
   double done_ms_ = 0;
 };
 

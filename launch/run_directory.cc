@@ -100,7 +100,8 @@ void write_file_atomically(const std::string& path, const std::string& text) {
   if (rename(partial.c_str(), path.c_str()) != 0) fail(-1);
 }
 
-RunDirectory::RunDirectory(ProcessGroup& group, const std::string& path, bool resume) : group_(group), path_(path) {
+RunDirectory::RunDirectory(ProcessGroup& group, const std::string& path, bool resume)
+    : group_(group), path_(path) {
   try {
     on_root(group_, [&] { open_and_lock(resume); });
   } catch (...) {
@@ -114,7 +115,8 @@ RunDirectory::~RunDirectory() { remove_unstarted(); }
 void RunDirectory::remove_unstarted() {
   std::error_code ignored;
   if (made_lock_) fs::remove(path_ + "/.lock", ignored);
-  for (auto directory = made_.rbegin(); directory != made_.rend(); ++directory) fs::remove(*directory, ignored);
+  for (auto directory = made_.rbegin(); directory != made_.rend(); ++directory)
+    fs::remove(*directory, ignored);
   if (lock_fd_ >= 0) close(lock_fd_);  // lets go of the lock
 }
 
@@ -123,7 +125,9 @@ void RunDirectory::open_and_lock(bool resume) {
   const bool exists = fs::exists(path_);
   if (exists && !fs::is_directory(path_)) throw UserError(str("run directory ", path_, " is a file"));
   if (resume && !fs::exists(config_path(path_)))
-    throw UserError(str("run directory ", path_, " cannot be resumed: it has no config.yaml; start a run with: lime train CONFIG --out ", path_));
+    throw UserError(
+        str("run directory ", path_,
+            " cannot be resumed: it has no config.yaml; start a run with: lime train CONFIG --out ", path_));
   if (!resume && exists && holds_files(path_)) {
     if (fs::exists(path_ + "/.lock")) lock();  // says so if a job is at work there
     throw UserError(str("run directory ", path_, " is not empty: go on with 'lime train --resume ", path_,
@@ -155,8 +159,9 @@ void RunDirectory::lock() {
     made_lock_ = false;
     std::string holder;
     std::getline(std::ifstream(path), holder);
-    throw UserError(busy ? str("run directory ", path_, " is in use by ", holder.empty() ? "another job" : holder)
-                         : str("run directory ", path_, " cannot be locked: ", reason));
+    throw UserError(
+        busy ? str("run directory ", path_, " is in use by ", holder.empty() ? "another job" : holder)
+             : str("run directory ", path_, " cannot be locked: ", reason));
   }
   const std::string holder = str("pid ", getpid(), " on host ", group_.host(), "\n");
   if (ftruncate(lock_fd_, 0) != 0 || pwrite(lock_fd_, holder.data(), holder.size(), 0) < 0)
@@ -166,13 +171,15 @@ void RunDirectory::lock() {
 void RunDirectory::start(const Config& config) {
   const std::string host = group_.host();
   std::vector<std::string> hosts;
-  for (const auto& bytes : gather_bytes(group_.world(), host, 0)) hosts.emplace_back(bytes.begin(), bytes.end());
+  for (const auto& bytes : gather_bytes(group_.world(), host, 0))
+    hosts.emplace_back(bytes.begin(), bytes.end());
   on_root(group_, [&] {
     const std::string environment_path = path_ + "/environment.json";
     Json jobs = earlier_jobs(environment_path);
     jobs.push_back(environment(hosts, config));
     write_file_atomically(environment_path, Json{{"jobs", jobs}}.dump(2) + "\n");
-    write_file_atomically(config_path(path_), "# Every key of this run, as it was resolved.\n" + to_yaml(config));
+    write_file_atomically(config_path(path_),
+                          "# Every key of this run, as it was resolved.\n" + to_yaml(config));
   });
   made_.clear();
   made_lock_ = false;

@@ -71,17 +71,21 @@ uint32_t crc32c(std::string_view data) {
 
 std::string tensorboard_record(std::string_view data) {
   const std::string length = little_endian(static_cast<uint64_t>(data.size()));
-  return length + little_endian(masked(crc32c(length))) + std::string(data) + little_endian(masked(crc32c(data)));
+  return length + little_endian(masked(crc32c(length))) + std::string(data) +
+         little_endian(masked(crc32c(data)));
 }
 
-std::string version_event(double wall_time) { return double_field(1, wall_time) + bytes_field(3, "brain.Event:2"); }
+std::string version_event(double wall_time) {
+  return double_field(1, wall_time) + bytes_field(3, "brain.Event:2");
+}
 
 std::string session_start_event(double wall_time, int64_t step) {
   constexpr int64_t start = 1;  // SessionLog.SessionStatus.START
   return double_field(1, wall_time) + integer_field(2, step) + bytes_field(7, integer_field(1, start));
 }
 
-std::string scalar_event(double wall_time, int64_t step, const std::vector<std::pair<std::string, double>>& values) {
+std::string scalar_event(double wall_time, int64_t step,
+                         const std::vector<std::pair<std::string, double>>& values) {
   std::string summary;
   for (const auto& [name, value] : values)
     if (std::isfinite(value))

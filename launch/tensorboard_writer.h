@@ -2,8 +2,9 @@
 //
 // record:  length (u64 LE) | masked crc32c of length (u32 LE) | data | masked crc32c of data (u32 LE)
 //          masked(c) = rotate_right(c, 15) + 0xa282ead8
-// data:    tensorflow.Event { 1: wall_time double, 2: step int64, 3: file_version string | 5: summary | 7: session_log }
-// (TensorFlow, core/lib/io/record_writer.cc, core/util/event.proto, core/framework/summary.proto)
+// data:    tensorflow.Event { 1: wall_time double, 2: step int64, 3: file_version string | 5: summary | 7:
+// session_log } (TensorFlow, core/lib/io/record_writer.cc, core/util/event.proto,
+// core/framework/summary.proto)
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ namespace lime {
 
 class TensorboardWriter {
  public:
-  // Makes `directory` and a new event file in it. With step > 0 it opens with a "session started at step" event, upon
-  // which TensorBoard forgets what earlier files hold beyond that step.
+  // Makes `directory` and a new event file in it. With step > 0 it opens with a "session started at step"
+  // event, upon which TensorBoard forgets what earlier files hold beyond that step.
   TensorboardWriter(const std::string& directory, int64_t step);
   ~TensorboardWriter();
   TensorboardWriter(const TensorboardWriter&) = delete;
@@ -39,6 +40,7 @@ uint32_t crc32c(std::string_view data);
 std::string tensorboard_record(std::string_view data);
 std::string version_event(double wall_time);
 std::string session_start_event(double wall_time, int64_t step);
-std::string scalar_event(double wall_time, int64_t step, const std::vector<std::pair<std::string, double>>& values);
+std::string scalar_event(double wall_time, int64_t step,
+                         const std::vector<std::pair<std::string, double>>& values);
 
 }  // namespace lime

@@ -1,4 +1,5 @@
-// TrainedRun: a run directory opened for reading: its configuration, dataset and model, with a checkpoint's weights.
+// TrainedRun: a run directory opened for reading: its configuration, dataset and model, with a checkpoint's
+// weights.
 #pragma once
 
 #include <string>

@@ -10,8 +10,8 @@ BuildInfo build_info() { return {LIME_VERSION, LIME_COMMIT, LIME_COMPILER, LIME_
 
 std::string version_text() {
   const BuildInfo info = build_info();
-  return str("lime ", info.version, " (commit ", info.commit, ")\nbuilt with ", info.compiler, ", ", info.build_type,
-             "; ", info.libraries, "; devices: cpu", built_with_cuda() ? ", cuda" : "");
+  return str("lime ", info.version, " (commit ", info.commit, ")\nbuilt with ", info.compiler, ", ",
+             info.build_type, "; ", info.libraries, "; devices: cpu", built_with_cuda() ? ", cuda" : "");
 }
 
 }  // namespace lime

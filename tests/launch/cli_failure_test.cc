@@ -22,27 +22,31 @@ TEST(Failure, ARankThatFailsAloneTakesTheJobDown) {
   const Outcome outcome = run(3, "user");
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_LT(outcome.seconds, quickly);
-  EXPECT_THAT(outcome.error_lines(), ElementsAre(MatchesRegex("\\[rank 2/3 .*\\] lime: error: file of the last rank is broken")));
+  EXPECT_THAT(outcome.error_lines(),
+              ElementsAre(MatchesRegex("\\[rank 2/3 .*\\] lime: error: file of the last rank is broken")));
 }
 
 TEST(Failure, AnInternalErrorIsExitCode1AndNamesTheRank) {
   const Outcome outcome = run(2, "internal");
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_LT(outcome.seconds, quickly);
-  EXPECT_THAT(outcome.error_lines(), ElementsAre(MatchesRegex("\\[rank 1/2 .*\\] lime: error: an invariant of the last rank")));
+  EXPECT_THAT(outcome.error_lines(),
+              ElementsAre(MatchesRegex("\\[rank 1/2 .*\\] lime: error: an invariant of the last rank")));
 }
 
 TEST(Failure, TheSameInternalErrorEverywhereIsOneLine) {
   const Outcome outcome = run(3, "internal_all");
   EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_THAT(outcome.error_lines(), ElementsAre(MatchesRegex("\\[rank 0/3 .*\\] lime: error: an invariant")));
+  EXPECT_THAT(outcome.error_lines(),
+              ElementsAre(MatchesRegex("\\[rank 0/3 .*\\] lime: error: an invariant")));
 }
 
 TEST(Failure, DifferentMistakesAreALineEach) {
   const Outcome outcome = run(3, "different");
   EXPECT_EQ(outcome.exit_code, 2);
-  EXPECT_THAT(outcome.error_lines(), UnorderedElementsAre("lime: error: file of rank 0 is broken", "lime: error: file of rank 1 is broken",
-                                                  "lime: error: file of rank 2 is broken"));
+  EXPECT_THAT(outcome.error_lines(), UnorderedElementsAre("lime: error: file of rank 0 is broken",
+                                                          "lime: error: file of rank 1 is broken",
+                                                          "lime: error: file of rank 2 is broken"));
 }
 
 }  // namespace

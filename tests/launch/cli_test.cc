@@ -67,8 +67,10 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"trian", "unknown command or argument 'trian' (did you mean 'train'?); see: lime --help"},
         Mistake{"train --otu x", "unknown option '--otu' (did you mean '--out'?); see: lime train --help"},
         Mistake{"train x.yaml y.yaml", "unknown command or argument 'y.yaml'; see: lime train --help"},
-        Mistake{"train", "lime train: expected either a configuration file or --resume DIR (lime train --help)"},
-        Mistake{"train nowhere.yaml --out nowhere", "nowhere.yaml: cannot read the configuration: No such file or directory"},
+        Mistake{"train",
+                "lime train: expected either a configuration file or --resume DIR (lime train --help)"},
+        Mistake{"train nowhere.yaml --out nowhere",
+                "nowhere.yaml: cannot read the configuration: No such file or directory"},
         Mistake{"train --resume nowhere", "--resume: nowhere is not a run directory (it has no config.yaml)"},
         Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set model.widht=3",
                 "--set: unknown key 'model.widht' (did you mean 'model.width'?)"},
@@ -79,7 +81,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "--history: runing not in {running,frozen,both,none,stranger}; see: lime eval --help"},
         Mistake{"predict nowhere --days 2022-01-01", "--out is required; see: lime predict --help"},
         Mistake{"inspect nowhere",
-                "nowhere: found no dataset.yaml, config.yaml or manifest.json, expected a dataset, run or checkpoint directory"},
+                "nowhere: found no dataset.yaml, config.yaml or manifest.json, expected a dataset, run or "
+                "checkpoint directory"},
         Mistake{"import", "A subcommand is required; see: lime import --help"},
         Mistake{"import kuairand --out x", "--logs is required; see: lime import kuairand --help"},
         Mistake{"help confg", "lime help: unknown topic 'confg' (did you mean 'config'?)"}));
@@ -87,7 +90,8 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Cli, TrainingWithoutItsDatasetLeavesNoRunDirectory) {
   const TempDirectory temp;
   const std::string run_directory = temp.file("runs/first");
-  const Outcome outcome = lime_program("train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set data.path=nowhere --out " + run_directory);
+  const Outcome outcome = lime_program(
+      "train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set data.path=nowhere --out " + run_directory);
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("nowhere"));
@@ -98,7 +102,8 @@ TEST(Cli, AMistakeOfAllRanksIsOneLine) {
   const Outcome outcome = lime_program_on(3, "train nowhere.yaml --out nowhere");
   EXPECT_EQ(outcome.exit_code, 2);
   ASSERT_EQ(outcome.error_lines().size(), 1u) << outcome.err;
-  EXPECT_EQ(outcome.error_lines()[0], "lime: error: nowhere.yaml: cannot read the configuration: No such file or directory");
+  EXPECT_EQ(outcome.error_lines()[0],
+            "lime: error: nowhere.yaml: cannot read the configuration: No such file or directory");
 }
 
 TEST(Cli, OneProcessCommandsRefuseSeveralRanks) {

@@ -21,7 +21,9 @@ const std::string small = R"(data:
 tasks: [is_click]
 )";
 
-Config parse(const std::string& text, const Overrides& overrides = {}) { return parse_config(text, "x.yaml", overrides); }
+Config parse(const std::string& text, const Overrides& overrides = {}) {
+  return parse_config(text, "x.yaml", overrides);
+}
 
 std::string failure(const std::string& text, const Overrides& overrides = {}) {
   try {
@@ -53,7 +55,8 @@ TEST(Config, TasksAreNamesOrMappingsAndFillTheBatchSpec) {
 }
 
 TEST(Config, ATableTakesWhatItDoesNotSayFromTheDefaults) {
-  const std::string tables = small + "embeddings:\n  tables:\n    item: {dim: 64}\n  dim: 8\n  shared: {user: item}\n";
+  const std::string tables =
+      small + "embeddings:\n  tables:\n    item: {dim: 64}\n  dim: 8\n  shared: {user: item}\n";
   const Config config = parse(tables, {{"embeddings.learning_rate", "0.5"}});
   const TableConfig item = table_config(config.embeddings, "item");
   EXPECT_EQ(item.name, "item");
@@ -90,7 +93,8 @@ TEST(Config, AnOverrideChangesOnePropertyOfATask) {
 
 TEST(Config, ResolvedYamlReadsBackTheSame) {
   const Config config = parse(
-      "data: {path: 'a directory: with #signs \"and\" \\', train: 2022-04-25, eval: '2022-04-26,2022-04-27'}\n"
+      "data: {path: 'a directory: with #signs \"and\" \\', train: 2022-04-25, eval: "
+      "'2022-04-26,2022-04-27'}\n"
       "features: {history: [item, tags, action], user: []}\n"
       "embeddings:\n"
       "  tables: {item: {dim: 12, learning_rate: 0.1, optimizer: adam}, tags: {capacity: 1000}}\n"
@@ -117,13 +121,17 @@ TEST(Config, EveryKeySurvivesTheRoundTrip) {
   for (const auto& key : config_keys()) {
     if (key.path == "tasks") continue;
     std::string path = key.path;
-    for (const auto& [placeholder, name] : {std::pair{"<table>", "item"}, {"<feature>", "item"}, {"<n>", "0"}})
-      if (const size_t at = path.find(placeholder); at != path.npos) path.replace(at, std::string(placeholder).size(), name);
+    for (const auto& [placeholder, name] :
+         {std::pair{"<table>", "item"}, {"<feature>", "item"}, {"<n>", "0"}})
+      if (const size_t at = path.find(placeholder); at != path.npos)
+        path.replace(at, std::string(placeholder).size(), name);
     bool set = false;
-    for (const char* value : {"7", "0.5", "false", "true", "sum", "adam", "silu", "two_tower", "cosine", "both", "[item]"}) {
+    for (const char* value :
+         {"7", "0.5", "false", "true", "sum", "adam", "silu", "two_tower", "cosine", "both", "[item]"}) {
       if (set) break;
       // Keys whose value is also held against others.
-      if (path == "device" || path == "train.micro_batches" || path == "model.width" || path == "model.heads") continue;
+      if (path == "device" || path == "train.micro_batches" || path == "model.width" || path == "model.heads")
+        continue;
       if (path == "train.batch_history_tokens" || path == "train.batch_requests") value = "4096";
       try {
         const std::string yaml = to_yaml(parse(small, {{path, value}}));
@@ -169,34 +177,48 @@ struct Mistake {
 };
 class ConfigMistake : public testing::TestWithParam<Mistake> {};
 
-TEST_P(ConfigMistake, SaysWhatWasFoundAndExpected) { EXPECT_EQ(failure(GetParam().text), GetParam().message); }
+TEST_P(ConfigMistake, SaysWhatWasFoundAndExpected) {
+  EXPECT_EQ(failure(GetParam().text), GetParam().message);
+}
 
 INSTANTIATE_TEST_SUITE_P(
     All, ConfigMistake,
     testing::Values(
-        Mistake{small + "model:\n  widht: 3\n", "x.yaml:6: unknown key 'model.widht' (did you mean 'model.width'?)"},
-        Mistake{small + "modle: {width: 3}\n", "x.yaml:5: unknown key 'modle.width' (did you mean 'model.width'?)"},
+        Mistake{small + "model:\n  widht: 3\n",
+                "x.yaml:6: unknown key 'model.widht' (did you mean 'model.width'?)"},
+        Mistake{small + "modle: {width: 3}\n",
+                "x.yaml:5: unknown key 'modle.width' (did you mean 'model.width'?)"},
         Mistake{small + "width: 3\n", "x.yaml:5: unknown key 'width' (did you mean 'model.width'?)"},
         Mistake{small + "embeddings: {tables: {item: {dmi: 3}}}\n",
-                "x.yaml:5: unknown key 'embeddings.tables.item.dmi' (did you mean 'embeddings.tables.item.dim'?)"},
-        Mistake{small + "zzzzzzzzz: 3\n", "x.yaml:5: unknown key 'zzzzzzzzz' (lime help config lists all keys)"},
+                "x.yaml:5: unknown key 'embeddings.tables.item.dmi' (did you mean "
+                "'embeddings.tables.item.dim'?)"},
+        Mistake{small + "zzzzzzzzz: 3\n",
+                "x.yaml:5: unknown key 'zzzzzzzzz' (lime help config lists all keys)"},
         Mistake{small + "train:\n  epochs: 2\n  batch_requests: -3\n",
                 "x.yaml:7: train.batch_requests: found -3, expected an integer >= 1"},
-        Mistake{small + "train: {batch_requests: 3.5}\n", "x.yaml:5: train.batch_requests: found 3.5, expected an integer >= 1"},
-        Mistake{small + "train: {epochs: [1]}\n", "x.yaml:5: train.epochs: found [1], expected an integer >= 1"},
-        Mistake{small + "train: {epochs: {a: 1}}\n", "x.yaml:5: train.epochs: found a mapping, expected an integer >= 1"},
-        Mistake{small + "train: {learning_rate: nan}\n", "x.yaml:5: train.learning_rate: found nan, expected a number >= 0"},
-        Mistake{small + "train: {clip_norm: -1}\n", "x.yaml:5: train.clip_norm: found -1, expected a number >= 0"},
+        Mistake{small + "train: {batch_requests: 3.5}\n",
+                "x.yaml:5: train.batch_requests: found 3.5, expected an integer >= 1"},
+        Mistake{small + "train: {epochs: [1]}\n",
+                "x.yaml:5: train.epochs: found [1], expected an integer >= 1"},
+        Mistake{small + "train: {epochs: {a: 1}}\n",
+                "x.yaml:5: train.epochs: found a mapping, expected an integer >= 1"},
+        Mistake{small + "train: {learning_rate: nan}\n",
+                "x.yaml:5: train.learning_rate: found nan, expected a number >= 0"},
+        Mistake{small + "train: {clip_norm: -1}\n",
+                "x.yaml:5: train.clip_norm: found -1, expected a number >= 0"},
         Mistake{small + "train: 5\n", "x.yaml:5: train: found 5, expected keys such as train.epochs"},
         Mistake{small + "train: {schedule: cosin}\n",
                 "x.yaml:5: train.schedule: found cosin, expected one of constant, linear, cosine"},
-        Mistake{small + "train: {micro_batches: 3}\n", "x.yaml:5: train.micro_batches: found 3, expected a power of two"},
+        Mistake{small + "train: {micro_batches: 3}\n",
+                "x.yaml:5: train.micro_batches: found 3, expected a power of two"},
         Mistake{small + "train: {micro_batches: 1024}\n",
                 "x.yaml: train.batch_requests: found 512, expected at least train.micro_batches (1024)"},
-        Mistake{small + "model: {width: 65}\n", "x.yaml:5: model.width: found 65, expected a multiple of model.heads (2)"},
+        Mistake{small + "model: {width: 65}\n",
+                "x.yaml:5: model.width: found 65, expected a multiple of model.heads (2)"},
         Mistake{small + "device: gpu\n", "x.yaml:5: device: found gpu, expected cpu, cuda or cuda:N"},
         Mistake{small + "data: {}\n", "x.yaml:5: duplicate key 'data' (first on line 1)"},
-        Mistake{small + "train:\n  epochs: 1\n  epochs: 2\n", "x.yaml:7: duplicate key 'train.epochs' (first on line 6)"},
+        Mistake{small + "train:\n  epochs: 1\n  epochs: 2\n",
+                "x.yaml:7: duplicate key 'train.epochs' (first on line 6)"},
         Mistake{small + "features: {candidate: []}\n",
                 "x.yaml:5: features.candidate: found an empty list, expected at least one feature"},
         Mistake{small + "features: {user: [user, user]}\n",
@@ -208,19 +230,25 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{small + "embeddings: {pooling: {item: max}}\n",
                 "x.yaml:5: embeddings.pooling.item: found max, expected one of mean, sum"},
         Mistake{"data: {path: a, train: b}\ntasks: [a, a]\n",
-                "x.yaml:2: tasks: found [a, a], expected a list of different labels, or of mappings with label, weight, sample_weight"},
-        Mistake{"data: {path: a, train: b}\ntasks: [{weight: 2}]\n", "x.yaml: tasks.0.label: missing, expected a label's name"},
-        Mistake{"data: {train: b}\ntasks: [a]\n", "x.yaml: data.path is missing (dataset directory (lime import, lime generate))"},
+                "x.yaml:2: tasks: found [a, a], expected a list of different labels, or of mappings with "
+                "label, weight, sample_weight"},
+        Mistake{"data: {path: a, train: b}\ntasks: [{weight: 2}]\n",
+                "x.yaml: tasks.0.label: missing, expected a label's name"},
+        Mistake{"data: {train: b}\ntasks: [a]\n",
+                "x.yaml: data.path is missing (dataset directory (lime import, lime generate))"},
         Mistake{"data: {path: a}\ntasks: [a]\n",
-                "x.yaml: data.train is missing (days to train on: 2022-04-25..2022-05-04, one day, or several with commas)"},
+                "x.yaml: data.train is missing (days to train on: 2022-04-25..2022-05-04, one day, or "
+                "several with commas)"},
         Mistake{"data: {path: a, train: b}\n",
                 "x.yaml: tasks is missing (labels to learn, in order; each a name or a mapping)"},
         Mistake{"data: [\n", "x.yaml:2: not valid YAML: end of sequence flow not found"},
         Mistake{"- a\n", "x.yaml:1: found a list or a word, expected keys like 'data:'"}));
 
 TEST(Config, AMistakeInAnOverrideNamesTheOption) {
-  EXPECT_EQ(failure(small, {{"train.epochs", "x"}}), "--set: train.epochs: found x, expected an integer >= 1");
-  EXPECT_EQ(failure(small, {{"train.epoch", "1"}}), "--set: unknown key 'train.epoch' (did you mean 'train.epochs'?)");
+  EXPECT_EQ(failure(small, {{"train.epochs", "x"}}),
+            "--set: train.epochs: found x, expected an integer >= 1");
+  EXPECT_EQ(failure(small, {{"train.epoch", "1"}}),
+            "--set: unknown key 'train.epoch' (did you mean 'train.epochs'?)");
   EXPECT_EQ(failure(small, {{"tasks.3.weight", "1"}}), "--set: tasks.3.weight: there is no task 3");
 }
 
@@ -236,13 +264,23 @@ TEST(Config, AFileThatIsNotThereIsNamed) {
 // What decides the tensors changes the signature; what does not, does not.
 TEST(Config, TheSignatureIsOfTheModelAlone) {
   const std::string base = model_signature(parse(small));
-  for (const auto& [key, value] : Overrides{{"seed", "2"}, {"train.epochs", "3"}, {"data.train", "2022-05-04"},
-                                            {"embeddings.learning_rate", "1"}, {"tasks.0.weight", "2"}, {"eval.history", "both"}})
+  for (const auto& [key, value] : Overrides{{"seed", "2"},
+                                            {"train.epochs", "3"},
+                                            {"data.train", "2022-05-04"},
+                                            {"embeddings.learning_rate", "1"},
+                                            {"tasks.0.weight", "2"},
+                                            {"eval.history", "both"}})
     EXPECT_EQ(model_signature(parse(small, {{key, value}})), base) << key;
-  for (const auto& [key, value] :
-       Overrides{{"model.width", "128"}, {"model.links", "4"}, {"embeddings.dim", "8"}, {"embeddings.tables.age.dim", "8"},
-                 {"embeddings.shared.user", "item"}, {"embeddings.pooling.user", "sum"}, {"embeddings.optimizer", "adam"},
-                 {"features.user", "[]"}, {"tasks", "[is_like]"}, {"embeddings.capacity", "10"}})
+  for (const auto& [key, value] : Overrides{{"model.width", "128"},
+                                            {"model.links", "4"},
+                                            {"embeddings.dim", "8"},
+                                            {"embeddings.tables.age.dim", "8"},
+                                            {"embeddings.shared.user", "item"},
+                                            {"embeddings.pooling.user", "sum"},
+                                            {"embeddings.optimizer", "adam"},
+                                            {"features.user", "[]"},
+                                            {"tasks", "[is_like]"},
+                                            {"embeddings.capacity", "10"}})
     EXPECT_NE(model_signature(parse(small, {{key, value}})), base) << key;
   // A table that only repeats the defaults is the same model.
   EXPECT_EQ(model_signature(parse(small, {{"embeddings.tables.item.dim", "32"}})), base);

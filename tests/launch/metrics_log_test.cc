@@ -1,4 +1,5 @@
-// metrics.jsonl and TensorBoard files: what a line says, that a resumed run repeats none, and the bytes of an event.
+// metrics.jsonl and TensorBoard files: what a line says, that a resumed run repeats none, and the bytes of an
+// event.
 #include "launch/metrics_log.h"
 
 #include <gmock/gmock.h>
@@ -144,7 +145,8 @@ TEST(Tensorboard, EventsAreTheBytesThatItsReaderKnows) {
   EXPECT_EQ(hex(tensorboard_record(session_start_event(1.5, 51))),
             "0f000000000000006d532b0909000000000000f83f10333a020801d99f0993");
   EXPECT_EQ(hex(tensorboard_record(scalar_event(1.5, 300, {{"loss", 0.25}, {"skipped", NAN}, {"ne", -1}}))),
-            "2600000000000000734fe30009000000000000f83f10ac022a180a0b0a046c6f7373150000803e0a090a026e6515000080bf6b17a359");
+            "2600000000000000734fe30009000000000000f83f10ac022a180a0b0a046c6f7373150000803e0a090a026e65150000"
+            "80bf6b17a359");
 }
 
 TEST(Tensorboard, AFileStartsWithItsVersionAndAResumedOneWithItsStep) {
@@ -161,7 +163,9 @@ TEST(Tensorboard, AFileStartsWithItsVersionAndAResumedOneWithItsStep) {
   }
   EXPECT_NE(fresh, resumed);
   const std::string bytes = read_file(fresh);
-  EXPECT_EQ(bytes.substr(12 + 9, 15), "\x1a\x0d" "brain.Event:2");
+  EXPECT_EQ(bytes.substr(12 + 9, 15),
+            "\x1a\x0d"
+            "brain.Event:2");
   EXPECT_NE(bytes.find("train/loss"), std::string::npos);
   const std::string session("\x10\x0b\x3a\x02\x08\x01", 6);  // step 11, SessionLog START
   EXPECT_EQ(bytes.find(session), std::string::npos);

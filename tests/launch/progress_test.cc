@@ -79,7 +79,8 @@ TEST(Progress, PlainLinesComeEveryLogEverySteps) {
   EXPECT_THAT(plain_lines(true, 5, 2, 5),
               ElementsAre("step 2/5  loss 1.5000  NE 0.5000  2000 requests/s  data wait 10.0%  ETA 0:00",
                           "step 4/5  loss 3.5000  NE 0.5000  2000 requests/s  data wait 10.0%  ETA 0:00",
-                          "step 5/5  loss 5.0000  NE 0.5000  2000 requests/s  data wait 10.0%  ETA 0:00", "a message"));
+                          "step 5/5  loss 5.0000  NE 0.5000  2000 requests/s  data wait 10.0%  ETA 0:00",
+                          "a message"));
   EXPECT_THAT(plain_lines(true, 3, 10, 0), ElementsAre("a message"));
 }
 
@@ -90,7 +91,8 @@ TEST(Progress, TheEstimateCountsWhatIsLeft) {
 TEST(Progress, OtherRanksAreSilent) { EXPECT_TRUE(plain_lines(false, 5, 2, 5).empty()); }
 
 TEST(StopSignal, SetsAFlagAndRestoresTheHandlers) {
-  struct sigaction before {}, after {};
+  struct sigaction before {
+  }, after{};
   sigaction(SIGTERM, nullptr, &before);
   {
     StopSignal signal;

@@ -19,7 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-Config some_config() { return parse_config("data: {path: d, train: 2022-01-01}\ntasks: [click]\n", "x.yaml", {}); }
+Config some_config() {
+  return parse_config("data: {path: d, train: 2022-01-01}\ntasks: [click]\n", "x.yaml", {});
+}
 
 std::string failure(const std::string& path, bool resume) {
   try {
@@ -50,7 +52,8 @@ TEST_F(RunDirectoryTest, AStartedRunKeepsItsConfigurationAndEnvironment) {
   const auto& job = environment["jobs"][0];
   EXPECT_EQ(job["ranks"], test_group().size());
   EXPECT_EQ(job["hosts"].size(), static_cast<size_t>(test_group().size()));
-  for (const char* key : {"started", "version", "commit", "compiler", "libraries", "cpu"}) EXPECT_NE(job.value(key, ""), "") << key;
+  for (const char* key : {"started", "version", "commit", "compiler", "libraries", "cpu"})
+    EXPECT_NE(job.value(key, ""), "") << key;
   barrier();
   {
     RunDirectory directory(test_group(), path_, true);
@@ -87,7 +90,8 @@ TEST_F(RunDirectoryTest, ADirectoryWithFilesIsRefusedAndLeftAlone) {
   }
   barrier();
   EXPECT_EQ(failure(path_, false),
-            str("run directory ", path_, " is not empty: go on with 'lime train --resume ", path_, "', or choose another --out"));
+            str("run directory ", path_, " is not empty: go on with 'lime train --resume ", path_,
+                "', or choose another --out"));
   barrier();
   EXPECT_EQ(std::distance(fs::directory_iterator(path_), fs::directory_iterator()), 1);
 }
@@ -120,7 +124,8 @@ TEST_F(RunDirectoryTest, ARunInUseIsRefusedNamingTheProcess) {
   }
   char byte;
   ASSERT_EQ(read(ready[0], &byte, 1), 1);
-  const std::string in_use = str("run directory ", path_, " is in use by pid ", child, " on host ", test_group().host());
+  const std::string in_use =
+      str("run directory ", path_, " is in use by pid ", child, " on host ", test_group().host());
   EXPECT_EQ(failure(path_, true), in_use);
   EXPECT_EQ(failure(path_, false), in_use);
   kill(child, SIGKILL);
