@@ -1,7 +1,8 @@
-// The dense network's training step and its parts, each as a share of the single-thread sgemm rate of this machine.
+// The dense network's training step and its parts, each as a share of the single-thread sgemm rate of this
+// machine.
 //
-// The rate is that of the BLAS's sgemm at 2048^3, measured in this process before every iteration. Operations counted
-// are RankingModel::training_flops: products and attention, forward and backward, nothing recomputed.
+// The rate is that of the BLAS's sgemm at 2048^3, measured in this process before every iteration. Operations
+// counted are RankingModel::training_flops: products and attention, forward and backward, nothing recomputed.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 
@@ -84,24 +85,36 @@ void training_step(benchmark::State& state, const char* name) {
   RankingModelConfig c;
   c.name = name;
   c.history_features = 96, c.candidate_features = 64, c.user_features = 64;
-  c.width = width, c.heads = heads, c.links = links, c.blocks = 3, c.head_hidden = 128, c.max_positions = events;
+  c.width = width, c.heads = heads, c.links = links, c.blocks = 3, c.head_hidden = 128,
+  c.max_positions = events;
   Context ctx;
   ParameterStore store;
   RankingModel model(c, store);
   store.allocate(ctx, 1);
   const auto history = equal_offsets(requests, events), candidates = equal_offsets(requests, impressions);
   Tensor h = random_tensor(history.back(), 96, 1), x = random_tensor(candidates.back(), 64, 2),
-         u = random_tensor(requests, 64, 3), r = random_tensor(x.rows(), 1, 4), logits = random_tensor(x.rows(), 1, 5);
-  Tensor dh = random_tensor(h.rows(), 96, 6), dx = random_tensor(x.rows(), 64, 7), du = random_tensor(requests, 64, 8);
+         u = random_tensor(requests, 64, 3), r = random_tensor(x.rows(), 1, 4),
+         logits = random_tensor(x.rows(), 1, 5);
+  Tensor dh = random_tensor(h.rows(), 96, 6), dx = random_tensor(x.rows(), 64, 7),
+         du = random_tensor(requests, 64, 8);
   measure(state, model.training_flops(requests, h.rows(), x.rows()), [&] {
     ctx.arena().reset();
     model.forward(ctx, {h.view(), x.view(), u.view(), Jagged(history), Jagged(candidates)}, logits);
     model.backward(ctx, r.view(), {dh, dx, du});
   });
 }
-BENCHMARK_CAPTURE(training_step, lime_xor, "lime_xor")->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(3);
-BENCHMARK_CAPTURE(training_step, lime_mha, "lime_mha")->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(3);
-BENCHMARK_CAPTURE(training_step, two_tower, "two_tower")->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(1);
+BENCHMARK_CAPTURE(training_step, lime_xor, "lime_xor")
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->MinTime(3);
+BENCHMARK_CAPTURE(training_step, lime_mha, "lime_mha")
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->MinTime(3);
+BENCHMARK_CAPTURE(training_step, two_tower, "two_tower")
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->MinTime(1);
 
 // One block, forward and backward, over given rows.
 void xor_block(benchmark::State& state) {
@@ -121,10 +134,16 @@ void xor_block(benchmark::State& state) {
     block.backward(ctx, dl, de);
   });
 }
-BENCHMARK(xor_block)->ArgName("last")->Arg(0)->Arg(1)->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(1);
+BENCHMARK(xor_block)
+    ->ArgName("last")
+    ->Arg(0)
+    ->Arg(1)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->MinTime(1);
 
-// The attention alone, as the block runs it: on one tile's rows, which the cache holds already. Backward's recomputed
-// scores are not counted.
+// The attention alone, as the block runs it: on one tile's rows, which the cache holds already. Backward's
+// recomputed scores are not counted.
 void xor_attention(benchmark::State& state) {
   const bool backward = state.range(0) != 0;
   Context ctx;
@@ -147,14 +166,20 @@ void xor_attention(benchmark::State& state) {
       const XorAttentionTile t{heads, links, history, first};
       const View rows = h.view().slice_rows(0, n), out = ho.view().slice_rows(0, n);
       if (backward)
-        lime::xor_attention_backward(ctx, t, qkv(rows), qkv(l), out, lo.view(), grads(dh.view().slice_rows(0, n)),
-                                     grads(dl));
+        lime::xor_attention_backward(ctx, t, qkv(rows), qkv(l), out, lo.view(),
+                                     grads(dh.view().slice_rows(0, n)), grads(dl));
       else
         lime::xor_attention(ctx, t, qkv(rows), qkv(l), out, lo);
     }
   });
 }
-BENCHMARK(xor_attention)->ArgName("backward")->Arg(0)->Arg(1)->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(0.5);
+BENCHMARK(xor_attention)
+    ->ArgName("backward")
+    ->Arg(0)
+    ->Arg(1)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->MinTime(0.5);
 
 void link_attention(benchmark::State& state) {
   Context ctx;
@@ -168,8 +193,8 @@ void link_attention(benchmark::State& state) {
     link_attention_begin(ctx, a, {m, s}, out);
     for (int64_t first = 0; first < all; first += tile) {
       const View rows = kv.view().slice_rows(0, std::min(tile, all - first));
-      link_attention_tile(ctx, a, first, q.view(), rows.slice_cols(0, width), rows.slice_cols(width, 2 * width),
-                          {m, s}, out);
+      link_attention_tile(ctx, a, first, q.view(), rows.slice_cols(0, width),
+                          rows.slice_cols(width, 2 * width), {m, s}, out);
     }
     link_attention_finish(ctx, a, {m, s}, out);
   });

@@ -134,8 +134,7 @@ int64_t EmbeddingCollection::state_width(int64_t table) const {
   return state_width_of(config.optimizer, config.dim);
 }
 
-// --- lookup
-// -----------------------------------------------------------------------------------------------------------
+// --- lookup ------------------------------------------------------------------------------------
 
 std::unique_ptr<Lookup> EmbeddingCollection::begin_lookup(std::vector<std::vector<FeatureIds>> features,
                                                           bool insert) {
@@ -208,8 +207,7 @@ void EmbeddingCollection::add_gradient(Context& ctx, Lookup& lookup, int64_t mic
   });
 }
 
-// --- update
-// -----------------------------------------------------------------------------------------------------------
+// --- update ------------------------------------------------------------------------------------
 
 void EmbeddingCollection::reduce(Lookup& lookup, int64_t first_leaf, int64_t leaves) {
   const TraceRange range(impl_->ctx, "embedding_reduce");
@@ -304,8 +302,7 @@ void EmbeddingCollection::update(Lookup& lookup, double grad_scale, double lr_sc
   state.stage = Stage::updated;
 }
 
-// --- rows
-// -------------------------------------------------------------------------------------------------------------
+// --- rows --------------------------------------------------------------------------------------
 
 int64_t EmbeddingCollection::rows(int64_t table) const { return impl_->shard(table).rows(); }
 

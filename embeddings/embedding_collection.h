@@ -130,8 +130,7 @@ class EmbeddingCollection {
   // corrections count a row's own updates, kept with its state, so that `step` only names the step in errors.
   void update(Lookup&, double grad_scale, double lr_scale, int64_t step);
 
-  // --- for checkpoints and inspection: this rank's rows
-  // -------------------------------------------------------------
+  // --- for checkpoints and inspection: this rank's rows ------------------------------------------
   int64_t rows(int64_t table) const;
   int64_t bytes() const;                                       // resident, all tables
   TableRows bucket_rows(int64_t table, int64_t bucket) const;  // empty for a bucket owned elsewhere

@@ -1,6 +1,6 @@
 // MetricsLog: RUN/metrics.jsonl, one JSON object a line, and TensorBoard event files under RUN/tensorboard.
 //
-//   {"kind":"train","step":20,"epoch":0,"loss":0.65,"ne":0.98,"learning_rate":0.001,"requests_per_s":4100,...}
+//   {"kind":"train","step":20,"epoch":0,"loss":0.65,"ne":0.98,"learning_rate":0.001,"step_ms":31,...}
 //   {"kind":"eval","step":335,"history":"running","task":"is_click","day":"2022-05-05","auc":0.741,...}
 //
 // Every line is flushed as it is written. A number that is not finite is null. Times in milliseconds a step.

@@ -79,20 +79,6 @@ class RunningEntropy {
   std::vector<Sums> sums_;
 };
 
-// Adds a step to the report of the steps since the last line of metrics.jsonl.
-void extend(StepReport& window, const StepReport& step) {
-  const double loss = window.loss * static_cast<double>(window.candidates) + step.loss * static_cast<double>(step.candidates);
-  const StepReport before = window;
-  window = step;
-  window.steps = before.steps + 1;
-  window.requests += before.requests;
-  window.history_tokens += before.history_tokens;
-  window.candidates += before.candidates;
-  window.loss = window.candidates > 0 ? loss / static_cast<double>(window.candidates) : step.loss;
-  window.step_ms += before.step_ms;
-  window.data_wait_ms += before.data_wait_ms;
-}
-
 class Trainer {
  public:
   Trainer(ProcessGroup& group, const Config& config, const TrainOptions& options)
@@ -235,8 +221,10 @@ class Trainer {
     report.step_ms = step_ms;
     report.data_wait_ms = batch.data_wait_ms;
     progress_->update(report);
-    if (window_) extend(*window_, report);
-    else window_ = report;
+    if (window_)
+      append_steps(*window_, report);
+    else
+      window_ = report;
     if (state_.step % config_.train.log_every == 0) flush_window();
   }
 

@@ -11,8 +11,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace lime::cpu::HWY_NAMESPACE {
 
-// 1 / y for y >= 1. Where an estimate of 14 bits exists, one Newton step makes it exact to about an ulp, in half the
-// time of a division.
+// 1 / y for y >= 1. Where an estimate of 14 bits exists, one Newton step makes it exact to about an ulp, in
+// half the time of a division.
 template <typename T>
 HWY_INLINE Vec<T> reciprocal(Tag<T> d, Vec<T> y) {
   const auto one = hn::Set(d, T{1});

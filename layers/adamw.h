@@ -1,4 +1,5 @@
-// AdamW over the flat parameters (Loshchilov & Hutter, "Decoupled weight decay regularization", 2019), with bias correction.
+// AdamW over the flat parameters (Loshchilov & Hutter, "Decoupled weight decay regularization", 2019), with
+// bias correction.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,9 @@ class AdamW {
   AdamW(Context&, const ParameterStore&, AdamWConfig);
   // values -= learning_rate * (m^ / (sqrt(v^) + eps) + weight_decay * value where it applies), with
   // g = grad_scale * grad. `step` counts from 1.
-  void update(Context&, ParameterStore&, const ConstView& grad /*1 x size*/, double learning_rate, double grad_scale,
-              int64_t step);
-  View first_moment() const { return m_; }   // 1 x size: checkpointed
+  void update(Context&, ParameterStore&, const ConstView& grad /*1 x size*/, double learning_rate,
+              double grad_scale, int64_t step);
+  View first_moment() const { return m_; }  // 1 x size: checkpointed
   View second_moment() const { return v_; }
 
  private:

@@ -1,4 +1,5 @@
-// What attention kernels share: heads as blocks of rows, packed copies of them, scratch. For each Highway target.
+// What attention kernels share: heads as blocks of rows, packed copies of them, scratch. For each Highway
+// target.
 #if defined(LIME_LAYERS_ATTENTION_HEAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LIME_LAYERS_ATTENTION_HEAD_INL_H_
 #undef LIME_LAYERS_ATTENTION_HEAD_INL_H_
@@ -77,11 +78,17 @@ struct Scratch {
 };
 
 template <typename T>
-HWY_INLINE Elements<std::remove_const_t<T>> plain(Rows<T> x) { return {x.p, x.stride, 1}; }
+HWY_INLINE Elements<std::remove_const_t<T>> plain(Rows<T> x) {
+  return {x.p, x.stride, 1};
+}
 template <typename T>
-HWY_INLINE Elements<std::remove_const_t<T>> transposed(Rows<T> x) { return {x.p, 1, x.stride}; }
+HWY_INLINE Elements<std::remove_const_t<T>> transposed(Rows<T> x) {
+  return {x.p, 1, x.stride};
+}
 template <typename T>
-HWY_INLINE Rows<const T> in(Rows<T> x) { return {x.p, x.stride}; }
+HWY_INLINE Rows<const T> in(Rows<T> x) {
+  return {x.p, x.stride};
+}
 
 // Rows [begin, end) and one head's columns of a view.
 template <typename T>

@@ -1,4 +1,5 @@
-// CPU kernels of this folder, called after all checks by the operation of the same name, which has the contract.
+// CPU kernels of this folder, called after all checks by the operation of the same name, which has the
+// contract.
 #pragma once
 
 #include "layers/fused.h"
@@ -11,8 +12,8 @@ void bias_silu_keep(const ConstView& bias, const ConstView& z, View kept, View a
 void silu_with_slope(const ConstView& z, View a, View slope);
 void multiply_slope(const ConstView& slope, View dz, View dbias);
 void gated_norm(const GatedNorm&, const ConstView& x, const ConstView& u, View y);
-void gated_norm_backward(const GatedNorm&, const ConstView& x, const ConstView& u, const ConstView& dy, View y,
-                         View du, View dx, View dgain, View dbias);
+void gated_norm_backward(const GatedNorm&, const ConstView& x, const ConstView& u, const ConstView& dy,
+                         View y, View du, View dx, View dgain, View dbias);
 void add_residual(const ConstView& x, const ConstView& y, const ConstView& bias, View kept);
 
 void add_positions(const ConstView& table, const Jagged& history, int64_t first, View tokens);
@@ -21,12 +22,13 @@ void add_positions_backward(const ConstView& dtokens, const Jagged& history, int
 void xor_attention(Context&, const XorAttentionTile&, bool both, const AttentionRows& history,
                    const AttentionRows& links, View history_out, View links_out);
 void xor_attention_backward(Context&, const XorAttentionTile&, bool both, const AttentionRows& history,
-                            const AttentionRows& links, const ConstView& dhistory_out, const ConstView& dlinks_out,
-                            const AttentionRowsGrad& dhistory, const AttentionRowsGrad& dlinks);
+                            const AttentionRows& links, const ConstView& dhistory_out,
+                            const ConstView& dlinks_out, const AttentionRowsGrad& dhistory,
+                            const AttentionRowsGrad& dlinks);
 
 void link_attention_begin(const LinkAttentionState&, View out);
-void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q, const ConstView& k,
-                         const ConstView& v, const LinkAttentionState&, View out);
+void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,
+                         const ConstView& k, const ConstView& v, const LinkAttentionState&, View out);
 void link_attention_finish(const LinkAttention&, const LinkAttentionState&, View out);
 void link_attention_backward_begin(const LinkAttention&, const ConstView& out, const ConstView& dout,
                                    const LinkAttentionState&);

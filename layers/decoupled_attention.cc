@@ -7,8 +7,8 @@
 
 namespace lime {
 
-DecoupledAttention::DecoupledAttention(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
-                                       int64_t links, CandidateAttention phi)
+DecoupledAttention::DecoupledAttention(ParameterStore& store, const std::string& name, int64_t width,
+                                       int64_t heads, int64_t links, CandidateAttention phi)
     : width_(width),
       heads_(heads),
       links_(links),
@@ -51,7 +51,8 @@ void DecoupledAttention::forward(Context& ctx, const ConstView& t, const ConstVi
     if (begin == end) continue;
     const View v = values_.slice_rows(b * links_, (b + 1) * links_), y = mixed_.slice_rows(begin, end);
     for (int64_t h = 0; h < heads_; ++h)
-      gemm(ctx, Transpose::no, Transpose::no, 1, weights_of(p_, h).slice_rows(begin, end), head(v, h), 0, head(y, h));
+      gemm(ctx, Transpose::no, Transpose::no, 1, weights_of(p_, h).slice_rows(begin, end), head(v, h), 0,
+           head(y, h));
   }
   z_.forward(ctx, mixed_, z);
 }
@@ -62,17 +63,21 @@ void DecoupledAttention::backward(Context& ctx, const ConstView& dz, View dt, Vi
   check_shape(ctx, dz, t_.rows(), width_, "gradient of decoupled attention");
   check_shape(ctx, dlp, lp_.rows(), width_, "gradient of personalised links");
   View dmixed = ctx.alloc(dz.rows(), width_), dvalues = ctx.zeros(lp_.rows(), width_);
-  View dp = ctx.alloc(p_.rows(), p_.cols()), dq = ctx.alloc(q_.rows(), width_), dk = ctx.zeros(links_, width_);
+  View dp = ctx.alloc(p_.rows(), p_.cols()), dq = ctx.alloc(q_.rows(), width_),
+       dk = ctx.zeros(links_, width_);
   z_.backward(ctx, mixed_, dz, GradMode::overwrite, dmixed);
   z_.ready();
   for (int64_t b = 0; b < impressions_.segments(); ++b) {
     const int64_t begin = impressions_.begin(b), end = impressions_.end(b);
     if (begin == end) continue;
-    const View v = values_.slice_rows(b * links_, (b + 1) * links_), dv = dvalues.slice_rows(b * links_, (b + 1) * links_);
+    const View v = values_.slice_rows(b * links_, (b + 1) * links_),
+               dv = dvalues.slice_rows(b * links_, (b + 1) * links_);
     const View dy = dmixed.slice_rows(begin, end);
     for (int64_t h = 0; h < heads_; ++h) {
-      gemm(ctx, Transpose::no, Transpose::yes, 1, head(dy, h), head(v, h), 0, weights_of(dp, h).slice_rows(begin, end));
-      gemm(ctx, Transpose::yes, Transpose::no, 1, weights_of(p_, h).slice_rows(begin, end), head(dy, h), 0, head(dv, h));
+      gemm(ctx, Transpose::no, Transpose::yes, 1, head(dy, h), head(v, h), 0,
+           weights_of(dp, h).slice_rows(begin, end));
+      gemm(ctx, Transpose::yes, Transpose::no, 1, weights_of(p_, h).slice_rows(begin, end), head(dy, h), 0,
+           head(dv, h));
     }
   }
   v_.backward(ctx, lp_, dvalues, GradMode::overwrite, dlp);
@@ -93,7 +98,8 @@ void DecoupledAttention::backward(Context& ctx, const ConstView& dz, View dt, Vi
 }
 
 double DecoupledAttention::forward_flops(int64_t requests, int64_t candidates) const {
-  const auto c = static_cast<double>(candidates), d = static_cast<double>(width_), l = static_cast<double>(links_);
+  const auto c = static_cast<double>(candidates), d = static_cast<double>(width_),
+             l = static_cast<double>(links_);
   const double projections = 2 * d * d * (2 * c + l + static_cast<double>(requests) * l);  // tq, z; lk; v
   return projections + 4 * c * l * d;
 }

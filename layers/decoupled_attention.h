@@ -22,14 +22,16 @@ class DecoupledAttention {
   // p: C x heads*links. Kept for backward.
   void weights(Context&, const ConstView& t, const ConstView& l, View p);
   // weights() and then z (C x d).
-  void forward(Context&, const ConstView& t, const ConstView& l, const ConstView& lp, const Jagged& impressions,
-               View z);
+  void forward(Context&, const ConstView& t, const ConstView& l, const ConstView& lp,
+               const Jagged& impressions, View z);
   // dt and dl are accumulated, dlp is overwritten.
   void backward(Context&, const ConstView& dz, View dt, View dl, View dlp);
   double forward_flops(int64_t requests, int64_t candidates) const;
 
  private:
-  ConstView head(const ConstView& x, int64_t h) const { return x.slice_cols(h * head_width_, (h + 1) * head_width_); }
+  ConstView head(const ConstView& x, int64_t h) const {
+    return x.slice_cols(h * head_width_, (h + 1) * head_width_);
+  }
   View head(const View& x, int64_t h) const { return x.slice_cols(h * head_width_, (h + 1) * head_width_); }
   View weights_of(const View& p, int64_t h) const { return p.slice_cols(h * links_, (h + 1) * links_); }
 

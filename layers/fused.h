@@ -1,8 +1,9 @@
-// Fused row operations of the XOR block: each takes the place of several primitives and one or more passes over memory.
+// Fused row operations of the XOR block: each takes the place of several primitives and one or more passes
+// over memory.
 //
-// All views are r x c of one type, any row stride. What is said to be kept is not read again before backward, so the CPU
-// writes it past its caches, which then hold the tile being worked on. Rows are independent; sums over rows run in row
-// order.
+// All views are r x c of one type, any row stride. What is said to be kept is not read again before backward,
+// so the CPU writes it past its caches, which then hold the tile being worked on. Rows are independent; sums
+// over rows run in row order.
 #pragma once
 
 #include "runtime/context.h"
@@ -24,10 +25,11 @@ struct GatedNorm {
 };
 void gated_norm(Context&, const GatedNorm&, const ConstView& x, const ConstView& u, View y);
 // Recomputes y; du and dx overwritten (dx may be dy); dgain and dbias (1 x c) accumulated.
-void gated_norm_backward(Context&, const GatedNorm&, const ConstView& x, const ConstView& u, const ConstView& dy,
-                         View y, View du, View dx, View dgain, View dbias);
+void gated_norm_backward(Context&, const GatedNorm&, const ConstView& x, const ConstView& u,
+                         const ConstView& dy, View y, View du, View dx, View dgain, View dbias);
 
 // kept = x + y + bias: the residual at the end of a block.
-void add_residual(Context&, const ConstView& x, const ConstView& y, const ConstView& bias /*1 x c*/, View kept);
+void add_residual(Context&, const ConstView& x, const ConstView& y, const ConstView& bias /*1 x c*/,
+                  View kept);
 
 }  // namespace lime

@@ -51,8 +51,10 @@ struct KeptRows {
   ~KeptRows() { hwy::FlushStream(); }
   template <typename Access>
   HWY_INLINE void store(Vec<T> x, T* p, const Access& access) const {
-    if (aligned) hn::Stream(x, Tag<T>(), p);
-    else access.store(x, p);
+    if (aligned)
+      hn::Stream(x, Tag<T>(), p);
+    else
+      access.store(x, p);
   }
   const View& v;
   bool aligned;
@@ -130,9 +132,9 @@ struct Fused {
     }
   }
 
-  static void gated_norm_backward(const GatedNorm& norm, const ConstView& x, const ConstView& u, const ConstView& dy,
-                                  const View& y, const View& du, const View& dx, const View& dgain,
-                                  const View& dbias) {
+  static void gated_norm_backward(const GatedNorm& norm, const ConstView& x, const ConstView& u,
+                                  const ConstView& dy, const View& y, const View& du, const View& dx,
+                                  const View& dgain, const View& dbias) {
     const int64_t cols = x.cols();
     const T count = static_cast<T>(cols);
     const T *gain = norm.gain.data<T>(), *bias = norm.bias.data<T>();
@@ -143,7 +145,8 @@ struct Fused {
       const V mean = hn::Set(D(), *norm.mean.row<T>(r)), rstd = hn::Set(D(), *norm.rstd.row<T>(r));
       V sum = hn::Zero(D()), sum_e = hn::Zero(D());
       each_vector<T>(cols, [&](int64_t c, const auto& at) HWY_ATTR {
-        const V e = hn::Mul(hn::Sub(at.load(in + c), mean), rstd), w = at.load(gain + c), gate_c = at.load(gate + c);
+        const V e = hn::Mul(hn::Sub(at.load(in + c), mean), rstd), w = at.load(gain + c),
+                gate_c = at.load(gate + c);
         const V normed = hn::MulAdd(e, w, at.load(bias + c)), gc = at.load(g + c), dn = hn::Mul(gc, gate_c);
         at.store(hn::Mul(normed, gate_c), out + c);
         at.store(hn::Mul(gc, normed), dgate + c);
@@ -184,17 +187,20 @@ void fused_bias_silu_keep(const ConstView& bias, const ConstView& z, const View&
                           : Fused<double>::bias_silu_keep(bias, z, kept, a);
 }
 void fused_silu_with_slope(const ConstView& z, const View& a, const View& slope) {
-  z.dtype() == DType::f32 ? Fused<float>::silu_with_slope(z, a, slope) : Fused<double>::silu_with_slope(z, a, slope);
+  z.dtype() == DType::f32 ? Fused<float>::silu_with_slope(z, a, slope)
+                          : Fused<double>::silu_with_slope(z, a, slope);
 }
 void fused_multiply_slope(const ConstView& slope, const View& dz, const View& dbias) {
   dz.dtype() == DType::f32 ? Fused<float>::multiply_slope(slope, dz, dbias)
                            : Fused<double>::multiply_slope(slope, dz, dbias);
 }
 void fused_gated_norm(const GatedNorm& norm, const ConstView& x, const ConstView& u, const View& y) {
-  x.dtype() == DType::f32 ? Fused<float>::gated_norm(norm, x, u, y) : Fused<double>::gated_norm(norm, x, u, y);
+  x.dtype() == DType::f32 ? Fused<float>::gated_norm(norm, x, u, y)
+                          : Fused<double>::gated_norm(norm, x, u, y);
 }
-void fused_gated_norm_backward(const GatedNorm& norm, const ConstView& x, const ConstView& u, const ConstView& dy,
-                               const View& y, const View& du, const View& dx, const View& dgain, const View& dbias) {
+void fused_gated_norm_backward(const GatedNorm& norm, const ConstView& x, const ConstView& u,
+                               const ConstView& dy, const View& y, const View& du, const View& dx,
+                               const View& dgain, const View& dbias) {
   x.dtype() == DType::f32 ? Fused<float>::gated_norm_backward(norm, x, u, dy, y, du, dx, dgain, dbias)
                           : Fused<double>::gated_norm_backward(norm, x, u, dy, y, du, dx, dgain, dbias);
 }
@@ -219,15 +225,17 @@ HWY_EXPORT(fused_add_residual);
 void bias_silu_keep(const ConstView& bias, const ConstView& z, View kept, View a) {
   HWY_DYNAMIC_DISPATCH(fused_bias_silu_keep)(bias, z, kept, a);
 }
-void silu_with_slope(const ConstView& z, View a, View slope) { HWY_DYNAMIC_DISPATCH(fused_silu_with_slope)(z, a, slope); }
+void silu_with_slope(const ConstView& z, View a, View slope) {
+  HWY_DYNAMIC_DISPATCH(fused_silu_with_slope)(z, a, slope);
+}
 void multiply_slope(const ConstView& slope, View dz, View dbias) {
   HWY_DYNAMIC_DISPATCH(fused_multiply_slope)(slope, dz, dbias);
 }
 void gated_norm(const GatedNorm& norm, const ConstView& x, const ConstView& u, View y) {
   HWY_DYNAMIC_DISPATCH(fused_gated_norm)(norm, x, u, y);
 }
-void gated_norm_backward(const GatedNorm& norm, const ConstView& x, const ConstView& u, const ConstView& dy, View y,
-                         View du, View dx, View dgain, View dbias) {
+void gated_norm_backward(const GatedNorm& norm, const ConstView& x, const ConstView& u, const ConstView& dy,
+                         View y, View du, View dx, View dgain, View dbias) {
   HWY_DYNAMIC_DISPATCH(fused_gated_norm_backward)(norm, x, u, dy, y, du, dx, dgain, dbias);
 }
 void add_residual(const ConstView& x, const ConstView& y, const ConstView& bias, View kept) {

@@ -22,7 +22,8 @@ void Interaction::backward(Context& ctx, const ConstView& dz, const InteractionG
   const TraceRange range(ctx, "interaction_backward");
   check_shape(ctx, dz, input_.candidates.rows(), input_.candidates.cols(), "gradient of interaction output");
   check_shape(ctx, grad.tokens, input_.tokens.rows(), input_.tokens.cols(), "gradient of tokens");
-  check_shape(ctx, grad.candidates, input_.candidates.rows(), input_.candidates.cols(), "gradient of candidates");
+  check_shape(ctx, grad.candidates, input_.candidates.rows(), input_.candidates.cols(),
+              "gradient of candidates");
   check_shape(ctx, grad.user, input_.user.rows(), input_.user.cols(), "gradient of user");
   do_backward(ctx, input_, dz, grad);
 }

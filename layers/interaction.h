@@ -33,7 +33,8 @@ class Interaction {
 
  protected:
   virtual void do_forward(Context&, const InteractionInput&, View z) = 0;
-  virtual void do_backward(Context&, const InteractionInput&, const ConstView& dz, const InteractionGrad&) = 0;
+  virtual void do_backward(Context&, const InteractionInput&, const ConstView& dz,
+                           const InteractionGrad&) = 0;
 
  private:
   InteractionInput input_;

@@ -18,8 +18,8 @@ void LayerNorm::backward(Context& ctx, const ConstView& x, const LayerNormStats&
                          GradMode input, View dx) const {
   check_shape(ctx, dy, x.rows(), gain_.cols, "gradient of layer norm output");
   if (x.rows() == 0) return;
-  layer_norm_backward(ctx, x, gain_.value, stats.mean, stats.rstd, dy, input, dx, GradMode::accumulate, gain_.grad,
-                      bias_.grad);
+  layer_norm_backward(ctx, x, gain_.value, stats.mean, stats.rstd, dy, input, dx, GradMode::accumulate,
+                      gain_.grad, bias_.grad);
 }
 
 void LayerNorm::ready() const {

@@ -7,7 +7,8 @@ namespace lime {
 namespace {
 
 std::unique_ptr<Personaliser> make_personaliser(const RankingModelConfig& c, ParameterStore& store) {
-  if (c.name == "lime_mha") return std::make_unique<LinkMha>(store, "interaction.mha", c.width, c.heads, c.links);
+  if (c.name == "lime_mha")
+    return std::make_unique<LinkMha>(store, "interaction.mha", c.width, c.heads, c.links);
   return std::make_unique<XorStack>(store, "interaction", c.width, c.heads, c.links, c.blocks);
 }
 
@@ -28,7 +29,8 @@ void Lime::do_forward(Context& ctx, const InteractionInput& in, View z) {
   attention_.forward(ctx, in.candidates, links_.value, lp, in.impressions, z);
 }
 
-void Lime::do_backward(Context& ctx, const InteractionInput& in, const ConstView& dz, const InteractionGrad& grad) {
+void Lime::do_backward(Context& ctx, const InteractionInput& in, const ConstView& dz,
+                       const InteractionGrad& grad) {
   const Arena::Scope scope(ctx.arena());
   View dlinks = ctx.alloc(in.user.rows() * links_.rows, links_.cols);
   attention_.backward(ctx, dz, grad.candidates, links_.grad, dlinks);

@@ -1,9 +1,10 @@
 // Linear layers: y = x W + b, W [in, out], b [1, out].
 //
-// A layer whose input is a concatenation [x1 ; x2] is computed as x1 W[rows 1] + x2 W[rows 2], so that the concatenation is
-// never built and a part with fewer rows (the user, one row a request) is multiplied once. Likewise one weight holds
-// several projections side by side, and some rows need only some of its columns. LinearPart is such a block of a weight.
-// Gradients of parameters are always accumulated: the model zeroes them once at the start of backward.
+// A layer whose input is a concatenation [x1 ; x2] is computed as x1 W[rows 1] + x2 W[rows 2], so that the
+// concatenation is never built and a part with fewer rows (the user, one row a request) is multiplied once.
+// Likewise one weight holds several projections side by side, and some rows need only some of its columns.
+// LinearPart is such a block of a weight. Gradients of parameters are always accumulated: the model zeroes
+// them once at the start of backward.
 #pragma once
 
 #include <string>

@@ -7,7 +7,8 @@
 namespace lime {
 namespace {
 
-void check_links(const Context& ctx, const LinkAttention& a, const LinkAttentionState& state, const ConstView& out) {
+void check_links(const Context& ctx, const LinkAttention& a, const LinkAttentionState& state,
+                 const ConstView& out) {
   const int64_t requests = a.history.segments();
   LIME_CHECK(a.heads > 0 && a.links > 0 && out.cols() % a.heads == 0, "heads ", a.heads, ", links ", a.links,
              ", width ", out.cols());
@@ -16,8 +17,8 @@ void check_links(const Context& ctx, const LinkAttention& a, const LinkAttention
   check_shape(ctx, state.sum, requests * a.heads, a.links, "sum");
 }
 
-void check_tile(const Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q, const ConstView& k,
-                const ConstView& v) {
+void check_tile(const Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
+                const ConstView& k, const ConstView& v) {
   LIME_CHECK(first >= 0 && first + k.rows() <= a.history.rows(), "rows ", first, " + ", k.rows(), " of ",
              a.history.rows());
   check_shape(ctx, q, a.history.segments() * a.links, q.cols(), "links q");
@@ -32,12 +33,13 @@ void link_attention_begin(Context& ctx, const LinkAttention& a, const LinkAttent
   dispatch_cpu(ctx, "link_attention", [&](auto) { cpu::link_attention_begin(state, out); });
 }
 
-void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q, const ConstView& k,
-                         const ConstView& v, const LinkAttentionState& state, View out) {
+void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
+                         const ConstView& k, const ConstView& v, const LinkAttentionState& state, View out) {
   const TraceRange range(ctx, "link_attention");
   check_links(ctx, a, state, out);
   check_tile(ctx, a, first, q, k, v);
-  dispatch_cpu(ctx, "link_attention", [&](auto) { cpu::link_attention_tile(ctx, a, first, q, k, v, state, out); });
+  dispatch_cpu(ctx, "link_attention",
+               [&](auto) { cpu::link_attention_tile(ctx, a, first, q, k, v, state, out); });
 }
 
 void link_attention_finish(Context& ctx, const LinkAttention& a, const LinkAttentionState& state, View out) {
@@ -45,8 +47,8 @@ void link_attention_finish(Context& ctx, const LinkAttention& a, const LinkAtten
   dispatch_cpu(ctx, "link_attention", [&](auto) { cpu::link_attention_finish(a, state, out); });
 }
 
-void link_attention_backward_begin(Context& ctx, const LinkAttention& a, const ConstView& out, const ConstView& dout,
-                                   const LinkAttentionState& state) {
+void link_attention_backward_begin(Context& ctx, const LinkAttention& a, const ConstView& out,
+                                   const ConstView& dout, const LinkAttentionState& state) {
   check_links(ctx, a, state, out);
   check_shape(ctx, dout, out.rows(), out.cols(), "gradient of links out");
   dispatch_cpu(ctx, "link_attention", [&](auto) { cpu::link_attention_backward_begin(a, out, dout, state); });

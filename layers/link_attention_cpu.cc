@@ -1,7 +1,8 @@
 // Link attention on the CPU: online softmax over chunks of history rows that stay in the first-level cache.
 //
-// Scores are laid out [history row, link], links in vector lanes, so that the running maximum and sum of all links
-// advance together. Q^T of a request's head is packed once. Backward, from log-sum-exp L and D = sum(dO . O):
+// Scores are laid out [history row, link], links in vector lanes, so that the running maximum and sum of all
+// links advance together. Q^T of a request's head is packed once. Backward, from log-sum-exp L and D = sum(dO
+// . O):
 //   P = exp(K Q^T - L),  dV = P dO,  dS = P . (V dO^T - D),  dK = dS Q,  dQ += dS^T K
 #include <cmath>
 #include <limits>
@@ -19,8 +20,8 @@ HWY_BEFORE_NAMESPACE();
 namespace lime::cpu::HWY_NAMESPACE {
 namespace {
 
-// Takes n rows of scores s into the running maximum and sum; s becomes exp(s - maximum), factor what earlier sums are
-// to be multiplied with. All rows are whole vectors.
+// Takes n rows of scores s into the running maximum and sum; s becomes exp(s - maximum), factor what earlier
+// sums are to be multiplied with. All rows are whole vectors.
 template <typename T>
 HWY_INLINE void advance(int64_t n, Rows<T> s, T* maximum, T* sum, T* factor) {
   const hn::ScalableTag<T> d;
@@ -43,7 +44,8 @@ HWY_INLINE void advance(int64_t n, Rows<T> s, T* maximum, T* sum, T* factor) {
 
 // s = p = exp(s - lse), g = slope * p * (g - delta)
 template <typename T>
-HWY_INLINE void probabilities_backward(int64_t n, T slope, const T* lse, const T* delta, Rows<T> s, Rows<T> g) {
+HWY_INLINE void probabilities_backward(int64_t n, T slope, const T* lse, const T* delta, Rows<T> s,
+                                       Rows<T> g) {
   const hn::ScalableTag<T> d;
   const auto f = hn::Set(d, slope);
   for (int64_t i = 0; i < s.stride; i += static_cast<int64_t>(hn::Lanes(d))) {
@@ -69,7 +71,8 @@ void forward(Context& ctx, const LinkAttention& a, int64_t first, const ConstVie
 
   for_each_segment(a.history, first, k.rows(), [&](const Segment& segment) HWY_ATTR {
     for (int64_t h = 0; h < a.heads; ++h) {
-      const int64_t column = h * w, first_link = segment.request * l, state_row = segment.request * a.heads + h;
+      const int64_t column = h * w, first_link = segment.request * l,
+                    state_row = segment.request * a.heads + h;
       scaled_transpose(l, w, slope, head_of<T>(q, first_link, column), qt);
       const auto out_l = head_of<T>(out, first_link, column);
       copy_rows(l, w, in(out_l), o);
@@ -100,13 +103,15 @@ void backward(Context& ctx, const LinkAttention& a, int64_t first, const ConstVi
   const T slope = static_cast<T>(1 / std::sqrt(static_cast<double>(w)));
   const Arena::Scope scope(ctx.arena());
   const Scratch<T> scratch{ctx};
-  const auto qt = scratch.rows(w, l), dot = scratch.rows(w, l), lq = scratch.rows(l, w), dol = scratch.rows(l, w);
+  const auto qt = scratch.rows(w, l), dot = scratch.rows(w, l), lq = scratch.rows(l, w),
+             dol = scratch.rows(l, w);
   const auto dlq = scratch.rows(l, w), s = scratch.rows(chunk_rows, l), g = scratch.rows(chunk_rows, l);
   const auto x = scratch.rows(chunk_rows, w), saved = scratch.rows(2, l);
 
   for_each_segment(a.history, first, k.rows(), [&](const Segment& segment) HWY_ATTR {
     for (int64_t h = 0; h < a.heads; ++h) {
-      const int64_t column = h * w, first_link = segment.request * l, state_row = segment.request * a.heads + h;
+      const int64_t column = h * w, first_link = segment.request * l,
+                    state_row = segment.request * a.heads + h;
       scaled_transpose(l, w, slope, head_of<T>(q, first_link, column), qt);
       scaled_transpose(l, w, T{1}, head_of<T>(dout, first_link, column), dot);
       copy_rows(l, w, head_of<T>(q, first_link, column), lq);
@@ -132,22 +137,24 @@ void backward(Context& ctx, const LinkAttention& a, int64_t first, const ConstVi
 
 }  // namespace
 
-void link_forward_f32(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q, const ConstView& k,
-                      const ConstView& v, const LinkAttentionState& state, const View& out) {
+void link_forward_f32(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
+                      const ConstView& k, const ConstView& v, const LinkAttentionState& state,
+                      const View& out) {
   forward<float>(ctx, a, first, q, k, v, state, out);
 }
-void link_forward_f64(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q, const ConstView& k,
-                      const ConstView& v, const LinkAttentionState& state, const View& out) {
+void link_forward_f64(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
+                      const ConstView& k, const ConstView& v, const LinkAttentionState& state,
+                      const View& out) {
   forward<double>(ctx, a, first, q, k, v, state, out);
 }
-void link_backward_f32(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q, const ConstView& k,
-                       const ConstView& v, const ConstView& dout, const LinkAttentionState& state, const View& dq,
-                       const View& dk, const View& dv) {
+void link_backward_f32(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
+                       const ConstView& k, const ConstView& v, const ConstView& dout,
+                       const LinkAttentionState& state, const View& dq, const View& dk, const View& dv) {
   backward<float>(ctx, a, first, q, k, v, dout, state, dq, dk, dv);
 }
-void link_backward_f64(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q, const ConstView& k,
-                       const ConstView& v, const ConstView& dout, const LinkAttentionState& state, const View& dq,
-                       const View& dk, const View& dv) {
+void link_backward_f64(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
+                       const ConstView& k, const ConstView& v, const ConstView& dout,
+                       const LinkAttentionState& state, const View& dq, const View& dk, const View& dv) {
   backward<double>(ctx, a, first, q, k, v, dout, state, dq, dk, dv);
 }
 
@@ -220,8 +227,8 @@ void link_attention_backward_begin(const LinkAttention& a, const ConstView& out,
                             : backward_begin<double>(a, out, dout, state);
 }
 
-void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q, const ConstView& k,
-                         const ConstView& v, const LinkAttentionState& state, View out) {
+void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
+                         const ConstView& k, const ConstView& v, const LinkAttentionState& state, View out) {
   if (ctx.dtype() == DType::f32)
     HWY_DYNAMIC_DISPATCH(link_forward_f32)(ctx, a, first, q, k, v, state, out);
   else

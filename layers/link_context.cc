@@ -55,7 +55,8 @@ void LinkContext::backward(Context& ctx, const ConstView& dlc, View dl, View dus
 }
 
 double LinkContext::forward_flops(int64_t requests) const {
-  const auto b = static_cast<double>(requests), l = static_cast<double>(links_), d = static_cast<double>(width_);
+  const auto b = static_cast<double>(requests), l = static_cast<double>(links_),
+             d = static_cast<double>(width_);
   return 2 * d * (l * d + b * static_cast<double>(user_features_) + b * l * d);
 }
 

@@ -4,8 +4,8 @@
 //   u     B x d_u
 //   L^C   B*links x d
 //
-// The hidden layer is linear in the concatenation: its L part is computed once, its u part once a request, and their
-// sum broadcast; [L_i ; u] is never built.
+// The hidden layer is linear in the concatenation: its L part is computed once, its u part once a request,
+// and their sum broadcast; [L_i ; u] is never built.
 #pragma once
 
 #include "layers/mlp.h"

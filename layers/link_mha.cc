@@ -19,7 +19,8 @@ LinkMha::LinkMha(ParameterStore& store, const std::string& name, int64_t width, 
       norm_f_(store, name + ".norm_f", width),
       feed_forward_(store, name + ".feed_forward", width, 2 * width, width) {}
 
-void LinkMha::forward(Context& ctx, const ConstView& lc, const ConstView& tokens, const Jagged& history, View lp) {
+void LinkMha::forward(Context& ctx, const ConstView& lc, const ConstView& tokens, const Jagged& history,
+                      View lp) {
   const TraceRange range(ctx, "link_mha");
   const int64_t link_rows = history.segments() * links_, d = width_;
   check_shape(ctx, lc, link_rows, d, "contextualised links");
@@ -46,8 +47,8 @@ void LinkMha::forward(Context& ctx, const ConstView& lc, const ConstView& tokens
     View normed = ctx.alloc(end - first, d), kv = keys_values_.slice_rows(first, end);
     norm_k_.forward(ctx, tokens.slice_rows(first, end), normed, stats_k_.slice_rows(first, end));
     kv_.forward(ctx, normed, kv);
-    link_attention_tile(ctx, attention_, first, queries_, kv.slice_cols(0, d), kv.slice_cols(d, 2 * d), state_,
-                        attended_);
+    link_attention_tile(ctx, attention_, first, queries_, kv.slice_cols(0, d), kv.slice_cols(d, 2 * d),
+                        state_, attended_);
   }
   link_attention_finish(ctx, attention_, state_, attended_);
 
@@ -84,8 +85,9 @@ void LinkMha::backward(Context& ctx, View dlinks, View dtokens) {
     const View kv = keys_values_.slice_rows(first, end), dx_tile = dtokens.slice_rows(first, end);
     const LayerNormStats stats = stats_k_.slice_rows(first, end);
     View normed = ctx.alloc(end - first, d), dkv = ctx.alloc(end - first, 2 * d);
-    link_attention_backward_tile(ctx, attention_, first, queries_, kv.slice_cols(0, d), kv.slice_cols(d, 2 * d),
-                                 dattended, state_, dq, dkv.slice_cols(0, d), dkv.slice_cols(d, 2 * d));
+    link_attention_backward_tile(ctx, attention_, first, queries_, kv.slice_cols(0, d),
+                                 kv.slice_cols(d, 2 * d), dattended, state_, dq, dkv.slice_cols(0, d),
+                                 dkv.slice_cols(d, 2 * d));
     norm_k_.forward(ctx, tokens_.slice_rows(first, end), normed, stats);  // cheaper than kept
     kv_.backward(ctx, normed, dkv, GradMode::overwrite, dx_tile);
     norm_k_.backward(ctx, tokens_.slice_rows(first, end), stats, dx_tile, GradMode::overwrite, dx_tile);

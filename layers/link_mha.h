@@ -4,7 +4,8 @@
 //   L1  = L^C + softmax(Q K^T / sqrt(d_h)) V W_o + b_o
 //   L^P = L1 + MLP(LN_f(L1)), hidden width 2d
 //
-// History tokens go through in tiles; each is read once. An empty history contributes b_o and the feed-forward layer.
+// History tokens go through in tiles; each is read once. An empty history contributes b_o and the
+// feed-forward layer.
 #pragma once
 
 #include <string>
@@ -20,7 +21,8 @@ class LinkMha final : public Personaliser {
  public:
   LinkMha(ParameterStore&, const std::string& name, int64_t width, int64_t heads, int64_t links);
 
-  void forward(Context&, const ConstView& lc, const ConstView& tokens, const Jagged& history, View lp) override;
+  void forward(Context&, const ConstView& lc, const ConstView& tokens, const Jagged& history,
+               View lp) override;
   void backward(Context&, View dlinks, View dtokens) override;
   double forward_flops(int64_t requests, int64_t history_tokens) const override;
 

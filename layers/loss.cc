@@ -32,7 +32,8 @@ std::vector<double> bce_with_logits(Context& ctx, const ConstView& logits, const
       const T *xs = logits.row<T>(r), *ys = labels.row<T>(r), *ws = weights.row<T>(r);
       T* ds = dlogits.row<T>(r);
       for (int64_t t = 0; t < tasks; ++t) {
-        const double x = static_cast<double>(xs[t]), y = static_cast<double>(ys[t]), w = static_cast<double>(ws[t]);
+        const double x = static_cast<double>(xs[t]), y = static_cast<double>(ys[t]),
+                     w = static_cast<double>(ws[t]);
         if (w == 0) {  // left out, whatever the logit
           ds[t] = T{0};
           continue;

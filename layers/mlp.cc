@@ -40,8 +40,8 @@ void Mlp::finish_backward(Context& ctx, const ConstView& dy, View dz) {
   hidden_.all().backward_bias(ctx, dz);
 }
 
-void Mlp::add_part_backward(Context& ctx, int64_t first_row, const ConstView& x, const ConstView& dz, GradMode mode,
-                            View dx) const {
+void Mlp::add_part_backward(Context& ctx, int64_t first_row, const ConstView& x, const ConstView& dz,
+                            GradMode mode, View dx) const {
   const LinearPart part = hidden_.rows(first_row, first_row + x.cols());
   part.backward_weight(ctx, x, dz);
   part.backward_input(ctx, dz, mode, dx);

@@ -1,8 +1,9 @@
 // Mlp: two linear layers with SiLU between, y = SiLU(x W1 + b1) W2 + b2.
 //
-// The input may be a concatenation of parts with different numbers of rows: the owner then sums the hidden layer's
-// pre-activations itself, one add_part() a part, and expands rows between (see ScoreHead and LinkContext).
-// Saved views live in the context's arena from forward to backward; a layer is used once between them.
+// The input may be a concatenation of parts with different numbers of rows: the owner then sums the hidden
+// layer's pre-activations itself, one add_part() a part, and expands rows between (see ScoreHead and
+// LinkContext). Saved views live in the context's arena from forward to backward; a layer is used once
+// between them.
 #pragma once
 
 #include <string>
@@ -23,7 +24,8 @@ class Mlp {
 
   // By parts: z (r x hidden) = or += x (r x n) W1[first_row : first_row + n].
   void add_part(Context&, int64_t first_row, const ConstView& x, GradMode, View z) const;
-  // From the complete sum z, which becomes the pre-activation (bias added in place) and must stay until backward.
+  // From the complete sum z, which becomes the pre-activation (bias added in place) and must stay until
+  // backward.
   void finish(Context&, View z, View y);
   // dz (r x hidden), overwritten: the gradient of the sum. Parameters but the hidden weight are done.
   void finish_backward(Context&, const ConstView& dy, View dz);

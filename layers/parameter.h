@@ -19,7 +19,8 @@ enum class Init : uint8_t {
   unit     // normal, variance 1 / cols: an embedding-like row (links)
 };
 
-// Names say where and what: "interaction.block0.uqkv.weight". Fixed once registered; part of the checkpoint's format.
+// Names say where and what: "interaction.block0.uqkv.weight". Fixed once registered; part of the checkpoint's
+// format.
 struct Parameter {
   std::string name;
   int64_t rows = 0, cols = 0;
@@ -34,8 +35,8 @@ class ParameterStore {
  public:
   // References stay valid. Throws Error on a name used twice.
   Parameter& add(std::string name, int64_t rows, int64_t cols, Init init, bool decay);
-  // Takes memory of the context's compute type and draws values: Philox keyed by (seed, name), so that adding a
-  // parameter changes no other.
+  // Takes memory of the context's compute type and draws values: Philox keyed by (seed, name), so that adding
+  // a parameter changes no other.
   void allocate(Context&, uint64_t seed);
 
   int64_t size() const { return size_; }  // elements in all
@@ -44,7 +45,8 @@ class ParameterStore {
   View values() const { return values_; }  // 1 x size
   View grads() const { return grads_; }    // 1 x size
 
-  // Layers call ready() when a parameter's gradient is final for this backward; the hook passes it on (gradient buckets).
+  // Layers call ready() when a parameter's gradient is final for this backward; the hook passes it on
+  // (gradient buckets).
   void ready(const Parameter& parameter) const {
     if (hook_) hook_(parameter);
   }

@@ -1,5 +1,5 @@
-// Personaliser: L^P from the contextualised links L^C and the history tokens. LIME has two: XOR blocks, or one
-// multi-head attention.
+// Personaliser: L^P from the contextualised links L^C and the history tokens. LIME has two: XOR blocks, or
+// one multi-head attention.
 #pragma once
 
 #include "runtime/context.h"
@@ -12,7 +12,8 @@ class Personaliser {
   virtual ~Personaliser() = default;
 
   // lc, lp: B*links x d; tokens: T x d. Inputs must stay valid until backward.
-  virtual void forward(Context&, const ConstView& lc, const ConstView& tokens, const Jagged& history, View lp) = 0;
+  virtual void forward(Context&, const ConstView& lc, const ConstView& tokens, const Jagged& history,
+                       View lp) = 0;
   // dlinks: gradient of lp in, of lc out. dtokens: overwritten.
   virtual void backward(Context&, View dlinks, View dtokens) = 0;
   virtual double forward_flops(int64_t requests, int64_t history_tokens) const = 0;

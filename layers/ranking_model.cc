@@ -69,10 +69,12 @@ void RankingModel::forward(Context& ctx, const ModelInput& input, View logits) {
   check_shape(ctx, logits, candidates, c.tasks, "logits");
   impl_->requests = requests, impl_->history_rows = history, impl_->candidate_rows = candidates;
 
-  View tokens = ctx.alloc(history, c.width), t = ctx.alloc(candidates, c.width), z = ctx.alloc(candidates, c.width);
+  View tokens = ctx.alloc(history, c.width), t = ctx.alloc(candidates, c.width),
+       z = ctx.alloc(candidates, c.width);
   impl_->tokens.forward(ctx, input.history, input.history_offsets, tokens);
   impl_->tower.forward(ctx, input.candidates, t);
-  impl_->interaction->forward(ctx, {tokens, t, input.user, input.history_offsets, input.candidate_offsets}, z);
+  impl_->interaction->forward(ctx, {tokens, t, input.user, input.history_offsets, input.candidate_offsets},
+                              z);
   impl_->head.forward(ctx, z, t, input.user, input.candidate_offsets, logits);
 }
 
@@ -96,7 +98,8 @@ void RankingModel::backward(Context& ctx, const ConstView& dlogits, const ModelI
 }
 
 double RankingModel::training_flops(int64_t requests, int64_t history_tokens, int64_t candidates) const {
-  // Backward computes two products, of inputs and of weights, for each of forward; recomputation is not counted.
+  // Backward computes two products, of inputs and of weights, for each of forward; recomputation is not
+  // counted.
   return 3 * (impl_->tokens.forward_flops(history_tokens) + impl_->tower.forward_flops(candidates) +
               impl_->interaction->forward_flops(requests, history_tokens, candidates) +
               impl_->head.forward_flops(requests, candidates));

@@ -1,12 +1,13 @@
-// RankingModel: from gathered embeddings to logits and back. The dense network, which knows no table, file or rank.
+// RankingModel: from gathered embeddings to logits and back. The dense network, which knows no table, file or
+// rank.
 //
 //   history tokens   e = W_e history_features + b_e + pos                        [T, d]
 //   candidates       T_c = MLP_t(candidate_features)                            [C, d]
 //   interaction      z_c = one of two_tower | lime_mha | lime_xor               [C, d]
 //   score head       logits = MLP_s([z_c ; T_c ; u])                            [C, tasks]
 //
-// docs/model.md has the mathematics. B requests, T = sum of history lengths, C = sum of candidates, jagged, unpadded.
-// An empty history, a request without candidates and an empty batch are legal.
+// docs/model.md has the mathematics. B requests, T = sum of history lengths, C = sum of candidates, jagged,
+// unpadded. An empty history, a request without candidates and an empty batch are legal.
 #pragma once
 
 #include <cstdint>
@@ -26,20 +27,20 @@ struct RankingModelConfig {
   int64_t history_features = 0;   // columns of the three inputs
   int64_t candidate_features = 0;
   int64_t user_features = 0;
-  int64_t width = 64;             // d, a multiple of heads
+  int64_t width = 64;  // d, a multiple of heads
   int64_t heads = 2;
   int64_t links = 16;
-  int64_t blocks = 2;             // XOR blocks
-  int64_t head_hidden = 64;       // hidden width of the score head
-  int64_t max_positions = 256;    // positions beyond share the last row; 0: no position embedding
+  int64_t blocks = 2;           // XOR blocks
+  int64_t head_hidden = 64;     // hidden width of the score head
+  int64_t max_positions = 256;  // positions beyond share the last row; 0: no position embedding
   int64_t tasks = 1;
   CandidateAttention candidate_attention = CandidateAttention::softmax;
 };
 
 struct ModelInput {
-  ConstView history;     // T x history_features
-  ConstView candidates;  // C x candidate_features
-  ConstView user;        // B x user_features
+  ConstView history;         // T x history_features
+  ConstView candidates;      // C x candidate_features
+  ConstView user;            // B x user_features
   Jagged history_offsets;    // B segments, T rows; most recent event last in its segment
   Jagged candidate_offsets;  // B segments, C rows
 };
@@ -50,7 +51,8 @@ struct ModelInputGrad {  // overwritten; shapes of ModelInput
 
 class RankingModel {
  public:
-  // Registers its parameters. Throws UserError on sizes that do not fit (width not a multiple of heads, unknown name).
+  // Registers its parameters. Throws UserError on sizes that do not fit (width not a multiple of heads,
+  // unknown name).
   RankingModel(const RankingModelConfig&, ParameterStore&);
   ~RankingModel();
 
@@ -58,12 +60,12 @@ class RankingModel {
 
   // logits: C x tasks. Keeps what backward needs in the context's arena until the arena is reset.
   void forward(Context&, const ModelInput&, View logits);
-  // After forward, once. Overwrites all parameter gradients, calling ParameterStore::ready as each becomes final, each
-  // exactly once, in about reverse order of registration.
+  // After forward, once. Overwrites all parameter gradients, calling ParameterStore::ready as each becomes
+  // final, each exactly once, in about reverse order of registration.
   void backward(Context&, const ConstView& dlogits, const ModelInputGrad&);
 
-  // Floating-point operations of forward + backward for such a batch, counting multiply-adds of matrix products and
-  // attention as two, nothing else: what "share of the GEMM rate" refers to.
+  // Floating-point operations of forward + backward for such a batch, counting multiply-adds of matrix
+  // products and attention as two, nothing else: what "share of the GEMM rate" refers to.
   double training_flops(int64_t requests, int64_t history_tokens, int64_t candidates) const;
 
  private:

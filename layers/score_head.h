@@ -1,7 +1,7 @@
 // Score head: logits_c = MLP([z_c ; T_c ; u]), one output a task; u is that of the candidate's request.
 //
-// The hidden layer is linear in the concatenation: the u part is computed once a request and repeated over its
-// candidates, the z and T parts are two products into the same sum.
+// The hidden layer is linear in the concatenation: the u part is computed once a request and repeated over
+// its candidates, the z and T parts are two products into the same sum.
 //   z, T   C x d        u   B x d_u        logits   C x tasks
 #pragma once
 
@@ -15,8 +15,8 @@ class ScoreHead {
   ScoreHead(ParameterStore&, const std::string& name, int64_t width, int64_t user_features, int64_t hidden,
             int64_t tasks);
 
-  void forward(Context&, const ConstView& z, const ConstView& t, const ConstView& user, const Jagged& impressions,
-               View logits);
+  void forward(Context&, const ConstView& z, const ConstView& t, const ConstView& user,
+               const Jagged& impressions, View logits);
   // All overwritten.
   void backward(Context&, const ConstView& dlogits, View dz, View dt, View duser);
   double forward_flops(int64_t requests, int64_t candidates) const;

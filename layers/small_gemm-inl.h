@@ -1,5 +1,5 @@
-// Products of small matrices that are in the first-level cache already: no packing, no call overhead. For attention
-// heads, whose products are too small for a BLAS. Included once for each Highway target.
+// Products of small matrices that are in the first-level cache already: no packing, no call overhead. For
+// attention heads, whose products are too small for a BLAS. Included once for each Highway target.
 #if defined(LIME_LAYERS_SMALL_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LIME_LAYERS_SMALL_GEMM_INL_H_
 #undef LIME_LAYERS_SMALL_GEMM_INL_H_
@@ -33,8 +33,8 @@ struct Rows {
 
 // MR x (NV vectors) of C stay in registers while k runs. The last vector is partial if kMasked.
 template <size_t MR, size_t NV, bool kMasked, class D, typename T>
-HWY_INLINE void small_gemm_tile(D d, int64_t depth, Elements<T> a, Rows<const T> b, bool accumulate, Rows<T> c,
-                                size_t lanes_left) {
+HWY_INLINE void small_gemm_tile(D d, int64_t depth, Elements<T> a, Rows<const T> b, bool accumulate,
+                                Rows<T> c, size_t lanes_left) {
   using V = hn::Vec<D>;
   const size_t lanes = hn::Lanes(d);
   const auto mask = hn::FirstN(d, lanes_left);
@@ -44,8 +44,10 @@ HWY_INLINE void small_gemm_tile(D d, int64_t depth, Elements<T> a, Rows<const T>
 #pragma GCC unroll 4
     for (size_t v = 0; v < NV; ++v) {
       T* p = c.row(static_cast<int64_t>(m)) + v * lanes;
-      if (!accumulate) acc[m][v] = hn::Zero(d);
-      else acc[m][v] = kMasked ? hn::MaskedLoad(mask, d, p) : hn::LoadU(d, p);
+      if (!accumulate)
+        acc[m][v] = hn::Zero(d);
+      else
+        acc[m][v] = kMasked ? hn::MaskedLoad(mask, d, p) : hn::LoadU(d, p);
     }
   const T* bk = b.p;
   const T* ak = a.p;
@@ -66,14 +68,16 @@ HWY_INLINE void small_gemm_tile(D d, int64_t depth, Elements<T> a, Rows<const T>
 #pragma GCC unroll 4
     for (size_t v = 0; v < NV; ++v) {
       T* p = c.row(static_cast<int64_t>(m)) + v * lanes;
-      if (kMasked) hn::BlendedStore(acc[m][v], mask, d, p);
-      else hn::StoreU(acc[m][v], d, p);
+      if (kMasked)
+        hn::BlendedStore(acc[m][v], mask, d, p);
+      else
+        hn::StoreU(acc[m][v], d, p);
     }
 }
 
 template <size_t NV, bool kMasked, class D, typename T>
-HWY_INLINE void small_gemm_columns(D d, int64_t rows, int64_t depth, Elements<T> a, Rows<const T> b, bool accumulate,
-                                   Rows<T> c, size_t lanes_left) {
+HWY_INLINE void small_gemm_columns(D d, int64_t rows, int64_t depth, Elements<T> a, Rows<const T> b,
+                                   bool accumulate, Rows<T> c, size_t lanes_left) {
 #if HWY_TARGET <= HWY_AVX3
   constexpr size_t kRows = 8;  // 16 accumulators of 32 registers
 #else

@@ -50,8 +50,8 @@ double TokenEncoder::forward_flops(int64_t tokens) const {
 void add_positions(Context& ctx, const ConstView& table, const Jagged& history, int64_t first, View tokens) {
   check_shape(ctx, table, table.rows(), tokens.cols(), "positions");
   check_shape(ctx, tokens, tokens.rows(), table.cols(), "tokens");
-  LIME_CHECK(first >= 0 && first + tokens.rows() <= history.rows(), "rows ", first, " + ", tokens.rows(), " of ",
-             history.rows());
+  LIME_CHECK(first >= 0 && first + tokens.rows() <= history.rows(), "rows ", first, " + ", tokens.rows(),
+             " of ", history.rows());
   dispatch_cpu(ctx, "positions", [&](auto) { cpu::add_positions(table, history, first, tokens); });
 }
 
@@ -59,8 +59,8 @@ void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged
                             View dtable) {
   check_shape(ctx, dtokens, dtokens.rows(), dtable.cols(), "gradient of tokens");
   check_shape(ctx, dtable, dtable.rows(), dtokens.cols(), "gradient of positions");
-  LIME_CHECK(first >= 0 && first + dtokens.rows() <= history.rows(), "rows ", first, " + ", dtokens.rows(), " of ",
-             history.rows());
+  LIME_CHECK(first >= 0 && first + dtokens.rows() <= history.rows(), "rows ", first, " + ", dtokens.rows(),
+             " of ", history.rows());
   dispatch_cpu(ctx, "positions", [&](auto) { cpu::add_positions_backward(dtokens, history, first, dtable); });
 }
 

@@ -35,6 +35,7 @@ class TokenEncoder {
 // tokens[row] += table[position of row] for rows [first, first + tokens.rows()) of the history.
 void add_positions(Context&, const ConstView& table, const Jagged& history, int64_t first, View tokens);
 // dtable += sums of dtokens' rows by position, for the same rows.
-void add_positions_backward(Context&, const ConstView& dtokens, const Jagged& history, int64_t first, View dtable);
+void add_positions_backward(Context&, const ConstView& dtokens, const Jagged& history, int64_t first,
+                            View dtable);
 
 }  // namespace lime

@@ -33,6 +33,8 @@ void TwoTower::do_backward(Context& ctx, const InteractionInput& in, const Const
   segment_mean_backward(ctx, dmean, in.history, GradMode::overwrite, grad.tokens);
 }
 
-double TwoTower::forward_flops(int64_t requests, int64_t, int64_t) const { return user_.forward_flops(requests); }
+double TwoTower::forward_flops(int64_t requests, int64_t, int64_t) const {
+  return user_.forward_flops(requests);
+}
 
 }  // namespace lime

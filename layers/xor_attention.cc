@@ -8,13 +8,14 @@ namespace lime {
 namespace {
 
 // Checks everything both directions share; returns whether history rows are updated.
-bool check(const Context& ctx, const XorAttentionTile& tile, const AttentionRows& history, const AttentionRows& links,
-           const ConstView& history_out, const ConstView& links_out) {
-  const int64_t rows = history.k.rows(), d = history.k.cols(), link_rows = tile.history.segments() * tile.links;
-  LIME_CHECK(tile.heads > 0 && tile.links > 0 && d % tile.heads == 0, "heads ", tile.heads, ", links ", tile.links,
-             ", width ", d);
-  LIME_CHECK(tile.first >= 0 && tile.first + rows <= tile.history.rows(), "rows ", tile.first, " + ", rows, " of ",
-             tile.history.rows());
+bool check(const Context& ctx, const XorAttentionTile& tile, const AttentionRows& history,
+           const AttentionRows& links, const ConstView& history_out, const ConstView& links_out) {
+  const int64_t rows = history.k.rows(), d = history.k.cols(),
+                link_rows = tile.history.segments() * tile.links;
+  LIME_CHECK(tile.heads > 0 && tile.links > 0 && d % tile.heads == 0, "heads ", tile.heads, ", links ",
+             tile.links, ", width ", d);
+  LIME_CHECK(tile.first >= 0 && tile.first + rows <= tile.history.rows(), "rows ", tile.first, " + ", rows,
+             " of ", tile.history.rows());
   check_shape(ctx, history.k, rows, d, "history k");
   check_shape(ctx, history.v, rows, d, "history v");
   check_shape(ctx, links.q, link_rows, d, "links q");
@@ -26,7 +27,8 @@ bool check(const Context& ctx, const XorAttentionTile& tile, const AttentionRows
     check_shape(ctx, links.k, link_rows, d, "links k");
     check_shape(ctx, links.v, link_rows, d, "links v");
   } else {
-    LIME_CHECK(history.q.empty() && history_out.empty() && links.v.empty(), "one direction only, but given both");
+    LIME_CHECK(history.q.empty() && history_out.empty() && links.v.empty(),
+               "one direction only, but given both");
   }
   return both;
 }
@@ -38,17 +40,18 @@ void xor_attention(Context& ctx, const XorAttentionTile& tile, const AttentionRo
   const TraceRange range(ctx, "xor_attention");
   const bool both = check(ctx, tile, history, links, history_out, links_out);
   if (history.k.rows() == 0) return;
-  dispatch_cpu(ctx, "xor_attention", [&](auto) {
-    cpu::xor_attention(ctx, tile, both, history, links, history_out, links_out);
-  });
+  dispatch_cpu(ctx, "xor_attention",
+               [&](auto) { cpu::xor_attention(ctx, tile, both, history, links, history_out, links_out); });
 }
 
 void xor_attention_backward(Context& ctx, const XorAttentionTile& tile, const AttentionRows& history,
-                            const AttentionRows& links, const ConstView& dhistory_out, const ConstView& dlinks_out,
-                            const AttentionRowsGrad& dhistory, const AttentionRowsGrad& dlinks) {
+                            const AttentionRows& links, const ConstView& dhistory_out,
+                            const ConstView& dlinks_out, const AttentionRowsGrad& dhistory,
+                            const AttentionRowsGrad& dlinks) {
   const TraceRange range(ctx, "xor_attention_backward");
   const bool both = check(ctx, tile, history, links, dhistory_out, dlinks_out);
-  check(ctx, tile, {dhistory.q, dhistory.k, dhistory.v}, {dlinks.q, dlinks.k, dlinks.v}, dhistory_out, dlinks_out);
+  check(ctx, tile, {dhistory.q, dhistory.k, dhistory.v}, {dlinks.q, dlinks.k, dlinks.v}, dhistory_out,
+        dlinks_out);
   if (history.k.rows() == 0) return;
   dispatch_cpu(ctx, "xor_attention_backward", [&](auto) {
     cpu::xor_attention_backward(ctx, tile, both, history, links, dhistory_out, dlinks_out, dhistory, dlinks);
@@ -56,7 +59,8 @@ void xor_attention_backward(Context& ctx, const XorAttentionTile& tile, const At
 }
 
 double xor_attention_flops(int64_t history_rows, int64_t links, int64_t width, bool both_directions) {
-  return (both_directions ? 8.0 : 4.0) * static_cast<double>(history_rows) * static_cast<double>(links * width);
+  return (both_directions ? 8.0 : 4.0) * static_cast<double>(history_rows) *
+         static_cast<double>(links * width);
 }
 
 }  // namespace lime

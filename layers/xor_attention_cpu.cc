@@ -1,13 +1,13 @@
 // XOR attention on the CPU: one pass over the history rows in chunks that stay in the first-level cache.
 //
-// Scores are laid out [history row, link], links in vector lanes, for both directions. For one head of one chunk
-// (n rows, l links, w = d_h columns), with K_l^T, Q_l^T packed once for each request and head:
+// Scores are laid out [history row, link], links in vector lanes, for both directions. For one head of one
+// chunk (n rows, l links, w = d_h columns), with K_l^T, Q_l^T packed once for each request and head:
 //   up    (history reads links)   A = SiLU(Q_h K_l^T) / l;    out_h  = A V_l
 //   down  (links read history)    A = SiLU(K_h Q_l^T) / N;    out_l += A^T V_h
 // and backward, up: dA = dO_h V_l^T, dS = dA . SiLU', dQ_h = dS K_l, dK_l += dS^T Q_h, dV_l += A^T dO_h;
 //           down: dA = V_h dO_l^T, dS = dA . SiLU', dK_h = dS Q_l, dQ_l += dS^T K_h, dV_h = A dO_l.
-// Everything a chunk touches is copied to contiguous rows: rows of [U|Q|K|V] are a power of two apart and would fight
-// for the same cache sets.
+// Everything a chunk touches is copied to contiguous rows: rows of [U|Q|K|V] are a power of two apart and
+// would fight for the same cache sets.
 #include <cmath>
 
 #include "layers/cpu_kernels.h"
@@ -52,7 +52,10 @@ struct Shape {
   int64_t heads, links, width;  // width of a head
   double slope;                 // 1 / sqrt(width)
   Shape(const XorAttentionTile& tile, int64_t d)
-      : heads(tile.heads), links(tile.links), width(d / tile.heads), slope(1 / std::sqrt(static_cast<double>(width))) {}
+      : heads(tile.heads),
+        links(tile.links),
+        width(d / tile.heads),
+        slope(1 / std::sqrt(static_cast<double>(width))) {}
 };
 
 template <typename T>
@@ -64,7 +67,8 @@ void forward(Context& ctx, const XorAttentionTile& tile, bool both, const Attent
   const T slope = static_cast<T>(shape.slope), up = static_cast<T>(1.0 / static_cast<double>(l));
   const Arena::Scope scope(ctx.arena());
   const Scratch<T> scratch{ctx};
-  const auto kt = scratch.rows(w, l), qt = scratch.rows(w, l), lv = scratch.rows(l, w), sum = scratch.rows(l, w);
+  const auto kt = scratch.rows(w, l), qt = scratch.rows(w, l), lv = scratch.rows(l, w),
+             sum = scratch.rows(l, w);
   const auto s = scratch.rows(chunk_rows, l), v = scratch.rows(chunk_rows, w);
 
   for_each_segment(tile.history, tile.first, history.k.rows(), [&](const Segment& segment) HWY_ATTR {
@@ -106,7 +110,8 @@ void backward(Context& ctx, const XorAttentionTile& tile, bool both, const Atten
   const T slope = static_cast<T>(shape.slope), up = static_cast<T>(1.0 / static_cast<double>(l));
   const Arena::Scope scope(ctx.arena());
   const Scratch<T> scratch{ctx};
-  const auto kt = scratch.rows(w, l), qt = scratch.rows(w, l), vt = scratch.rows(w, l), dot = scratch.rows(w, l);
+  const auto kt = scratch.rows(w, l), qt = scratch.rows(w, l), vt = scratch.rows(w, l),
+             dot = scratch.rows(w, l);
   const auto lk = scratch.rows(l, w), lq = scratch.rows(l, w), dol = scratch.rows(l, w);
   const auto dlq = scratch.rows(l, w), dlk = scratch.rows(l, w), dlv = scratch.rows(l, w);
   const auto s = scratch.rows(chunk_rows, l), g = scratch.rows(chunk_rows, l);
@@ -160,22 +165,22 @@ void backward(Context& ctx, const XorAttentionTile& tile, bool both, const Atten
 
 }  // namespace
 
-void xor_forward_f32(Context& c, const XorAttentionTile& t, bool both, const AttentionRows& h, const AttentionRows& l,
-                     const View& ho, const View& lo) {
+void xor_forward_f32(Context& c, const XorAttentionTile& t, bool both, const AttentionRows& h,
+                     const AttentionRows& l, const View& ho, const View& lo) {
   forward<float>(c, t, both, h, l, ho, lo);
 }
-void xor_forward_f64(Context& c, const XorAttentionTile& t, bool both, const AttentionRows& h, const AttentionRows& l,
-                     const View& ho, const View& lo) {
+void xor_forward_f64(Context& c, const XorAttentionTile& t, bool both, const AttentionRows& h,
+                     const AttentionRows& l, const View& ho, const View& lo) {
   forward<double>(c, t, both, h, l, ho, lo);
 }
 void xor_backward_f32(Context& c, const XorAttentionTile& t, bool both, const AttentionRows& h,
-                      const AttentionRows& l, const ConstView& dho, const ConstView& dlo, const AttentionRowsGrad& dh,
-                      const AttentionRowsGrad& dl) {
+                      const AttentionRows& l, const ConstView& dho, const ConstView& dlo,
+                      const AttentionRowsGrad& dh, const AttentionRowsGrad& dl) {
   backward<float>(c, t, both, h, l, dho, dlo, dh, dl);
 }
 void xor_backward_f64(Context& c, const XorAttentionTile& t, bool both, const AttentionRows& h,
-                      const AttentionRows& l, const ConstView& dho, const ConstView& dlo, const AttentionRowsGrad& dh,
-                      const AttentionRowsGrad& dl) {
+                      const AttentionRows& l, const ConstView& dho, const ConstView& dlo,
+                      const AttentionRowsGrad& dh, const AttentionRowsGrad& dl) {
   backward<double>(c, t, both, h, l, dho, dlo, dh, dl);
 }
 
@@ -198,15 +203,14 @@ void xor_attention(Context& ctx, const XorAttentionTile& tile, bool both, const 
     HWY_DYNAMIC_DISPATCH(xor_forward_f64)(ctx, tile, both, history, links, history_out, links_out);
 }
 
-void xor_attention_backward(Context& ctx, const XorAttentionTile& tile, bool both, const AttentionRows& history,
-                            const AttentionRows& links, const ConstView& dhistory_out, const ConstView& dlinks_out,
+void xor_attention_backward(Context& ctx, const XorAttentionTile& tile, bool both,
+                            const AttentionRows& history, const AttentionRows& links,
+                            const ConstView& dhistory_out, const ConstView& dlinks_out,
                             const AttentionRowsGrad& dhistory, const AttentionRowsGrad& dlinks) {
-  if (ctx.dtype() == DType::f32)
-    HWY_DYNAMIC_DISPATCH(xor_backward_f32)
-    (ctx, tile, both, history, links, dhistory_out, dlinks_out, dhistory, dlinks);
-  else
-    HWY_DYNAMIC_DISPATCH(xor_backward_f64)
-    (ctx, tile, both, history, links, dhistory_out, dlinks_out, dhistory, dlinks);
+  if (ctx.dtype() == DType::f32) HWY_DYNAMIC_DISPATCH(xor_backward_f32)
+  (ctx, tile, both, history, links, dhistory_out, dlinks_out, dhistory, dlinks);
+  else HWY_DYNAMIC_DISPATCH(xor_backward_f64)(ctx, tile, both, history, links, dhistory_out, dlinks_out,
+                                              dhistory, dlinks);
 }
 
 }  // namespace lime::cpu

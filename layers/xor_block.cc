@@ -16,8 +16,8 @@ XorBlock::Rows XorBlock::Rows::slice(int64_t begin, int64_t end) const {
   return r;
 }
 
-XorBlock::XorBlock(ParameterStore& store, const std::string& name, int64_t width, int64_t heads, int64_t links,
-                   bool last)
+XorBlock::XorBlock(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
+                   int64_t links, bool last)
     : width_(width),
       heads_(heads),
       links_(links),
@@ -47,7 +47,13 @@ LinearPart XorBlock::projection(const Rows& r) const {
 
 XorBlock::Rows XorBlock::make_rows(Context& ctx, int64_t first_column, int64_t columns, const ConstView& x,
                                    bool updated) const {
-  Rows r{first_column, columns, x, ctx.alloc(x.rows(), columns * width_), {}, LayerNormStats::alloc(ctx, x.rows()), {}};
+  Rows r{first_column,
+         columns,
+         x,
+         ctx.alloc(x.rows(), columns * width_),
+         {},
+         LayerNormStats::alloc(ctx, x.rows()),
+         {}};
   if (updated) r.av = ctx.alloc(x.rows(), width_), r.out = LayerNormStats::alloc(ctx, x.rows());
   return r;
 }
@@ -80,8 +86,8 @@ void XorBlock::update_backward(Context& ctx, const Rows& r, const View& a, const
   const LinearPart w = out_.all();
   View y = ctx.alloc(r.x.rows(), width_);
   w.backward_input(ctx, dx_out, GradMode::overwrite, dav);
-  gated_norm_backward(ctx, gated(r), r.av, column(r, a, 0), dav, y, column(r, da, 0), dav, norm_av_.gain().grad,
-                      norm_av_.bias().grad);
+  gated_norm_backward(ctx, gated(r), r.av, column(r, a, 0), dav, y, column(r, da, 0), dav,
+                      norm_av_.gain().grad, norm_av_.bias().grad);
   w.backward_weight(ctx, y, dx_out);
   w.backward_bias(ctx, dx_out);
 }
@@ -121,8 +127,8 @@ void XorBlock::forward(Context& ctx, const Jagged& history, const ConstView& lin
     const Rows tile = token_rows_.slice(first, end);
     View a = ctx.alloc(end - first, tile.columns * d);
     project(ctx, tile, a);
-    xor_attention(ctx, {heads_, links_, history, first}, attention_rows(tile, a), attention_rows(link_rows_, a_links),
-                  tile.av, link_rows_.av);
+    xor_attention(ctx, {heads_, links_, history, first}, attention_rows(tile, a),
+                  attention_rows(link_rows_, a_links), tile.av, link_rows_.av);
     if (!last_) update(ctx, tile, a, tokens_out.slice_rows(first, end));
   }
   update(ctx, link_rows_, a_links, links_out);
@@ -135,7 +141,8 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
   check_shape(ctx, dlinks, link_count, d, "gradient of links");
   check_shape(ctx, dtokens, token_rows_.x.rows(), d, "gradient of tokens");
 
-  View a_links = ctx.alloc(link_count, link_rows_.columns * d), da_links = ctx.zeros(link_count, a_links.cols());
+  View a_links = ctx.alloc(link_count, link_rows_.columns * d),
+       da_links = ctx.zeros(link_count, a_links.cols());
   View slope_links = ctx.alloc(link_count, a_links.cols()), dav_links = ctx.alloc(link_count, d);
   silu_with_slope(ctx, link_rows_.z, a_links, slope_links);
   update_backward(ctx, link_rows_, a_links, dlinks, da_links, dav_links);
@@ -171,13 +178,15 @@ double XorBlock::forward_flops(int64_t requests, int64_t history_tokens) const {
   return square * (projections + updates) + xor_attention_flops(history_tokens, links_, width_, !last_);
 }
 
-XorStack::XorStack(ParameterStore& store, const std::string& name, int64_t width, int64_t heads, int64_t links,
-                   int64_t blocks) {
+XorStack::XorStack(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
+                   int64_t links, int64_t blocks) {
   for (int64_t k = 0; k < blocks; ++k)
-    blocks_.push_back(std::make_unique<XorBlock>(store, str(name, ".block", k), width, heads, links, k + 1 == blocks));
+    blocks_.push_back(
+        std::make_unique<XorBlock>(store, str(name, ".block", k), width, heads, links, k + 1 == blocks));
 }
 
-void XorStack::forward(Context& ctx, const ConstView& lc, const ConstView& tokens, const Jagged& history, View lp) {
+void XorStack::forward(Context& ctx, const ConstView& lc, const ConstView& tokens, const Jagged& history,
+                       View lp) {
   ConstView links = lc, rows = tokens;
   for (const auto& block : blocks_) {
     const bool last = block == blocks_.back();

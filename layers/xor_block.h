@@ -4,10 +4,10 @@
 //   A V       = XOR attention (xor_attention.h)
 //   X        += (LN_av(A V) . U) W_o + b_o
 //
-// History rows go through in tiles (Context::tile_rows) that stay in cache from the first LayerNorm to the residual.
-// The last block's history rows are not updated: only their K and V are computed, from the last 2d columns of W; its
-// links need only U and Q, the first 2d.
-// Kept for backward, a row: the pre-activations (4d), A V (d) and two LayerNorm statistics. The rest is recomputed.
+// History rows go through in tiles (Context::tile_rows) that stay in cache from the first LayerNorm to the
+// residual. The last block's history rows are not updated: only their K and V are computed, from the last 2d
+// columns of W; its links need only U and Q, the first 2d. Kept for backward, a row: the pre-activations
+// (4d), A V (d) and two LayerNorm statistics. The rest is recomputed.
 #pragma once
 
 #include <memory>
@@ -27,8 +27,8 @@ class XorBlock {
   XorBlock(ParameterStore&, const std::string& name, int64_t width, int64_t heads, int64_t links, bool last);
 
   // links, links_out: B*links x d; tokens, tokens_out: T x d (tokens_out empty in the last block).
-  void forward(Context&, const Jagged& history, const ConstView& links, const ConstView& tokens, View links_out,
-               View tokens_out);
+  void forward(Context&, const Jagged& history, const ConstView& links, const ConstView& tokens,
+               View links_out, View tokens_out);
   // In place: gradients of the outputs in, of the inputs out; in the last block dtokens is overwritten.
   void backward(Context&, View dlinks, View dtokens);
   double forward_flops(int64_t requests, int64_t history_tokens) const;
@@ -54,7 +54,8 @@ class XorBlock {
 
   void project(Context&, const Rows&, View a) const;                    // a = SiLU(z), z from x
   void update(Context&, const Rows&, const View& a, View x_out) const;  // x_out = x + (LN(av) . U) W_o + b_o
-  void update_backward(Context&, const Rows&, const View& a, const ConstView& dx_out, View da, View dav) const;
+  void update_backward(Context&, const Rows&, const View& a, const ConstView& dx_out, View da,
+                       View dav) const;
   // slope: SiLU'(z). Destroys da.
   void project_backward(Context&, const Rows&, const ConstView& slope, View da, GradMode, View dx) const;
 
@@ -70,9 +71,11 @@ class XorBlock {
 
 class XorStack final : public Personaliser {
  public:
-  XorStack(ParameterStore&, const std::string& name, int64_t width, int64_t heads, int64_t links, int64_t blocks);
+  XorStack(ParameterStore&, const std::string& name, int64_t width, int64_t heads, int64_t links,
+           int64_t blocks);
 
-  void forward(Context&, const ConstView& lc, const ConstView& tokens, const Jagged& history, View lp) override;
+  void forward(Context&, const ConstView& lc, const ConstView& tokens, const Jagged& history,
+               View lp) override;
   void backward(Context&, View dlinks, View dtokens) override;
   double forward_flops(int64_t requests, int64_t history_tokens) const override;
 

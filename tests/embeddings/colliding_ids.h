@@ -25,7 +25,8 @@ inline uint64_t inverse_mix64(uint64_t hash) {
   return unshift(hash, 30) - 0x9e3779b97f4a7c15ull;
 }
 
-// n ids >= 0 whose hashes agree in the top 24 and the low 24 bits: one bucket, and one place in any table of up to 2^24.
+// n ids >= 0 whose hashes agree in the top 24 and the low 24 bits: one bucket, and one place in any table of
+// up to 2^24.
 inline std::vector<int64_t> colliding_ids(size_t n) {
   std::vector<int64_t> ids;
   for (uint64_t middle = 0; ids.size() < n; ++middle) {

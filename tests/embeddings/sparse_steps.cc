@@ -109,8 +109,7 @@ double StepTrainer::run_step(const Batch& batch, int64_t step, const Seen& seen)
   return apply(batch, *lookup, step);
 }
 
-// --- reference
-// --------------------------------------------------------------------------------------------------------
+// --- reference ---------------------------------------------------------------------------------
 
 int64_t ReferenceTables::fold(size_t table, int64_t id) const {
   const int64_t capacity = tables_[table].capacity;

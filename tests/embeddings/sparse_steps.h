@@ -23,11 +23,11 @@ using MicroBatch = std::vector<Feature>;
 using Batch = std::vector<MicroBatch>;
 
 std::vector<TableConfig> test_tables(SparseOptimizer);
-// The global batch of a step, of `leaves` micro-batches: several features a table, repeated ids, missing ids, lists,
-// empty lists, empty features; ids that no other step has.
+// The global batch of a step, of `leaves` micro-batches: several features a table, repeated ids, missing ids,
+// lists, empty lists, empty features; ids that no other step has.
 Batch make_batch(uint64_t seed, int64_t step, int64_t leaves);
-// The feature's share of the loss's gradient, which depends on what was gathered: an error in a lookup shows in the
-// rows. Row i, column c of feature f of global micro-batch m.
+// The feature's share of the loss's gradient, which depends on what was gathered: an error in a lookup shows
+// in the rows. Row i, column c of feature f of global micro-batch m.
 double gradient_at(int64_t step, int64_t m, size_t f, int64_t i, int64_t c, double gathered);
 
 // Runs steps on the micro-batches that belong to the rank of `comm`.
@@ -76,7 +76,8 @@ class ReferenceTables {
   std::map<size_t, std::map<int64_t, Row>> trained_;
 };
 
-// Whether all rows that `some` owns are bit for bit those of `all`, a collection on one rank; says which are not.
+// Whether all rows that `some` owns are bit for bit those of `all`, a collection on one rank; says which are
+// not.
 void expect_same_rows(const EmbeddingCollection& some, Communicator& comm, const EmbeddingCollection& all);
 
 }  // namespace lime

@@ -20,8 +20,8 @@ struct Shape {
 };
 
 const std::vector<Shape> shapes = {
-    {{4}, 1, 1, 1},          {{0, 1, 5}, 2, 3, 5},       {{33, 0, 70, 2}, 3, 7, 4},
-    {{64, 31}, 1, 32, 32},   {{100, 0, 0, 1}, 2, 17, 16}, {{2, 300}, 4, 16, 8},
+    {{4}, 1, 1, 1},        {{0, 1, 5}, 2, 3, 5},        {{33, 0, 70, 2}, 3, 7, 4},
+    {{64, 31}, 1, 32, 32}, {{100, 0, 0, 1}, 2, 17, 16}, {{2, 300}, 4, 16, 8},
 };
 
 class Attention : public testing::TestWithParam<size_t> {
@@ -38,7 +38,8 @@ class Attention : public testing::TestWithParam<size_t> {
   Jagged history;
 };
 
-// --- XOR attention ---------------------------------------------------------------------------------------------------
+// --- XOR attention
+// ---------------------------------------------------------------------------------------------------
 
 class XorAttention : public Attention {};
 
@@ -66,26 +67,28 @@ void run_xor(Context& ctx, XorData& x, const Shape& s, const Jagged& history, in
     const int64_t end = std::min(first + tile, history.rows());
     const View h = x.h.view().slice_rows(first, end), l = x.l;
     if (both)
-      xor_attention(ctx, {s.heads, s.links, history, first}, {x.q(h), x.k(h), x.v(h)}, {x.q(l), x.k(l), x.v(l)},
-                    x.h_out.view().slice_rows(first, end), x.l_out);
+      xor_attention(ctx, {s.heads, s.links, history, first}, {x.q(h), x.k(h), x.v(h)},
+                    {x.q(l), x.k(l), x.v(l)}, x.h_out.view().slice_rows(first, end), x.l_out);
     else
-      xor_attention(ctx, {s.heads, s.links, history, first}, {{}, x.k(h), x.v(h)}, {x.q(l), {}, {}}, {}, x.l_out);
+      xor_attention(ctx, {s.heads, s.links, history, first}, {{}, x.k(h), x.v(h)}, {x.q(l), {}, {}}, {},
+                    x.l_out);
   }
 }
 
-void run_xor_backward(Context& ctx, XorData& x, const Shape& s, const Jagged& history, int64_t tile, bool both,
-                      const ConstView& dh_out, const ConstView& dl_out) {
+void run_xor_backward(Context& ctx, XorData& x, const Shape& s, const Jagged& history, int64_t tile,
+                      bool both, const ConstView& dh_out, const ConstView& dl_out) {
   for (int64_t first = 0; first < history.rows(); first += tile) {
     const int64_t end = std::min(first + tile, history.rows());
-    const View h = x.h.view().slice_rows(first, end), dh = x.dh.view().slice_rows(first, end), l = x.l, dl = x.dl;
+    const View h = x.h.view().slice_rows(first, end), dh = x.dh.view().slice_rows(first, end), l = x.l,
+               dl = x.dl;
     const XorAttentionTile t{s.heads, s.links, history, first};
     if (both)
       xor_attention_backward(ctx, t, {x.q(h), x.k(h), x.v(h)}, {x.q(l), x.k(l), x.v(l)},
                              dh_out.slice_rows(first, end), dl_out, {x.q(dh), x.k(dh), x.v(dh)},
                              {x.q(dl), x.k(dl), x.v(dl)});
     else
-      xor_attention_backward(ctx, t, {{}, x.k(h), x.v(h)}, {x.q(l), {}, {}}, {}, dl_out, {{}, x.k(dh), x.v(dh)},
-                             {x.q(dl), {}, {}});
+      xor_attention_backward(ctx, t, {{}, x.k(h), x.v(h)}, {x.q(l), {}, {}}, {}, dl_out,
+                             {{}, x.k(dh), x.v(dh)}, {x.q(dl), {}, {}});
   }
 }
 
@@ -105,7 +108,8 @@ void dense_xor(const XorData& x, const Shape& s, const Jagged& history, std::vec
         for (int64_t j = 0; j < size; ++j) {
           const bool mask = (i < s.links) != (j < s.links);
           double score = 0;
-          for (int64_t c = h * s.head_width; c < (h + 1) * s.head_width; ++c) score += at(i, 0, c) * at(j, 1, c);
+          for (int64_t c = h * s.head_width; c < (h + 1) * s.head_width; ++c)
+            score += at(i, 0, c) * at(j, 1, c);
           score /= std::sqrt(static_cast<double>(s.head_width));
           const double a = mask ? score / (1 + std::exp(-score)) : 0.0;
           const double count = static_cast<double>(i < s.links ? n : s.links);
@@ -142,7 +146,8 @@ TEST_P(XorAttention, EqualsTheDenseMaskedMatrix) {
     run_xor(f64, wide, shape, history, tile(), both);
     EXPECT_LE(difference(wide, shape, history, dense, both), 1e-12);
     run_xor(f32, narrow, shape, history, tile(), both);
-    // Scores are sums of head_width products of normals, rounded to f32, then averaged: a few ulp of values up to ~30.
+    // Scores are sums of head_width products of normals, rounded to f32, then averaged: a few ulp of values
+    // up to ~30.
     EXPECT_LE(difference(narrow, shape, history, dense, both), 32 * 30 * 1.2e-7);
   }
 }
@@ -151,7 +156,8 @@ TEST_P(XorAttention, Gradients) {
   for (const bool both : {true, false}) {
     Context ctx({}, DType::f64);
     XorData x(ctx, rows(), link_rows(), shape.width());
-    Tensor rh = random_tensor(ctx, rows(), shape.width(), 5), rl = random_tensor(ctx, link_rows(), shape.width(), 6);
+    Tensor rh = random_tensor(ctx, rows(), shape.width(), 5),
+           rl = random_tensor(ctx, link_rows(), shape.width(), 6);
     run_xor_backward(ctx, x, shape, history, tile(), both, rh.view(), rl.view());
     GradientCheck check(60);
     check.add("history", x.h, x.dh);
@@ -168,7 +174,8 @@ TEST_P(XorAttention, HugeScoresStayFinite) {
   XorData x(ctx, rows(), link_rows(), shape.width());
   fill_random(x.h, 1, 1e6);
   fill_random(x.l, 2, 1e6);
-  Tensor rh = random_tensor(ctx, rows(), shape.width(), 5), rl = random_tensor(ctx, link_rows(), shape.width(), 6);
+  Tensor rh = random_tensor(ctx, rows(), shape.width(), 5),
+         rl = random_tensor(ctx, link_rows(), shape.width(), 6);
   run_xor(ctx, x, shape, history, tile(), true);
   run_xor_backward(ctx, x, shape, history, tile(), true, rh.view(), rl.view());
   for (const Tensor* t : {&x.h_out, &x.l_out, &x.dh, &x.dl})
@@ -178,7 +185,8 @@ TEST_P(XorAttention, HugeScoresStayFinite) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, XorAttention, testing::Range(size_t{0}, shapes.size()));
 
-// --- Link attention --------------------------------------------------------------------------------------------------
+// --- Link attention
+// --------------------------------------------------------------------------------------------------
 
 class LinkAttentionTest : public Attention {
  protected:
@@ -187,21 +195,25 @@ class LinkAttentionTest : public Attention {
     const int64_t r = history.segments() * shape.heads;
     return {ctx.alloc(r, shape.links), ctx.alloc(r, shape.links)};
   }
-  void run(Context& ctx, const View& q, const View& k, const View& v, const LinkAttentionState& s, View out) const {
+  void run(Context& ctx, const View& q, const View& k, const View& v, const LinkAttentionState& s,
+           View out) const {
     link_attention_begin(ctx, attention(), s, out);
     for (int64_t first = 0; first < rows(); first += tile()) {
       const int64_t end = std::min(first + tile(), rows());
-      link_attention_tile(ctx, attention(), first, q, k.slice_rows(first, end), v.slice_rows(first, end), s, out);
+      link_attention_tile(ctx, attention(), first, q, k.slice_rows(first, end), v.slice_rows(first, end), s,
+                          out);
     }
     link_attention_finish(ctx, attention(), s, out);
   }
-  double naive(const ConstView& q, const ConstView& k, const ConstView& v, int64_t b, int64_t i, int64_t column) const {
+  double naive(const ConstView& q, const ConstView& k, const ConstView& v, int64_t b, int64_t i,
+               int64_t column) const {
     const int64_t w = shape.head_width, h = column / w;
     std::vector<double> scores;
     double top = -std::numeric_limits<double>::infinity(), sum = 0, out = 0;
     for (int64_t j = history.begin(b); j < history.end(b); ++j) {
       double score = 0;
-      for (int64_t c = h * w; c < (h + 1) * w; ++c) score += value_at(q, b * shape.links + i, c) * value_at(k, j, c);
+      for (int64_t c = h * w; c < (h + 1) * w; ++c)
+        score += value_at(q, b * shape.links + i, c) * value_at(k, j, c);
       scores.push_back(score / std::sqrt(static_cast<double>(w)));
       top = std::max(top, scores.back());
     }
@@ -218,13 +230,15 @@ TEST_P(LinkAttentionTest, EqualsNaiveSoftmaxAlsoForHugeLogits) {
   for (const double deviation : {1.0, 1e3}) {  // logits of order 1e6: exp of any would overflow
     Context ctx({}, DType::f64);
     const int64_t d = shape.width();
-    Tensor q = random_tensor(ctx, link_rows(), d, 1, deviation), k = random_tensor(ctx, rows(), d, 2, deviation);
+    Tensor q = random_tensor(ctx, link_rows(), d, 1, deviation),
+           k = random_tensor(ctx, rows(), d, 2, deviation);
     Tensor v = random_tensor(ctx, rows(), d, 3), out = random_tensor(ctx, link_rows(), d, 4);
     run(ctx, q, k, v, state(ctx), out);
     for (int64_t r = 0; r < link_rows(); ++r)
       for (int64_t c = 0; c < d; ++c)
         ASSERT_NEAR(value_at(out.view(), r, c),
-                    naive(q.view(), k.view(), v.view(), r / shape.links, r % shape.links, c), 1e-8 * deviation)
+                    naive(q.view(), k.view(), v.view(), r / shape.links, r % shape.links, c),
+                    1e-8 * deviation)
             << r << "," << c;
   }
 }
@@ -242,8 +256,9 @@ TEST_P(LinkAttentionTest, Gradients) {
   link_attention_backward_begin(ctx, attention(), out.view(), r.view(), s);
   for (int64_t first = 0; first < rows(); first += tile()) {
     const int64_t end = std::min(first + tile(), rows());
-    link_attention_backward_tile(ctx, attention(), first, q.view(), k.slice_rows(first, end), v.slice_rows(first, end),
-                                 r.view(), s, dq, dk.slice_rows(first, end), dv.slice_rows(first, end));
+    link_attention_backward_tile(ctx, attention(), first, q.view(), k.slice_rows(first, end),
+                                 v.slice_rows(first, end), r.view(), s, dq, dk.slice_rows(first, end),
+                                 dv.slice_rows(first, end));
   }
   GradientCheck check(60);
   check.add("q", q, dq);

@@ -1,4 +1,5 @@
-// The same function as the same networks written in PyTorch: logits, loss and gradients, given the same weights.
+// The same function as the same networks written in PyTorch: logits, loss and gradients, given the same
+// weights.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -23,8 +24,10 @@ void load(View x, const Json& values) {
   ASSERT_EQ(static_cast<size_t>(x.size()), values.size());
   for (int64_t i = 0; i < x.size(); ++i) {
     const double value = values[static_cast<size_t>(i)];
-    if (x.dtype() == DType::f32) x.data<float>()[i] = static_cast<float>(value);
-    else x.data<double>()[i] = value;
+    if (x.dtype() == DType::f32)
+      x.data<float>()[i] = static_cast<float>(value);
+    else
+      x.data<double>()[i] = value;
   }
 }
 
@@ -46,7 +49,8 @@ TEST_P(Golden, EqualsThePeer) {
   const Json& peer = golden["models"][name];
   RankingModelConfig c;
   c.name = name;
-  c.width = golden["width"], c.heads = golden["heads"], c.links = golden["links"], c.blocks = golden["blocks"];
+  c.width = golden["width"], c.heads = golden["heads"], c.links = golden["links"],
+  c.blocks = golden["blocks"];
   c.head_hidden = golden["head_hidden"], c.history_features = golden["history_features"];
   c.candidate_features = golden["candidate_features"], c.user_features = golden["user_features"];
   c.max_positions = 0;
@@ -57,7 +61,8 @@ TEST_P(Golden, EqualsThePeer) {
   ASSERT_EQ(store.all().size(), peer["parameters"].size());
   for (auto& p : store.all()) load(p.value, peer["parameters"].at(p.name));
 
-  const auto history = offsets_of(golden["history_lengths"]), candidates = offsets_of(golden["candidate_lengths"]);
+  const auto history = offsets_of(golden["history_lengths"]),
+             candidates = offsets_of(golden["candidate_lengths"]);
   const auto requests = static_cast<int64_t>(history.size()) - 1;
   const auto tensor = [&](int64_t rows, int64_t cols) { return Tensor(Device{}, dtype, rows, cols); };
   Tensor h = tensor(history.back(), c.history_features), dh = tensor(h.rows(), h.cols());
@@ -89,7 +94,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Golden,
                          testing::Combine(testing::Values("two_tower", "lime_mha", "lime_xor"),
                                           testing::Values(DType::f32, DType::f64)),
                          [](const auto& p) {
-                           return std::get<0>(p.param) + (std::get<1>(p.param) == DType::f32 ? "_f32" : "_f64");
+                           return std::get<0>(p.param) +
+                                  (std::get<1>(p.param) == DType::f32 ? "_f32" : "_f64");
                          });
 
 }  // namespace

@@ -28,6 +28,8 @@ struct F64 {
   }
   Tensor random(int64_t rows, int64_t cols, uint64_t seed) { return random_tensor(ctx, rows, cols, seed); }
   Tensor empty(int64_t rows, int64_t cols) { return Tensor(cpu, DType::f64, rows, cols); }
+  // For what must be overwritten.
+  Tensor dirty(int64_t rows, int64_t cols) { return random(rows, cols, 999); }
 };
 
 TEST(Linear, GradientsWithAndWithoutBias) {
@@ -35,7 +37,7 @@ TEST(Linear, GradientsWithAndWithoutBias) {
     F64 t;
     Linear layer(t.store, "linear", 5, 3, bias);
     t.start();
-    Tensor x = t.random(7, 5, 1), y = t.empty(7, 3), r = t.random(7, 3, 2), dx = t.empty(7, 5);
+    Tensor x = t.random(7, 5, 1), y = t.empty(7, 3), r = t.random(7, 3, 2), dx = t.dirty(7, 5);
     layer.backward(t.ctx, x, r.view(), GradMode::overwrite, dx);
     GradientCheck check;
     check.add(t.store);
@@ -66,7 +68,7 @@ TEST(LayerNorm, Gradients) {
   F64 t;
   LayerNorm layer(t.store, "norm", 7);
   t.start();
-  Tensor x = t.random(5, 7, 1), y = t.empty(5, 7), r = t.random(5, 7, 2), dx = t.empty(5, 7);
+  Tensor x = t.random(5, 7, 1), y = t.empty(5, 7), r = t.random(5, 7, 2), dx = t.dirty(5, 7);
   const auto stats = LayerNormStats::alloc(t.ctx, 5);
   layer.forward(t.ctx, x, y, stats);
   layer.backward(t.ctx, x, stats, r.view(), GradMode::overwrite, dx);
@@ -80,8 +82,10 @@ TEST(Mlp, Gradients) {
   F64 t;
   Mlp layer(t.store, "mlp", 5, 7, 3);
   t.start();
-  Tensor x = t.random(6, 5, 1), y = t.empty(6, 3), r = t.random(6, 3, 2), dx = t.empty(6, 5);
-  const auto forward = [&] { return t.ctx.arena().reset(), layer.forward(t.ctx, x, y), dot(y.view(), r.view()); };
+  Tensor x = t.random(6, 5, 1), y = t.empty(6, 3), r = t.random(6, 3, 2), dx = t.dirty(6, 5);
+  const auto forward = [&] {
+    return t.ctx.arena().reset(), layer.forward(t.ctx, x, y), dot(y.view(), r.view());
+  };
   forward();
   layer.backward(t.ctx, r.view(), GradMode::overwrite, dx);
   GradientCheck check;
@@ -101,7 +105,8 @@ TEST(TokenEncoder, PositionsCountFromTheMostRecentEventAndAreClamped) {
   Tensor x = t.random(8, 1, 1), tokens = t.empty(8, 1);
   layer.forward(t.ctx, x, Jagged(offsets), tokens);
   const std::vector<double> expected{2, 2, 2, 1, 0, 0, 1, 0};
-  for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(value_at(tokens.view(), i, 0), expected[static_cast<size_t>(i)]) << i;
+  for (int64_t i = 0; i < 8; ++i)
+    EXPECT_EQ(value_at(tokens.view(), i, 0), expected[static_cast<size_t>(i)]) << i;
 }
 
 TEST(TokenEncoder, GradientsOverTilesAndEmptyHistories) {
@@ -112,7 +117,7 @@ TEST(TokenEncoder, GradientsOverTilesAndEmptyHistories) {
     const int64_t tile = t.ctx.tile_rows(8);
     const auto offsets = offsets_of({0, 1, 2 * tile + 3, 0, 6});
     const int64_t rows = offsets.back();
-    Tensor x = t.random(rows, 3, 1), y = t.empty(rows, 5), r = t.random(rows, 5, 2), dx = t.empty(rows, 3);
+    Tensor x = t.random(rows, 3, 1), y = t.empty(rows, 5), r = t.random(rows, 5, 2), dx = t.dirty(rows, 3);
     const auto forward = [&] {
       return t.ctx.arena().reset(), layer.forward(t.ctx, x, Jagged(offsets), y), dot(y.view(), r.view());
     };
@@ -130,7 +135,8 @@ TEST(LinkContext, Gradients) {
     F64 t;
     LinkContext layer(t.store, "context", 3, 5, user_features);
     t.start();
-    Tensor l = t.random(3, 5, 1), u = t.random(4, user_features, 2), y = t.empty(12, 5), r = t.random(12, 5, 3);
+    Tensor l = t.random(3, 5, 1), u = t.random(4, user_features, 2), y = t.empty(12, 5),
+           r = t.random(12, 5, 3);
     Tensor dl = t.empty(3, 5), du = t.empty(4, user_features);
     const auto forward = [&] {
       return t.ctx.arena().reset(), layer.forward(t.ctx, l, u, y), dot(y.view(), r.view());
@@ -153,8 +159,9 @@ TEST_P(Decoupled, Gradients) {
   t.start();
   const auto offsets = offsets_of({3, 0, 1, 4});
   const Jagged impressions(offsets);
-  Tensor c = t.random(8, 6, 1), l = t.random(5, 6, 2), lp = t.random(20, 6, 3), z = t.empty(8, 6), r = t.random(8, 6, 4);
-  Tensor dc = t.empty(8, 6), dl = t.empty(5, 6), dlp = t.empty(20, 6);
+  Tensor c = t.random(8, 6, 1), l = t.random(5, 6, 2), lp = t.random(20, 6, 3), z = t.empty(8, 6),
+         r = t.random(8, 6, 4);
+  Tensor dc = t.empty(8, 6), dl = t.empty(5, 6), dlp = t.dirty(20, 6);
   const auto forward = [&] {
     return t.ctx.arena().reset(), layer.forward(t.ctx, c, l, lp, impressions, z), dot(z.view(), r.view());
   };
@@ -168,7 +175,8 @@ TEST_P(Decoupled, Gradients) {
   check.check(forward);
 }
 
-INSTANTIATE_TEST_SUITE_P(Phi, Decoupled, testing::Values(CandidateAttention::softmax, CandidateAttention::silu));
+INSTANTIATE_TEST_SUITE_P(Phi, Decoupled,
+                         testing::Values(CandidateAttention::softmax, CandidateAttention::silu));
 
 TEST(ScoreHead, Gradients) {
   F64 t;
@@ -176,8 +184,9 @@ TEST(ScoreHead, Gradients) {
   t.start();
   const auto offsets = offsets_of({2, 0, 1, 3});
   const Jagged impressions(offsets);
-  Tensor z = t.random(6, 3, 1), c = t.random(6, 3, 2), u = t.random(4, 2, 3), y = t.empty(6, 2), r = t.random(6, 2, 4);
-  Tensor dz = t.empty(6, 3), dc = t.empty(6, 3), du = t.empty(4, 2);
+  Tensor z = t.random(6, 3, 1), c = t.random(6, 3, 2), u = t.random(4, 2, 3), y = t.empty(6, 2),
+         r = t.random(6, 2, 4);
+  Tensor dz = t.dirty(6, 3), dc = t.dirty(6, 3), du = t.dirty(4, 2);
   const auto forward = [&] {
     return t.ctx.arena().reset(), layer.forward(t.ctx, z, c, u, impressions, y), dot(y.view(), r.view());
   };
@@ -199,7 +208,7 @@ void check_personaliser(F64& t, Personaliser& layer, int64_t links, int64_t widt
   const int64_t rows = offsets.back(), link_rows = 5 * links;
   Tensor lc = t.random(link_rows, width, 1), e = t.random(rows, width, 2);
   Tensor lp = t.empty(link_rows, width), r = t.random(link_rows, width, 3);
-  Tensor dlinks = t.empty(link_rows, width), de = t.empty(rows, width);
+  Tensor dlinks = t.empty(link_rows, width), de = t.dirty(rows, width);
   const auto forward = [&] {
     return t.ctx.arena().reset(), layer.forward(t.ctx, lc, e, history, lp), dot(lp.view(), r.view());
   };

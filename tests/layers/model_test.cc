@@ -22,7 +22,8 @@ RankingModelConfig small(const std::string& name) {
 
 // A model, its batch and the gradients of one step.
 struct Step {
-  Step(const RankingModelConfig& c, DType dtype, std::vector<int64_t> histories, std::vector<int64_t> impressions)
+  Step(const RankingModelConfig& c, DType dtype, std::vector<int64_t> histories,
+       std::vector<int64_t> impressions)
       : ctx({}, dtype),
         model(c, store),
         history(offsets_of(histories)),
@@ -150,7 +151,10 @@ TEST_P(Models, EachGradientIsReadyOnceAndFinalThen) {
   std::map<std::string, std::vector<float>> at_ready;
   int64_t last = static_cast<int64_t>(s.store.all().size()), steps_back = 0;
   s.store.on_ready([&](const Parameter& p) {
-    EXPECT_TRUE(at_ready.emplace(p.name, std::vector<float>(p.grad.data<float>(), p.grad.data<float>() + p.grad.size())).second)
+    EXPECT_TRUE(
+        at_ready
+            .emplace(p.name, std::vector<float>(p.grad.data<float>(), p.grad.data<float>() + p.grad.size()))
+            .second)
         << p.name << " twice";
     steps_back += p.index < last;
     last = p.index;
@@ -193,7 +197,8 @@ TEST(RankingModel, FlopsOfTheBenchmarkStepByHand) {
   const double tokens = t * 96 * d, tower = n * (64 * d + d * d);
   const double context = l * d * d + b * 64 * d + bl * d * d;
   const double attention = 4 * t * l * d;  // both directions, two products each
-  const double blocks = 2 * ((t + bl) * (4 * d * d + d * d) + attention) + t * 2 * d * d + bl * 3 * d * d + attention / 2;
+  const double blocks =
+      2 * ((t + bl) * (4 * d * d + d * d) + attention) + t * 2 * d * d + bl * 3 * d * d + attention / 2;
   const double decoupled = n * d * d + l * d * d + n * l * d + bl * d * d + n * l * d + n * d * d;
   const double head = n * 2 * d * 128 + b * 64 * 128 + n * 128;
   EXPECT_NEAR(model.training_flops(32, 32 * 1024, 32 * 16),

@@ -28,10 +28,13 @@ TEST(ParameterStore, FlatInRegistrationOrderAndInitialisedByName) {
   EXPECT_EQ(gain.value.data<float>()[4], 1.0f);
   double squares = 0;
   for (int64_t i = 0; i < 60000; ++i) {
-    EXPECT_EQ(second.value.data<float>()[i], alone.value.data<float>()[i]);  // a parameter more changes no other
-    squares += static_cast<double>(second.value.data<float>()[i]) * static_cast<double>(second.value.data<float>()[i]);
+    EXPECT_EQ(second.value.data<float>()[i],
+              alone.value.data<float>()[i]);  // a parameter more changes no other
+    squares += static_cast<double>(second.value.data<float>()[i]) *
+               static_cast<double>(second.value.data<float>()[i]);
   }
-  EXPECT_NEAR(squares / 60000, 1.0 / 200, 3 * std::sqrt(2.0 / 60000) / 200);  // variance 1 / rows, three sigma
+  EXPECT_NEAR(squares / 60000, 1.0 / 200,
+              3 * std::sqrt(2.0 / 60000) / 200);                  // variance 1 / rows, three sigma
   EXPECT_THROW(b.add("third", 1, 1, Init::zeros, false), Error);  // after allocate()
   ParameterStore c;
   c.add("same", 1, 1, Init::zeros, false);
@@ -49,14 +52,17 @@ TEST(Loss, ExtremeLogitsAreExact) {
     Tensor logits({}, dtype, 1, n), labels({}, dtype, 1, n), weights({}, dtype, 1, n), d({}, dtype, 1, n),
         p({}, dtype, 1, n);
     const auto set = [&](const Tensor& t, int64_t i, double value) {
-      if (dtype == DType::f32) t.view().data<float>()[i] = static_cast<float>(value);
-      else t.view().data<double>()[i] = value;
+      if (dtype == DType::f32)
+        t.view().data<float>()[i] = static_cast<float>(value);
+      else
+        t.view().data<double>()[i] = value;
     };
     for (int64_t i = 0; i < n; ++i) {
       const auto at = static_cast<size_t>(i);
       set(logits, i, x[at]), set(labels, i, y[at]), set(weights, i, w[at]);
     }
-    const auto sums = bce_with_logits(ctx, logits.view(), labels.view(), weights.view(), d);  // a task a column
+    const auto sums =
+        bce_with_logits(ctx, logits.view(), labels.view(), weights.view(), d);  // a task a column
     sigmoid(ctx, logits.view(), p);
     for (int64_t i = 0; i < n; ++i) {
       const auto at = static_cast<size_t>(i);
@@ -69,17 +75,20 @@ TEST(Loss, ExtremeLogitsAreExact) {
 
 TEST(Loss, WeightZeroLeavesOutAnyLogit) {
   Context ctx;
-  Tensor logits({}, DType::f32, 2, 1), labels({}, DType::f32, 2, 1), weights({}, DType::f32, 2, 1), d({}, DType::f32, 2, 1);
+  Tensor logits({}, DType::f32, 2, 1), labels({}, DType::f32, 2, 1), weights({}, DType::f32, 2, 1),
+      d({}, DType::f32, 2, 1);
   logits.view().data<float>()[0] = std::numeric_limits<float>::quiet_NaN();
   weights.view().data<float>()[1] = 3;
-  EXPECT_NEAR(bce_with_logits(ctx, logits.view(), labels.view(), weights.view(), d)[0], 3 * std::log(2.0), 1e-12);
+  EXPECT_NEAR(bce_with_logits(ctx, logits.view(), labels.view(), weights.view(), d)[0], 3 * std::log(2.0),
+              1e-12);
   EXPECT_EQ(d.view().data<float>()[0], 0.0f);
   EXPECT_EQ(d.view().data<float>()[1], 1.5f);
 }
 
 TEST(Loss, GradientOfTheSum) {
   Context ctx({}, DType::f64);
-  Tensor logits = random_tensor(ctx, 5, 2, 1), labels = random_tensor(ctx, 5, 2, 2), weights = random_tensor(ctx, 5, 2, 3);
+  Tensor logits = random_tensor(ctx, 5, 2, 1), labels = random_tensor(ctx, 5, 2, 2),
+         weights = random_tensor(ctx, 5, 2, 3);
   Tensor d({}, DType::f64, 5, 2), ignored({}, DType::f64, 5, 2);
   bce_with_logits(ctx, logits.view(), labels.view(), weights.view(), d);
   GradientCheck check;
@@ -108,7 +117,8 @@ TEST(AdamW, TwoStepsByHand) {
   grad.view().data<double>()[1] = -2.0;  // g = -1
   optimizer.update(ctx, store, grad.view(), 0.02, 0.5, 2);
   // m = 0.18 - 0.1 = 0.08, v = 0.0396 + 0.01 = 0.0496; m^ = 0.08 / 0.19, v^ = 0.0496 / 0.0199
-  EXPECT_NEAR(stays.value.data<double>()[0], 1 - 0.01 * 2 / (2 + 1e-8) - 0.02 * (0.08 / 0.19) / (std::sqrt(0.0496 / 0.0199) + 1e-8), 1e-12);
+  EXPECT_NEAR(stays.value.data<double>()[0],
+              1 - 0.01 * 2 / (2 + 1e-8) - 0.02 * (0.08 / 0.19) / (std::sqrt(0.0496 / 0.0199) + 1e-8), 1e-12);
 }
 
 }  // namespace
