@@ -5,21 +5,19 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <span>
 #include <type_traits>
 
+#include "runtime/host_memory.h"
+
 namespace lime {
 
 struct FreeMemory {
-  void operator()(void* memory) const;
+  void operator()(void* memory) const { std::free(memory); }
 };
-
-// 64-byte aligned; from 2 MiB on aligned to, and where the system can do it backed by, huge pages: rows are
-// read at random, and a TLB miss a row costs as much as the row. Throws Error, naming the size, where the
-// system has no more.
-void* allocate_uninitialised(size_t bytes);
 
 template <typename T>
 class Buffer {

@@ -1,4 +1,4 @@
-// Host memory as Tensor and Arena hold it: 64-byte aligned, freed with the last owner.
+// Host memory as Tensor, Arena and the embedding tables hold it: 64-byte aligned or better.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,10 @@ namespace lime {
 
 inline constexpr size_t memory_alignment = 64;  // bytes: a cache line, and the widest vector
 
-// Uninitialised. Throws Error, naming the size, where the system has no more.
+// Uninitialised; from 2 MiB on aligned to, and advised for, huge pages. Freed with std::free. Throws Error, naming the
+// size, where the system has no more.
+void* allocate_uninitialised(size_t bytes);
+// The same, freed with the last owner.
 std::shared_ptr<void> allocate_host(size_t bytes);
 
 }  // namespace lime
