@@ -7,7 +7,8 @@
 namespace lime {
 namespace {
 
-// One leaf's numbers in the exchange: requests, tokens, candidates, truncated, then weight and label sums by task.
+// One leaf's numbers in the exchange: requests, tokens, candidates, truncated, then weight and label sums by
+// task.
 constexpr size_t leaf_counts = 4;
 // One rank's, before its leaves: asked to stop, milliseconds waited.
 constexpr size_t rank_counts = 2;
@@ -101,7 +102,8 @@ std::optional<GlobalBatch> BatchSource::next(bool stop) {
     batch.history_tokens = static_cast<int64_t>(sum[1]);
     batch.candidates = static_cast<int64_t>(sum[2]);
     batch.truncated = static_cast<int64_t>(sum[3]);
-    batch.task_weight_sum.assign(sum.begin() + leaf_counts, sum.begin() + static_cast<long>(leaf_counts + tasks));
+    batch.task_weight_sum.assign(sum.begin() + leaf_counts,
+                                 sum.begin() + static_cast<long>(leaf_counts + tasks));
     batch.task_label_sum.assign(sum.begin() + static_cast<long>(leaf_counts + tasks), sum.end());
     if (batch.requests > 0) return batch;
 

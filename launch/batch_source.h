@@ -1,8 +1,8 @@
 // BatchSource: the global batches of a run, epoch after epoch, agreed on by all ranks.
 //
-// Each rank reads its own virtual shards; what has to be known of the whole batch (is there any data, how much weight has
-// each task) is gathered once a batch and summed over the leaves in order, so that it is the same on every rank and for
-// every number of ranks.
+// Each rank reads its own virtual shards; what has to be known of the whole batch (is there any data, how
+// much weight has each task) is gathered once a batch and summed over the leaves in order, so that it is the
+// same on every rank and for every number of ranks.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +17,24 @@
 namespace lime {
 
 struct GlobalBatch {
-  Batch local;                             // this rank's micro-batches
+  Batch local;  // this rank's micro-batches
   int64_t epoch = 0;
   int64_t requests = 0, history_tokens = 0, candidates = 0, truncated = 0;  // of all ranks
-  std::vector<double> task_weight_sum;     // sum over candidates of task weight x sample weight, by task
-  std::vector<double> task_label_sum;      // the same, times label
-  bool stop = false;                       // some rank was asked to stop
-  double data_wait_ms = 0;                 // of the slowest rank
+  std::vector<double> task_weight_sum;  // sum over candidates of task weight x sample weight, by task
+  std::vector<double> task_label_sum;   // the same, times label
+  bool stop = false;                    // some rank was asked to stop
+  double data_wait_ms = 0;              // of the slowest rank
 };
 
 class BatchSource {
  public:
   // Starts at `epoch`, at `positions` within it (empty: its beginning).
-  BatchSource(ProcessGroup&, const Dataset&, const Config&, int64_t epoch, std::vector<ShardPosition> positions);
+  BatchSource(ProcessGroup&, const Dataset&, const Config&, int64_t epoch,
+              std::vector<ShardPosition> positions);
   ~BatchSource();
 
-  // Collective. The next batch with data on any rank; none after the last epoch. `stop`: this rank was asked to stop.
+  // Collective. The next batch with data on any rank; none after the last epoch. `stop`: this rank was asked
+  // to stop.
   std::optional<GlobalBatch> next(bool stop);
 
   int64_t requests_in_epoch() const;

@@ -71,7 +71,8 @@ struct Network::Impl {
   std::unique_ptr<EmbeddingCollection> tables;
   ModelInput input;  // of the last forward, for its backward
 
-  // The three groups with the micro-batch's rows for each, in the order that features are numbered in a lookup.
+  // The three groups with the micro-batch's rows for each, in the order that features are numbered in a
+  // lookup.
   template <typename Visit>
   void for_each_group(const MicroBatch& batch, Visit&& visit) const {
     visit(history, batch.history);
@@ -86,7 +87,8 @@ struct Network::Impl {
     for (const auto& feature : group.features)
       tables->gather(ctx, lookup, index, f++, out.slice_cols(feature.column, feature.column + feature.dim));
     if (group.real > 0)
-      copy(ctx, ConstView(columns.real.data(), rows, group.real), out.slice_cols(group.width - group.real, group.width));
+      copy(ctx, ConstView(columns.real.data(), rows, group.real),
+           out.slice_cols(group.width - group.real, group.width));
     return out;
   }
 
@@ -153,8 +155,8 @@ View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batc
   {
     TraceRange range(ctx, "gather");
     im.input.history = im.assemble(ctx, lookup, index, 0, im.history, batch.history, history.rows());
-    im.input.candidates =
-        im.assemble(ctx, lookup, index, im.candidate_begin(), im.candidate, batch.candidate, candidates.rows());
+    im.input.candidates = im.assemble(ctx, lookup, index, im.candidate_begin(), im.candidate, batch.candidate,
+                                      candidates.rows());
     im.input.user = im.assemble(ctx, lookup, index, im.user_begin(), im.user, batch.user, batch.requests());
   }
   im.input.history_offsets = history;
@@ -164,7 +166,8 @@ View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batc
   return logits;
 }
 
-void Network::backward(Context& ctx, Lookup& lookup, const MicroBatch&, int64_t index, const ConstView& dlogits) {
+void Network::backward(Context& ctx, Lookup& lookup, const MicroBatch&, int64_t index,
+                       const ConstView& dlogits) {
   Impl& im = *impl_;
   const auto like = [&](const ConstView& x) { return ctx.alloc(x.rows(), x.cols()); };
   const ModelInputGrad gradient{like(im.input.history), like(im.input.candidates), like(im.input.user)};

@@ -1,7 +1,8 @@
-// Network: the dense model and the sparse tables joined over a dataset's features: what trains, evaluates and predicts.
+// Network: the dense model and the sparse tables joined over a dataset's features: what trains, evaluates and
+// predicts.
 //
-// A micro-batch's id features are looked up and laid side by side (feature order of the config, then real columns) as
-// the dense model's inputs; gradients go back the same way.
+// A micro-batch's id features are looked up and laid side by side (feature order of the config, then real
+// columns) as the dense model's inputs; gradients go back the same way.
 #pragma once
 
 #include <memory>
@@ -21,7 +22,8 @@ namespace lime {
 
 class Network {
  public:
-  // Resolves features against the schema, sizes the model, registers and initialises parameters, makes the tables.
+  // Resolves features against the schema, sizes the model, registers and initialises parameters, makes the
+  // tables.
   Network(Context&, Communicator&, const Config&, const DatasetSchema&);
   ~Network();
 

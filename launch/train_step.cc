@@ -28,7 +28,8 @@ struct TrainStep::Impl {
     std::tie(first_leaf, last_leaf) = leaves_of(leaves, g.rank(), g.size());
     const ParameterStore& parameters = network.parameters();
     std::vector<int64_t> ends;
-    for (const auto& parameter : parameters.all()) ends.push_back(parameter.offset + parameter.rows * parameter.cols);
+    for (const auto& parameter : parameters.all())
+      ends.push_back(parameter.offset + parameter.rows * parameter.cols);
     buckets = std::make_unique<GradientBuckets>(ctx, group.world(), std::move(ends), last_leaf - first_leaf,
                                                 static_cast<int64_t>(config.train.bucket_mb * (1 << 20)));
     network.parameters().on_ready([this](const Parameter& p) { buckets->mark_ready(p.index); });
@@ -37,7 +38,8 @@ struct TrainStep::Impl {
   ~Impl() { network.parameters().on_ready({}); }
 
   // Forward, loss and backward of micro-batch `index`. Returns the weighted loss sums by task.
-  std::vector<double> micro_batch(const MicroBatch& micro, int64_t index, const std::vector<double>& task_scale) {
+  std::vector<double> micro_batch(const MicroBatch& micro, int64_t index,
+                                  const std::vector<double>& task_scale) {
     ctx.arena().reset();
     View logits;
     {
@@ -74,8 +76,8 @@ TrainStep::TrainStep(ProcessGroup& group, Context& ctx, const Config& config, Ne
 
 TrainStep::~TrainStep() = default;
 
-StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, int64_t step, double learning_rate,
-                           double sparse_lr_scale) {
+StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, int64_t step,
+                           double learning_rate, double sparse_lr_scale) {
   Impl& im = *impl_;
   EmbeddingCollection& tables = im.network.tables();
   {
@@ -131,8 +133,9 @@ StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, in
 
   if (outcome.finite) {
     TraceRange range(im.ctx, "update");
-    const double grad_scale =
-        clip && outcome.gradient_norm > im.config.train.clip_norm ? im.config.train.clip_norm / outcome.gradient_norm : 1.0;
+    const double grad_scale = clip && outcome.gradient_norm > im.config.train.clip_norm
+                                  ? im.config.train.clip_norm / outcome.gradient_norm
+                                  : 1.0;
     im.adamw.update(im.ctx, im.network.parameters(), im.gradient.view(), learning_rate, grad_scale, step);
     tables.update(*im.lookup, grad_scale, sparse_lr_scale, step);
   }

@@ -123,7 +123,8 @@ class Trainer {
     }
     if (stopped) {
       if (state_.step > first_step_) checkpoint(false);
-      progress.message(str("stopped at step ", state_.step, "; go on with: lime train --resume ", options_.run_directory));
+      progress.message(
+          str("stopped at step ", state_.step, "; go on with: lime train --resume ", options_.run_directory));
     } else {
       finish();
     }
@@ -149,8 +150,8 @@ class Trainer {
 
   void check() const {
     if (group_.size() > config_.train.micro_batches)
-      throw UserError(str("train.micro_batches: found ", config_.train.micro_batches, ", expected at least the number of ranks, ",
-                          group_.size()));
+      throw UserError(str("train.micro_batches: found ", config_.train.micro_batches,
+                          ", expected at least the number of ranks, ", group_.size()));
     if (config_.train.batch_requests < config_.train.micro_batches)
       throw UserError(str("train.batch_requests: found ", config_.train.batch_requests,
                           ", expected at least train.micro_batches = ", config_.train.micro_batches));
@@ -164,8 +165,8 @@ class Trainer {
     if (train.max_steps > 0) return train.max_steps;
     if (train.batch_history_tokens > 0) {
       if (train.schedule != "constant" && train.schedule_steps == 0)
-        throw UserError(str("train.schedule_steps: found 0, expected the number of steps of schedule '", train.schedule,
-                            "', which a token budget does not tell"));
+        throw UserError(str("train.schedule_steps: found 0, expected the number of steps of schedule '",
+                            train.schedule, "', which a token budget does not tell"));
       return 0;
     }
     return train.epochs * ((requests_in_epoch + train.batch_requests - 1) / train.batch_requests);
@@ -179,8 +180,9 @@ class Trainer {
     if (!resumed_from_.empty()) progress_->message(str("resuming ", resumed_from_, " at step ", state_.step));
     progress_->message(str(config_.model.name, ": ", network_->parameters().size(), " dense parameters, ",
                            network_->tables().tables().size(), " tables, ", group_.size(), " rank",
-                           group_.size() > 1 ? "s" : "", ", batch of ", config_.train.batch_requests, " requests in ",
-                           config_.train.micro_batches, " micro-batches; writing ", options_.run_directory));
+                           group_.size() > 1 ? "s" : "", ", batch of ", config_.train.batch_requests,
+                           " requests in ", config_.train.micro_batches, " micro-batches; writing ",
+                           options_.run_directory));
   }
 
   std::unique_ptr<GlobalBatch> fetch(BatchSource& source, const StopSignal& signal) {
@@ -192,10 +194,12 @@ class Trainer {
   void step(TrainStep& train_step, const GlobalBatch& batch, const GlobalBatch* next, int64_t total_steps,
             Clock::time_point begin) {
     const int64_t number = state_.step + 1;
-    const int64_t schedule_steps = config_.train.schedule_steps > 0 ? config_.train.schedule_steps : total_steps;
+    const int64_t schedule_steps =
+        config_.train.schedule_steps > 0 ? config_.train.schedule_steps : total_steps;
     const double rate = learning_rate_at(config_.train, number, schedule_steps);
-    const double sparse_scale =
-        config_.train.schedule_sparse && config_.train.learning_rate > 0 ? rate / config_.train.learning_rate : 1.0;
+    const double sparse_scale = config_.train.schedule_sparse && config_.train.learning_rate > 0
+                                    ? rate / config_.train.learning_rate
+                                    : 1.0;
     const StepOutcome outcome = train_step.run(batch, next, number, rate, sparse_scale);
     if (!outcome.finite) stop_not_finite(number, outcome);
 
@@ -240,7 +244,8 @@ class Trainer {
     const auto checkpoints = list_checkpoints(options_.run_directory);
     throw UserError(str("step ", number, ": the loss is not finite (loss ", outcome.loss, ", gradient norm ",
                         outcome.gradient_norm, "); ",
-                        checkpoints.empty() ? "no checkpoint was written yet" : "last good checkpoint: " + checkpoints.front(),
+                        checkpoints.empty() ? "no checkpoint was written yet"
+                                            : "last good checkpoint: " + checkpoints.front(),
                         "; try a lower train.learning_rate or train.clip_norm=1"));
   }
 
@@ -253,13 +258,14 @@ class Trainer {
     flush_window();
     state_.finished = finished;
     entropy_.save(state_.extra);
-    const std::string path =
-        save_checkpoint(group_, options_.run_directory, config_, *network_, *adamw_, state_, config_.train.keep_checkpoints);
+    const std::string path = save_checkpoint(group_, options_.run_directory, config_, *network_, *adamw_,
+                                             state_, config_.train.keep_checkpoints);
     progress_->message("checkpoint " + path);
   }
 
   void finish() {
-    if (!beyond_last_step()) {  // the data ended: the next epoch, if one is asked for later, starts at its beginning
+    if (!beyond_last_step()) {  // the data ended: the next epoch, if one is asked for later, starts at its
+                                // beginning
       state_.epoch = config_.train.epochs;
       state_.positions.clear();
     }
@@ -272,7 +278,8 @@ class Trainer {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     progress_->message(str("done: ", state_.step, " steps, ", truncated_, " histories truncated to ",
-                           config_.data.max_history, " events, peak memory of rank 0 ", usage.ru_maxrss / 1024, " MiB"));
+                           config_.data.max_history, " events, peak memory of rank 0 ",
+                           usage.ru_maxrss / 1024, " MiB"));
     if (config_.data.eval.empty()) return;
     const auto days = dataset_.select_days(config_.data.eval, "data.eval");
     std::vector<EvalResult> results;

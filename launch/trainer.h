@@ -1,4 +1,5 @@
-// Trainer: the loop. One step = the same global batch on any number of ranks (docs/architecture.md, Numbers and bits).
+// Trainer: the loop. One step = the same global batch on any number of ranks (docs/architecture.md, Numbers
+// and bits).
 #pragma once
 
 #include <string>
@@ -12,11 +13,12 @@ struct TrainOptions {
   std::string run_directory;
   bool resume = false;
   bool verbose = false;
-  std::string trace_path;        // Chrome trace JSON of rank 0; empty: none
+  std::string trace_path;  // Chrome trace JSON of rank 0; empty: none
 };
 
-// Collective. Trains to the end (or to a signal: then checkpoints and returns), writes checkpoints, metrics.jsonl and TensorBoard
-// files under the run directory, evaluates config.data.eval at the end. Returns the exit code.
+// Collective. Trains to the end (or to a signal: then checkpoints and returns), writes checkpoints,
+// metrics.jsonl and TensorBoard files under the run directory, evaluates config.data.eval at the end. Returns
+// the exit code.
 int train(ProcessGroup&, const Config&, const TrainOptions&);
 
 }  // namespace lime

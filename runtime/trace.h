@@ -1,5 +1,5 @@
-// Trace ranges: named intervals of host time, written on demand as Chrome trace JSON (chrome://tracing, Perfetto).
-// A range costs two clock reads while a tracer is attached, and one branch otherwise.
+// Trace ranges: named intervals of host time, written on demand as Chrome trace JSON (chrome://tracing,
+// Perfetto). A range costs two clock reads while a tracer is attached, and one branch otherwise.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,8 @@ class Tracer {
   void add(const char* name, Clock::time_point begin, Clock::time_point end);
   // Total milliseconds by range name since the last call.
   std::map<std::string, double> take_totals_ms();
-  // All ranges so far, one "process" a rank, one "thread" a host thread. Keeps at most `limit` ranges (then drops, counted).
+  // All ranges so far, one "process" a rank, one "thread" a host thread. Keeps at most `limit` ranges (then
+  // drops, counted).
   void write_chrome_json(const std::string& path) const;
 
  private:

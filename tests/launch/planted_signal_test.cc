@@ -1,5 +1,5 @@
-// Learning, end to end: a generated log whose best AUC is known by construction. LIME-XOR must come close to it; a model that
-// only averages the history must not, or the log shows nothing.
+// Learning, end to end: a generated log whose best AUC is known by construction. LIME-XOR must come close to
+// it; a model that only averages the history must not, or the log shows nothing.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -22,10 +22,17 @@ TEST(PlantedSignal, LimeXorReachesItAndTwoTowerCannot) {
 
   const auto auc = [&](const std::string& model) {
     const std::string run = temp.file(model);
-    const Outcome trained = lime_program_on(2, str("train ", LIME_SOURCE_DIR, "/configs/quickstart.yaml --out ", run,
-                                                   " --set data.path=", temp.file("data"), " --set model.name=", model));
+    const Outcome trained =
+        lime_program_on(2, str("train ", LIME_SOURCE_DIR, "/configs/quickstart.yaml --out ", run,
+                               " --set data.path=", temp.file("data"), " --set model.name=", model));
     EXPECT_EQ(trained.exit_code, 0) << trained.err;
-    return nlohmann::json::parse(read_file(run + "/eval.json")).at(0).at("tasks").at(0).at("all").at("auc").get<double>();
+    return nlohmann::json::parse(read_file(run + "/eval.json"))
+        .at(0)
+        .at("tasks")
+        .at(0)
+        .at("all")
+        .at("auc")
+        .get<double>();
   };
   const double lime_xor = auc("lime_xor");
   EXPECT_GT(lime_xor, best - 0.01);

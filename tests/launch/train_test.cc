@@ -1,5 +1,5 @@
-// Whole runs of the program: the same bits on any number of ranks, over stops, resumes and kills; and what a user can do
-// wrong with data, days, runs and checkpoints.
+// Whole runs of the program: the same bits on any number of ranks, over stops, resumes and kills; and what a
+// user can do wrong with data, days, runs and checkpoints.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -33,12 +33,14 @@ class Train : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     temp_ = new TempDirectory;
-    const Outcome made =
-        lime_program("generate --users 60 --items 50 --days 3 --requests 3 --candidates 3 --history-min 0 --history-max 40 "
-                     "--history-mean 12 --parts 4 --out " + path("data"));
+    const Outcome made = lime_program(
+        "generate --users 60 --items 50 --days 3 --requests 3 --candidates 3 --history-min 0 --history-max "
+        "40 "
+        "--history-mean 12 --parts 4 --out " +
+        path("data"));
     ASSERT_EQ(made.exit_code, 0) << made.err;
-    write_file(path("config.yaml"), str("data: {path: ", path("data"), ", train: 2024-01-01..2024-01-02, max_history: 20}",
-                                        config_text));
+    write_file(path("config.yaml"), str("data: {path: ", path("data"),
+                                        ", train: 2024-01-01..2024-01-02, max_history: 20}", config_text));
   }
   static void TearDownTestSuite() {
     delete temp_;
@@ -47,7 +49,8 @@ class Train : public testing::Test {
 
   static std::string path(const std::string& name) { return temp_->file(name); }
   static std::string train_command(const std::string& run, const std::string& settings = "") {
-    return str("train ", path("config.yaml"), " --out ", path(run), settings.empty() ? "" : " --set " + settings);
+    return str("train ", path("config.yaml"), " --out ", path(run),
+               settings.empty() ? "" : " --set " + settings);
   }
   static void train(int ranks, const std::string& run, const std::string& settings = "") {
     const Outcome outcome = ranks == 1 ? lime_program(train_command(run, settings))
@@ -141,7 +144,8 @@ TEST_F(Train, EveryRequestOnceAnEpochThoughRanksRunDryAtDifferentSteps) {
 TEST_F(Train, ASignalCheckpointsAndTheRunGoesOn) {
   train(1, "untouched", "train.epochs=6");
   const std::string arguments = train_command("signalled", "train.epochs=6");
-  const Outcome stopped = run_command(str("timeout --preserve-status -s TERM 0.6 ", LIME_PROGRAM, " ", arguments));
+  const Outcome stopped =
+      run_command(str("timeout --preserve-status -s TERM 0.6 ", LIME_PROGRAM, " ", arguments));
   EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
   resume(2, "signalled", "train.epochs=6");
   const int last = static_cast<int>(metrics("untouched").back().at("step").get<int64_t>());
@@ -155,7 +159,8 @@ TEST_F(Train, AKilledRunGoesOnFromItsLastCheckpoint) {
   const std::string settings = "train.epochs=4 --set train.checkpoint_every=1 --set train.keep_checkpoints=2";
   run_command(str("timeout -s KILL 1 ", LIME_PROGRAM, " ", train_command("killed", settings)));
   for (int attempt = 0; attempt < 3; ++attempt)
-    run_command(str("timeout -s KILL 0.", 6 + attempt, " ", LIME_PROGRAM, " train --resume ", path("killed")));
+    run_command(
+        str("timeout -s KILL 0.", 6 + attempt, " ", LIME_PROGRAM, " train --resume ", path("killed")));
   resume(2, "killed", "train.checkpoint_every=0");
   EXPECT_EQ(digests("calm", last), digests("killed", last));
 }
@@ -173,7 +178,8 @@ TEST_F(Train, EvaluationAndPredictionAreTheSameOnAnyRanks) {
   train(2, "scored", "train.max_steps=10");
   const auto evaluate = [&](int ranks) {
     const std::string json = path(str("eval", ranks, ".json"));
-    const Outcome outcome = lime_program_on(ranks, str("eval ", path("scored"), " --days 2024-01-03 --history both --json ", json));
+    const Outcome outcome = lime_program_on(
+        ranks, str("eval ", path("scored"), " --days 2024-01-03 --history both --json ", json));
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     return read_file(json);
   };
@@ -184,7 +190,8 @@ TEST_F(Train, EvaluationAndPredictionAreTheSameOnAnyRanks) {
   std::vector<std::vector<float>> scores;
   for (const int ranks : {1, 3}) {
     const std::string out = path(str("scores", ranks, ".h5"));
-    const Outcome outcome = lime_program_on(ranks, str("predict ", path("scored"), " --days 2024-01-03 --out ", out));
+    const Outcome outcome =
+        lime_program_on(ranks, str("predict ", path("scored"), " --days 2024-01-03 --out ", out));
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     scores.push_back(Hdf5File(out, Hdf5File::Mode::read).read<float>("/score/click"));
   }
@@ -209,7 +216,8 @@ TEST_F(Train, MistakesWithDaysDevicesAndDirectories) {
   train(1, "taken", "train.max_steps=2");
   expect_mistake(train_command("taken", "train.max_steps=2"), path("taken"));
   expect_mistake(str("eval ", path("taken"), " --days 2024-01-02"), "2024-01-02");
-  expect_mistake(str("train --resume ", path("taken"), " --set model.width=32 --set train.max_steps=4"), "model.width");
+  expect_mistake(str("train --resume ", path("taken"), " --set model.width=32 --set train.max_steps=4"),
+                 "model.width");
   EXPECT_TRUE(fs::exists(checkpoint("taken", 2)));
 }
 
@@ -236,7 +244,8 @@ TEST_F(Train, BrokenFilesAreNamed) {
   expect_mistake(train_command("x", "data.path=" + path("truncated")), "events/part-00001-of-00004.h5");
   fs::copy(path("data"), path("missing"), fs::copy_options::recursive);
   fs::remove(path("missing/days/2024-01-02/part-00002-of-00004.h5"));
-  expect_mistake(train_command("x", "data.path=" + path("missing")), "days/2024-01-02/part-00002-of-00004.h5");
+  expect_mistake(train_command("x", "data.path=" + path("missing")),
+                 "days/2024-01-02/part-00002-of-00004.h5");
 }
 
 }  // namespace

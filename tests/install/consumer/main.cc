@@ -1,4 +1,5 @@
-// Another project's program, linked against an installed LIME-train: prints how many parameters a small model has.
+// Another project's program, linked against an installed LIME-train: prints how many parameters a small model
+// has.
 #include <iostream>
 
 #include "io/dataset.h"
