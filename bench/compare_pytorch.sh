@@ -18,7 +18,7 @@ for round in $(seq "$rounds"); do
   echo "== round $round"
   OMP_NUM_THREADS=1 "$python" "$peer" train --model lime_xor --device cpu --threads 1 --seconds 10 \
     --requests 32 --history 1024 --candidates 16 2>/dev/null | tee -a "$out/torch.jsonl" | grep -o '"median_ms".*'
-  build/cpu/bench/bench_gemm --benchmark_filter='sgemm_2048' 2>/dev/null | tail -1
+  build/cpu/bench/bench_layers --benchmark_filter=training_step/lime_xor 2>/dev/null | tail -1
   "$lime" train configs/bench-xor.yaml --out "$out/run$round" 2>/dev/null
   tail -1 "$out/run$round/metrics.jsonl"
 done
