@@ -17,9 +17,7 @@ TableShard::TableShard(const TableConfig& config, uint64_t seed)
 
 void TableShard::initial_values(int64_t id, float* out) const {
   const Philox random(seed_, stream_of("embedding", name_key_, static_cast<uint64_t>(id)));
-  for (int64_t c = 0; c < config_.dim; ++c) {
-    out[c] = static_cast<float>(random.normal(static_cast<uint64_t>(c)) * config_.init_std);
-  }
+  random.normals(config_.dim, static_cast<float>(config_.init_std), out);
 }
 
 int64_t TableShard::append(int64_t id, const float* values) {

@@ -5,19 +5,11 @@
 
 namespace lime {
 
-namespace {
-
-// Multipliers and key increments of Philox4x32 (Salmon et al. 2011, section 4).
-constexpr uint32_t multiplier_0 = 0xD2511F53, multiplier_1 = 0xCD9E8D57;
-constexpr uint32_t weyl_0 = 0x9E3779B9, weyl_1 = 0xBB67AE85;
-
-}  // namespace
-
 std::array<uint32_t, 4> Philox::block(uint64_t position) const {
   std::array<uint32_t, 4> c = {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32),
                                static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)};
   uint32_t k0 = static_cast<uint32_t>(seed_), k1 = static_cast<uint32_t>(seed_ >> 32);
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     const uint64_t p0 = uint64_t{multiplier_0} * c[0], p1 = uint64_t{multiplier_1} * c[2];
     c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(p1),
          static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1, static_cast<uint32_t>(p0)};
@@ -47,6 +39,16 @@ double Philox::normal(uint64_t position) const {
   const double u = static_cast<double>((b[0] | uint64_t{b[1]} << 32) >> 11) * 0x1p-53;
   const double v = static_cast<double>((b[2] | uint64_t{b[3]} << 32) >> 11) * 0x1p-53;
   return std::sqrt(-2.0 * std::log(1.0 - u)) * std::cos(2.0 * std::numbers::pi * v);
+}
+
+float Philox::normal_f32(uint64_t position) const {
+  // Words (0, 1) and (2, 3) of a block are pairs of Box and Muller; each gives two normals, cosines first.
+  const auto b = block(position / 4);
+  const size_t pair = position % 2, sine = position / 2 % 2;
+  const auto open = [](uint32_t bits) { return static_cast<double>(bits >> 8) * 0x1p-24 + 0x1p-25; };
+  const double radius = std::sqrt(-2.0 * std::log(open(b[2 * pair])));
+  const double angle = 2.0 * std::numbers::pi * open(b[2 * pair + 1]);
+  return static_cast<float>(radius * (sine ? std::sin(angle) : std::cos(angle)));
 }
 
 uint64_t stream_of(std::string_view purpose, uint64_t a, uint64_t b) {

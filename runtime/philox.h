@@ -21,6 +21,15 @@ class Philox {
   double uniform(uint64_t position) const;             // [0, 1), 53 bits
   uint64_t below(uint64_t n, uint64_t position) const; // [0, n), n > 0 (bias < 2^-64 * n)
   double normal(uint64_t position) const;              // mean 0, variance 1
+  // Normals 0 .. n-1 of another sequence, f32 and four a block, times `deviation`: for rows by the million. Position by
+  // position they are normal_f32's, up to the rounding of the processor's vector instructions.
+  void normals(int64_t n, float deviation, float* out) const;
+  float normal_f32(uint64_t position) const;
+
+  // Philox4x32-10's constants (section 4 of the paper), for vector and device versions of block().
+  static constexpr int rounds = 10;
+  static constexpr uint32_t multiplier_0 = 0xD2511F53, multiplier_1 = 0xCD9E8D57;
+  static constexpr uint32_t weyl_0 = 0x9E3779B9, weyl_1 = 0xBB67AE85;
 
  private:
   uint64_t seed_, stream_;

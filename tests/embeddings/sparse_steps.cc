@@ -123,7 +123,7 @@ ReferenceTables::Row& ReferenceTables::row(std::map<int64_t, Row>& rows, size_t 
     const TableConfig& t = tables_[table];
     const Philox random(seed_, stream_of("embedding", stream_of(t.name), static_cast<uint64_t>(id)));
     const auto n = static_cast<size_t>(t.dim);
-    for (size_t c = 0; c < n; ++c) row.values.push_back(random.normal(c) * t.init_std);
+    for (size_t c = 0; c < n; ++c) row.values.push_back(random.normal_f32(c) * t.init_std);
     row.sum.assign(n, t.initial_accumulator);
     row.m.assign(n, 0), row.v.assign(n, 0);
     row.row_sum = t.initial_accumulator;

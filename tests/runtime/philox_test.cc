@@ -1,5 +1,8 @@
 #include "runtime/philox.h"
 
+#include <cmath>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include <set>
@@ -52,6 +55,39 @@ TEST(Philox, NormalMoments) {
   EXPECT_NEAR(m2 / n, 1, 0.02);
   EXPECT_NEAR(m3 / n, 0, 0.05);
   EXPECT_NEAR(m4 / n, 3, 0.15);
+}
+
+// The vector version against the scalar one, at every length around a vector; positions must not depend on n.
+TEST(Philox, RowsOfNormalsAreNormalF32) {
+  const Philox rng(20, stream_of("test"));
+  for (int64_t n = 0; n < 140; ++n) {
+    std::vector<float> row(static_cast<size_t>(n) + 1, -7);
+    rng.normals(n, 0.5f, row.data());
+    for (int64_t i = 0; i < n; ++i)
+      ASSERT_NEAR(row[static_cast<size_t>(i)], 0.5f * rng.normal_f32(static_cast<uint64_t>(i)), 2e-6) << i << " of " << n;
+    EXPECT_EQ(row[static_cast<size_t>(n)], -7) << "wrote beyond " << n;
+  }
+}
+
+TEST(Philox, RowsOfNormalsHaveNormalMoments) {
+  const Philox rng(21, stream_of("test"));
+  const int n = 400'000;
+  std::vector<float> row(n);
+  rng.normals(n, 1, row.data());
+  double m1 = 0, m2 = 0, m3 = 0, m4 = 0, neighbours = 0, over_two = 0;
+  for (size_t i = 0; i < row.size(); ++i) {
+    const double x = row[i];
+    m1 += x, m2 += x * x, m3 += x * x * x, m4 += x * x * x * x;
+    over_two += std::abs(x) > 2;
+    for (size_t lag = 1; lag < 4; ++lag)
+      if (i >= lag) neighbours += x * row[i - lag];
+  }
+  EXPECT_NEAR(m1 / n, 0, 0.01);
+  EXPECT_NEAR(m2 / n, 1, 0.02);
+  EXPECT_NEAR(m3 / n, 0, 0.05);
+  EXPECT_NEAR(m4 / n, 3, 0.1);
+  EXPECT_NEAR(over_two / n, 0.0455, 0.002);
+  EXPECT_NEAR(neighbours / n, 0, 0.01) << "neighbours of a block are correlated";
 }
 
 TEST(Philox, BelowIsInRangeAndEven) {
