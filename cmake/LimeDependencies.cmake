@@ -30,6 +30,11 @@ lime_need(ZLIB_FOUND zlib1g-dev)
 lime_need(BLAS_FOUND libopenblas-dev)
 lime_need(HWY_LIBRARY libhwy-dev)
 lime_need(XXHASH_LIBRARY libxxhash-dev)
+if(LIME_CUDA STREQUAL "EMULATED")  # its threads are fibers
+  set(Boost_NO_WARN_NEW_VERSIONS ON)
+  find_package(Boost COMPONENTS context)
+  lime_need(Boost_CONTEXT_FOUND libboost-context-dev)
+endif()
 if(missing)
   list(JOIN missing " " missing)
   message(FATAL_ERROR "lime-train: missing packages. On Debian or Ubuntu: apt-get install ${missing}\n"
@@ -42,12 +47,3 @@ target_link_libraries(lime_hwy INTERFACE "${HWY_LIBRARY}")
 add_library(lime_xxhash INTERFACE)
 target_include_directories(lime_xxhash SYSTEM INTERFACE "${XXHASH_INCLUDE_DIR}")
 target_link_libraries(lime_xxhash INTERFACE "${XXHASH_LIBRARY}")
-
-# The interfaces are made for CUDA and NCCL; the backend itself is not part of this version. AUTO says so in the summary,
-# ON is refused here, and `device: cuda` at run time: nothing falls back silently.
-if(LIME_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "LIME_CUDA=ON: this version has no CUDA backend yet; configure with -DLIME_CUDA=OFF")
-elseif(NOT LIME_CUDA MATCHES "^(AUTO|OFF)$")
-  message(FATAL_ERROR "LIME_CUDA: found '${LIME_CUDA}', expected AUTO, ON or OFF")
-endif()
-set(LIME_CUDA_SUMMARY "off (no backend in this version)")

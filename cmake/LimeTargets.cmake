@@ -1,8 +1,9 @@
-# lime_add_library(NAME SOURCES ... [PUBLIC targets] [PRIVATE targets]): one library a folder, as lime::NAME.
-# A folder links only the folders below it, so that a forbidden dependency does not link.
+# lime_add_library(NAME SOURCES ... [CUDA_SOURCES x_cuda.cu ...] [PUBLIC targets] [PRIVATE targets]): one library a
+# folder, as lime::NAME. CUDA sources are part of it where LIME_CUDA says so. A folder links only the folders below it, so that a forbidden dependency does not link.
 function(lime_add_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;CUDA_SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(lime_${name} STATIC ${ARG_SOURCES})
+  lime_add_cuda_sources(lime_${name} ${ARG_CUDA_SOURCES})
   add_library(lime::${name} ALIAS lime_${name})
   set_target_properties(lime_${name} PROPERTIES EXPORT_NAME ${name})
   target_include_directories(lime_${name} PUBLIC
@@ -14,24 +15,25 @@ function(lime_add_library name)
   set_property(GLOBAL APPEND PROPERTY LIME_LIBRARIES lime_${name})
 endfunction()
 
-# lime_add_test(NAME SOURCES ... LIBS ... [RANKS 1 2 4]): a GoogleTest program, run once, or once for each
-# number of MPI ranks. Every test has a time limit, so that a hang is a failure with a name.
+# lime_add_test(NAME SOURCES ... LIBS ... [CUDA_SOURCES ...] [RANKS 1 2 4] [LABELS device]): a GoogleTest program, run
+# once, or once for each number of MPI ranks. Label `device`: has cases for every device of the build. Every test has a time limit, so that a hang is a failure with a name.
 function(lime_add_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;CUDA_SOURCES;LIBS;RANKS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
   add_executable(${name} ${ARG_SOURCES})
+  lime_add_cuda_sources(${name} ${ARG_CUDA_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} lime_test_support lime_warnings)
   if(NOT ARG_RANKS)
     add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${LIME_MPI_ENVIRONMENT}")
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${LIME_MPI_ENVIRONMENT}")
   endif()
   foreach(ranks IN LISTS ARG_RANKS)
     add_test(NAME ${name}_np${ranks}
              COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}>)
     set_tests_properties(${name}_np${ranks} PROPERTIES TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ranks}
-                         ENVIRONMENT "${LIME_MPI_ENVIRONMENT}")
+                         LABELS "${ARG_LABELS}" ENVIRONMENT "${LIME_MPI_ENVIRONMENT}")
   endforeach()
 endfunction()
 

@@ -3,20 +3,28 @@
 #pragma once
 
 #include "runtime/context.h"
+#include "runtime/device_dispatch.h"
 #include "runtime/error.h"
 
 namespace lime {
 
-// Calls f(T{}) with T the context's compute type. A device for which this build has no kernel is one clear
-// error.
-template <typename F>
-decltype(auto) dispatch_cpu(const Context& ctx, const char* operation, F&& f) {
-  if (ctx.device().type != DeviceType::cpu)
-    throw UserError(str(operation, ": this build has no kernel for device ", to_string(ctx.device()),
-                        "; use device: cpu"));
+// Calls on_cpu(T{}) with T the context's compute type, or on_cuda(), which chooses by type itself
+// (with_row_type of runtime/cuda_kernel.h):
+//   dispatch(ctx, "scale", [&](auto) { cpu::scale(...); }, [&] { cuda::scale(ctx, ...); });
+template <typename Cpu, typename Cuda>
+decltype(auto) dispatch(const Context& ctx, const char* operation, const Cpu& on_cpu, const Cuda& on_cuda) {
   LIME_CHECK(ctx.dtype() == DType::f32 || ctx.dtype() == DType::f64, operation, " on ",
              to_string(ctx.dtype()));
-  return ctx.dtype() == DType::f32 ? f(float{}) : f(double{});
+  return dispatch_device(
+      ctx.device(), operation,
+      [&]() -> decltype(auto) { return ctx.dtype() == DType::f32 ? on_cpu(float{}) : on_cpu(double{}); },
+      on_cuda);
+}
+
+// An operation without a CUDA kernel: one clear error there.
+template <typename F>
+decltype(auto) dispatch_cpu(const Context& ctx, const char* operation, const F& f) {
+  return dispatch(ctx, operation, f, NoCudaKernel{});
 }
 
 // Checks that a view is rows x cols of the context's type, on its device.

@@ -31,7 +31,10 @@ void reduce_parts(DType dtype, ReduceOp op, std::span<void* const> parts, int64_
       return pick(parts, count, op, static_cast<double*>(out));
     case DType::i64:
       return pick(parts, count, op, static_cast<int64_t*>(out));
+    case DType::bf16:
+      break;
   }
+  LIME_CHECK(false, "reduce_parts of ", to_string(dtype));
 }
 
 }  // namespace lime

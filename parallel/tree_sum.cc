@@ -127,7 +127,10 @@ void tree_sum_parts(DType dtype, std::span<void* const> parts, int64_t count, vo
       return sum_parts(parts, count, static_cast<double*>(out));
     case DType::i64:
       return sum_parts(parts, count, static_cast<int64_t*>(out));
+    case DType::bf16:
+      break;
   }
+  LIME_CHECK(false, "sums of ", to_string(dtype));
 }
 
 }  // namespace lime

@@ -3,12 +3,14 @@
 #include <algorithm>
 
 #include "runtime/host_memory.h"
+#include "runtime/memory.h"
 
 namespace lime {
 
 namespace {
 constexpr size_t smallest_block = size_t{1} << 20;
-}
+constexpr size_t alignment = 2 * memory_alignment;  // a GPU's cache line, too
+}  // namespace
 
 Arena::Arena(Device device) : device_(device) { require_available(device); }
 
@@ -20,12 +22,12 @@ View Arena::alloc(DType dtype, int64_t rows, int64_t cols) {
 
 // Blocks before the current one are full (or skipped), blocks after it are free.
 void* Arena::take(size_t bytes) {
-  bytes = std::max((bytes + memory_alignment - 1) / memory_alignment * memory_alignment, memory_alignment);
+  bytes = std::max((bytes + alignment - 1) / alignment * alignment, alignment);
   while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].size) ++block_, used_ = 0;
   if (block_ == blocks_.size()) {
     // Doubling what is held keeps the number of blocks logarithmic until reset() joins them.
     const size_t size = std::max({bytes, bytes_reserved(), smallest_block});
-    blocks_.push_back({allocate_host(size), size});
+    blocks_.push_back({allocate_memory(device_, size), size});
     ++system_allocations_;
   }
   void* memory = static_cast<char*>(blocks_[block_].memory.get()) + used_;
@@ -38,7 +40,7 @@ void Arena::reset() {
   if (blocks_.size() > 1) {
     const size_t size = bytes_reserved();
     blocks_.clear();  // before the new one is taken: a step must never hold twice what it needs
-    blocks_.push_back({allocate_host(size), size});
+    blocks_.push_back({allocate_memory(device_, size), size});
     ++system_allocations_;
   }
   block_ = used_ = 0;

@@ -1,7 +1,9 @@
 // Arena: bump allocation for activations and scratch.
 //
-// Grows by blocks while the first steps run; once a step fits, no further allocation happens. reset() at the end of a
-// micro-batch forgets everything (and joins the blocks into one); a Scope forgets what was taken since it began.
+// Memory of the device, handed out in the order of the context's stream: what a reset or the end of a Scope
+// gives back may be written by later work only, so nobody waits. Grows by blocks while the first steps run;
+// once a step fits, no further allocation happens. reset() at the end of a micro-batch forgets everything
+// (and joins the blocks into one); a Scope forgets what was taken since it began.
 #pragma once
 
 #include <cstddef>
@@ -19,13 +21,13 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Uninitialised rows x cols, 64-byte aligned, contiguous. Valid until reset() or the enclosing Scope ends.
+  // Uninitialised rows x cols, 128-byte aligned, contiguous. Valid until reset() or the enclosing Scope ends.
   View alloc(DType dtype, int64_t rows, int64_t cols);
   void reset();
 
-  size_t bytes_used() const;      // now
-  size_t bytes_reserved() const;  // held from the system
-  size_t bytes_peak() const;      // most ever used at once
+  size_t bytes_used() const;                                          // now
+  size_t bytes_reserved() const;                                      // held from the system
+  size_t bytes_peak() const;                                          // most ever used at once
   int64_t system_allocations() const { return system_allocations_; }  // stops growing once steps fit
 
   class Scope {

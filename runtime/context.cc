@@ -14,16 +14,29 @@ constexpr int64_t tile_multiple = 16, fewest_tile_rows = 32;
 
 Context::Context(Device device, DType compute) : device_(device), dtype_(compute), arena_(device) {
   LIME_CHECK(compute == DType::f32 || compute == DType::f64, "compute type ", to_string(compute));
+  if (device.type == DeviceType::cuda) stream_ = std::make_unique<cuda::Stream>(device.index);
 }
 
 View Context::zeros(int64_t rows, int64_t cols) {
   View view = alloc(rows, cols);
-  std::memset(view.raw(), 0, static_cast<size_t>(view.size()) * size_of(dtype_));
+  const size_t bytes = static_cast<size_t>(view.size()) * size_of(dtype_);
+  stream_ ? stream_->zero(view.raw(), bytes, {1, bytes})
+          : static_cast<void>(std::memset(view.raw(), 0, bytes));
   return view;
+}
+
+cuda::Stream& Context::stream() const {
+  LIME_CHECK(stream_, "device ", to_string(device_), " has no stream");
+  return *stream_;
+}
+
+void Context::synchronize() {
+  if (stream_) stream_->synchronize();
 }
 
 int64_t Context::tile_rows(int64_t cols) const {
   LIME_CHECK(cols >= 0, "cols is ", cols);
+  if (device_.type == DeviceType::cuda) return int64_t{1} << 40;  // all of them
   const int64_t row_bytes = std::max<int64_t>(cols, 1) * static_cast<int64_t>(size_of(dtype_));
   return std::max(tile_bytes / row_bytes / tile_multiple * tile_multiple, fewest_tile_rows);
 }

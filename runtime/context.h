@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "runtime/arena.h"
+#include "runtime/cuda_device.h"
 #include "runtime/device.h"
 #include "runtime/tensor.h"
 
@@ -13,8 +15,8 @@ class Tracer;
 
 class Context {
  public:
-  // Throws UserError where the device is not available (device.h). `compute` is the type of activations: f32, or f64
-  // for gradient checks.
+  // Throws UserError where the device is not available (device.h). `compute` is the type of activations: f32,
+  // or f64 for gradient checks.
   explicit Context(Device device = {}, DType compute = DType::f32);
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -27,8 +29,19 @@ class Context {
   View alloc(int64_t rows, int64_t cols) { return arena_.alloc(dtype_, rows, cols); }
   View zeros(int64_t rows, int64_t cols);
 
-  // How many rows of `cols` columns a fused layer should work on at a time, so that a tile stays in cache (CPU, about
-  // a third of L2) or fills the device (CUDA: all of them). A function of the shape alone, never of the load.
+  // The stream that all work of this context is given to, in order. CUDA only.
+  cuda::Stream& stream() const;
+  // Waits until all work so far is done. On the CPU it always is.
+  void synchronize();
+
+  // Whether products of f32 matrices may round their inputs to TF32 (10 bits of mantissa) for speed. CUDA
+  // only.
+  bool tf32() const { return tf32_; }
+  void allow_tf32(bool allow) { tf32_ = allow; }
+
+  // How many rows of `cols` columns a fused layer should work on at a time, so that a tile stays in cache
+  // (CPU, about a third of L2) or fills the device (CUDA: all of them). A function of the shape alone, never
+  // of the load.
   int64_t tile_rows(int64_t cols) const;
 
   // Where trace ranges go (trace.h); null: nowhere.
@@ -39,6 +52,8 @@ class Context {
   Device device_;
   DType dtype_;
   Arena arena_;
+  std::unique_ptr<cuda::Stream> stream_;  // null on the CPU; after the arena, so that its work ends first
+  bool tf32_ = false;
   Tracer* tracer_ = nullptr;
 };
 

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "runtime/cuda_device.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -25,10 +26,17 @@ std::string to_string(Device device) {
 
 void require_available(Device device) {
   if (device.type == DeviceType::cpu) return;
-  throw UserError(
-      "device 'cuda': this build has no CUDA backend; use device=cpu");
+  const std::string reason = cuda::unavailable(device.index);
+  if (!reason.empty())
+    throw UserError(str("device '", built_with_cuda() ? to_string(device) : "cuda", "': ", reason));
 }
 
-bool built_with_cuda() { return false; }
+bool built_with_cuda() {
+#ifdef LIME_WITH_CUDA
+  return true;
+#else
+  return false;
+#endif
+}
 
 }  // namespace lime

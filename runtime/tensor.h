@@ -1,8 +1,9 @@
 // Tensors: two-dimensional, row-major, with a row stride.
 //
-// Everything in this network is rows (tokens, links, candidates) by columns (features, heads side by side), so a view
-// is a pointer, rows, cols and the distance between rows in elements. A head, or Q out of [U|Q|K|V], is a column slice.
-// Jagged batches are such rows plus offsets (jagged.h). ConstView reads, View writes; neither owns. Tensor owns.
+// Everything in this network is rows (tokens, links, candidates) by columns (features, heads side by side),
+// so a view is a pointer, rows, cols and the distance between rows in elements. A head, or Q out of
+// [U|Q|K|V], is a column slice. Jagged batches are such rows plus offsets (jagged.h). ConstView reads, View
+// writes; neither owns. Tensor owns.
 #pragma once
 
 #include <cstddef>
@@ -10,30 +11,48 @@
 #include <memory>
 #include <type_traits>
 
+#include "runtime/bf16.h"
 #include "runtime/device.h"
 #include "runtime/error.h"
 
 namespace lime {
 
-enum class DType : uint8_t { f32, f64, i64 };
+// bf16 is storage only: rows of activations on a CUDA device, computed with in f32.
+enum class DType : uint8_t { f32, f64, i64, bf16 };
 
 template <typename T>
 constexpr DType dtype_of();
 template <>
-constexpr DType dtype_of<float>() { return DType::f32; }
+constexpr DType dtype_of<float>() {
+  return DType::f32;
+}
 template <>
-constexpr DType dtype_of<double>() { return DType::f64; }
+constexpr DType dtype_of<double>() {
+  return DType::f64;
+}
 template <>
-constexpr DType dtype_of<int64_t>() { return DType::i64; }
+constexpr DType dtype_of<int64_t>() {
+  return DType::i64;
+}
 
-constexpr size_t size_of(DType dtype) { return dtype == DType::f32 ? 4 : 8; }
+template <>
+constexpr DType dtype_of<bf16>() {
+  return DType::bf16;
+}
+
+constexpr size_t size_of(DType dtype) { return dtype == DType::bf16 ? 2 : dtype == DType::f32 ? 4 : 8; }
 const char* to_string(DType dtype);
 
 class ConstView {
  public:
   ConstView() = default;
   ConstView(const void* ptr, DType dtype, Device device, int64_t rows, int64_t cols, int64_t stride)
-      : ptr_(const_cast<void*>(ptr)), rows_(rows), cols_(cols), stride_(stride), device_(device), dtype_(dtype) {}
+      : ptr_(const_cast<void*>(ptr)),
+        rows_(rows),
+        cols_(cols),
+        stride_(stride),
+        device_(device),
+        dtype_(dtype) {}
   // Host memory as a view, contiguous.
   template <typename T>
   ConstView(const T* ptr, int64_t rows, int64_t cols)
@@ -55,7 +74,9 @@ class ConstView {
     return static_cast<const T*>(ptr_);
   }
   template <typename T>
-  const T* row(int64_t r) const { return data<T>() + r * stride_; }
+  const T* row(int64_t r) const {
+    return data<T>() + r * stride_;
+  }
 
   ConstView slice_rows(int64_t begin, int64_t end) const { return sliced(begin, end, 0, cols_); }
   ConstView slice_cols(int64_t begin, int64_t end) const { return sliced(0, rows_, begin, end); }
@@ -66,8 +87,8 @@ class ConstView {
     LIME_CHECK(dtype_ == dtype_of<T>(), "tensor holds ", to_string(dtype_));
   }
   ConstView sliced(int64_t r0, int64_t r1, int64_t c0, int64_t c1) const {
-    LIME_CHECK(0 <= r0 && r0 <= r1 && r1 <= rows_ && 0 <= c0 && c0 <= c1 && c1 <= cols_, "slice [", r0, ",", r1,
-               ")x[", c0, ",", c1, ") of ", rows_, "x", cols_);
+    LIME_CHECK(0 <= r0 && r0 <= r1 && r1 <= rows_ && 0 <= c0 && c0 <= c1 && c1 <= cols_, "slice [", r0, ",",
+               r1, ")x[", c0, ",", c1, ") of ", rows_, "x", cols_);
     auto* p = static_cast<char*>(ptr_) + static_cast<size_t>(r0 * stride_ + c0) * size_of(dtype_);
     return {p, dtype_, device_, r1 - r0, c1 - c0, stride_};
   }
@@ -84,8 +105,8 @@ class View : public ConstView {
   View(void* ptr, DType dtype, Device device, int64_t rows, int64_t cols, int64_t stride)
       : ConstView(ptr, dtype, device, rows, cols, stride) {}
   template <typename T>
-    requires(!std::is_const_v<T> && !std::is_void_v<T>)
-  View(T* ptr, int64_t rows, int64_t cols) : ConstView(ptr, rows, cols) {}
+  requires(!std::is_const_v<T> && !std::is_void_v<T>) View(T* ptr, int64_t rows, int64_t cols)
+      : ConstView(ptr, rows, cols) {}
 
   void* raw() const { return ptr_; }
   template <typename T>
@@ -94,7 +115,9 @@ class View : public ConstView {
     return static_cast<T*>(ptr_);
   }
   template <typename T>
-  T* row(int64_t r) const { return data<T>() + r * stride_; }
+  T* row(int64_t r) const {
+    return data<T>() + r * stride_;
+  }
 
   View slice_rows(int64_t begin, int64_t end) const { return from(sliced(begin, end, 0, cols_)); }
   View slice_cols(int64_t begin, int64_t end) const { return from(sliced(0, rows_, begin, end)); }

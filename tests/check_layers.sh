@@ -38,7 +38,9 @@ homes=(
   'yaml-cpp/|^(launch/|io/dataset_yaml\.cc$|io/import_csv[a-z_]*\.cc$)'
   'nlohmann/|^(launch/|runtime/trace\.cc$)'
   'xxhash\.h|^(io|launch)/'
-  'cuda|^([a-z]+/[a-z_]+_cuda\.(cu|cc|h)|parallel/comm_nccl\.cc)$'
+  'cuda|^([a-z]+/[a-z_]+_cuda\.cu|runtime/[a-z_]+_cuda\.cc|runtime/cuda_kernel[a-z_]*\.h)$'
+  'cublas|^runtime/cublaslt\.h$'
+  'boost/|^runtime/cuda_emulator\.cc$'
 )
 for home in "${homes[@]}"; do
   pattern=${home%%|^*}; where=^${home#*|^}

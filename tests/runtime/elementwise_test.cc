@@ -81,10 +81,11 @@ TEST_P(Elementwise, CopyConverts) {
   y.expect([&](int64_t i, int64_t j) { return x.at(i, j); }, 0, "f32 to f64");
   copy(ctx, y.view(), back);
   back.expect([&](int64_t i, int64_t j) { return x.at(i, j); }, 0, "f64 to f32");
-  int64_t ids[3] = {1, -2, int64_t{1} << 60}, copies[3] = {};
-  copy(ctx, ConstView(ids, 1, 3), View(copies, 1, 3));
-  EXPECT_EQ(copies[2], ids[2]);
-  EXPECT_THROW(copy(ctx, ConstView(ids, 1, 3), x.view().slice_rows(0, 1).slice_cols(0, 3)), Error);
+  const std::vector<int64_t> values = {1, -2, int64_t{1} << 60};
+  const Tensor ids = to_device(ctx, values), copies(ctx.device(), DType::i64, 1, 3);
+  copy(ctx, ids.view(), copies);
+  EXPECT_EQ(to_host<int64_t>(ctx, copies.view()), values);
+  EXPECT_THROW(copy(ctx, ids.view(), x.view().slice_rows(0, 1).slice_cols(0, 3)), Error);
 }
 
 TEST_P(Elementwise, Silu) {

@@ -7,7 +7,8 @@ class JaggedRows : public KernelTest {
  protected:
   // Empty first, last and in the middle.
   const std::vector<int64_t> offsets = {0, 0, 3, 4, 4, 11, 11};
-  const Jagged jagged{offsets};
+  const DeviceJagged uploaded{ctx, offsets};
+  const Jagged jagged = uploaded;
   int64_t segment_of(int64_t row) const {
     int64_t b = 0;
     while (jagged.end(b) <= row) ++b;
@@ -69,8 +70,7 @@ TEST_P(JaggedRows, RepeatRows) {
 
 TEST_P(JaggedRows, NoSegments) {
   run([&]<typename T>(T) {
-    const int64_t zero[] = {0};
-    const Jagged none(zero);
+    const DeviceJagged none(ctx, {0});
     Guarded<T> rows(0, 5), segments(0, 5);
     segment_mean(ctx, rows.view(), none, segments);
     segment_mean_backward(ctx, segments.view(), none, GradMode::overwrite, rows);

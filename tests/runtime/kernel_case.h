@@ -1,5 +1,5 @@
-// What the tests of primitives share: every instruction set of this CPU times f32 and f64, matrices between
-// guard values, and comparison with a reference in long double.
+// What the tests of primitives share: every instruction set of this CPU, and CUDA where the build has it,
+// times f32 and f64; matrices between guard values; and comparison with a reference in long double.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,12 +14,16 @@
 #include "runtime/context.h"
 #include "runtime/philox.h"
 #include "runtime/primitives.h"
+#include "tests/support/device_support.h"
 
 namespace lime {
 
 using Real = long double;
 
-// rows x cols with a stride, guard values in the gaps and around.
+// rows x cols with a stride, guard values in the gaps and around, on the device under test.
+//
+// at() reads and writes a copy on the host, view() is the matrix on the device: whichever is newer is copied
+// to the other when that is asked for. A view may therefore be written by what it was made for, and no later.
 template <typename T>
 class Guarded {
  public:
@@ -28,6 +32,14 @@ class Guarded {
         cols_(cols),
         stride_(cols + gap),
         memory_(static_cast<size_t>(margin + rows * stride_ + margin), guard) {}
+  Guarded(const Guarded& other)
+      : rows_(other.rows_), cols_(other.cols_), stride_(other.stride_), memory_(other.host()) {}
+  Guarded& operator=(const Guarded& other) {
+    rows_ = other.rows_, cols_ = other.cols_, stride_ = other.stride_;
+    memory_ = other.host();
+    newer_ = Side::host;
+    return *this;
+  }
 
   // Values in [-scale, scale], a function of the seed.
   Guarded& random(uint64_t seed, double scale = 1) {
@@ -44,16 +56,30 @@ class Guarded {
     return *this;
   }
 
-  T& at(int64_t i, int64_t j) { return memory_[static_cast<size_t>(margin + i * stride_ + j)]; }
-  T at(int64_t i, int64_t j) const { return memory_[static_cast<size_t>(margin + i * stride_ + j)]; }
+  T& at(int64_t i, int64_t j) {
+    host();
+    newer_ = Side::host;
+    return memory_[index(i, j)];
+  }
+  T at(int64_t i, int64_t j) const { return host()[index(i, j)]; }
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
-  View view() { return {memory_.data() + margin, dtype_of<T>(), Device{}, rows_, cols_, stride_}; }
+  View view() {
+    Context& ctx = *DeviceTest::context;
+    if (ctx.device() == Device{})
+      return {memory_.data() + margin, dtype_of<T>(), Device{}, rows_, cols_, stride_};
+    const auto size = static_cast<int64_t>(memory_.size());
+    if (device_.cols() != size) device_ = Tensor(ctx.device(), dtype_of<T>(), 1, size);
+    if (newer_ == Side::host) copy(ctx, ConstView(memory_.data(), 1, size), device_);
+    newer_ = Side::device;
+    return {device_.view().template data<T>() + margin, dtype_of<T>(), ctx.device(), rows_, cols_, stride_};
+  }
   operator View() { return view(); }
 
   // Compares with f(i, j) to `tolerance` (relative above 1, absolute below), and checks the guards.
   template <typename F>
   void expect(F f, double tolerance, const std::string& what) const {
+    host();
     for (int64_t i = 0; i < rows_; ++i) {
       for (int64_t j = 0; j < cols_; ++j) {
         const Real want = f(i, j);
@@ -65,6 +91,7 @@ class Guarded {
     expect_guards(what);
   }
   void expect_guards(const std::string& what) const {
+    host();
     for (size_t k = 0; k < memory_.size(); ++k) {
       const int64_t offset = static_cast<int64_t>(k) - margin;
       const bool inside = cols_ > 0 && offset >= 0 && offset < rows_ * stride_ && offset % stride_ < cols_;
@@ -76,10 +103,25 @@ class Guarded {
   }
 
  private:
+  enum class Side { host, device };
+  // The values on the host.
+  std::vector<T>& host() const {
+    if (newer_ == Side::device) {
+      Context& ctx = *DeviceTest::context;
+      copy(ctx, device_.view(), View(memory_.data(), 1, static_cast<int64_t>(memory_.size())));
+      ctx.synchronize();
+      newer_ = Side::host;
+    }
+    return memory_;
+  }
+  size_t index(int64_t i, int64_t j) const { return static_cast<size_t>(margin + i * stride_ + j); }
+
   static constexpr int64_t margin = 40;  // more than two of the widest vectors
   static constexpr T guard = static_cast<T>(-12345.5);
   int64_t rows_, cols_, stride_;
-  std::vector<T> memory_;
+  mutable std::vector<T> memory_;
+  Tensor device_;
+  mutable Side newer_ = Side::host;
 };
 
 struct Shape {
@@ -94,26 +136,30 @@ inline const std::vector<Shape>& odd_shapes() {
 }
 
 struct KernelCase {
-  int64_t target;  // of Highway
+  int64_t target;  // of Highway; 0 on CUDA
   DType dtype;
+  Device device;
 };
 
 inline std::vector<KernelCase> kernel_cases() {
   std::vector<KernelCase> cases;
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    cases.push_back({target, DType::f32});
-    cases.push_back({target, DType::f64});
-  }
+  const auto add = [&](int64_t target, Device device) {
+    for (const DType dtype : {DType::f32, DType::f64}) cases.push_back({target, dtype, device});
+  };
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) add(target, Device{});
+  for (const Device device : test_devices())
+    if (device != Device{}) add(0, device);
   return cases;
 }
 
 inline std::string name_of(const testing::TestParamInfo<KernelCase>& info) {
-  return str(hwy::TargetName(info.param.target), "_", to_string(info.param.dtype));
+  const auto& [target, dtype, device] = info.param;
+  return str(device == Device{} ? hwy::TargetName(target) : "cuda", "_", to_string(dtype));
 }
 
-class KernelTest : public testing::TestWithParam<KernelCase> {
+class KernelTest : public DeviceTest, public testing::WithParamInterface<KernelCase> {
  protected:
-  KernelTest() : ctx({}, GetParam().dtype) { use(GetParam().target); }
+  KernelTest() : DeviceTest(GetParam().device, GetParam().dtype) { use(GetParam().target); }
   ~KernelTest() override { use(0); }
 
   // Calls f with a value of the element type under test.
@@ -126,8 +172,6 @@ class KernelTest : public testing::TestWithParam<KernelCase> {
   static double ulps(double n) {
     return n * static_cast<double>(std::numeric_limits<T>::epsilon());
   }
-
-  Context ctx;
 
  private:
   static void use(int64_t target) {

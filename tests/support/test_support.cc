@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <vector>
 
 #include "runtime/error.h"
 
@@ -53,19 +54,6 @@ void write_file(const std::string& path, const std::string& text) {
   out << text;
   out.close();
   LIME_CHECK(out, "cannot write ", path);
-}
-
-std::vector<Device> test_devices() {
-  std::vector<Device> devices{Device{}};
-  if (built_with_cuda()) {
-    try {
-      const Device cuda{DeviceType::cuda, 0};
-      require_available(cuda);
-      devices.push_back(cuda);
-    } catch (const UserError&) {  // a CUDA build on a machine without a GPU tests the CPU
-    }
-  }
-  return devices;
 }
 
 }  // namespace lime

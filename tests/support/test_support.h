@@ -1,4 +1,4 @@
-// What every test program shares: its process group, temporary directories and the devices to test on.
+// What every test program shares: its process group and temporary directories.
 //
 // test_main.cc starts the group (MPI under mpirun, else one process), logging and a watchdog. A test fails on
 // all ranks when it fails on one, and a test that hangs is ended with its name after LIME_TEST_LIMIT_S
@@ -6,10 +6,8 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "parallel/process_group.h"
-#include "runtime/device.h"
 
 namespace lime {
 
@@ -36,9 +34,5 @@ class TempDirectory {
 // Reads and writes whole files; both fail the test by throwing Error.
 std::string read_file(const std::string& path);
 void write_file(const std::string& path, const std::string& text);
-
-// The devices this build and machine can run on: for INSTANTIATE_TEST_SUITE_P(...,
-// testing::ValuesIn(test_devices())).
-std::vector<Device> test_devices();
 
 }  // namespace lime

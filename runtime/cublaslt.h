@@ -1,0 +1,32 @@
+// cuBLASLt, opened when it is first used: a program built with CUDA starts where no CUDA library is
+// installed. The one home of cublasLt.h. Internal to runtime/.
+#pragma once
+
+#include <cublasLt.h>
+
+namespace lime::cuda {
+
+// The functions used, by their own names without the prefix.
+struct CublasLt {
+  decltype(&cublasLtCreate) create;
+  decltype(&cublasLtDestroy) destroy;
+  decltype(&cublasLtGetStatusString) status_string;
+  decltype(&cublasLtMatmul) matmul;
+  decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic;
+  decltype(&cublasLtMatmulDescCreate) create_operation;
+  decltype(&cublasLtMatmulDescDestroy) destroy_operation;
+  decltype(&cublasLtMatmulDescSetAttribute) set_operation;
+  decltype(&cublasLtMatrixLayoutCreate) create_layout;
+  decltype(&cublasLtMatrixLayoutDestroy) destroy_layout;
+  decltype(&cublasLtMatmulPreferenceCreate) create_preference;
+  decltype(&cublasLtMatmulPreferenceDestroy) destroy_preference;
+  decltype(&cublasLtMatmulPreferenceSetAttribute) set_preference;
+
+  // Throws Error, with cuBLAS's own words, if `status` is a failure.
+  void check(cublasStatus_t status, const char* what) const;
+};
+
+// Throws UserError, naming the library and where to get it, if it cannot be opened.
+const CublasLt& cublaslt();
+
+}  // namespace lime::cuda

@@ -1,0 +1,62 @@
+// The CUDA emulator: kernels written for a GPU, compiled as C++ and run on the CPU, for tests
+// (docs/adr/0006).
+//
+// Blocks run one after the other, in an order that changes from launch to launch; the threads of a block are
+// fibers, of which one runs until it waits for others: at a barrier, or in an operation of its warp. The
+// order in which they get their turn changes too, so that what only a barrier would make right comes out
+// wrong without it. The orders are a function of the number of launches so far: a failure repeats.
+//
+// Every fault is an Error with the kernel's name, block and thread:
+//   * threads that wait for each other at different places, or for threads that have returned
+//   * a lane that reads from a lane that is not in its mask, a copy that is not 16-byte aligned
+//   * bytes overwritten outside an allocation or outside dynamic shared memory
+//   * a launch that a GPU would refuse: too many threads, too much shared memory
+// Dynamic shared memory holds NaNs when a block starts; static shared memory holds what the block before
+// left. Copies of cp.async are made when they are waited for. Device memory: runtime/cuda_emulator_memory.h.
+// Not shown: races of single instructions, the order of memory operations, reads outside an allocation within
+// its page.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <source_location>
+#include <string>
+
+#include "runtime/cuda_emulator_types.h"
+
+namespace lime::emulator {
+
+using Place = std::source_location;
+
+struct Launch {
+  std::string kernel;
+  dim3 grid, block;
+  size_t shared_bytes = 0;  // dynamic
+};
+
+// Runs the kernel: `thread` is called once a thread. One launch at a time.
+void run(const Launch&, const std::function<void()>& thread);
+
+// --- for the running thread
+// ---------------------------------------------------------------------------------
+
+// Waits until all threads of the block are at the same place.
+void block_barrier(Place);
+// Waits until all lanes of `mask` are at the same place, then calls `operation` once, with every lane's
+// arguments by lane (null for those not in the mask): warp operations read and write all lanes' registers
+// there.
+using WarpOperation = void (*)(void* const* arguments);
+void warp_operation(uint32_t mask, void* arguments, WarpOperation operation, Place);
+uint32_t lane();
+void* dynamic_shared();
+
+// cp.async: kept until waited for. null `from` means zeros.
+void start_copy(void* to, const void* from, size_t bytes);
+void commit_copies();
+void wait_copies(size_t groups_that_may_be_missing);
+
+// Ends the launch with an Error.
+[[noreturn]] void fault(const std::string& what, Place);
+
+}  // namespace lime::emulator

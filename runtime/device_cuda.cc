@@ -1,0 +1,132 @@
+// runtime/cuda_device.h over the CUDA runtime.
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+
+#include "runtime/cuda_device.h"
+#include "runtime/error.h"
+
+namespace lime::cuda {
+
+namespace {
+
+void check(cudaError_t status, const std::string& what) {
+  if (status != cudaSuccess) throw_failure(what, status);
+}
+
+void set_device(int index) { check(cudaSetDevice(index), str("cudaSetDevice(", index, ")")); }
+
+cudaStream_t stream_of(void* handle) { return static_cast<cudaStream_t>(handle); }
+cudaEvent_t event_of(void* handle) { return static_cast<cudaEvent_t>(handle); }
+
+// The two-dimensional copy limits the pitch to 2 GiB; one block of any size takes the other way.
+cudaError_t copy(const void* from, size_t from_pitch, void* to, size_t to_pitch, Stream::Rows rows,
+                 cudaMemcpyKind kind, cudaStream_t stream) {
+  const auto count = static_cast<size_t>(rows.rows);
+  const bool one_block = count <= 1 || (from_pitch == rows.row_bytes && to_pitch == rows.row_bytes);
+  return one_block ? cudaMemcpyAsync(to, from, rows.row_bytes * count, kind, stream)
+                   : cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, rows.row_bytes, count, kind, stream);
+}
+
+}  // namespace
+
+void throw_failure(const std::string& what, int code) {
+  const auto status = static_cast<cudaError_t>(code);
+  throw Error(str(what, " failed: ", cudaGetErrorName(status), ": ", cudaGetErrorString(status)));
+}
+
+std::string unavailable(int index) {
+  int devices = 0, driver = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+    return "no NVIDIA driver is loaded on this machine; install one (nvidia-smi must list a GPU), or use "
+           "device=cpu";
+  const cudaError_t status = cudaGetDeviceCount(&devices);
+  static_cast<void>(cudaGetLastError());  // not the next call's failure
+  if (status != cudaSuccess)
+    return str(cudaGetErrorString(status), " (driver for CUDA ", driver / 1000, ".", driver % 1000 / 10,
+               ", built with ", CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10,
+               "); update the driver, look at CUDA_VISIBLE_DEVICES, or use device=cpu");
+  if (index >= devices)
+    return str("no device ", index, ": this process sees ", devices, " GPU", devices == 1 ? "" : "s",
+               "; name another one, or look at CUDA_VISIBLE_DEVICES");
+  return "";
+}
+
+std::shared_ptr<void> allocate(int index, size_t bytes, Fill fill) {
+  set_device(index);
+  void* memory = nullptr;
+  check(cudaMalloc(&memory, std::max<size_t>(bytes, 1)),
+        str("cudaMalloc(", bytes, " bytes on cuda:", index, ")"));
+  std::shared_ptr<void> owner(memory, [](void* p) { cudaFree(p); });  // waits for the device
+  if (fill == Fill::zeros) {
+    check(cudaMemset(memory, 0, bytes), "cudaMemset");
+    check(cudaStreamSynchronize(nullptr), "cudaMemset");  // contexts' streams do not wait for this one
+  }
+  return owner;
+}
+
+std::shared_ptr<void> allocate_pinned(int index, size_t bytes) {
+  set_device(index);
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, std::max<size_t>(bytes, 1)), str("cudaMallocHost(", bytes, " bytes)"));
+  return {memory, [](void* p) { cudaFreeHost(p); }};
+}
+
+Stream::Stream(int index) : index_(index) {
+  activate();
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  handle_ = stream;
+}
+
+Stream::~Stream() {
+  cudaStreamSynchronize(stream_of(handle_));
+  cudaStreamDestroy(stream_of(handle_));
+}
+
+void Stream::activate() const { set_device(index_); }
+
+void Stream::to_device(const void* host, size_t host_pitch, void* device, size_t device_pitch, Rows rows) {
+  activate();
+  check(copy(host, host_pitch, device, device_pitch, rows, cudaMemcpyHostToDevice, stream_of(handle_)),
+        "copy to the device");
+}
+
+void Stream::to_host(const void* device, size_t device_pitch, void* host, size_t host_pitch, Rows rows) {
+  activate();
+  check(copy(device, device_pitch, host, host_pitch, rows, cudaMemcpyDeviceToHost, stream_of(handle_)),
+        "copy to the host");
+}
+
+void Stream::zero(void* device, size_t pitch, Rows rows) {
+  activate();
+  const auto count = static_cast<size_t>(rows.rows);
+  check(count <= 1 || pitch == rows.row_bytes
+            ? cudaMemsetAsync(device, 0, rows.row_bytes * count, stream_of(handle_))
+            : cudaMemset2DAsync(device, pitch, 0, rows.row_bytes, count, stream_of(handle_)),
+        "zero fill");
+}
+
+void Stream::synchronize() { check(cudaStreamSynchronize(stream_of(handle_)), "work on the device"); }
+
+void Stream::wait(const Event& event) {
+  check(cudaStreamWaitEvent(stream_of(handle_), event_of(event.handle()), 0), "cudaStreamWaitEvent");
+}
+
+Event::Event(int index) : index_(index) {
+  set_device(index_);
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+  handle_ = event;
+}
+
+Event::~Event() { cudaEventDestroy(event_of(handle_)); }
+
+void Event::record(Stream& stream) {
+  stream.activate();
+  check(cudaEventRecord(event_of(handle_), stream_of(stream.handle())), "cudaEventRecord");
+}
+
+void Event::synchronize() const { check(cudaEventSynchronize(event_of(handle_)), "work on the device"); }
+
+}  // namespace lime::cuda

@@ -1,0 +1,141 @@
+// runtime/cuda_device.h over the emulator: one device, whose work is done when it is asked for; but what
+// to_host() copies arrives when the host waits for it and holds NaNs until then, so that a missing wait
+// shows.
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <vector>
+
+#include "runtime/cuda_device.h"
+#include "runtime/cuda_emulator_memory.h"
+#include "runtime/error.h"
+#include "runtime/host_memory.h"
+
+namespace lime::cuda {
+
+namespace {
+
+// Copies to the host on their way, oldest first.
+struct Work {
+  struct Arrival {
+    char* host;
+    size_t pitch, row_bytes;
+    std::vector<char> bytes;
+  };
+  std::mutex mutex;
+  std::deque<Arrival> arrivals;
+  int64_t arrived = 0;
+
+  void deliver(int64_t up_to) {
+    const std::lock_guard lock(mutex);
+    for (; arrived < up_to && !arrivals.empty(); ++arrived, arrivals.pop_front()) {
+      const Arrival& a = arrivals.front();
+      const size_t rows = a.row_bytes ? a.bytes.size() / a.row_bytes : 0;
+      for (size_t r = 0; r < rows; ++r)
+        std::memcpy(a.host + r * a.pitch, a.bytes.data() + r * a.row_bytes, a.row_bytes);
+    }
+  }
+  int64_t sent() {
+    const std::lock_guard lock(mutex);
+    return arrived + static_cast<int64_t>(arrivals.size());
+  }
+};
+
+struct Mark {  // what an event recorded
+  std::weak_ptr<Work> work;
+  int64_t sent = 0;
+};
+
+std::shared_ptr<Work>& work_of(void* handle) { return *static_cast<std::shared_ptr<Work>*>(handle); }
+Mark& mark_of(void* handle) { return *static_cast<Mark*>(handle); }
+
+void check_device(const char* what, const void* memory, size_t pitch, Stream::Rows rows) {
+  const size_t bytes = (static_cast<size_t>(rows.rows) - 1) * pitch + rows.row_bytes;
+  LIME_CHECK(emulator::is_device_memory(memory, bytes), what, " of ", bytes, " bytes outside device memory");
+}
+
+void check_host(const char* what, const void* memory) {
+  LIME_CHECK(!emulator::is_device_memory(memory, 1), what, " was given device memory as host memory");
+}
+
+}  // namespace
+
+void throw_failure(const std::string& what, int code) { throw Error(str(what, " failed: ", code)); }
+
+std::string unavailable(int index) {
+  return index == 0 ? "" : str("no device ", index, ": this build emulates one; use device=cuda:0");
+}
+
+std::shared_ptr<void> allocate(int, size_t bytes, Fill fill) {
+  auto memory = emulator::allocate(bytes);
+  if (fill == Fill::zeros) {
+    const emulator::Access access;
+    std::memset(memory.get(), 0, bytes);
+  }
+  return memory;
+}
+
+std::shared_ptr<void> allocate_pinned(int, size_t bytes) { return allocate_host(bytes); }
+
+Stream::Stream(int index) : index_(index), handle_(new std::shared_ptr<Work>(new Work)) {}
+Stream::~Stream() { delete static_cast<std::shared_ptr<Work>*>(handle_); }  // what nobody waited for is lost
+void Stream::activate() const {}
+
+void Stream::to_device(const void* host, size_t host_pitch, void* device, size_t device_pitch, Rows rows) {
+  if (rows.rows == 0 || rows.row_bytes == 0) return;
+  check_device("copy to the device", device, device_pitch, rows);
+  check_host("copy to the device", host);
+  const emulator::Access access;
+  for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
+    std::memcpy(static_cast<char*>(device) + r * device_pitch,
+                static_cast<const char*>(host) + r * host_pitch, rows.row_bytes);
+}
+
+void Stream::to_host(const void* device, size_t device_pitch, void* host, size_t host_pitch, Rows rows) {
+  if (rows.rows == 0 || rows.row_bytes == 0) return;
+  check_device("copy to the host", device, device_pitch, rows);
+  check_host("copy to the host", host);
+  const auto count = static_cast<size_t>(rows.rows);
+  Work::Arrival arrival{static_cast<char*>(host), host_pitch, rows.row_bytes,
+                        std::vector<char>(count * rows.row_bytes)};
+  {
+    const emulator::Access access;
+    for (size_t r = 0; r < count; ++r)
+      std::memcpy(arrival.bytes.data() + r * rows.row_bytes,
+                  static_cast<const char*>(device) + r * device_pitch, rows.row_bytes);
+  }
+  for (size_t r = 0; r < count; ++r) std::memset(arrival.host + r * host_pitch, 0xff, rows.row_bytes);
+  Work& work = *work_of(handle_);
+  const std::lock_guard lock(work.mutex);
+  work.arrivals.push_back(std::move(arrival));
+}
+
+void Stream::zero(void* device, size_t pitch, Rows rows) {
+  if (rows.rows == 0 || rows.row_bytes == 0) return;
+  check_device("zero fill", device, pitch, rows);
+  const emulator::Access access;
+  for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
+    std::memset(static_cast<char*>(device) + r * pitch, 0, rows.row_bytes);
+}
+
+void Stream::synchronize() {
+  Work& work = *work_of(handle_);
+  work.deliver(work.sent());
+}
+
+void Stream::wait(const Event&) {}  // all work is done
+
+Event::Event(int index) : index_(index), handle_(new Mark) {}
+Event::~Event() { delete &mark_of(handle_); }
+
+void Event::record(Stream& stream) {
+  const auto& work = work_of(stream.handle());
+  mark_of(handle_) = {work, work->sent()};
+}
+
+void Event::synchronize() const {
+  const Mark& mark = mark_of(handle_);
+  if (const auto work = mark.work.lock()) work->deliver(mark.sent);
+}
+
+}  // namespace lime::cuda

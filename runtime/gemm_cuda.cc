@@ -1,0 +1,142 @@
+// lime::gemm by cuBLASLt. What it chooses for a shape is kept, so that a step searches for nothing.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <map>
+#include <memory>
+
+#include "runtime/cublaslt.h"
+#include "runtime/memory.h"
+#include "runtime/primitives_cuda.h"
+
+namespace lime::cuda {
+
+namespace {
+
+constexpr size_t workspace_bytes = size_t{32} << 20;  // what cuBLAS advises for sm_90
+
+cudaDataType_t data_type(DType dtype) {
+  return dtype == DType::f32 ? CUDA_R_32F : dtype == DType::f64 ? CUDA_R_64F : CUDA_R_16BF;
+}
+
+// All that the choice of an algorithm depends on. Row-major a, b, c are column-major transposes, so
+// c = op(a) op(b) is asked for as c' = op(b)' op(a)': first operand b, second operand a.
+struct Shape {
+  std::array<int64_t, 6> sides;  // m, n, k of c' = (n x k)(k x m); strides of a, b, c
+  bool ta, tb, tf32;
+  DType in, out;
+  std::array<int, 3> alignment;  // log2 of the addresses', at most 16 bytes
+  friend auto operator<=>(const Shape&, const Shape&) = default;
+};
+
+int alignment_of(const void* p) { return std::min(std::countr_zero(reinterpret_cast<uintptr_t>(p)), 4); }
+
+// Owns an opaque object of cuBLASLt.
+template <typename T>
+using Handle = std::unique_ptr<std::remove_pointer_t<T>, cublasStatus_t (*)(T)>;
+
+struct Plan {
+  Handle<cublasLtMatmulDesc_t> operation;
+  Handle<cublasLtMatrixLayout_t> a, b, c;
+  cublasLtMatmulAlgo_t algorithm;
+};
+
+class Gemm {
+ public:
+  explicit Gemm(Device device) : lt_(cublaslt()), workspace_(allocate_memory(device, workspace_bytes)) {
+    lt_.check(lt_.create(&handle_), "cublasLtCreate");
+  }
+  ~Gemm() { lt_.destroy(handle_); }
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  void run(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
+           const View& c) {
+    const Shape shape{{c.rows(), c.cols(), ta ? a.rows() : a.cols(), a.stride(), b.stride(), c.stride()},
+                      ta,
+                      tb,
+                      ctx.tf32() && a.dtype() == DType::f32,
+                      a.dtype(),
+                      c.dtype(),
+                      {alignment_of(a.raw()), alignment_of(b.raw()), alignment_of(c.raw())}};
+    const auto found = plans_.find(shape);
+    const Plan& plan =
+        found != plans_.end() ? found->second : plans_.emplace(shape, make(shape, a, b, c)).first->second;
+    const auto alpha32 = static_cast<float>(alpha), beta32 = static_cast<float>(beta);
+    const bool wide = a.dtype() == DType::f64;
+    const void* scale_a = wide ? static_cast<const void*>(&alpha) : &alpha32;
+    const void* scale_c = wide ? static_cast<const void*>(&beta) : &beta32;
+    lt_.check(lt_.matmul(handle_, plan.operation.get(), scale_a, b.raw(), plan.b.get(), a.raw(), plan.a.get(),
+                         scale_c, c.raw(), plan.c.get(), c.raw(), plan.c.get(), &plan.algorithm,
+                         workspace_.get(), workspace_bytes, static_cast<cudaStream_t>(ctx.stream().handle())),
+              "cublasLtMatmul");
+  }
+
+ private:
+  // A stored matrix, column-major: as many rows as it has columns.
+  Handle<cublasLtMatrixLayout_t> layout(const ConstView& v) const {
+    cublasLtMatrixLayout_t made = nullptr;
+    // With one row any stride may stand in the view, but the library wants the columns to fit.
+    const int64_t stride = std::max(v.stride(), v.cols());
+    lt_.check(lt_.create_layout(&made, data_type(v.dtype()), static_cast<uint64_t>(v.cols()),
+                                static_cast<uint64_t>(v.rows()), stride),
+              "cublasLtMatrixLayoutCreate");
+    return {made, lt_.destroy_layout};
+  }
+
+  Plan make(const Shape& shape, const ConstView& a, const ConstView& b, const View& c) const {
+    const cublasComputeType_t compute = shape.in == DType::f64 ? CUBLAS_COMPUTE_64F
+                                        : shape.tf32           ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                               : CUBLAS_COMPUTE_32F;
+    cublasLtMatmulDesc_t operation = nullptr;
+    lt_.check(lt_.create_operation(&operation, compute, shape.in == DType::f64 ? CUDA_R_64F : CUDA_R_32F),
+              "cublasLtMatmulDescCreate");
+    Plan plan{{operation, lt_.destroy_operation}, layout(a), layout(b), layout(c), {}};
+    const cublasOperation_t first = shape.tb ? CUBLAS_OP_T : CUBLAS_OP_N,
+                            second = shape.ta ? CUBLAS_OP_T : CUBLAS_OP_N;
+    lt_.check(lt_.set_operation(operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first)), "transpose");
+    lt_.check(lt_.set_operation(operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof(second)),
+              "transpose");
+
+    cublasLtMatmulPreference_t made = nullptr;
+    lt_.check(lt_.create_preference(&made), "cublasLtMatmulPreferenceCreate");
+    const Handle<cublasLtMatmulPreference_t> preference(made, lt_.destroy_preference);
+    const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
+      lt_.check(lt_.set_preference(made, attribute, &value, sizeof(value)),
+                "cublasLtMatmulPreferenceSetAttribute");
+    };
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{workspace_bytes});
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, uint32_t{1} << shape.alignment[1]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t{1} << shape.alignment[0]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t{1} << shape.alignment[2]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t{1} << shape.alignment[2]);
+
+    cublasLtMatmulHeuristicResult_t result = {};
+    int results = 0;
+    const cublasStatus_t status = lt_.heuristic(handle_, operation, plan.b.get(), plan.a.get(), plan.c.get(),
+                                                plan.c.get(), made, 1, &result, &results);
+    if (status != CUBLAS_STATUS_SUCCESS || results == 0)
+      throw Error(str("cuBLASLt has no product of ", to_string(shape.in), " into ", to_string(shape.out),
+                      ", ", c.rows(), "x", c.cols(), "x", shape.sides[2], ", strides ", a.stride(), ", ",
+                      b.stride(), ", ", c.stride(), ": ", lt_.status_string(status)));
+    plan.algorithm = result.algo;
+    return plan;
+  }
+
+  const CublasLt& lt_;
+  cublasLtHandle_t handle_ = nullptr;
+  std::shared_ptr<void> workspace_;
+  std::map<Shape, Plan> plans_;
+};
+
+}  // namespace
+
+void gemm(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
+          View c) {
+  ctx.stream().activate();
+  auto& state = ctx.stream().library_state();
+  if (!state) state = std::make_shared<Gemm>(ctx.device());
+  static_cast<Gemm*>(state.get())->run(ctx, ta, tb, alpha, a, b, beta, c);
+}
+
+}  // namespace lime::cuda

@@ -1,0 +1,85 @@
+// Reductions to the host: the only primitives that wait for the device.
+#include <algorithm>
+
+#include "runtime/cuda_kernel.h"
+#include "runtime/primitives_cuda.h"
+
+namespace lime::cuda {
+
+namespace {
+
+constexpr int threads = 256;
+constexpr int64_t elements_a_block = 8 * threads, most_blocks = 1024;
+
+// partial[block] = the sum over the block's elements, which are gridDim.x * threads apart, in f64.
+template <typename T>
+__global__ void squares_kernel(Matrix<const T> x, double* partial) {
+  const int64_t size = x.rows * x.cols;
+  double sum = 0;
+  for (int64_t i = int64_t{blockIdx.x} * threads + threadIdx.x; i < size; i += int64_t{gridDim.x} * threads) {
+    const double value = to_compute(x.row(i / x.cols)[i % x.cols]);
+    sum += value * value;
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+__global__ void sum_kernel(const double* values, int64_t n, double* total) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < n; i += threads) sum += values[i];
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) *total = sum;
+}
+
+template <typename T>
+__global__ void not_finite_kernel(Matrix<const T> x, int* found) {
+  const int64_t size = x.rows * x.cols;
+  bool bad = false;
+  for (int64_t i = int64_t{blockIdx.x} * threads + threadIdx.x; i < size; i += int64_t{gridDim.x} * threads) {
+    const auto value = to_compute(x.row(i / x.cols)[i % x.cols]);
+    bad |= !(value - value == 0);
+  }
+  if (bad) atomicOr(found, 1);
+}
+
+// A function of the shape, so that the order of sums is.
+int64_t blocks_for(const ConstView& x) {
+  return std::min<int64_t>(divide_up(x.size(), elements_a_block), most_blocks);
+}
+
+template <typename T>
+T read(Context& ctx, const T* device) {
+  T value;
+  ctx.stream().to_host(device, sizeof(T), &value, sizeof(T), {1, sizeof(T)});
+  ctx.synchronize();
+  return value;
+}
+
+}  // namespace
+
+double sum_of_squares(Context& ctx, const ConstView& x) {
+  if (x.empty()) return 0;
+  const Arena::Scope scope(ctx.arena());
+  const int64_t blocks = blocks_for(x);
+  auto* partial = ctx.arena().alloc(DType::f64, 1, blocks + 1).data<double>();
+  with_row_type(x.dtype(), [&]<typename T>(T) {
+    launch(ctx, "sum_of_squares", squares_kernel<T>, dim3(static_cast<uint32_t>(blocks)), dim3(threads), 0,
+           matrix<const T>(x), partial);
+  });
+  launch(ctx, "sum_of_squares", sum_kernel, dim3(1), dim3(threads), 0, partial, blocks, partial + blocks);
+  return read(ctx, partial + blocks);
+}
+
+bool all_finite(Context& ctx, const ConstView& x) {
+  if (x.empty()) return true;
+  const Arena::Scope scope(ctx.arena());
+  auto* found = static_cast<int*>(ctx.arena().alloc(DType::i64, 1, 1).raw());
+  ctx.stream().zero(found, sizeof(int), {1, sizeof(int)});
+  with_row_type(x.dtype(), [&]<typename T>(T) {
+    launch(ctx, "all_finite", not_finite_kernel<T>, dim3(static_cast<uint32_t>(blocks_for(x))), dim3(threads),
+           0, matrix<const T>(x), found);
+  });
+  return read(ctx, found) == 0;
+}
+
+}  // namespace lime::cuda
