@@ -9,7 +9,7 @@ namespace lime {
 
 namespace {
 constexpr size_t smallest_block = size_t{1} << 20;
-constexpr size_t alignment = 2 * memory_alignment;  // a GPU's cache line, too
+constexpr size_t cuda_alignment = 128;  // a cache line of a GPU
 }  // namespace
 
 Arena::Arena(Device device) : device_(device) { require_available(device); }
@@ -22,6 +22,7 @@ View Arena::alloc(DType dtype, int64_t rows, int64_t cols) {
 
 // Blocks before the current one are full (or skipped), blocks after it are free.
 void* Arena::take(size_t bytes) {
+  const size_t alignment = device_.type == DeviceType::cuda ? cuda_alignment : memory_alignment;
   bytes = std::max((bytes + alignment - 1) / alignment * alignment, alignment);
   while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].size) ++block_, used_ = 0;
   if (block_ == blocks_.size()) {

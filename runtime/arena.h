@@ -21,7 +21,7 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Uninitialised rows x cols, 128-byte aligned, contiguous. Valid until reset() or the enclosing Scope ends.
+  // Uninitialised rows x cols, 64-byte aligned (128 on a CUDA device), contiguous. Valid until reset() or the enclosing Scope ends.
   View alloc(DType dtype, int64_t rows, int64_t cols);
   void reset();
 

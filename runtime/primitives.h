@@ -1,9 +1,13 @@
 // Primitives: the dense operations that layers are made of, one contract for all devices.
 //
-// Every function checks shapes and types, then dispatches on the context's device and the views' dtype (f32 or f64, one
-// dtype a call). `r x c` in comments is rows x cols. Outputs may alias an input only where said ("in place ok").
-// Views may have any row stride. Zero rows or columns are legal and do nothing.
-// Determinism: results are a function of the inputs and shapes alone (one thread, fixed summation order).
+// Every function checks shapes and types, then dispatches on the context's device and the views' dtype. `r x c` in comments
+// is rows x cols. Outputs may alias an input only where said ("in place ok"). Views may have any row stride. Zero rows or
+// columns are legal and do nothing.
+// Types: one a call, f32 or f64. On CUDA rows may be bf16, computed with in f32; then what is not rows (biases, gains, column
+// sums, their gradients, means and rstds) is f32.
+// Determinism: results are a function of the inputs and shapes alone: fixed summation order, no float atomics. On CUDA the
+// library chooses a product's algorithm by shape, strides and alignment: rows of a larger product may differ in the last bits.
+// Waiting: on CUDA all of this is put on the context's stream; only the reductions to the host wait for it.
 // CPU kernels choose the instruction set at run time (Highway dynamic dispatch): SSE4, AVX2, AVX-512, NEON.
 #pragma once
 
@@ -17,12 +21,15 @@ enum class Transpose : bool { no, yes };
 // What a gradient output does with what is already there.
 enum class GradMode : bool { overwrite, accumulate };
 
-// c = alpha * op(a) op(b) + beta * c. beta = 0 ignores what c held (NaN included).
+// c = alpha * op(a) op(b) + beta * c. beta = 0 ignores what c held (NaN included). Of bf16 a and b, c may be bf16 or f32;
+// f32 rounds its inputs to TF32 where the context allows that (Context::allow_tf32).
 void gemm(Context&, Transpose ta, Transpose tb, double alpha, const ConstView& a, const ConstView& b, double beta, View c);
 
 // --- elementwise, all r x c -----------------------------------------------------------------------------------------
 void fill(Context&, View x, double value);
-void copy(Context&, const ConstView& x, View y);                       // y = x (f32 <-> f64 converts)
+void copy(Context&, const ConstView& x, View y);                       // y = x; f32, f64 and bf16 convert
+// ... or between the host and the context's CUDA device, of one type: what is copied to the host may be read after
+// Context::synchronize(); host memory that is copied from may be changed when copy() returns unless it is pinned.
 void add(Context&, const ConstView& x, View y);                        // y += x
 void axpy(Context&, double alpha, const ConstView& x, View y);         // y += alpha x
 void scale(Context&, double alpha, View x);                            // x *= alpha

@@ -2,29 +2,34 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include "tests/support/device_support.h"
 
 namespace lime {
 namespace {
 
-TEST(Arena, AllocationsAreAlignedAndDisjoint) {
-  Arena arena({});
+class ArenaOn : public DeviceTest, public testing::WithParamInterface<Device> {
+ protected:
+  ArenaOn() : DeviceTest(GetParam()) {}
+  Arena arena{ctx.device()};
+};
+INSTANTIATE_TEST_SUITE_P(Devices, ArenaOn, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(ArenaOn, AllocationsAreAlignedAndDisjoint) {
   std::vector<View> views;
   for (int64_t i = 1; i <= 50; ++i) {
     views.push_back(arena.alloc(i % 2 ? DType::f32 : DType::f64, i, 3));
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(views.back().raw()) % 64, 0u);
-    std::memset(views.back().raw(), static_cast<int>(i),
-                static_cast<size_t>(3 * i) * size_of(views.back().dtype()));
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(views.back().raw()) % (ctx.device() == Device{} ? 64 : 128), 0u);
+    fill(ctx, views.back(), static_cast<double>(i));
   }
   for (int64_t i = 1; i <= 50; ++i) {
     const View& v = views[static_cast<size_t>(i - 1)];
-    const auto* bytes = static_cast<const char*>(v.raw());
-    for (size_t b = 0; b < static_cast<size_t>(3 * i) * size_of(v.dtype()); ++b) ASSERT_EQ(bytes[b], i);
+    const Tensor wide(ctx.device(), DType::f64, i, 3);
+    copy(ctx, v, wide);
+    for (const double value : to_host<double>(ctx, wide.view())) ASSERT_EQ(value, static_cast<double>(i));
   }
 }
 
-TEST(Arena, ScopeGivesBack) {
-  Arena arena({});
+TEST_P(ArenaOn, ScopeGivesBack) {
   arena.alloc(DType::f32, 10, 10);
   const size_t used = arena.bytes_used();
   void* first = nullptr;
@@ -43,8 +48,7 @@ TEST(Arena, ScopeGivesBack) {
   EXPECT_GE(arena.bytes_peak(), 16'000'000u);
 }
 
-TEST(Arena, StopsAskingTheSystemOnceAStepFits) {
-  Arena arena({});
+TEST_P(ArenaOn, StopsAskingTheSystemOnceAStepFits) {
   const auto step = [&] {
     for (int64_t i = 0; i < 40; ++i) {
       arena.alloc(DType::f32, 1000, 100 + i);
@@ -65,8 +69,7 @@ TEST(Arena, StopsAskingTheSystemOnceAStepFits) {
   EXPECT_LE(arena.bytes_peak(), reserved);
 }
 
-TEST(Arena, EmptyViewsAreLegal) {
-  Arena arena({});
+TEST_P(ArenaOn, EmptyViewsAreLegal) {
   EXPECT_NE(arena.alloc(DType::f32, 0, 128).raw(), nullptr);
   EXPECT_THROW(arena.alloc(DType::f32, -1, 2), Error);
 }

@@ -44,6 +44,9 @@ TEST_F(Refusals, MixedTypes) {
   EXPECT_THROW(gemm(ctx, Transpose::no, Transpose::no, 1, f32(2, 3), f64(3, 5), 0, f32(2, 5)), Error);
   int64_t ids[4] = {};
   EXPECT_THROW(fill(ctx, View(ids, 2, 2), 1), Error);
+  const View half = ctx.arena().alloc(DType::bf16, 2, 3);  // the CPU converts it, and no more
+  EXPECT_THROW(add(ctx, half, half), Error);
+  EXPECT_THROW(add_bias(ctx, f64(1, 3), f32(2, 3)), Error);
 }
 
 TEST_F(Refusals, TensorsElsewhere) {

@@ -2,9 +2,14 @@
 
 namespace lime {
 
+std::vector<Device> test_cuda_devices() {
+  if (!built_with_cuda()) return {};
+  return {{DeviceType::cuda, 0}};
+}
+
 std::vector<Device> test_devices() {
-  std::vector<Device> devices{Device{}};
-  if (built_with_cuda()) devices.push_back({DeviceType::cuda, 0});
+  std::vector<Device> devices = test_cuda_devices();
+  devices.insert(devices.begin(), Device{});
   return devices;
 }
 

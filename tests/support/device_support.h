@@ -20,6 +20,7 @@ namespace lime {
 
 // For INSTANTIATE_TEST_SUITE_P(..., testing::ValuesIn(test_devices()), device_name).
 std::vector<Device> test_devices();
+std::vector<Device> test_cuda_devices();  // without the CPU: empty in a build without CUDA
 std::string device_name(const testing::TestParamInfo<Device>& info);  // "cpu", "cuda"
 // Why tests on `device` cannot run on this machine; empty where they can.
 std::string skip_reason(Device device);

@@ -1,0 +1,180 @@
+// The emulator finds what a GPU would leave to chance (runtime/cuda_emulator.h). Each kernel here is wrong in
+// one way.
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "runtime/cuda_kernel.h"
+#include "runtime/cuda_kernel_mma.h"
+#include "tests/support/device_support.h"
+
+namespace lime::cuda {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class Emulator : public DeviceTest {
+ protected:
+  Emulator() : DeviceTest({DeviceType::cuda, 0}) {}
+  float* data() const { return memory.view().data<float>(); }
+  std::vector<float> values() { return to_host<float>(ctx, memory.view()); }
+  template <typename... A>
+  std::string message(A... launch_arguments) {
+    try {
+      launch(ctx, "wrong", launch_arguments...);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "nothing was thrown";
+  }
+
+  Tensor memory{ctx.device(), DType::f32, 1, 256};
+};
+
+// Threads 32 and up write for the others to read.
+template <bool barrier>
+__global__ void exchange_kernel(float* out) {
+  float* shared = dynamic_shared<float>();
+  shared[threadIdx.x] = static_cast<float>(threadIdx.x);
+  if (barrier) __syncthreads();
+  out[threadIdx.x] = shared[threadIdx.x ^ 32];
+}
+
+TEST_F(Emulator, AMissingBarrierGivesWrongValues) {
+  const auto wrong = [&](auto kernel) {
+    int count = 0;
+    launch(ctx, "exchange", kernel, dim3(1), dim3(64), 256, data());
+    const auto got = values();
+    for (size_t i = 0; i < 64; ++i) count += !(got[i] == static_cast<float>(i ^ 32));
+    return count;
+  };
+  for (int launches = 0; launches < 10; ++launches) {
+    EXPECT_GT(wrong(exchange_kernel<false>), 0);
+    EXPECT_EQ(wrong(exchange_kernel<true>), 0);
+  }
+}
+
+__global__ void order_kernel(float* last) { *last = static_cast<float>(threadIdx.x + 64 * blockIdx.x); }
+
+TEST_F(Emulator, OrdersChangeFromLaunchToLaunch) {
+  std::vector<float> seen;
+  for (int launches = 0; launches < 10; ++launches) {
+    launch(ctx, "order", order_kernel, dim3(8), dim3(64), 0, data());
+    seen.push_back(values()[0]);
+  }
+  std::sort(seen.begin(), seen.end());
+  EXPECT_GT(std::unique(seen.begin(), seen.end()) - seen.begin(), 5);
+}
+
+template <bool wait>
+__global__ void copy_kernel(const float* x, float* out) {
+  float* shared = dynamic_shared<float>();
+  copy_async(shared + 4 * threadIdx.x, x + 4 * threadIdx.x, true);
+  copy_commit();
+  if (wait) copy_wait<0>();
+  __syncthreads();
+  out[threadIdx.x] = shared[threadIdx.x];
+}
+
+TEST_F(Emulator, AMissingWaitGivesNaN) {
+  const Tensor x = to_device(ctx, std::vector<float>(256, 5));
+  launch(ctx, "copy", copy_kernel<true>, dim3(1), dim3(64), 1024, x.view().data<float>(), data());
+  EXPECT_EQ(values()[0], 5);
+  launch(ctx, "copy", copy_kernel<false>, dim3(1), dim3(64), 1024, x.view().data<float>(), data());
+  const auto got = values();
+  for (size_t i = 0; i < 64; ++i) EXPECT_TRUE(std::isnan(got[i]));
+}
+
+__global__ void misaligned_copy_kernel(const float* x) { copy_async(dynamic_shared<float>(), x + 1, true); }
+
+TEST_F(Emulator, MisalignedCopiesAreNamed) {
+  EXPECT_THAT(
+      message(misaligned_copy_kernel, dim3(1), dim3(1), size_t{16}, data()),
+      AllOf(HasSubstr("kernel 'wrong', block (0,0,0), thread (0,0,0)"), HasSubstr("not 16-byte aligned")));
+}
+
+__global__ void divergent_kernel(bool others_return) {
+  if (threadIdx.x < 32) {
+    __syncthreads();
+  } else if (!others_return) {
+    __syncthreads();
+  }
+}
+
+TEST_F(Emulator, DivergentBarriersAreNamed) {
+  EXPECT_THAT(message(divergent_kernel, dim3(1), dim3(64), size_t{0}, true),
+              AllOf(HasSubstr("kernel 'wrong', block (0,0,0)"), HasSubstr("32 have returned"),
+                    HasSubstr("32 wait at the barrier of cuda_emulator_test.cu:")));
+  EXPECT_THAT(message(divergent_kernel, dim3(1), dim3(64), size_t{0}, false), HasSubstr("waits at another"));
+  // And it goes on.
+  launch(ctx, "order", order_kernel, dim3(1), dim3(64), 0, data());
+}
+
+__global__ void half_warp_kernel(float* x) {
+  if (threadIdx.x < 16) x[threadIdx.x] = __shfl_xor_sync(all_lanes, 1.0f, 1);
+}
+__global__ void outside_mask_kernel(float* x) {
+  if (threadIdx.x < 16) x[threadIdx.x] = __shfl_sync(0xffffu, 1.0f, 20);
+}
+
+TEST_F(Emulator, ShufflesWithoutTheirLanesAreNamed) {
+  EXPECT_THAT(message(half_warp_kernel, dim3(1), dim3(32), size_t{0}, data()),
+              AllOf(HasSubstr("16 have returned"), HasSubstr("16 wait in the warp operation")));
+  EXPECT_THAT(message(outside_mask_kernel, dim3(1), dim3(32), size_t{0}, data()),
+              HasSubstr("reads from lane 20, which is not in its mask"));
+}
+
+__global__ void write_kernel(float* x, int64_t i) { x[i] = 1; }
+__global__ void write_shared_kernel(int64_t i) { dynamic_shared<float>()[i] = 1; }
+
+TEST_F(Emulator, WritesOutsideAreFound) {
+  EXPECT_THAT(message(write_kernel, dim3(1), dim3(1), size_t{0}, data(), int64_t{256}),
+              HasSubstr("kernel 'wrong' wrote outside an allocation of 1024 bytes, at byte 1024"));
+  EXPECT_THAT(message(write_kernel, dim3(1), dim3(1), size_t{0}, data(), int64_t{-1}),
+              HasSubstr("bytes before it"));
+  EXPECT_THAT(message(write_shared_kernel, dim3(1), dim3(1), size_t{64}, int64_t{16}),
+              HasSubstr("wrote at byte 64 of 64 bytes of dynamic shared memory"));
+}
+
+TEST_F(Emulator, HostMemoryIsNoArgument) {
+  float host[256];
+  EXPECT_THAT(message(write_kernel, dim3(1), dim3(1), size_t{0}, static_cast<float*>(host), int64_t{0}),
+              HasSubstr("kernel 'wrong' is given host memory"));
+}
+
+TEST_F(Emulator, UninitialisedMemoryIsNaN) {
+  for (const float value : to_host<float>(ctx, ctx.arena().alloc(DType::f32, 3, 5)))
+    EXPECT_TRUE(std::isnan(value));
+  for (const double value : to_host<double>(ctx, ctx.arena().alloc(DType::f64, 3, 5)))
+    EXPECT_TRUE(std::isnan(value));
+}
+
+TEST_F(Emulator, WhatIsCopiedToTheHostArrivesAtTheWait) {
+  const Tensor x = to_device(ctx, std::vector<float>(4, 2));
+  std::vector<float> host(4, 9);
+  copy(ctx, x.view(), View(host.data(), 1, 4));
+  EXPECT_TRUE(std::isnan(host[0]));
+  Event event(0);
+  event.record(ctx.stream());
+  float later = 9;
+  copy(ctx, x.view().slice_cols(0, 1), View(&later, 1, 1));
+  event.synchronize();
+  EXPECT_EQ(host[3], 2);
+  EXPECT_TRUE(std::isnan(later));
+  ctx.synchronize();
+  EXPECT_EQ(later, 2);
+}
+
+using EmulatorDeathTest = Emulator;
+
+TEST_F(EmulatorDeathTest, HostCodeCannotTouchTheDevice) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(data()[3] = 1, testing::KilledBySignal(SIGSEGV),
+              "emulated device memory was touched by host code");
+  EXPECT_EXIT(if (data()[3] == 0) std::exit(0), testing::KilledBySignal(SIGSEGV),
+              "emulated device memory was touched by host code");
+}
+
+}  // namespace
+}  // namespace lime::cuda
