@@ -2,8 +2,8 @@
 // slices.
 //
 // General BLAS copies both operands into its own order first, which costs as much as the product where an
-// operand is 32 wide. Here only a panel of B, two vectors wide, is copied (it fits the first-level cache); A
-// is read in place.
+// operand is 32 wide. Here only a panel of B, a few vectors wide, is copied (it fits the first-level cache);
+// A is read in place.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels_gemm.cc"
 #include <hwy/foreach_target.h>
@@ -20,11 +20,12 @@ template <typename T>
 struct PanelGemm {
   using D = Tag<T>;
   using V = Vec<T>;
-  // Accumulators of a tile fill the registers: 12 x 2 of 32, 6 x 2 of 16.
-  static constexpr int tile_rows = HWY_TARGET == HWY_NEON || HWY_TARGET <= HWY_AVX3 ? 12 : 6;
+  // Accumulators of a tile fill the registers: 6 x 4 of 32, 6 x 2 of 16.
+  static constexpr int tile_rows = 6;
+  static constexpr int vectors = HWY_TARGET == HWY_NEON || HWY_TARGET <= HWY_AVX3 ? 4 : 2;
   static constexpr int64_t most_lanes = hn::MaxLanes(D());
-  static constexpr int64_t panel_cols = 2 * most_lanes;
-  static constexpr int64_t panel_rows = 256;  // with 32 floats across: 32 KiB
+  static constexpr int64_t panel_cols = vectors * most_lanes;
+  static constexpr int64_t panel_rows = 128;  // with 64 floats across: 32 KiB
   static constexpr int64_t block_rows =
       768;  // of A, so that it stays in the second-level cache from panel to panel
 
@@ -59,24 +60,31 @@ struct PanelGemm {
   static HWY_INLINE void tile(Operand a, const T* b, int64_t b_stride, int64_t depth, Scale scale, T* c,
                               int64_t c_stride, int64_t n) {
     const D d;
-    V left[rows], right[rows];
-    for (int i = 0; i < rows; ++i) left[i] = right[i] = hn::Zero(d);
+    V sum[rows][vectors];
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) sum[i][v] = hn::Zero(d);
+    // Few base pointers: with one a row the compiler runs out of registers and reloads them at every step.
+    const T* base[(rows + 2) / 3];
+    for (int i = 0; i < rows; i += 3) base[i / 3] = a.data + i * a.row;
     for (int64_t k = 0; k < depth; ++k) {
-      const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + most_lanes);
-#pragma GCC unroll 12
+      V right[vectors];
+      for (int v = 0; v < vectors; ++v) right[v] = hn::LoadU(d, b + v * most_lanes);
+#pragma GCC unroll 6
       for (int i = 0; i < rows; ++i) {
-        const V x = hn::Set(d, a.data[i * a.row]);
-        left[i] = hn::MulAdd(x, b0, left[i]);
-        right[i] = hn::MulAdd(x, b1, right[i]);
+        const V x = hn::Set(d, base[i / 3][i % 3 * a.row]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sum[i][v] = hn::MulAdd(x, right[v], sum[i][v]);
       }
-      a.data += a.col;
+      for (int i = 0; i < rows; i += 3) base[i / 3] += a.col;
       b += b_stride;
     }
-#pragma GCC unroll 12
-    for (int i = 0; i < rows; ++i) {
-      update(left[i], scale, c + i * c_stride, n);
-      update(right[i], scale, c + i * c_stride + most_lanes, n - most_lanes);
-    }
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v)
+        update(sum[i][v], scale, c + i * c_stride + v * most_lanes, n - v * most_lanes);
   }
 
   // All rows of c by one panel of columns.
@@ -90,7 +98,6 @@ struct PanelGemm {
       }
     };
     step.template operator()<tile_rows>();
-    if constexpr (tile_rows > 8) step.template operator()<8>();
     step.template operator()<4>();
     step.template operator()<2>();
     step.template operator()<1>();
@@ -101,8 +108,8 @@ struct PanelGemm {
     const D d;
     for (int64_t k = 0; k < depth; ++k, b += stride, panel += panel_cols) {
       if (n == panel_cols) {
-        hn::Store(hn::LoadU(d, b), d, panel);
-        hn::Store(hn::LoadU(d, b + most_lanes), d, panel + most_lanes);
+        for (int v = 0; v < vectors; ++v)
+          hn::Store(hn::LoadU(d, b + v * most_lanes), d, panel + v * most_lanes);
       } else {
         std::copy_n(b, n, panel);
         std::fill_n(panel + n, panel_cols - n, T{0});
@@ -117,8 +124,8 @@ struct PanelGemm {
 #else
     constexpr int64_t edge = 16 / sizeof(T);
     const int64_t square_depth = depth / edge * edge, square_n = n / edge * edge;
-    for (int64_t k = 0; k < square_depth; k += edge) {
-      for (int64_t j = 0; j < square_n; j += edge)
+    for (int64_t j = 0; j < square_n; j += edge) {
+      for (int64_t k = 0; k < square_depth; k += edge)
         transpose_square(b + j * stride + k, stride, panel + k * panel_cols + j);
     }
 #endif
