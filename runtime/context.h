@@ -28,7 +28,7 @@ class Context {
   View zeros(int64_t rows, int64_t cols);
 
   // How many rows of `cols` columns a fused layer should work on at a time, so that a tile stays in cache (CPU, about
-  // a third of L2) or fills the device (CUDA: all of them). A function of the shape alone, never of the load.
+  // half of L2) or fills the device (CUDA: all of them). A function of the shape alone, never of the load.
   int64_t tile_rows(int64_t cols) const;
 
   // Where trace ranges go (trace.h); null: nowhere.

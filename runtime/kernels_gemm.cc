@@ -55,46 +55,59 @@ struct PanelGemm {
     }
   }
 
-  // c[0..rows, 0..n] = alpha * a b + beta * c, over `depth`.
-  template <int rows>
+  // c[0..rows, 0..n] = alpha * a b + beta * c, over `depth`; n at most `wide` vectors.
+  template <int rows, int wide>
   static HWY_INLINE void tile(Operand a, const T* b, int64_t b_stride, int64_t depth, Scale scale, T* c,
                               int64_t c_stride, int64_t n) {
     const D d;
-    V sum[rows][vectors];
+    V sum[rows][wide];
 #pragma GCC unroll 6
     for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) sum[i][v] = hn::Zero(d);
+      for (int v = 0; v < wide; ++v) sum[i][v] = hn::Zero(d);
     // Few base pointers: with one a row the compiler runs out of registers and reloads them at every step.
     const T* base[(rows + 2) / 3];
     for (int i = 0; i < rows; i += 3) base[i / 3] = a.data + i * a.row;
+#pragma GCC unroll 4
     for (int64_t k = 0; k < depth; ++k) {
-      V right[vectors];
-      for (int v = 0; v < vectors; ++v) right[v] = hn::LoadU(d, b + v * most_lanes);
+      V right[wide];
+      for (int v = 0; v < wide; ++v) right[v] = hn::LoadU(d, b + v * most_lanes);
 #pragma GCC unroll 6
       for (int i = 0; i < rows; ++i) {
         const V x = hn::Set(d, base[i / 3][i % 3 * a.row]);
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) sum[i][v] = hn::MulAdd(x, right[v], sum[i][v]);
+        for (int v = 0; v < wide; ++v) sum[i][v] = hn::MulAdd(x, right[v], sum[i][v]);
       }
       for (int i = 0; i < rows; i += 3) base[i / 3] += a.col;
       b += b_stride;
     }
+    const bool add = scale.beta == T{1};
+    if (n == wide * most_lanes && scale.alpha == T{1} && (add || scale.beta == T{0})) {  // as layers ask
 #pragma GCC unroll 6
-    for (int i = 0; i < rows; ++i)
+      for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v)
-        update(sum[i][v], scale, c + i * c_stride + v * most_lanes, n - v * most_lanes);
+        for (int v = 0; v < wide; ++v) {
+          T* to = c + i * c_stride + v * most_lanes;
+          hn::StoreU(add ? hn::Add(sum[i][v], hn::LoadU(d, to)) : sum[i][v], d, to);
+        }
+    } else {
+#pragma GCC unroll 6
+      for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < wide; ++v)
+          update(sum[i][v], scale, c + i * c_stride + v * most_lanes, n - v * most_lanes);
+    }
   }
 
   // All rows of c by one panel of columns.
+  template <int wide>
   static void strip(Operand a, int64_t rows, const T* b, int64_t b_stride, int64_t depth, Scale scale, T* c,
                     int64_t c_stride, int64_t n) {
     int64_t i = 0;
     const auto step = [&]<int height>() HWY_ATTR {
       for (; i + height <= rows; i += height) {
-        tile<height>({a.data + i * a.row, a.row, a.col}, b, b_stride, depth, scale, c + i * c_stride,
-                     c_stride, n);
+        tile<height, wide>({a.data + i * a.row, a.row, a.col}, b, b_stride, depth, scale, c + i * c_stride,
+                           c_stride, n);
       }
     };
     step.template operator()<tile_rows>();
@@ -175,8 +188,14 @@ struct PanelGemm {
           } else if (!in_place) {
             pack(bk, b.stride, steps, n, panel);
           }
-          strip(ak, rows, in_place ? bk : panel, in_place ? b.stride : panel_cols, steps, scale, c.row(i) + j,
-                c.stride, n);
+          const T* from = in_place ? bk : panel;
+          const int64_t stride = in_place ? b.stride : panel_cols;
+          T* to = c.row(i) + j;
+          if (2 * n <= panel_cols) {
+            strip<vectors / 2>(ak, rows, from, stride, steps, scale, to, c.stride, n);
+          } else {
+            strip<vectors>(ak, rows, from, stride, steps, scale, to, c.stride, n);
+          }
         }
       }
     }
