@@ -17,7 +17,7 @@ HWY_BEFORE_NAMESPACE();
 namespace lime::cpu::HWY_NAMESPACE {
 
 // History rows worked on at a time: with their scores they stay in the first-level cache.
-constexpr int64_t chunk_rows = 32;
+constexpr int64_t chunk_rows = 64;
 
 template <typename T>
 HWY_INLINE void copy_rows(int64_t rows, int64_t cols, Rows<const T> x, Rows<T> y) {

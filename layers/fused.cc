@@ -27,6 +27,17 @@ void multiply_slope(Context& ctx, const ConstView& slope, View dz, View dbias) {
   dispatch_cpu(ctx, "multiply_slope", [&](auto) { cpu::multiply_slope(slope, dz, dbias); });
 }
 
+void normalise(Context& ctx, const ConstView& gain, const ConstView& bias, const ConstView& mean,
+               const ConstView& rstd, const ConstView& x, View y) {
+  check_shape(ctx, x, y.rows(), y.cols(), "x");
+  check_shape(ctx, y, y.rows(), y.cols(), "y");
+  check_shape(ctx, gain, 1, y.cols(), "gain");
+  check_shape(ctx, bias, 1, y.cols(), "bias");
+  check_shape(ctx, mean, y.rows(), 1, "mean");
+  check_shape(ctx, rstd, y.rows(), 1, "rstd");
+  dispatch_cpu(ctx, "normalise", [&](auto) { cpu::normalise(gain, bias, mean, rstd, x, y); });
+}
+
 void gated_norm(Context& ctx, const GatedNorm& norm, const ConstView& x, const ConstView& u, View y) {
   check_shape(ctx, x, y.rows(), y.cols(), "x");
   check_shape(ctx, u, y.rows(), y.cols(), "u");

@@ -17,6 +17,10 @@ void silu_with_slope(Context&, const ConstView& z, View a, View slope);
 // dz = dz . slope;  dbias += column sums of dz.
 void multiply_slope(Context&, const ConstView& slope, View dz, View dbias /*1 x c*/);
 
+// y = (x - mean) rstd gain + bias: LayerNorm's output again, from the statistics (r x 1) that it kept.
+void normalise(Context&, const ConstView& gain, const ConstView& bias /*1 x c*/, const ConstView& mean,
+               const ConstView& rstd, const ConstView& x, View y);
+
 // y = (LN(x) . u), LN with gain and bias (1 x c); mean and rstd (r x 1) are kept for backward.
 struct GatedNorm {
   ConstView gain, bias;

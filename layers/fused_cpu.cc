@@ -60,6 +60,14 @@ struct KeptRows {
   bool aligned;
 };
 
+// What was kept comes from memory, and the processor's own prefetchers stop at every 4 KiB: asks for what a
+// row's readers want soon.
+template <typename T>
+HWY_INLINE void prefetch_kept(const T* p) {
+  constexpr int64_t ahead = 8192 / sizeof(T);
+  hwy::Prefetch(p + ahead);
+}
+
 template <typename T>
 struct Fused {
   using D = Tag<T>;
@@ -85,6 +93,7 @@ struct Fused {
       const T* in = z.row<T>(r);
       T *out = a.row<T>(r), *s = slope.row<T>(r);
       each_vector<T>(z.cols(), [&](int64_t c, const auto& at) HWY_ATTR {
+        prefetch_kept(in + c);
         const V x = at.load(in + c), p = sigmoid<T>(D(), x), y = hn::Mul(x, p);
         at.store(y, out + c);
         at.store(hn::MulAdd(y, hn::Sub(one, p), p), s + c);
@@ -101,6 +110,21 @@ struct Fused {
         const V x = hn::Mul(at.load(s + c), at.load(g + c));
         at.store(x, g + c);
         at.store(hn::Add(at.load(sum + c), x), sum + c);
+      });
+    }
+  }
+
+  static void normalise(const ConstView& gain, const ConstView& bias, const ConstView& mean,
+                        const ConstView& rstd, const ConstView& x, const View& y) {
+    const T *gains = gain.data<T>(), *biases = bias.data<T>();
+    for (int64_t r = 0; r < x.rows(); ++r) {
+      const T* in = x.row<T>(r);
+      T* out = y.row<T>(r);
+      const V m = hn::Set(D(), *mean.row<T>(r)), s = hn::Set(D(), *rstd.row<T>(r));
+      each_vector<T>(x.cols(), [&](int64_t c, const auto& at) HWY_ATTR {
+        prefetch_kept(in + c);
+        const V e = hn::Mul(hn::Sub(at.load(in + c), m), s);
+        at.store(hn::MulAdd(e, at.load(gains + c), at.load(biases + c)), out + c);
       });
     }
   }
@@ -145,6 +169,7 @@ struct Fused {
       const V mean = hn::Set(D(), *norm.mean.row<T>(r)), rstd = hn::Set(D(), *norm.rstd.row<T>(r));
       V sum = hn::Zero(D()), sum_e = hn::Zero(D());
       each_vector<T>(cols, [&](int64_t c, const auto& at) HWY_ATTR {
+        prefetch_kept(in + c);
         const V e = hn::Mul(hn::Sub(at.load(in + c), mean), rstd), w = at.load(gain + c),
                 gate_c = at.load(gate + c);
         const V normed = hn::MulAdd(e, w, at.load(bias + c)), gc = at.load(g + c), dn = hn::Mul(gc, gate_c);
@@ -194,6 +219,11 @@ void fused_multiply_slope(const ConstView& slope, const View& dz, const View& db
   dz.dtype() == DType::f32 ? Fused<float>::multiply_slope(slope, dz, dbias)
                            : Fused<double>::multiply_slope(slope, dz, dbias);
 }
+void fused_normalise(const ConstView& gain, const ConstView& bias, const ConstView& mean,
+                     const ConstView& rstd, const ConstView& x, const View& y) {
+  x.dtype() == DType::f32 ? Fused<float>::normalise(gain, bias, mean, rstd, x, y)
+                          : Fused<double>::normalise(gain, bias, mean, rstd, x, y);
+}
 void fused_gated_norm(const GatedNorm& norm, const ConstView& x, const ConstView& u, const View& y) {
   x.dtype() == DType::f32 ? Fused<float>::gated_norm(norm, x, u, y)
                           : Fused<double>::gated_norm(norm, x, u, y);
@@ -218,6 +248,7 @@ namespace lime::cpu {
 HWY_EXPORT(fused_bias_silu_keep);
 HWY_EXPORT(fused_silu_with_slope);
 HWY_EXPORT(fused_multiply_slope);
+HWY_EXPORT(fused_normalise);
 HWY_EXPORT(fused_gated_norm);
 HWY_EXPORT(fused_gated_norm_backward);
 HWY_EXPORT(fused_add_residual);
@@ -230,6 +261,10 @@ void silu_with_slope(const ConstView& z, View a, View slope) {
 }
 void multiply_slope(const ConstView& slope, View dz, View dbias) {
   HWY_DYNAMIC_DISPATCH(fused_multiply_slope)(slope, dz, dbias);
+}
+void normalise(const ConstView& gain, const ConstView& bias, const ConstView& mean, const ConstView& rstd,
+               const ConstView& x, View y) {
+  HWY_DYNAMIC_DISPATCH(fused_normalise)(gain, bias, mean, rstd, x, y);
 }
 void gated_norm(const GatedNorm& norm, const ConstView& x, const ConstView& u, View y) {
   HWY_DYNAMIC_DISPATCH(fused_gated_norm)(norm, x, u, y);

@@ -1,6 +1,7 @@
 #include "layers/layer_norm.h"
 
 #include "layers/dispatch.h"
+#include "layers/fused.h"
 
 namespace lime {
 
@@ -12,6 +13,10 @@ LayerNorm::LayerNorm(ParameterStore& store, const std::string& name, int64_t wid
 void LayerNorm::forward(Context& ctx, const ConstView& x, View y, const LayerNormStats& stats) const {
   check_shape(ctx, x, y.rows(), gain_.cols, "layer norm input");
   layer_norm(ctx, x, gain_.value, bias_.value, eps, y, stats.mean, stats.rstd);
+}
+
+void LayerNorm::recompute(Context& ctx, const ConstView& x, const LayerNormStats& stats, View y) const {
+  normalise(ctx, gain_.value, bias_.value, stats.mean, stats.rstd, x, y);
 }
 
 void LayerNorm::backward(Context& ctx, const ConstView& x, const LayerNormStats& stats, const ConstView& dy,

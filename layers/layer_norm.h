@@ -26,6 +26,8 @@ class LayerNorm {
 
   // Writes y (r x width) and the statistics.
   void forward(Context&, const ConstView& x, View y, const LayerNormStats&) const;
+  // y again, from the statistics that forward wrote.
+  void recompute(Context&, const ConstView& x, const LayerNormStats&, View y) const;
   // dx = or += ... (in place with dy ok where it overwrites); the parameters' gradients are accumulated.
   void backward(Context&, const ConstView& x, const LayerNormStats&, const ConstView& dy, GradMode input,
                 View dx) const;

@@ -97,7 +97,7 @@ void XorBlock::project_backward(Context& ctx, const Rows& r, const ConstView& sl
   const Arena::Scope scope(ctx.arena());
   const LinearPart w = projection(r);
   View normed = ctx.alloc(r.x.rows(), width_);
-  norm_in_.forward(ctx, r.x, normed, r.in);
+  norm_in_.recompute(ctx, r.x, r.in, normed);
   multiply_slope(ctx, slope, da, w.dbias);
   w.backward_weight(ctx, normed, da);
   w.backward_input(ctx, da, GradMode::overwrite, normed);

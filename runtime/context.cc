@@ -6,9 +6,9 @@
 namespace lime {
 
 namespace {
-// A third of the 2 MiB that a core of a current server has as second-level cache. A constant, not the
+// Half of the 2 MiB that a core of a current server has as second-level cache. A constant, not the
 // machine's own figure: tiles decide the order of sums, and results must not depend on the machine's cache.
-constexpr int64_t tile_bytes = 2 * 1024 * 1024 / 3;
+constexpr int64_t tile_bytes = 1024 * 1024;
 constexpr int64_t tile_multiple = 16, fewest_tile_rows = 32;
 }  // namespace
 

@@ -40,7 +40,7 @@ class Context {
   void allow_tf32(bool allow) { tf32_ = allow; }
 
   // How many rows of `cols` columns a fused layer should work on at a time, so that a tile stays in cache
-  // (CPU, about a third of L2) or fills the device (CUDA: all of them). A function of the shape alone, never
+  // (CPU, about half of L2) or fills the device (CUDA: all of them). A function of the shape alone, never
   // of the load.
   int64_t tile_rows(int64_t cols) const;
 

@@ -8,7 +8,7 @@ namespace lime {
 
 inline constexpr size_t memory_alignment = 64;  // bytes: a cache line, and the widest vector
 
-// Uninitialised; from 2 MiB on aligned to, and advised for, huge pages. Freed with std::free. Throws Error, naming the
+// Uninitialised; from 256 KiB on aligned to, and advised for, huge pages. Freed with std::free. Throws Error, naming the
 // size, where the system has no more.
 void* allocate_uninitialised(size_t bytes);
 // The same, freed with the last owner.

@@ -2,8 +2,8 @@
 // slices.
 //
 // General BLAS copies both operands into its own order first, which costs as much as the product where an
-// operand is 32 wide. Here only a panel of B, two vectors wide, is copied (it fits the first-level cache); A
-// is read in place.
+// operand is 32 wide. Here only a panel of B, a few vectors wide, is copied (it fits the first-level cache);
+// A is read in place.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels_gemm.cc"
 #include <hwy/foreach_target.h>
@@ -20,11 +20,12 @@ template <typename T>
 struct PanelGemm {
   using D = Tag<T>;
   using V = Vec<T>;
-  // Accumulators of a tile fill the registers: 12 x 2 of 32, 6 x 2 of 16.
-  static constexpr int tile_rows = HWY_TARGET == HWY_NEON || HWY_TARGET <= HWY_AVX3 ? 12 : 6;
+  // Accumulators of a tile fill the registers: 6 x 4 of 32, 6 x 2 of 16.
+  static constexpr int tile_rows = 6;
+  static constexpr int vectors = HWY_TARGET == HWY_NEON || HWY_TARGET <= HWY_AVX3 ? 4 : 2;
   static constexpr int64_t most_lanes = hn::MaxLanes(D());
-  static constexpr int64_t panel_cols = 2 * most_lanes;
-  static constexpr int64_t panel_rows = 256;  // with 32 floats across: 32 KiB
+  static constexpr int64_t panel_cols = vectors * most_lanes;
+  static constexpr int64_t panel_rows = 128;  // with 64 floats across: 32 KiB
   static constexpr int64_t block_rows =
       768;  // of A, so that it stays in the second-level cache from panel to panel
 
@@ -54,43 +55,62 @@ struct PanelGemm {
     }
   }
 
-  // c[0..rows, 0..n] = alpha * a b + beta * c, over `depth`.
-  template <int rows>
+  // c[0..rows, 0..n] = alpha * a b + beta * c, over `depth`; n at most `wide` vectors.
+  template <int rows, int wide>
   static HWY_INLINE void tile(Operand a, const T* b, int64_t b_stride, int64_t depth, Scale scale, T* c,
                               int64_t c_stride, int64_t n) {
     const D d;
-    V left[rows], right[rows];
-    for (int i = 0; i < rows; ++i) left[i] = right[i] = hn::Zero(d);
+    V sum[rows][wide];
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < wide; ++v) sum[i][v] = hn::Zero(d);
+    // Few base pointers: with one a row the compiler runs out of registers and reloads them at every step.
+    const T* base[(rows + 2) / 3];
+    for (int i = 0; i < rows; i += 3) base[i / 3] = a.data + i * a.row;
+#pragma GCC unroll 4
     for (int64_t k = 0; k < depth; ++k) {
-      const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + most_lanes);
-#pragma GCC unroll 12
+      V right[wide];
+      for (int v = 0; v < wide; ++v) right[v] = hn::LoadU(d, b + v * most_lanes);
+#pragma GCC unroll 6
       for (int i = 0; i < rows; ++i) {
-        const V x = hn::Set(d, a.data[i * a.row]);
-        left[i] = hn::MulAdd(x, b0, left[i]);
-        right[i] = hn::MulAdd(x, b1, right[i]);
+        const V x = hn::Set(d, base[i / 3][i % 3 * a.row]);
+#pragma GCC unroll 4
+        for (int v = 0; v < wide; ++v) sum[i][v] = hn::MulAdd(x, right[v], sum[i][v]);
       }
-      a.data += a.col;
+      for (int i = 0; i < rows; i += 3) base[i / 3] += a.col;
       b += b_stride;
     }
-#pragma GCC unroll 12
-    for (int i = 0; i < rows; ++i) {
-      update(left[i], scale, c + i * c_stride, n);
-      update(right[i], scale, c + i * c_stride + most_lanes, n - most_lanes);
+    const bool add = scale.beta == T{1};
+    if (n == wide * most_lanes && scale.alpha == T{1} && (add || scale.beta == T{0})) {  // as layers ask
+#pragma GCC unroll 6
+      for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < wide; ++v) {
+          T* to = c + i * c_stride + v * most_lanes;
+          hn::StoreU(add ? hn::Add(sum[i][v], hn::LoadU(d, to)) : sum[i][v], d, to);
+        }
+    } else {
+#pragma GCC unroll 6
+      for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < wide; ++v)
+          update(sum[i][v], scale, c + i * c_stride + v * most_lanes, n - v * most_lanes);
     }
   }
 
   // All rows of c by one panel of columns.
+  template <int wide>
   static void strip(Operand a, int64_t rows, const T* b, int64_t b_stride, int64_t depth, Scale scale, T* c,
                     int64_t c_stride, int64_t n) {
     int64_t i = 0;
     const auto step = [&]<int height>() HWY_ATTR {
       for (; i + height <= rows; i += height) {
-        tile<height>({a.data + i * a.row, a.row, a.col}, b, b_stride, depth, scale, c + i * c_stride,
-                     c_stride, n);
+        tile<height, wide>({a.data + i * a.row, a.row, a.col}, b, b_stride, depth, scale, c + i * c_stride,
+                           c_stride, n);
       }
     };
     step.template operator()<tile_rows>();
-    if constexpr (tile_rows > 8) step.template operator()<8>();
     step.template operator()<4>();
     step.template operator()<2>();
     step.template operator()<1>();
@@ -101,8 +121,8 @@ struct PanelGemm {
     const D d;
     for (int64_t k = 0; k < depth; ++k, b += stride, panel += panel_cols) {
       if (n == panel_cols) {
-        hn::Store(hn::LoadU(d, b), d, panel);
-        hn::Store(hn::LoadU(d, b + most_lanes), d, panel + most_lanes);
+        for (int v = 0; v < vectors; ++v)
+          hn::Store(hn::LoadU(d, b + v * most_lanes), d, panel + v * most_lanes);
       } else {
         std::copy_n(b, n, panel);
         std::fill_n(panel + n, panel_cols - n, T{0});
@@ -117,8 +137,8 @@ struct PanelGemm {
 #else
     constexpr int64_t edge = 16 / sizeof(T);
     const int64_t square_depth = depth / edge * edge, square_n = n / edge * edge;
-    for (int64_t k = 0; k < square_depth; k += edge) {
-      for (int64_t j = 0; j < square_n; j += edge)
+    for (int64_t j = 0; j < square_n; j += edge) {
+      for (int64_t k = 0; k < square_depth; k += edge)
         transpose_square(b + j * stride + k, stride, panel + k * panel_cols + j);
     }
 #endif
@@ -168,8 +188,14 @@ struct PanelGemm {
           } else if (!in_place) {
             pack(bk, b.stride, steps, n, panel);
           }
-          strip(ak, rows, in_place ? bk : panel, in_place ? b.stride : panel_cols, steps, scale, c.row(i) + j,
-                c.stride, n);
+          const T* from = in_place ? bk : panel;
+          const int64_t stride = in_place ? b.stride : panel_cols;
+          T* to = c.row(i) + j;
+          if (2 * n <= panel_cols) {
+            strip<vectors / 2>(ak, rows, from, stride, steps, scale, to, c.stride, n);
+          } else {
+            strip<vectors>(ak, rows, from, stride, steps, scale, to, c.stride, n);
+          }
         }
       }
     }

@@ -15,8 +15,8 @@ namespace lime {
 
 void* allocate_uninitialised(size_t bytes) {
   // Large blocks ask for huge pages: rows that are a power of two apart would otherwise miss in the TLB.
-  constexpr size_t huge_page = size_t{2} << 20;
-  const size_t alignment = bytes >= huge_page ? huge_page : memory_alignment;
+  constexpr size_t huge_page = size_t{2} << 20, smallest_huge = huge_page / 8;
+  const size_t alignment = bytes >= smallest_huge ? huge_page : memory_alignment;
   bytes = std::max((bytes + alignment - 1) / alignment * alignment, alignment);
   void* memory = std::aligned_alloc(alignment, bytes);
   if (!memory) throw Error(str("out of memory: ", bytes, " bytes wanted"));
