@@ -213,17 +213,29 @@ class Machine {
       threads_[t].copies.clear();
       threads_[t].groups.clear();
     }
-    for (uint32_t returned = 0; returned < count_;) {
+    uint32_t returned = 0;
+    const auto turn = [&](uint32_t t) {
+      Thread& thread = threads_[t];
+      if (thread.state != Thread::State::ready) return false;
+      current_ = &thread;
+      threadIdx = thread.index;
+      thread.here = std::move(thread.here).resume();
+      if (thread.error) std::rethrow_exception(std::exchange(thread.error, nullptr));
+      returned += thread.state == Thread::State::returned;
+      return true;
+    };
+    while (returned < count_) {
       bool progress = false;
       for (uint32_t k = 0; k < count_; ++k) {
-        Thread& thread = threads_[order(k)];
-        if (thread.state != Thread::State::ready) continue;
-        progress = true;
-        current_ = &thread;
-        threadIdx = thread.index;
-        thread.here = std::move(thread.here).resume();
-        if (thread.error) std::rethrow_exception(std::exchange(thread.error, nullptr));
-        returned += thread.state == Thread::State::returned;
+        const auto t = static_cast<uint32_t>(order(k));
+        progress |= turn(t);
+        if (launches_ % 2 == 0) continue;  // all warps side by side
+        // A warp goes on until it waits for others: it may be a barrier ahead of them.
+        const uint32_t first = t / warp_size * warp_size, lanes = std::min(warp_size, count_ - first);
+        for (bool ran = true; ran;) {
+          ran = false;
+          for (uint32_t l = 0; l < lanes; ++l) ran |= turn(first + (t + l) % lanes);
+        }
       }
       if (!progress) report_deadlock();
     }
