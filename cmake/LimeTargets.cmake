@@ -1,5 +1,6 @@
 # lime_add_library(NAME SOURCES ... [CUDA_SOURCES x_cuda.cu ...] [PUBLIC targets] [PRIVATE targets]): one library a
-# folder, as lime::NAME. CUDA sources are part of it where LIME_CUDA says so. A folder links only the folders below it, so that a forbidden dependency does not link.
+# folder, as lime::NAME. CUDA sources are part of it where LIME_CUDA says so. A folder links only the folders below it,
+# so that a forbidden dependency does not link.
 function(lime_add_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;CUDA_SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(lime_${name} STATIC ${ARG_SOURCES})
@@ -15,8 +16,14 @@ function(lime_add_library name)
   set_property(GLOBAL APPEND PROPERTY LIME_LIBRARIES lime_${name})
 endfunction()
 
+# All test programs with label `device`, to build them alone.
+if(NOT TARGET device_tests)
+  add_custom_target(device_tests)
+endif()
+
 # lime_add_test(NAME SOURCES ... LIBS ... [CUDA_SOURCES ...] [RANKS 1 2 4] [LABELS device]): a GoogleTest program, run
-# once, or once for each number of MPI ranks. Label `device`: has cases for every device of the build. Every test has a time limit, so that a hang is a failure with a name.
+# once, or once for each number of MPI ranks. Label `device`: has cases for every device of the build. Every test has a
+# time limit, so that a hang is a failure with a name.
 function(lime_add_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;CUDA_SOURCES;LIBS;RANKS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -25,6 +32,9 @@ function(lime_add_test name)
   add_executable(${name} ${ARG_SOURCES})
   lime_add_cuda_sources(${name} ${ARG_CUDA_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} lime_test_support lime_warnings)
+  if("device" IN_LIST ARG_LABELS)
+    add_dependencies(device_tests ${name})
+  endif()
   if(NOT ARG_RANKS)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${LIME_MPI_ENVIRONMENT}")

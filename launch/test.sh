@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds with warnings as errors, checks the layering, and passes all tests.
+# Installs what is missing, builds with warnings as errors, checks the layering, and passes all tests. CUDA code is
+# compiled where nvcc is; its kernels are run everywhere, by the emulator (docs/adr/0006), in a second tree.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,3 +12,6 @@ tests/check_layers.sh
 cmake --preset ci
 cmake --build --preset ci
 ctest --preset ci "$@"
+cmake --preset ci-emulated
+cmake --build --preset ci-emulated
+ctest --preset ci-emulated "$@"
