@@ -19,6 +19,30 @@ namespace lime::cpu::HWY_NAMESPACE {
 // History rows worked on at a time: with their scores they stay in the first-level cache.
 constexpr int64_t chunk_rows = 64;
 
+// s = factor * SiLU(s) over n contiguous elements, a multiple of the vector length.
+template <typename T>
+HWY_INLINE void activate(int64_t n, T factor, T* s) {
+  const hn::ScalableTag<T> d;
+  const auto f = hn::Set(d, factor);
+  for (int64_t i = 0; i < n; i += static_cast<int64_t>(hn::Lanes(d))) {
+    const auto x = hn::Load(d, s + i);
+    hn::Store(hn::Mul(hn::Mul(x, f), sigmoid<T>(d, x)), d, s + i);
+  }
+}
+
+// s = factor * SiLU(s); g = factor * slope * g * SiLU'(s)
+template <typename T>
+HWY_INLINE void activate_backward(int64_t n, T factor, T slope, T* s, T* g) {
+  const hn::ScalableTag<T> d;
+  const auto f = hn::Set(d, factor), fs = hn::Set(d, factor * slope), one = hn::Set(d, T{1});
+  for (int64_t i = 0; i < n; i += static_cast<int64_t>(hn::Lanes(d))) {
+    const auto x = hn::Load(d, s + i), p = sigmoid<T>(d, x);
+    const auto derivative = hn::Mul(p, hn::MulAdd(x, hn::Sub(one, p), one));
+    hn::Store(hn::Mul(hn::Mul(x, f), p), d, s + i);
+    hn::Store(hn::Mul(hn::Mul(hn::Load(d, g + i), fs), derivative), d, g + i);
+  }
+}
+
 template <typename T>
 HWY_INLINE void copy_rows(int64_t rows, int64_t cols, Rows<const T> x, Rows<T> y) {
   const hn::ScalableTag<T> d;

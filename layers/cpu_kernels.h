@@ -2,6 +2,7 @@
 // contract.
 #pragma once
 
+#include "layers/causal_attention.h"
 #include "layers/fused.h"
 #include "layers/link_attention.h"
 #include "layers/xor_attention.h"
@@ -27,6 +28,13 @@ void xor_attention_backward(Context&, const XorAttentionTile&, bool both, const 
                             const AttentionRows& links, const ConstView& dhistory_out,
                             const ConstView& dlinks_out, const AttentionRowsGrad& dhistory,
                             const AttentionRowsGrad& dlinks);
+
+void causal_attention(Context&, const CausalAttention&, const AttentionRows& history,
+                      const AttentionRows& candidates, View history_out, View candidates_out);
+void causal_attention_backward(Context&, const CausalAttention&, const AttentionRows& history,
+                               const AttentionRows& candidates, const ConstView& dhistory_out,
+                               const ConstView& dcandidates_out, const AttentionRowsGrad& dhistory,
+                               const AttentionRowsGrad& dcandidates);
 
 void link_attention_begin(const LinkAttentionState&, View out);
 void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,
