@@ -42,7 +42,7 @@ def parameters(m, model, grad):
     mlp("tower", m.tower[0], m.tower[2])
     if model == "two_tower":
         mlp("interaction.user", m.user[0], m.user[2])
-    else:
+    elif model.startswith("lime"):
         out["interaction.links"] = get(m.link)
         mlp("interaction.context", m.context[0], m.context[2])
         for name, layer in (("tq", m.tq), ("lk", m.lk), ("v", m.lv), ("z", m.z)):
@@ -56,7 +56,7 @@ def parameters(m, model, grad):
         linear(at + "out", m.o)
         norm(at + "norm_f", m.ffn[0])
         mlp(at + "feed_forward", m.ffn[1], m.ffn[3])
-    if model == "lime_xor":
+    if model in ("lime_xor", "hstu"):
         for i, b in enumerate(m.blocks):
             at = f"interaction.block{i}."
             norm(at + "norm_in", b.norm_in)
@@ -68,6 +68,17 @@ def parameters(m, model, grad):
             out[at + "uqkv.bias"] = torch.cat([u, q, k, v])[None]
     mlp("head", m.head[0], m.head[2])
     return {k: flat(v) for k, v in out.items()}
+
+
+def divide_by_one_more(block):
+    """HSTU's attention sums are divided by N + 1 here, by max(N, 1) in the peer."""
+    forward, close = block.forward, block.close
+
+    def patched(x, valid=None, targets=0):
+        n = x.shape[1] - targets
+        block.close = lambda x, u, av: close(x, u, av * (max(n, 1) / (n + 1)))
+        return forward(x, valid, targets)
+    block.forward = patched
 
 
 def main():
@@ -86,11 +97,14 @@ def main():
               "head_hidden": HIDDEN, "history_features": HISTORY_FEATURES, "candidate_features": CANDIDATE_FEATURES,
               "user_features": USER_FEATURES, "history_lengths": HISTORIES, "candidate_lengths": CANDIDATES,
               "labels": join(labels), "inputs": {k: join(v) for k, v in inputs.items()}, "models": {}}
-    for model in ("two_tower", "lime_mha", "lime_xor"):
+    for model in ("two_tower", "lime_mha", "lime_xor", "hstu"):
         m = peer.Ranker(model, 1, CANDIDATE_FEATURES, WIDTH, HEADS, LINKS, BLOCKS, USER_FEATURES, HIDDEN)
         m.items = torch.nn.Identity()  # features are given, not looked up
         m.token = torch.nn.Linear(HISTORY_FEATURES, WIDTH)
         m.history = lambda batch: m.token(batch["features"])
+        if model == "hstu":
+            for block in m.blocks:
+                divide_by_one_more(block)
         with torch.no_grad():
             for p in m.parameters():
                 p.copy_(0.5 * torch.randn(p.shape))
