@@ -1,5 +1,6 @@
 #include "layers/interaction.h"
 
+#include "layers/din.h"
 #include "layers/dispatch.h"
 #include "layers/hstu.h"
 #include "layers/lime.h"
@@ -32,9 +33,10 @@ void Interaction::backward(Context& ctx, const ConstView& dz, const InteractionG
 std::unique_ptr<Interaction> make_interaction(const RankingModelConfig& config, ParameterStore& store) {
   if (config.name == "two_tower") return std::make_unique<TwoTower>(config, store);
   if (config.name == "lime_mha" || config.name == "lime_xor") return std::make_unique<Lime>(config, store);
+  if (config.name == "din") return std::make_unique<Din>(config, store);
   if (config.name == "hstu") return std::make_unique<Hstu>(config, store);
   throw UserError(
-      str("model name: found '", config.name, "', expected two_tower, hstu, lime_mha or lime_xor"));
+      str("model name: found '", config.name, "', expected two_tower, din, hstu, lime_mha or lime_xor"));
 }
 
 }  // namespace lime
