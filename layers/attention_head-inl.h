@@ -43,6 +43,48 @@ HWY_INLINE void activate_backward(int64_t n, T factor, T slope, T* s, T* g) {
   }
 }
 
+// --- softmax: scores laid out [key, query], queries in lanes
+
+// Takes n rows of scores s into the running maximum and sum; s becomes exp(s - maximum), factor what earlier
+// sums are to be multiplied with. All rows are whole vectors.
+template <typename T>
+HWY_INLINE void advance(int64_t n, Rows<T> s, T* maximum, T* sum, T* factor) {
+  const hn::ScalableTag<T> d;
+  for (int64_t i = 0; i < s.stride; i += static_cast<int64_t>(hn::Lanes(d))) {
+    const auto before = hn::Load(d, maximum + i);
+    auto top = before;
+    for (int64_t r = 0; r < n; ++r) top = hn::Max(top, hn::Load(d, s.row(r) + i));
+    const auto f = exp_negative<T>(d, hn::Sub(before, top));
+    auto total = hn::Mul(f, hn::Load(d, sum + i));
+    for (int64_t r = 0; r < n; ++r) {
+      const auto p = exp_negative<T>(d, hn::Sub(hn::Load(d, s.row(r) + i), top));
+      total = hn::Add(total, p);
+      hn::Store(p, d, s.row(r) + i);
+    }
+    hn::Store(top, d, maximum + i);
+    hn::Store(total, d, sum + i);
+    hn::Store(f, d, factor + i);
+  }
+}
+
+// s = p = exp(s - lse), g = slope * p * (g - delta)
+template <typename T>
+HWY_INLINE void probabilities_backward(int64_t n, T slope, const T* lse, const T* delta, Rows<T> s,
+                                       Rows<T> g) {
+  const hn::ScalableTag<T> d;
+  const auto f = hn::Set(d, slope);
+  for (int64_t i = 0; i < s.stride; i += static_cast<int64_t>(hn::Lanes(d))) {
+    const auto shift = hn::Load(d, lse + i), mean = hn::Load(d, delta + i);
+    for (int64_t r = 0; r < n; ++r) {
+      const auto p = exp_negative<T>(d, hn::Sub(hn::Load(d, s.row(r) + i), shift));
+      hn::Store(p, d, s.row(r) + i);
+      hn::Store(hn::Mul(hn::Mul(p, f), hn::Sub(hn::Load(d, g.row(r) + i), mean)), d, g.row(r) + i);
+    }
+  }
+}
+
+// --- rows of heads
+
 template <typename T>
 HWY_INLINE void copy_rows(int64_t rows, int64_t cols, Rows<const T> x, Rows<T> y) {
   const hn::ScalableTag<T> d;

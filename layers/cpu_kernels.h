@@ -5,6 +5,7 @@
 #include "layers/causal_attention.h"
 #include "layers/fused.h"
 #include "layers/link_attention.h"
+#include "layers/target_attention.h"
 #include "layers/xor_attention.h"
 
 namespace lime::cpu {
@@ -35,6 +36,12 @@ void causal_attention_backward(Context&, const CausalAttention&, const Attention
                                const AttentionRows& candidates, const ConstView& dhistory_out,
                                const ConstView& dcandidates_out, const AttentionRowsGrad& dhistory,
                                const AttentionRowsGrad& dcandidates);
+
+void target_attention(Context&, const TargetAttention&, const ConstView& q, const ConstView& k,
+                      const ConstView& v, View out, View lse);
+void target_attention_backward(Context&, const TargetAttention&, const ConstView& q, const ConstView& k,
+                               const ConstView& v, const ConstView& out, const ConstView& lse,
+                               const ConstView& dout, View dq, View dk, View dv);
 
 void link_attention_begin(const LinkAttentionState&, View out);
 void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,

@@ -40,7 +40,7 @@ class Interaction {
   InteractionInput input_;
 };
 
-// By name: two_tower, din, hstu, lime_mha, lime_xor. Throws UserError on another.
+// By name: two_tower, din, mha, hstu, lime_mha, lime_xor. Throws UserError on another.
 std::unique_ptr<Interaction> make_interaction(const RankingModelConfig&, ParameterStore&);
 
 }  // namespace lime

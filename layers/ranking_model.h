@@ -3,7 +3,7 @@
 //
 //   history tokens   e = W_e history_features + b_e + pos                        [T, d]
 //   candidates       T_c = MLP_t(candidate_features)                            [C, d]
-//   interaction      z_c = one of two_tower | din | hstu | lime_mha | lime_xor  [C, d]
+//   interaction      z_c = one of two_tower | din | mha | hstu | lime_*         [C, d]
 //   score head       logits = MLP_s([z_c ; T_c ; u])                            [C, tasks]
 //
 // docs/model.md has the mathematics. B requests, T = sum of history lengths, C = sum of candidates, jagged,
@@ -23,7 +23,7 @@ namespace lime {
 enum class CandidateAttention : uint8_t { softmax, silu };
 
 struct RankingModelConfig {
-  std::string name = "lime_xor";  // two_tower | din | hstu | lime_mha | lime_xor
+  std::string name = "lime_xor";  // two_tower | din | mha | hstu | lime_mha | lime_xor
   int64_t history_features = 0;   // columns of the three inputs
   int64_t candidate_features = 0;
   int64_t user_features = 0;

@@ -47,7 +47,7 @@ def parameters(m, model, grad):
         mlp("interaction.context", m.context[0], m.context[2])
         for name, layer in (("tq", m.tq), ("lk", m.lk), ("v", m.lv), ("z", m.z)):
             linear("interaction.decoupled." + name, layer)
-    if model == "lime_mha":
+    if model in ("lime_mha", "mha"):
         at = "interaction.mha."
         norm(at + "norm_q", m.nq)
         norm(at + "norm_k", m.nk)
@@ -97,7 +97,7 @@ def main():
               "head_hidden": HIDDEN, "history_features": HISTORY_FEATURES, "candidate_features": CANDIDATE_FEATURES,
               "user_features": USER_FEATURES, "history_lengths": HISTORIES, "candidate_lengths": CANDIDATES,
               "labels": join(labels), "inputs": {k: join(v) for k, v in inputs.items()}, "models": {}}
-    for model in ("two_tower", "lime_mha", "lime_xor", "hstu"):
+    for model in ("two_tower", "lime_mha", "lime_xor", "hstu", "mha"):
         m = peer.Ranker(model, 1, CANDIDATE_FEATURES, WIDTH, HEADS, LINKS, BLOCKS, USER_FEATURES, HIDDEN)
         m.items = torch.nn.Identity()  # features are given, not looked up
         m.token = torch.nn.Linear(HISTORY_FEATURES, WIDTH)

@@ -91,7 +91,7 @@ TEST_P(Golden, EqualsThePeer) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
-                         testing::Combine(testing::Values("two_tower", "hstu", "lime_mha", "lime_xor"),
+                         testing::Combine(testing::Values("two_tower", "mha", "hstu", "lime_mha", "lime_xor"),
                                           testing::Values(DType::f32, DType::f64)),
                          [](const auto& p) {
                            return std::get<0>(p.param) +

@@ -183,7 +183,7 @@ TEST_P(Models, SameInputsSameBitsAndNoNewMemory) {
   EXPECT_EQ(s.ctx.arena().system_allocations(), allocations);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Models, testing::Values("two_tower", "din", "hstu", "lime_mha", "lime_xor"),
+INSTANTIATE_TEST_SUITE_P(All, Models, testing::Values("two_tower", "din", "mha", "hstu", "lime_mha", "lime_xor"),
                          [](const auto& p) { return p.param; });
 
 TEST(RankingModel, FlopsOfTheBenchmarkStepByHand) {
