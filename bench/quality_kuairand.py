@@ -16,6 +16,9 @@ import subprocess
 DAYS = "2022-05-05..2022-05-08"
 MODELS = {
     "two_tower": ["model.name=two_tower"],
+    "din": ["model.name=din"],
+    "mha": ["model.name=mha"],
+    "hstu": ["model.name=hstu"],
     "lime_mha": ["model.name=lime_mha"],
     "lime_xor": ["model.name=lime_xor"],
     "no_history": ["model.name=lime_xor", "data.max_history=0"],
