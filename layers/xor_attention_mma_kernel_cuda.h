@@ -79,14 +79,23 @@ struct Swizzled {
   }
 };
 
-// 16 rows as left operands.
-template <int width>
+// 16 rows as left operands: `held` in registers, or read from shared memory whenever they are needed.
+template <int width, bool held>
 struct LeftRows {
-  uint32_t at[width / 16][4];
-  __device__ void load(Swizzled<width> rows, int row) {
+  Swizzled<width> rows;
+  int first;
+  uint32_t at[held ? width / 16 : 1][4];
+
+  __device__ void read(int k, uint32_t (&fragment)[4]) const {
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
+    ldmatrix(fragment, rows.at(first + lane % 16, 2 * k + lane / 16));
+  }
+  __device__ void load(Swizzled<width> from, int row) {
+    rows = from, first = row;
+    if constexpr (held) {
 #pragma unroll
-    for (int k = 0; k < width / 16; ++k) ldmatrix(at[k], rows.at(row + lane % 16, 2 * k + lane / 16));
+      for (int k = 0; k < width / 16; ++k) read(k, at[k]);
+    }
   }
 };
 
@@ -95,8 +104,8 @@ template <int width>
 using RowSums = float[width / 8][4];
 
 // s = x y^T for 16 rows of y from `row`: s[0] has the first eight, s[1] the others.
-template <int width>
-__device__ __forceinline__ void mma_scores(const LeftRows<width>& x, Swizzled<width> y, int row,
+template <int width, bool held>
+__device__ __forceinline__ void mma_scores(const LeftRows<width, held>& x, Swizzled<width> y, int row,
                                            float (&s)[2][4]) {
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
 #pragma unroll
@@ -104,8 +113,15 @@ __device__ __forceinline__ void mma_scores(const LeftRows<width>& x, Swizzled<wi
     uint32_t b[4];
     ldmatrix(b, y.at(row + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
     const uint32_t first[2] = {b[0], b[1]}, second[2] = {b[2], b[3]};
-    mma_bf16(s[0], x.at[k], first);
-    mma_bf16(s[1], x.at[k], second);
+    if constexpr (held) {
+      mma_bf16(s[0], x.at[k], first);
+      mma_bf16(s[1], x.at[k], second);
+    } else {
+      uint32_t a[4];
+      x.read(k, a);
+      mma_bf16(s[0], a, first);
+      mma_bf16(s[1], a, second);
+    }
   }
 }
 
@@ -126,8 +142,8 @@ __device__ __forceinline__ void mma_accumulate(const uint32_t (&a)[4], Swizzled<
 
 // Adds what 16 rows of y give to the sums of the warp's 16 rows of x. Factors are left to the end. Rows of
 // zeros give nothing: SiLU(0) = 0, and the gradient of their score is 0.
-template <int width, bool with0, bool with1>
-__device__ __forceinline__ void mma_add_rows(const LeftRows<width>& x0, const LeftRows<width>& x1,
+template <bool with0, bool with1, int width, bool held>
+__device__ __forceinline__ void mma_add_rows(const LeftRows<width, held>& x0, const LeftRows<width, held>& x1,
                                              Swizzled<width> y0, Swizzled<width> y1, int row,
                                              float half_slope, RowSums<width>& sum0, RowSums<width>& sum1) {
   float s[2][4] = {}, g[2][4] = {};
@@ -193,6 +209,7 @@ template <int width, int warps, bool up, bool gradient>
 __device__ void mma_chunk(const MmaCall& call, const MmaDirection& p) {
   using Plan = MmaPlan<up, gradient>;
   constexpr int tile = 16 * warps;
+  constexpr bool held = !gradient || width < 128;  // as many as there are registers for
   const Chunk chunk = call.chunks.find(blockIdx.x);
   if (chunk.rows() == 0) return;
   const int links = static_cast<int>(call.links), warp = static_cast<int>(threadIdx.x) / warp_size;
@@ -228,7 +245,7 @@ __device__ void mma_chunk(const MmaCall& call, const MmaDirection& p) {
   // As an owner of links: which, and which sixteens of a tile's rows.
   const int groups = links / 16, parts = warps / groups, group = warp % groups, part = warp / groups;
   const bool owns_links = Plan::links_own && part < parts;
-  LeftRows<width> x0, x1;
+  LeftRows<width, held> x0, x1;
   RowSums<width> link_sum0 = {}, link_sum1 = {};
 
   int stage = 0;
@@ -244,20 +261,21 @@ __device__ void mma_chunk(const MmaCall& call, const MmaDirection& p) {
         x0.load(links0, group * 16);
         if constexpr (gradient) x1.load(links1, group * 16);
       }
+#pragma unroll 1
       for (int r = part * 16; r < tile && r < valid; r += parts * 16)
-        mma_add_rows<width, gradient, Plan::links1>(x0, x1, h0, h1, r, call.half_slope, link_sum0, link_sum1);
+        mma_add_rows<gradient, Plan::links1>(x0, x1, h0, h1, r, call.half_slope, link_sum0, link_sum1);
     }
     if constexpr (Plan::history_owns) {
       if constexpr (Plan::links_own) __syncthreads();  // rows are about to be overwritten
       const int mine = warp * 16;
       if (mine >= valid) continue;
-      LeftRows<width> own0, own1;
+      LeftRows<width, held> own0, own1;
       own0.load(h0, mine);
       if constexpr (gradient) own1.load(h1, mine);
       RowSums<width> sum0 = {}, sum1 = {};
+#pragma unroll 1
       for (int i = 0; i < links; i += 16)
-        mma_add_rows<width, gradient, Plan::history1>(own0, own1, links0, links1, i, call.half_slope, sum0,
-                                                      sum1);
+        mma_add_rows<gradient, Plan::history1>(own0, own1, links0, links1, i, call.half_slope, sum0, sum1);
       __syncwarp();  // all lanes have their fragments
       if constexpr (gradient)
         write_history_sums(sum0, slope_factor, h0, mine, p.history_sums[0], row + mine, valid - mine, column);
@@ -272,9 +290,16 @@ __device__ void mma_chunk(const MmaCall& call, const MmaDirection& p) {
   if constexpr (Plan::links1) write_link_sums<width>(link_sum1, factor, p.link_sums[1] + first, d);
 }
 
+// Blocks a multiprocessor that there shall be registers for: as many threads as can have their sums there.
+constexpr int mma_blocks(int width, int warps, bool gradient) {
+  const int sums = (gradient ? 2 : 1) * width;
+  return (sums <= 64 ? 512 : sums <= 128 && gradient ? 384 : 256) / (32 * warps);
+}
+
 // Grid: numbers of chunks, heads, directions (down, then up).
 template <int width, int warps, bool gradient>
-__global__ void __launch_bounds__(32 * warps) xor_attention_mma_kernel(MmaCall call) {
+__global__ void __launch_bounds__(32 * warps, mma_blocks(width, warps, gradient))
+    xor_attention_mma_kernel(MmaCall call) {
   if (blockIdx.z == 0) {
     mma_chunk<width, warps, false, gradient>(call, call.direction[0]);
   } else {

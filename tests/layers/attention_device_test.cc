@@ -41,6 +41,11 @@ constexpr Tolerance mma_tolerance{1.0 / 256, 1.0 / 32}, mma_tiles_tolerance{2.0 
 // rows x cols on the device under test and, in f64, on the host, with two rows and `guard` columns around.
 class Buffer {
  public:
+  Buffer(const Buffer& other)
+      : Buffer(other.ctx_, other.device_.view().dtype(), other.rows_, other.cols_, other.guard_, 0) {
+    host_ = other.host_;
+    upload();
+  }
   Buffer(Context& ctx, DType type, int64_t rows, int64_t cols, int64_t guard, double outside)
       : ctx_(ctx),
         rows_(rows),
@@ -52,7 +57,7 @@ class Buffer {
     Buffer b(ctx, type, rows, cols, guard, NAN);
     fill_random(b.reference(), seed);
     b.upload();
-    b.host_ = b.download();  // as rounded
+    b.read();  // as rounded
     return b;
   }
   static Buffer output(Context& ctx, DType type, int64_t rows, int64_t cols, int64_t guard, double start) {
@@ -77,6 +82,12 @@ class Buffer {
   void upload() {
     const Tensor wide = to_device(ctx_, host_, rows_ + 2);
     copy(ctx_, wide.view(), device_);
+  }
+  void read() { host_ = download(); }
+  // this += factor * other
+  void add(double factor, const Buffer& other) {
+    for (size_t i = 0; i < host_.size(); ++i) host_[i] += factor * other.host_[i];
+    upload();
   }
   // Groups of rows begin at `offsets`.
   void expect_near(const std::vector<int64_t>& offsets, Tolerance tolerance, const char* what) {
@@ -225,10 +236,41 @@ TEST_P(XorOnCuda, F32) { compare(ctx, DType::f32, 3, rows() / 2 + 1, Kernels::an
 // Rows that are not at multiples of 16 bytes.
 TEST_P(XorOnCuda, Bf16) { compare(ctx, DType::bf16, 3, rows() + 1, Kernels::any, bf16_tolerance); }
 
+// Along one random direction through all inputs, in f64.
+TEST_P(XorOnCuda, FiniteDifferences) {
+  Context f64(ctx.device(), DType::f64);
+  const int64_t d = shape.width();
+  const auto input = [&](int64_t n, int64_t cols, uint64_t seed) {
+    return Buffer::input(f64, DType::f64, n, cols, 1, seed);
+  };
+  Buffer h = input(rows(), 3 * d, 1), l = input(link_rows(), 3 * d, 2), to_h = input(rows(), 3 * d, 5),
+         to_l = input(link_rows(), 3 * d, 6), r_h = input(rows(), d, 3), r_l = input(link_rows(), d, 4);
+  // The outputs' product with r at a distance, and the gradient's with the direction.
+  const auto at = [&](double distance) {
+    Buffer moved_h = h, moved_l = l;
+    moved_h.add(distance, to_h), moved_l.add(distance, to_l);
+    const auto zeros = [&](int64_t n, int64_t cols) {
+      return Buffer::output(f64, DType::f64, n, cols, 1, 0);
+    };
+    Buffer h_out = zeros(rows(), d), l_out = zeros(link_rows(), d), dh = zeros(rows(), 3 * d),
+           dl = zeros(link_rows(), 3 * d);
+    run_xor(f64, shape, history, rows() / 2 + 1, Kernels::any,
+            {moved_h.device(), moved_l.device(), h_out.device(), l_out.device(), r_h.device(), r_l.device(),
+             dh.device(), dl.device(), true});
+    for (Buffer* b : {&h_out, &l_out, &dh, &dl}) b->read();
+    return std::pair(dot(h_out.reference(), r_h.reference()) + dot(l_out.reference(), r_l.reference()),
+                     dot(dh.reference(), to_h.reference()) + dot(dl.reference(), to_l.reference()));
+  };
+  const double step = 1e-3;  // fourth order: errors of 1e-12 from the step, 1e-13 from rounding
+  const double numeric =
+      (8 * (at(step).first - at(-step).first) - (at(2 * step).first - at(-2 * step).first)) / (12 * step);
+  EXPECT_NEAR(at(0).second, numeric, 1e-8 * std::max(1.0, std::abs(numeric)));
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, XorOnCuda,
                          testing::Values(Case{{4}, 1, 1, 1}, Case{{0, 1, 5}, 2, 3, 5},
-                                         Case{{33, 0, 70, 2}, 3, 7, 4}, Case{{64, 31}, 1, 32, 32},
-                                         Case{{40, 0}, 1, 33, 70}, Case{{2, 513, 1}, 1, 5, 8}));
+                                         Case{{33, 0, 70, 2}, 2, 7, 4}, Case{{64, 31}, 1, 32, 32},
+                                         Case{{17, 0}, 1, 33, 70}, Case{{2, 513, 1}, 1, 5, 8}));
 
 class XorMmaOnCuda : public XorOnCuda {};
 
@@ -351,8 +393,8 @@ TEST_P(LinkOnCuda, Bf16) { compare(ctx, DType::bf16, rows() + 1, bf16_softmax); 
 
 INSTANTIATE_TEST_SUITE_P(Shapes, LinkOnCuda,
                          testing::Values(Case{{4}, 1, 1, 1}, Case{{0, 1, 5}, 2, 3, 5},
-                                         Case{{33, 0, 70, 2}, 3, 7, 4}, Case{{64, 31}, 1, 32, 32},
-                                         Case{{40, 0}, 1, 33, 70}, Case{{2, 513, 1}, 1, 5, 8}));
+                                         Case{{33, 0, 70, 2}, 2, 7, 4}, Case{{64, 31}, 1, 32, 32},
+                                         Case{{17, 0}, 1, 33, 70}, Case{{2, 513, 1}, 1, 5, 8}));
 
 }  // namespace
 }  // namespace lime
