@@ -1,6 +1,7 @@
 #include "layers/xor_attention.h"
 
 #include "layers/cpu_kernels.h"
+#include "layers/cuda_kernels_attention.h"
 #include "layers/dispatch.h"
 #include "runtime/trace.h"
 
@@ -40,8 +41,10 @@ void xor_attention(Context& ctx, const XorAttentionTile& tile, const AttentionRo
   const TraceRange range(ctx, "xor_attention");
   const bool both = check(ctx, tile, history, links, history_out, links_out);
   if (history.k.rows() == 0) return;
-  dispatch_cpu(ctx, "xor_attention",
-               [&](auto) { cpu::xor_attention(ctx, tile, both, history, links, history_out, links_out); });
+  dispatch(
+      ctx, "xor_attention",
+      [&](auto) { cpu::xor_attention(ctx, tile, both, history, links, history_out, links_out); },
+      [&] { cuda::xor_attention(ctx, tile, both, history, links, history_out, links_out); });
 }
 
 void xor_attention_backward(Context& ctx, const XorAttentionTile& tile, const AttentionRows& history,
@@ -53,9 +56,16 @@ void xor_attention_backward(Context& ctx, const XorAttentionTile& tile, const At
   check(ctx, tile, {dhistory.q, dhistory.k, dhistory.v}, {dlinks.q, dlinks.k, dlinks.v}, dhistory_out,
         dlinks_out);
   if (history.k.rows() == 0) return;
-  dispatch_cpu(ctx, "xor_attention_backward", [&](auto) {
-    cpu::xor_attention_backward(ctx, tile, both, history, links, dhistory_out, dlinks_out, dhistory, dlinks);
-  });
+  dispatch(
+      ctx, "xor_attention_backward",
+      [&](auto) {
+        cpu::xor_attention_backward(ctx, tile, both, history, links, dhistory_out, dlinks_out, dhistory,
+                                    dlinks);
+      },
+      [&] {
+        cuda::xor_attention_backward(ctx, tile, both, history, links, dhistory_out, dlinks_out, dhistory,
+                                     dlinks);
+      });
 }
 
 double xor_attention_flops(int64_t history_rows, int64_t links, int64_t width, bool both_directions) {

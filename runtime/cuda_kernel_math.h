@@ -9,6 +9,8 @@ namespace lime::cuda {
 
 __device__ __forceinline__ float exponential(float x) { return expf(x); }
 __device__ __forceinline__ double exponential(double x) { return exp(x); }
+__device__ __forceinline__ float logarithm(float x) { return logf(x); }
+__device__ __forceinline__ double logarithm(double x) { return log(x); }
 __device__ __forceinline__ float square_root(float x) { return sqrtf(x); }
 __device__ __forceinline__ double square_root(double x) { return sqrt(x); }
 __device__ __forceinline__ float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
@@ -16,6 +18,17 @@ __device__ __forceinline__ double multiply_add(double a, double b, double c) { r
 template <typename T>
 __device__ __forceinline__ T magnitude(T x) {
   return x < 0 ? -x : x;
+}
+
+// One instruction of the special function unit: wrong by 2^-11 of the result, for what is rounded to bf16 next.
+__device__ __forceinline__ float fast_tanh(float x) {
+#ifdef LIME_CUDA_EMULATED
+  return tanhf(x);
+#else
+  float y;
+  asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
 }
 
 // Below it, sigmoid(x) is 0 in every type.

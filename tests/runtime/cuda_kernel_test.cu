@@ -4,6 +4,7 @@
 
 #include "runtime/cuda_kernel.h"
 #include "runtime/cuda_kernel_columns.h"
+#include "runtime/cuda_kernel_math.h"
 #include "runtime/cuda_kernel_mma.h"
 #include "runtime/philox.h"
 #include "tests/support/device_support.h"
@@ -199,6 +200,27 @@ TEST_F(CudaKernel, RoundsAsDocumented) {
   for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(got[i], to_bf16(x[i])) << x[i];
   EXPECT_EQ(to_float(got[3]), 1);  // ties to even
   EXPECT_EQ(to_float(got[4]), 1 + std::ldexp(1.0f, -6));
+}
+
+__global__ void fast_tanh_kernel(float* x, int64_t n) {
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) x[i] = fast_tanh(x[i]);
+}
+
+TEST_F(CudaKernel, FastTanhHasElevenBits) {
+  std::vector<float> x = {0, 1e-20f, 1e5f, 1e30f, INFINITY};
+  for (float value = 1e-6f; value < 20; value *= 1.01f) x.push_back(value);
+  for (size_t i = 0, n = x.size(); i < n; ++i) x.push_back(-x[i]);
+  x.push_back(NAN);
+  const Tensor memory = to_device(ctx, x);
+  launch(ctx, "fast_tanh", fast_tanh_kernel, dim3(1), dim3(32), 0, memory.view().data<float>(),
+         memory.cols());
+  const auto got = to_host<float>(ctx, memory.view());
+  for (size_t i = 0; i + 1 < x.size(); ++i) {
+    const double want = std::tanh(double{x[i]});
+    EXPECT_NEAR(got[i], want, std::ldexp(1.01, -11) * std::abs(want)) << x[i];
+    EXPECT_LE(std::abs(got[i]), 1) << x[i];
+  }
+  EXPECT_TRUE(std::isnan(got.back()));
 }
 
 // Blocks of 64 threads reverse tiles of 64 float4, in two groups; what is past the end is zeros.

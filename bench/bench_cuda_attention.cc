@@ -1,0 +1,215 @@
+// XOR attention of bf16 rows on a GPU: milliseconds of forward and of forward + backward, beside the least
+// that this device could take, from its own copy and matrix product rates, measured in the same process.
+//
+//   bench_cuda_attention [DEVICE]
+//
+// Width 256, 4 heads, [U|Q|K|V] side by side as in the network, 262144 history rows in histories of one
+// length. The floor of a call is the larger of its bytes (each matrix read or written once) at the copy rate
+// and its products (2.5 times as many backward) at the rate of bf16 products of 8192 x 4096 x 4096. Times are
+// medians of 21 calls between CUDA events. Checks tensor cores against the generic kernel first: a wrong
+// result is not timed. Without a GPU it says so and exits with 0.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "layers/cuda_kernels_attention.h"
+#include "runtime/philox.h"
+#include "runtime/primitives.h"
+
+namespace {
+
+using namespace lime;
+
+constexpr int64_t width = 256, heads = 4, all_rows = 1 << 18;
+
+void check(cudaError_t status) {
+  if (status != cudaSuccess) cuda::throw_failure("bench", status);
+}
+
+class Timer {
+ public:
+  explicit Timer(Context& ctx) : ctx_(ctx) {
+    ctx.stream().activate();
+    check(cudaEventCreate(&begin_));
+    check(cudaEventCreate(&end_));
+  }
+  ~Timer() { cudaEventDestroy(begin_), cudaEventDestroy(end_); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  // Median milliseconds of one call.
+  template <typename F>
+  double median(const F& call) {
+    const auto stream = static_cast<cudaStream_t>(ctx_.stream().handle());
+    for (int i = 0; i < 3; ++i) call();
+    std::vector<float> times(21);
+    for (float& ms : times) {
+      check(cudaEventRecord(begin_, stream));
+      call();
+      check(cudaEventRecord(end_, stream));
+      check(cudaEventSynchronize(end_));
+      check(cudaEventElapsedTime(&ms, begin_, end_));
+    }
+    std::nth_element(times.begin(), times.begin() + 10, times.end());
+    return times[10];
+  }
+
+ private:
+  Context& ctx_;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+// Normal numbers; a block of rows again and again.
+Tensor random_rows(Context& ctx, DType type, int64_t rows, int64_t cols, uint64_t seed) {
+  const int64_t block = std::min<int64_t>(rows, 1024);
+  const Philox rng(seed, stream_of("bench"));
+  std::vector<float> values(static_cast<size_t>(block * cols));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(rng.normal(i));
+  const Tensor wide(ctx.device(), DType::f32, block, cols);
+  copy(ctx, ConstView(values.data(), block, cols), wide);
+  Tensor out(ctx.device(), type, rows, cols);
+  for (int64_t r = 0; r < rows; r += block) {
+    const int64_t n = std::min(block, rows - r);
+    copy(ctx, wide.view().slice_rows(0, n), out.view().slice_rows(r, r + n));
+  }
+  ctx.synchronize();
+  return out;
+}
+
+// Everything of calls for histories of one length.
+struct Problem {
+  Problem(Context& ctx, DType type, int64_t rows, int64_t length, int64_t links_)
+      : links(links_),
+        requests(rows / length),
+        h(random_rows(ctx, type, rows, 4 * width, 1)),
+        l(random_rows(ctx, type, requests * links, 4 * width, 2)),
+        dh_out(random_rows(ctx, type, rows, width, 3)),
+        dl_out(random_rows(ctx, type, requests * links, width, 4)),
+        h_out(ctx.device(), type, rows, width),
+        l_out(ctx.device(), type, requests * links, width),
+        dh(ctx.device(), type, rows, 4 * width),
+        dl(ctx.device(), type, requests * links, 4 * width),
+        device_offsets(ctx.device(), DType::i64, 1, requests + 1) {
+    for (int64_t b = 0; b <= requests; ++b) offsets.push_back(b * length);
+    copy(ctx, ConstView(offsets.data(), 1, requests + 1), device_offsets);
+  }
+  static View part(const Tensor& x, int64_t which) {
+    return x.view().slice_cols(which * width, (which + 1) * width);
+  }
+  static AttentionRows rows_of(const Tensor& x) { return {part(x, 1), part(x, 2), part(x, 3)}; }
+  static AttentionRowsGrad grads_of(const Tensor& x) { return {part(x, 1), part(x, 2), part(x, 3)}; }
+  XorAttentionTile tile() const {
+    return {heads, links, Jagged(offsets, device_offsets.view().data<int64_t>()), 0};
+  }
+  void forward(Context& ctx) const {
+    cuda::xor_attention(ctx, tile(), true, rows_of(h), rows_of(l), h_out, l_out);
+  }
+  void backward(Context& ctx) const {
+    cuda::xor_attention_backward(ctx, tile(), true, rows_of(h), rows_of(l), dh_out.view(), dl_out.view(),
+                                 grads_of(dh), grads_of(dl));
+  }
+  // Bytes that each call must move, rows of bf16.
+  double forward_bytes() const { return 4.0 * 2 * width * static_cast<double>(h.rows() + l.rows()); }
+  double backward_bytes() const { return 7.0 * 2 * width * static_cast<double>(h.rows() + l.rows()); }
+  double flops() const { return xor_attention_flops(h.rows(), links, width, true); }
+
+  int64_t links, requests;
+  Tensor h, l, dh_out, dl_out, h_out, l_out, dh, dl, device_offsets;
+  std::vector<int64_t> offsets;
+};
+
+std::vector<float> values_of(Context& ctx, const ConstView& x) {
+  const Tensor wide(ctx.device(), DType::f32, x.rows(), x.cols());
+  copy(ctx, x, wide);
+  std::vector<float> values(static_cast<size_t>(x.size()));
+  copy(ctx, wide.view(), View(values.data(), x.rows(), x.cols()));
+  ctx.synchronize();
+  return values;
+}
+
+// Root mean square of the difference, as a share of that of the values.
+double difference(Context& ctx, const ConstView& a, const ConstView& b) {
+  const std::vector<float> x = values_of(ctx, a), y = values_of(ctx, b);
+  double squares = 0, of_difference = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    squares += double{y[i]} * y[i];
+    of_difference += std::pow(double{x[i]} - double{y[i]}, 2);
+  }
+  return std::sqrt(of_difference / squares);
+}
+
+// Tensor cores on bf16 rows against the generic kernel on f32 rows, which differ by rounding.
+bool right(Context& ctx, int64_t links) {
+  const Problem narrow(ctx, DType::bf16, 3 * 700, 700, links), wide(ctx, DType::f32, 3 * 700, 700, links);
+  for (const Problem* p : {&narrow, &wide}) p->forward(ctx), p->backward(ctx);
+  double worst = 0;
+  const auto compare = [&](const Tensor& a, const Tensor& b) {
+    worst = std::max(worst, difference(ctx, a.view(), b.view()));
+  };
+  compare(narrow.h_out, wide.h_out);
+  compare(narrow.l_out, wide.l_out);
+  compare(narrow.dh, wide.dh);
+  compare(narrow.dl, wide.dl);
+  if (worst < 0.02) return true;
+  std::fprintf(stderr, "%ld links: tensor cores differ from the generic kernel by %.3g; nothing is timed\n",
+               static_cast<long>(links), worst);
+  return false;
+}
+
+int run(const Device& device) {
+  Context ctx(device);
+  Timer timer(ctx);
+  double copy_rate = 0, product_rate = 0;  // a millisecond
+  {
+    const Tensor x(device, DType::bf16, all_rows, 4 * width), y(device, DType::bf16, all_rows, 4 * width);
+    copy_rate =
+        2.0 * 2 * static_cast<double>(x.view().size()) / timer.median([&] { copy(ctx, x.view(), y.view()); });
+    const int64_t m = 8192, n = 4096;
+    const Tensor a = random_rows(ctx, DType::bf16, m, n, 1), b = random_rows(ctx, DType::bf16, n, n, 2),
+                 c(device, DType::bf16, m, n);
+    product_rate = 2.0 * static_cast<double>(m * n * n) / timer.median([&] {
+      gemm(ctx, Transpose::no, Transpose::no, 1, a.view(), b.view(), 0, c);
+    });
+  }
+  std::printf("copies %.0f GB/s, bf16 products %.0f TFLOP/s\n\n", copy_rate * 1e-6, product_rate * 1e-9);
+  std::printf(
+      "| links | history | requests | forward ms | floor ms | share | + backward ms | floor ms | share |\n");
+  std::printf("|---|---|---|---|---|---|---|---|---|\n");
+  for (const int64_t links : {32, 64, 128}) {
+    if (!right(ctx, links)) return 1;
+    for (const int64_t length : {1024, 4096, 16384, 65536}) {
+      const Problem p(ctx, DType::bf16, all_rows, length, links);
+      const double forward = timer.median([&] { p.forward(ctx); }), both = timer.median([&] {
+        p.forward(ctx);
+        p.backward(ctx);
+      });
+      const double forward_floor = std::max(p.forward_bytes() / copy_rate, p.flops() / product_rate),
+                   floor = forward_floor +
+                           std::max(p.backward_bytes() / copy_rate, 2.5 * p.flops() / product_rate);
+      std::printf("| %ld | %ld | %ld | %.3f | %.3f | %.0f %% | %.3f | %.3f | %.0f %% |\n",
+                  static_cast<long>(links), static_cast<long>(length), static_cast<long>(p.requests), forward,
+                  forward_floor, 100 * forward_floor / forward, both, floor, 100 * floor / both);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Device device{DeviceType::cuda, argc > 1 ? std::atoi(argv[1]) : 0};
+  if (const std::string reason = cuda::unavailable(device.index); !reason.empty()) {
+    std::printf("nothing measured: %s\n", reason.c_str());
+    return 0;
+  }
+  try {
+    return run(device);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,158 @@
+// The one sum that attention between links and history is made of, for kernels of any type and shape.
+//
+// One side, x, owns sums over the rows of the other, y, for each head (w columns); one of them is the links
+// of a request, the other its history:
+//   S = x0 y0^T,  G = x1 y1^T      scores and their gradients, one a pair of rows
+//   (A, D) = weigh(S, G)           attention weights and gradients before them
+//   sum0 = D y0,  sum1 = A y1
+// With queries Q and gradients dO on one side, keys K and values V on the other, this is
+//   attention            x = (Q, -)   y = (K, V)    sum1 = O
+//   gradient of queries  x = (Q, dO)  y = (K, V)    sum0 = dQ
+//   gradient of keys     x = (K, V)   y = (Q, dO)   sum0 = dK, sum1 = dV
+// History rows own theirs entirely; those of links are split over chunks of the history
+// (attention_chunks_cuda.h).
+//
+// A block of 256 threads computes 32 rows of x, 64 columns of the sums, over y in steps of 32 rows: all
+// staged through shared memory in squares of 32 x 32, so that any width fits. Wider heads compute their
+// scores again for each 64 columns. 33 KB of shared memory for f64, half of it for the others.
+#pragma once
+
+#include "layers/attention_chunks_cuda.h"
+
+namespace lime::cuda {
+
+inline constexpr int square = 32, sum_columns = 64;
+inline constexpr dim3 square_threads(16, 16);
+
+template <typename T>
+struct AttentionSides {
+  Matrix<const T> x0, x1, y0, y1;  // x1 and y1 are empty where only sum1 of scores is wanted, and so on
+};
+template <typename T, typename A = Compute<T>>
+struct AttentionSums {
+  Matrix<T> history[2];  // where the history owns them
+  A* links[2];           // partial sums (add_chunks_kernel) where links do
+};
+
+template <typename A>
+using Square = A[square][square + 1];  // without bank conflicts by row and by column
+
+// 32 x 32 elements from (row, column) of m; zeros past `rows` rows and `columns` columns.
+template <typename T, typename A>
+__device__ void stage(const Matrix<const T>& m, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                      Square<A>& to) {
+  for (uint32_t i = thread_in_block(); i < square * square; i += 256) {
+    const uint32_t r = i / square, c = i % square;
+    to[r][c] = r < rows && c < columns ? to_compute(m.row(row + r)[column + c]) : A(0);
+  }
+}
+
+// The rows of both sides that a block works on, and its first column.
+struct SquareRows {
+  int64_t x, x_rows, y, y_rows, column, width;
+};
+
+// s = x y^T for 32 rows of each; thread (i, j) has rows i, i + 16 and columns j, j + 16. The squares are free
+// after a barrier.
+template <typename T, typename A = Compute<T>>
+__device__ void score(const Matrix<const T>& x, const Matrix<const T>& y, const SquareRows& at, Square<A>& xs,
+                      Square<A>& ys, A (&s)[2][2]) {
+  s[0][0] = s[0][1] = s[1][0] = s[1][1] = 0;
+  for (int64_t c = 0; c < at.width; c += square) {
+    __syncthreads();  // the squares have been read
+    stage(x, at.x, at.x_rows, at.column + c, at.width - c, xs);
+    stage(y, at.y, at.y_rows, at.column + c, at.width - c, ys);
+    __syncthreads();
+    for (int k = 0; k < square; ++k)
+      for (int i = 0; i < 2; ++i)
+        for (int j = 0; j < 2; ++j) s[i][j] += xs[threadIdx.y + 16 * i][k] * ys[threadIdx.x + 16 * j][k];
+  }
+}
+
+// sum += weights y for the 64 columns from `begin` of the head; thread (i, j) has rows i, i + 16 and columns
+// j + 16 k.
+template <typename T, typename A = Compute<T>>
+__device__ void accumulate(const Square<A>& weights, const Matrix<const T>& y, const SquareRows& at,
+                           int64_t begin, Square<A>& ys, A (&sum)[2][4]) {
+  for (int half = 0; half < 2; ++half) {
+    const int64_t c = begin + half * square;
+    __syncthreads();  // the square has been read, the weights are written
+    stage(y, at.y, at.y_rows, at.column + c, at.width - c, ys);
+    __syncthreads();
+    for (int k = 0; k < square; ++k)
+      for (int i = 0; i < 2; ++i)
+        for (int j = 0; j < 2; ++j)
+          sum[i][2 * half + j] += weights[threadIdx.y + 16 * i][k] * ys[k][threadIdx.x + 16 * j];
+  }
+}
+
+// Weigh is given to the device by value; weigh.of(chunk, head), called once a block, returns what is called
+// for each pair of a link and a history row:
+//   void operator()(int64_t link, A s, A g, A& a, A& d) const
+// Grid: chunks x 32 links each, or chunks of 32 rows; heads; 64 columns of a head each.
+template <typename T, bool links_own, bool with0, bool with1, typename Weigh, typename A = Compute<T>>
+__global__ void attention_sums_kernel(Chunks chunks, int64_t links, int64_t width, AttentionSides<T> sides,
+                                      Weigh weights, AttentionSums<T> sums) {
+  __shared__ Square<A> xs, ys, square0, square1;
+  const int64_t link_blocks = links_own ? (links + square - 1) / square : 1,
+                number = blockIdx.x / link_blocks, link0 = blockIdx.x % link_blocks * square;
+  const Chunk chunk = chunks.find(number);
+  if (chunk.rows() == 0) return;
+  const int64_t first_link = chunk.request * links, begin = int64_t{blockIdx.z} * sum_columns;
+  const int64_t y_begin = links_own ? chunk.begin : first_link, y_count = links_own ? chunk.rows() : links;
+  SquareRows at{links_own ? first_link + link0 : chunk.begin,
+                links_own ? links - link0 : chunk.rows(),
+                0,
+                0,
+                int64_t{blockIdx.y} * width,
+                width};
+  const auto weigh = weights.of(chunk, int64_t{blockIdx.y});
+  A sum0[2][4] = {}, sum1[2][4] = {};
+  for (int64_t done = 0; done < y_count; done += square) {
+    at.y = y_begin + done, at.y_rows = y_count - done;
+    A s[2][2], g[2][2] = {};
+    score(sides.x0, sides.y0, at, xs, ys, s);
+    if constexpr (with0) score(sides.x1, sides.y1, at, xs, ys, g);
+    for (int i = 0; i < 2; ++i) {
+      for (int j = 0; j < 2; ++j) {
+        const int64_t x = threadIdx.y + 16 * i, y = threadIdx.x + 16 * j;
+        A a = 0, d = 0;
+        if (x < at.x_rows && y < at.y_rows) weigh(links_own ? link0 + x : done + y, s[i][j], g[i][j], a, d);
+        if constexpr (with0) square0[x][y] = d;
+        if constexpr (with1) square1[x][y] = a;
+      }
+    }
+    if constexpr (with0) accumulate(square0, sides.y0, at, begin, ys, sum0);
+    if constexpr (with1) accumulate(square1, sides.y1, at, begin, ys, sum1);
+  }
+  const auto write = [&](int which, const A(&sum)[2][4]) {
+    const int64_t d = width * gridDim.y;
+    for (int i = 0; i < 2; ++i) {
+      for (int j = 0; j < 4; ++j) {
+        const int64_t x = threadIdx.y + 16 * i, c = begin + threadIdx.x + 16 * j;
+        if (x >= at.x_rows || c >= width) continue;
+        if constexpr (links_own) {
+          sums.links[which][(number * links + link0 + x) * d + at.column + c] = sum[i][j];
+        } else {
+          sums.history[which].row(at.x + x)[at.column + c] = from_compute<T>(sum[i][j]);
+        }
+      }
+    }
+  };
+  if constexpr (with0) write(0, sum0);
+  if constexpr (with1) write(1, sum1);
+}
+
+// Launches it for one side; `chunks` of 32 rows where the history owns the sums.
+template <typename T, bool links_own, bool with0, bool with1, typename Weigh>
+void attention_sums(Context& ctx, const char* name, const Chunks& chunks, int64_t links, int64_t heads,
+                    int64_t width, const AttentionSides<T>& sides, const Weigh& weights,
+                    const AttentionSums<T>& sums) {
+  const int64_t link_blocks = links_own ? divide_up(links, square) : 1;
+  const dim3 grid(static_cast<uint32_t>(chunks.numbers() * link_blocks), static_cast<uint32_t>(heads),
+                  divide_up(width, sum_columns));
+  launch(ctx, name, attention_sums_kernel<T, links_own, with0, with1, Weigh>, grid, square_threads, 0, chunks,
+         links, width, sides, weights, sums);
+}
+
+}  // namespace lime::cuda

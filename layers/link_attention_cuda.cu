@@ -1,0 +1,245 @@
+// Link attention on CUDA, for rows of any type and shape.
+//
+// Forward, a block takes 32 links and 64 columns of a head over a chunk of the history, and keeps the running
+// maximum m, sum s and weighted sums o of link_attention.h; a second pass brings the chunks of a request to
+// their common maximum and adds them in order. Backward is the sum of attention_sums_cuda.h with weights
+// A = exp(S / sqrt(w) - L), D = A (G - delta) / sqrt(w).
+#include <cmath>
+#include <limits>
+
+#include "layers/attention_sums_cuda.h"
+#include "layers/cuda_kernels_attention.h"
+#include "runtime/cuda_kernel_math.h"
+#include "runtime/primitives.h"
+
+namespace lime::cuda {
+
+namespace {
+
+constexpr const char *forward_name = "link_attention", *backward_name = "link_attention_backward";
+constexpr int merge_threads = 64;
+
+// --- forward
+// ------------------------------------------------------------------------------------------------------------
+
+// Of each chunk: maximum and sum are numbers*heads x links, out is numbers*links x d.
+template <typename A>
+struct ChunkState {
+  A *maximum, *sum, *out;
+};
+
+// Grid: chunks x 32 links each; heads; 64 columns of a head each.
+template <typename T, typename A = Compute<T>>
+__global__ void link_chunk_kernel(Chunks chunks, int64_t links, int64_t width, A slope, A lowest,
+                                  Matrix<const T> q, Matrix<const T> k, Matrix<const T> v,
+                                  ChunkState<A> state) {
+  __shared__ Square<A> xs, ys, weights;
+  __shared__ A maximum[square], sum[square], factor[square];
+  const int64_t link_blocks = (links + square - 1) / square;
+  const int64_t number = blockIdx.x / link_blocks, link0 = blockIdx.x % link_blocks * square;
+  const Chunk chunk = chunks.find(number);
+  if (chunk.rows() == 0) return;
+  const int64_t begin = int64_t{blockIdx.z} * sum_columns;
+  const uint32_t thread = thread_in_block(), lane = thread % warp_size, warp = thread / warp_size;
+  SquareRows at{chunk.request * links + link0, links - link0, 0, 0, int64_t{blockIdx.y} * width, width};
+  if (thread < square) maximum[thread] = lowest, sum[thread] = 0;
+  A out[2][4] = {};
+  for (int64_t done = 0; done < chunk.rows(); done += square) {
+    at.y = chunk.begin + done, at.y_rows = chunk.rows() - done;
+    A s[2][2];
+    score(q, k, at, xs, ys, s);
+    for (int i = 0; i < 2; ++i)
+      for (int j = 0; j < 2; ++j) weights[threadIdx.y + 16 * i][threadIdx.x + 16 * j] = slope * s[i][j];
+    __syncthreads();
+    for (uint32_t x = warp; x < square; x += 256 / warp_size) {  // a warp, a link
+      const bool there = lane < at.y_rows;
+      const A before = maximum[x], value = there ? weights[x][lane] : lowest;
+      const A most = warp_max(value), top = before > most ? before : most;
+      const A p = there ? exponential(value - top) : A(0), total = warp_sum(p);
+      weights[x][lane] = p;
+      __syncwarp();  // all lanes have read the maximum
+      if (lane == 0) {
+        factor[x] = exponential(before - top);
+        sum[x] = factor[x] * sum[x] + total;
+        maximum[x] = top;
+      }
+    }
+    __syncthreads();
+    for (int i = 0; i < 2; ++i)
+      for (int j = 0; j < 4; ++j) out[i][j] *= factor[threadIdx.y + 16 * i];
+    accumulate(weights, v, at, begin, ys, out);
+  }
+  for (int i = 0; i < 2; ++i) {
+    for (int j = 0; j < 4; ++j) {
+      const int64_t x = threadIdx.y + 16 * i, c = begin + threadIdx.x + 16 * j;
+      if (x < at.x_rows && c < width)
+        state.out[(number * links + link0 + x) * width * gridDim.y + at.column + c] = out[i][j];
+    }
+  }
+  if (blockIdx.z == 0 && thread < square && thread < at.x_rows) {
+    const int64_t i = (number * gridDim.y + blockIdx.y) * links + link0 + thread;
+    state.maximum[i] = maximum[thread], state.sum[i] = sum[thread];
+  }
+}
+
+// Takes the chunks into the running state and out, in order. Grid: links of requests, heads.
+template <typename T, typename A = Compute<T>>
+__global__ void merge_chunks_kernel(Chunks chunks, int64_t links, int64_t width, ChunkState<A> state,
+                                    Matrix<A> maximum, Matrix<A> sum, Matrix<T> out) {
+  const int64_t row = blockIdx.x, request = row / links, link = row % links, head = blockIdx.y;
+  const int64_t first = chunks.number(request), count = chunks.count(request);
+  if (count == 0) return;
+  A& running = maximum.row(request * gridDim.y + head)[link];
+  A& total = sum.row(request * gridDim.y + head)[link];
+  const auto of_chunk = [&](const A* values, int64_t n) {
+    return values[((first + n) * gridDim.y + head) * links + link];
+  };
+  A top = running;
+  for (int64_t n = 0; n < count; ++n) {
+    const A m = of_chunk(state.maximum, n);
+    top = m > top ? m : top;
+  }
+  const A before = exponential(running - top);
+  for (int64_t c = threadIdx.x; c < width; c += merge_threads) {
+    T& to = out.row(row)[head * width + c];
+    A o = before * to_compute(to);
+    for (int64_t n = 0; n < count; ++n)
+      o += exponential(of_chunk(state.maximum, n) - top) *
+           state.out[((first + n) * links + link) * width * gridDim.y + head * width + c];
+    to = from_compute<T>(o);
+  }
+  __syncthreads();  // all threads have read the state
+  if (threadIdx.x != 0) return;
+  A s = before * total;
+  for (int64_t n = 0; n < count; ++n)
+    s += exponential(of_chunk(state.maximum, n) - top) * of_chunk(state.sum, n);
+  running = top, total = s;
+}
+
+// out /= sum, maximum += log(sum), except where the history is empty. Grid as above.
+template <typename T, typename A = Compute<T>>
+__global__ void finish_kernel(int64_t links, int64_t width, Matrix<A> maximum, Matrix<A> sum, Matrix<T> out) {
+  const int64_t row = blockIdx.x, state_row = row / links * gridDim.y + blockIdx.y, link = row % links;
+  const A total = sum.row(state_row)[link];
+  if (total == 0) return;
+  T* o = out.row(row) + blockIdx.y * width;
+  for (int64_t c = threadIdx.x; c < width; c += merge_threads)
+    o[c] = from_compute<T>(to_compute(o[c]) / total);
+  if (threadIdx.x == 0) maximum.row(state_row)[link] += logarithm(total);
+}
+
+// --- backward
+// -----------------------------------------------------------------------------------------------------------
+
+// sum = sum over a head's columns of dout * out. Grid as above.
+template <typename T, typename A = Compute<T>>
+__global__ void delta_kernel(int64_t links, int64_t width, Matrix<const T> out, Matrix<const T> dout,
+                             Matrix<A> sum) {
+  const int64_t row = blockIdx.x, first = blockIdx.y * width;
+  A partial = 0;
+  for (int64_t c = threadIdx.x; c < width; c += merge_threads)
+    partial += to_compute(out.row(row)[first + c]) * to_compute(dout.row(row)[first + c]);
+  const A total = block_sum(partial);
+  if (threadIdx.x == 0) sum.row(row / links * gridDim.y + blockIdx.y)[row % links] = total;
+}
+
+template <typename A>
+struct SoftmaxWeight {
+  A slope;
+  const A *log_sum, *delta;  // of the links of a head
+  __device__ void operator()(int64_t link, A s, A g, A& a, A& d) const {
+    a = exponential(slope * s - log_sum[link]);
+    d = slope * a * (g - delta[link]);
+  }
+};
+template <typename A>
+struct SoftmaxWeights {
+  A slope;
+  int64_t heads;
+  Matrix<const A> log_sum, delta;
+  __device__ SoftmaxWeight<A> of(const Chunk& chunk, int64_t head) const {
+    const int64_t row = chunk.request * heads + head;
+    return {slope, log_sum.row(row), delta.row(row)};
+  }
+};
+
+template <typename A>
+A slope_of(int64_t width) {
+  return static_cast<A>(1 / std::sqrt(static_cast<double>(width)));
+}
+
+dim3 link_grid(const LinkAttention& a) {
+  return {static_cast<uint32_t>(a.history.segments() * a.links), static_cast<uint32_t>(a.heads)};
+}
+
+}  // namespace
+
+void link_attention_begin(Context& ctx, const LinkAttentionState& state, View out) {
+  fill(ctx, out, 0);
+  fill(ctx, state.sum, 0);
+  fill(ctx, state.maximum,
+       state.maximum.dtype() == DType::f32 ? std::numeric_limits<float>::lowest()
+                                           : std::numeric_limits<double>::lowest());
+}
+
+void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
+                         const ConstView& k, const ConstView& v, const LinkAttentionState& state, View out) {
+  with_row_type(q.dtype(), [&]<typename T>(T) {
+    using A = Compute<T>;
+    const Arena::Scope scope(ctx.arena());
+    const int64_t d = q.cols(), width = d / a.heads;
+    const Chunks chunks = make_chunks(a.history, first, k.rows(), chunk_size(k.rows(), a.heads));
+    const auto alloc = [&](int64_t rows, int64_t cols) {
+      return ctx.arena().alloc(dtype_of<A>(), rows, cols).template data<A>();
+    };
+    const int64_t states = chunks.numbers() * a.heads;
+    const ChunkState<A> partial{alloc(states, a.links), alloc(states, a.links),
+                                alloc(chunks.numbers() * a.links, d)};
+    const dim3 grid(static_cast<uint32_t>(chunks.numbers()) * divide_up(a.links, square),
+                    static_cast<uint32_t>(a.heads), divide_up(width, sum_columns));
+    launch(ctx, forward_name, link_chunk_kernel<T>, grid, square_threads, 0, chunks, a.links, width,
+           slope_of<A>(width), std::numeric_limits<A>::lowest(), matrix<const T>(q), matrix<const T>(k),
+           matrix<const T>(v), partial);
+    launch(ctx, forward_name, merge_chunks_kernel<T>, link_grid(a), dim3(merge_threads), 0, chunks, a.links,
+           width, partial, matrix<A>(state.maximum), matrix<A>(state.sum), matrix<T>(out));
+  });
+}
+
+void link_attention_finish(Context& ctx, const LinkAttention& a, const LinkAttentionState& state, View out) {
+  with_row_type(out.dtype(), [&]<typename T>(T) {
+    using A = Compute<T>;
+    launch(ctx, forward_name, finish_kernel<T>, link_grid(a), dim3(merge_threads), 0, a.links,
+           out.cols() / a.heads, matrix<A>(state.maximum), matrix<A>(state.sum), matrix<T>(out));
+  });
+}
+
+void link_attention_backward_begin(Context& ctx, const LinkAttention& a, const ConstView& out,
+                                   const ConstView& dout, const LinkAttentionState& state) {
+  with_row_type(out.dtype(), [&]<typename T>(T) {
+    launch(ctx, backward_name, delta_kernel<T>, link_grid(a), dim3(merge_threads), 0, a.links,
+           out.cols() / a.heads, matrix<const T>(out), matrix<const T>(dout), matrix<Compute<T>>(state.sum));
+  });
+}
+
+void link_attention_backward_tile(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
+                                  const ConstView& k, const ConstView& v, const ConstView& dout,
+                                  const LinkAttentionState& state, View dq, View dk, View dv) {
+  with_row_type(q.dtype(), [&]<typename T>(T) {
+    using A = Compute<T>;
+    const Arena::Scope scope(ctx.arena());
+    const int64_t d = q.cols(), width = d / a.heads, rows = k.rows();
+    const Chunks long_chunks = make_chunks(a.history, first, rows, chunk_size(rows, a.heads));
+    const auto m = [](const ConstView& x) { return matrix<const T>(x); };
+    const SoftmaxWeights<A> weights{slope_of<A>(width), a.heads, matrix<const A>(state.maximum),
+                                    matrix<const A>(state.sum)};
+    auto* partial = ctx.arena().alloc(dtype_of<A>(), long_chunks.numbers() * a.links, d).template data<A>();
+    attention_sums<T, true, true, false>(ctx, backward_name, long_chunks, a.links, a.heads, width,
+                                         {m(q), m(dout), m(k), m(v)}, weights, {{}, {partial, nullptr}});
+    add_chunks<T>(ctx, backward_name, long_chunks, a.links, 1, partial, {{matrix<T>(dq)}}, 1);
+    attention_sums<T, false, true, true>(ctx, backward_name, make_chunks(a.history, first, rows, square),
+                                         a.links, a.heads, width, {m(k), m(v), m(q), m(dout)}, weights,
+                                         {{matrix<T>(dk), matrix<T>(dv)}, {}});
+  });
+}
+
+}  // namespace lime::cuda

@@ -1,0 +1,349 @@
+// XOR attention of bf16 rows with tensor cores: the kernel. Included by the files that instantiate it,
+// xor_attention_mma_cuda.cu and xor_attention_mma_backward_cuda.cu.
+//
+// The sums are those of attention_sums_cuda.h. A block has one head of one chunk of one request's history, in
+// one direction. The links' two matrices stay in shared memory; tiles of 16 history rows a warp arrive by
+// asynchronous copies, the next while one is computed. Each row of each matrix is read once: `up` needs Q
+// (and dO) of the history, `down` needs K and V. From a tile
+//   * each warp owns 16 links, and sums over the tile's rows in registers until the chunk ends; where there
+//     are fewer links than warps can own, several warps share the rows
+//   * then each warp owns 16 history rows, and sums over all links; the sums replace its rows in the tile,
+//     from where they are written as whole rows
+// Forward takes the first of these for `down`, the second for `up`; backward both for both, so that scores
+// are computed once for either owner and never leave the registers: the fragments of S = x0 y0^T that a warp
+// holds are those of the left operand of S y.
+//
+// Scores are f32; A and D are rounded to bf16 for the second product, sums are f32. SiLU(x) = x/2 (1 + tanh
+// x/2) with the hardware's tanh: one instruction of the special function unit a score.
+//
+// Shared memory, rows of w columns, swizzled: links 1 or 2 matrices, tiles 2 x 1 or 2 matrices.
+//   forward,  w = 64, 64 links, 4 warps: 40 KB (down), 32 KB (up); backward 48 KB
+//   forward,  w = 64, 128 links, 8 warps: 80 KB; backward 96 KB; w = 128: twice that
+// Registers a thread, of 65536 / (threads x blocks): see the launch bounds; sums take w/2 of each kind.
+#pragma once
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "layers/attention_chunks_cuda.h"
+#include "layers/xor_attention.h"
+#include "runtime/cuda_kernel_math.h"
+#include "runtime/cuda_kernel_mma.h"
+
+namespace lime::cuda {
+
+// One direction of a call. What it does not use is empty.
+struct MmaDirection {
+  Matrix<const bf16> links[2], history[2];  // y0, y1 for one owner are x0, x1 for the other
+  Matrix<bf16> history_sums[2];
+  float* link_sums[2];  // partial, add_chunks_kernel
+};
+struct MmaCall {
+  Chunks chunks;
+  int64_t links;
+  float half_slope;           // 1 / (2 sqrt(w))
+  MmaDirection direction[2];  // down, up: gridDim.z of them
+};
+
+// Which sums an owner makes, and which matrices a direction reads.
+template <bool up, bool gradient>
+struct MmaPlan {
+  static constexpr bool links_own = gradient || !up, history_owns = gradient || up;
+  static constexpr bool links1 = gradient == up, history1 = gradient != up;  // sum1; sum0 is for gradients
+  static constexpr int link_matrices = gradient || up ? 2 : 1, history_matrices = gradient || !up ? 2 : 1;
+
+  static constexpr int64_t shared_rows(int64_t links, int64_t tile) {
+    return link_matrices * links + 2 * history_matrices * tile;
+  }
+};
+
+// Rows of `width` bf16 in shared memory, in pieces of 16 bytes that change places so that eight consecutive
+// rows have any one piece in different banks: no conflicts for ldmatrix.
+template <int width>
+struct Swizzled {
+  bf16* data;
+  static constexpr int pieces = width / 8;
+  static_assert(pieces == 4 || pieces % 8 == 0);
+  __device__ bf16* at(int row, int piece) const {
+    const int flip = pieces == 4 ? row / 2 % 4 : row % 8;
+    return data + (row * pieces + (piece ^ flip)) * 8;
+  }
+  // Starts to copy `count` rows from (row, column) of m; zeros past `valid` rows.
+  __device__ void load(const Matrix<const bf16>& m, int64_t row, int64_t column, int count,
+                       int64_t valid) const {
+    for (int i = static_cast<int>(threadIdx.x); i < count * pieces; i += static_cast<int>(blockDim.x)) {
+      const int r = i / pieces, piece = i % pieces;
+      const bool inside = r < valid;
+      copy_async(at(r, piece), inside ? m.row(row + r) + column + piece * 8 : m.data, inside);
+    }
+  }
+};
+
+// 16 rows as left operands: `held` in registers, or read from shared memory whenever they are needed.
+template <int width, bool held>
+struct LeftRows {
+  Swizzled<width> rows;
+  int first;
+  uint32_t at[held ? width / 16 : 1][4];
+
+  __device__ void read(int k, uint32_t (&fragment)[4]) const {
+    const int lane = static_cast<int>(threadIdx.x) % warp_size;
+    ldmatrix(fragment, rows.at(first + lane % 16, 2 * k + lane / 16));
+  }
+  __device__ void load(Swizzled<width> from, int row) {
+    rows = from, first = row;
+    if constexpr (held) {
+#pragma unroll
+      for (int k = 0; k < width / 16; ++k) read(k, at[k]);
+    }
+  }
+};
+
+// 16 x width sums.
+template <int width>
+using RowSums = float[width / 8][4];
+
+// s = x y^T for 16 rows of y from `row`: s[0] has the first eight, s[1] the others.
+template <int width, bool held>
+__device__ __forceinline__ void mma_scores(const LeftRows<width, held>& x, Swizzled<width> y, int row,
+                                           float (&s)[2][4]) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+  for (int k = 0; k < width / 16; ++k) {
+    uint32_t b[4];
+    ldmatrix(b, y.at(row + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
+    const uint32_t first[2] = {b[0], b[1]}, second[2] = {b[2], b[3]};
+    if constexpr (held) {
+      mma_bf16(s[0], x.at[k], first);
+      mma_bf16(s[1], x.at[k], second);
+    } else {
+      uint32_t a[4];
+      x.read(k, a);
+      mma_bf16(s[0], a, first);
+      mma_bf16(s[1], a, second);
+    }
+  }
+}
+
+// sum += a y for 16 rows of y from `row`.
+template <int width>
+__device__ __forceinline__ void mma_accumulate(const uint32_t (&a)[4], Swizzled<width> y, int row,
+                                               RowSums<width>& sum) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+  for (int n = 0; n < width / 16; ++n) {
+    uint32_t b[4];
+    ldmatrix_trans(b, y.at(row + lane % 16, 2 * n + lane / 16));
+    const uint32_t left[2] = {b[0], b[1]}, right[2] = {b[2], b[3]};
+    mma_bf16(sum[2 * n], a, left);
+    mma_bf16(sum[2 * n + 1], a, right);
+  }
+}
+
+// Adds what 16 rows of y give to the sums of the warp's 16 rows of x. Factors are left to the end. Rows of
+// zeros give nothing: SiLU(0) = 0, and the gradient of their score is 0.
+template <bool with0, bool with1, int width, bool held>
+__device__ __forceinline__ void mma_add_rows(const LeftRows<width, held>& x0, const LeftRows<width, held>& x1,
+                                             Swizzled<width> y0, Swizzled<width> y1, int row,
+                                             float half_slope, RowSums<width>& sum0, RowSums<width>& sum1) {
+  float s[2][4] = {}, g[2][4] = {};
+  mma_scores(x0, y0, row, s);
+  if constexpr (with0) mma_scores(x1, y1, row, g);
+  uint32_t a[4], d[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float weight[2], gradient[2];
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const float h = half_slope * s[i / 2][i % 2 * 2 + j], t = fast_tanh(h);
+      weight[j] = fmaf(h, t, h);
+      // SiLU'(2h) = (1 + t)/2 + h (1 - t^2)/2
+      if constexpr (with0)
+        gradient[j] = fmaf(0.5f, fmaf(h, fmaf(-t, t, 1.0f), t), 0.5f) * g[i / 2][i % 2 * 2 + j];
+    }
+    if constexpr (with1) a[i] = pack_bf16(weight[0], weight[1]);
+    if constexpr (with0) d[i] = pack_bf16(gradient[0], gradient[1]);
+  }
+  if constexpr (with0) mma_accumulate(d, y0, row, sum0);
+  if constexpr (with1) mma_accumulate(a, y1, row, sum1);
+}
+
+// Writes the warp's sums to rows of f32.
+template <int width>
+__device__ void write_link_sums(const RowSums<width>& sum, float factor, float* first, int64_t stride) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+  for (int n = 0; n < width / 8; ++n) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float* to = first + (lane / 4 + 8 * half) * stride + n * 8 + lane % 4 * 2;
+      store_pack(to, Pack<float, 2>{{factor * sum[n][2 * half], factor * sum[n][2 * half + 1]}});
+    }
+  }
+}
+
+// Writes the warp's sums to 16 rows of bf16, of which `valid` exist, by way of its own 16 rows from `mine` of
+// a tile.
+template <int width>
+__device__ void write_history_sums(const RowSums<width>& sum, float factor, Swizzled<width> tile, int mine,
+                                   const Matrix<bf16>& out, int64_t row, int64_t valid, int64_t column) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+  for (int n = 0; n < width / 8; ++n) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const uint32_t pair = pack_bf16(factor * sum[n][2 * half], factor * sum[n][2 * half + 1]);
+      bf16* to = tile.at(mine + lane / 4 + 8 * half, n) + lane % 4 * 2;
+      *reinterpret_cast<uint32_t*>(to) = pair;
+    }
+  }
+  __syncwarp();
+  for (int i = lane; i < 16 * (width / 8); i += warp_size) {
+    const int r = i / (width / 8), piece = i % (width / 8);
+    if (r < valid) store_pack(out.row(row + r) + column + piece * 8, load_pack<8>(tile.at(mine + r, piece)));
+  }
+}
+
+// One head of one chunk, in one direction.
+template <int width, int warps, bool up, bool gradient>
+__device__ void mma_chunk(const MmaCall& call, const MmaDirection& p) {
+  using Plan = MmaPlan<up, gradient>;
+  constexpr int tile = 16 * warps;
+  constexpr bool held = !gradient || width < 128;  // as many as there are registers for
+  const Chunk chunk = call.chunks.find(blockIdx.x);
+  if (chunk.rows() == 0) return;
+  const int links = static_cast<int>(call.links), warp = static_cast<int>(threadIdx.x) / warp_size;
+  const int64_t column = int64_t{blockIdx.y} * width, d = int64_t{gridDim.y} * width;
+  const float factor = 1.0f / static_cast<float>(up ? call.links : chunk.length),
+              slope_factor = 2 * call.half_slope * factor;
+
+  // Shared memory: links, then two tiles.
+  bf16* memory = dynamic_shared<bf16>();
+  const auto take = [&](int rows) {
+    const Swizzled<width> part{memory};
+    memory += rows * width;
+    return part;
+  };
+  const Swizzled<width> links0 = take(links), links1 = Plan::link_matrices == 2 ? take(links) : links0;
+  const Swizzled<width> tiles = take(0);
+  const auto tile0 = [&](int stage) {
+    return Swizzled<width>{tiles.data + stage * Plan::history_matrices * tile * width};
+  };
+  const auto tile1 = [&](int stage) {
+    return Swizzled<width>{tile0(stage).data + (Plan::history_matrices - 1) * tile * width};
+  };
+  const auto load_tile = [&](int64_t row, int stage) {
+    const int64_t valid = chunk.end - row;
+    tile0(stage).load(p.history[0], row, column, tile, valid);
+    if (Plan::history_matrices == 2) tile1(stage).load(p.history[1], row, column, tile, valid);
+  };
+  links0.load(p.links[0], chunk.request * links, column, links, links);
+  if (Plan::link_matrices == 2) links1.load(p.links[1], chunk.request * links, column, links, links);
+  load_tile(chunk.begin, 0);
+  copy_commit();
+
+  // As an owner of links: which, and which sixteens of a tile's rows.
+  const int groups = links / 16, parts = warps / groups, group = warp % groups, part = warp / groups;
+  const bool owns_links = Plan::links_own && part < parts;
+  LeftRows<width, held> x0, x1;
+  RowSums<width> link_sum0 = {}, link_sum1 = {};
+
+  int stage = 0;
+  for (int64_t row = chunk.begin; row < chunk.end; row += tile, stage ^= 1) {
+    copy_wait<0>();
+    __syncthreads();  // the tile is there, and the other has been read and written
+    if (row + tile < chunk.end) load_tile(row + tile, stage ^ 1);
+    copy_commit();
+    const Swizzled<width> h0 = tile0(stage), h1 = tile1(stage);
+    const int64_t valid = chunk.end - row;
+    if (owns_links) {
+      if (gradient || row == chunk.begin) {
+        x0.load(links0, group * 16);
+        if constexpr (gradient) x1.load(links1, group * 16);
+      }
+#pragma unroll 1
+      for (int r = part * 16; r < tile && r < valid; r += parts * 16)
+        mma_add_rows<gradient, Plan::links1>(x0, x1, h0, h1, r, call.half_slope, link_sum0, link_sum1);
+    }
+    if constexpr (Plan::history_owns) {
+      if constexpr (Plan::links_own) __syncthreads();  // rows are about to be overwritten
+      const int mine = warp * 16;
+      if (mine >= valid) continue;
+      LeftRows<width, held> own0, own1;
+      own0.load(h0, mine);
+      if constexpr (gradient) own1.load(h1, mine);
+      RowSums<width> sum0 = {}, sum1 = {};
+#pragma unroll 1
+      for (int i = 0; i < links; i += 16)
+        mma_add_rows<gradient, Plan::history1>(own0, own1, links0, links1, i, call.half_slope, sum0, sum1);
+      __syncwarp();  // all lanes have their fragments
+      if constexpr (gradient)
+        write_history_sums(sum0, slope_factor, h0, mine, p.history_sums[0], row + mine, valid - mine, column);
+      if constexpr (Plan::history1)
+        write_history_sums(sum1, factor, gradient ? h1 : h0, mine, p.history_sums[1], row + mine,
+                           valid - mine, column);
+    }
+  }
+  if (!owns_links) return;
+  const int64_t first = ((int64_t{blockIdx.x} * parts + part) * links + group * 16) * d + column;
+  if constexpr (gradient) write_link_sums<width>(link_sum0, slope_factor, p.link_sums[0] + first, d);
+  if constexpr (Plan::links1) write_link_sums<width>(link_sum1, factor, p.link_sums[1] + first, d);
+}
+
+// Blocks a multiprocessor that there shall be registers for: as many threads as can have their sums there.
+constexpr int mma_blocks(int width, int warps, bool gradient) {
+  const int sums = (gradient ? 2 : 1) * width;
+  return (sums <= 64 ? 512 : sums <= 128 && gradient ? 384 : 256) / (32 * warps);
+}
+
+// Grid: numbers of chunks, heads, directions (down, then up).
+template <int width, int warps, bool gradient>
+__global__ void __launch_bounds__(32 * warps, mma_blocks(width, warps, gradient))
+    xor_attention_mma_kernel(MmaCall call) {
+  if (blockIdx.z == 0) {
+    mma_chunk<width, warps, false, gradient>(call, call.direction[0]);
+  } else {
+    mma_chunk<width, warps, true, gradient>(call, call.direction[1]);
+  }
+}
+
+// --- host
+// ---------------------------------------------------------------------------------------------------------------
+
+inline constexpr int64_t most_mma_links = 128;
+constexpr int mma_warps(int64_t links) { return links <= 64 ? 4 : 8; }
+// Partial sums a chunk: warps that share its rows.
+constexpr int64_t mma_parts(int64_t links) { return mma_warps(links) / (links / 16); }
+
+// Whether the kernel takes this shape, and all of these views.
+inline bool takes_mma(const XorAttentionTile& tile, const ConstView& k,
+                      std::initializer_list<const ConstView*> views) {
+  const int64_t width = k.cols() / tile.heads;
+  bool takes =
+      (width == 32 || width == 64 || width == 128) && tile.links % 16 == 0 && tile.links <= most_mma_links;
+  for (const ConstView* v : views)
+    takes = takes && (v->empty() || (v->dtype() == DType::bf16 && whole_packs(*v)));
+  return takes;
+}
+
+template <int width, bool gradient>
+void launch_mma(Context& ctx, const char* name, int64_t heads, bool both, const MmaCall& call) {
+  const auto start = [&]<int warps>() {
+    const int64_t down = MmaPlan<false, gradient>::shared_rows(call.links, 16 * warps),
+                  up = both ? MmaPlan<true, gradient>::shared_rows(call.links, 16 * warps) : 0;
+    const dim3 grid(static_cast<uint32_t>(call.chunks.numbers()), static_cast<uint32_t>(heads), both ? 2 : 1);
+    launch(ctx, name, xor_attention_mma_kernel<width, warps, gradient>, grid, dim3(32 * warps),
+           static_cast<size_t>(std::max(down, up)) * width * sizeof(bf16), call);
+  };
+  mma_warps(call.links) == 4 ? start.template operator()<4>() : start.template operator()<8>();
+}
+
+template <bool gradient>
+void launch_mma(Context& ctx, const char* name, int64_t heads, int64_t width, bool both,
+                const MmaCall& call) {
+  width == 32   ? launch_mma<32, gradient>(ctx, name, heads, both, call)
+  : width == 64 ? launch_mma<64, gradient>(ctx, name, heads, both, call)
+                : launch_mma<128, gradient>(ctx, name, heads, both, call);
+}
+
+}  // namespace lime::cuda
