@@ -76,6 +76,7 @@ void for_type(DType dtype, F f) {
     case DType::f64:
       return f(static_cast<double*>(nullptr));
     case DType::i64:
+    case DType::bf16:
       break;
   }
   LIME_CHECK(false, "embeddings of ", to_string(dtype));
