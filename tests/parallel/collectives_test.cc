@@ -432,5 +432,25 @@ TEST(Group, LocalRanksCountUpOnOneHost) {
   EXPECT_FALSE(group.host().empty());
 }
 
+TEST(Group, ADeviceWithoutANumberIsTheRanksOwn) {
+  EXPECT_EQ(device_of_rank("cpu", test_group()), Device{});
+  EXPECT_EQ(device_of_rank("cuda", test_group()), (Device{DeviceType::cuda, test_group().local_rank()}));
+  EXPECT_EQ(device_of_rank("cuda:0", test_group()), (Device{DeviceType::cuda, 0}));
+  EXPECT_EQ(device_of_rank("cuda:5", test_group()), (Device{DeviceType::cuda, 5}));
+  EXPECT_THROW(device_of_rank("gpu", test_group()), UserError);
+}
+
+TEST(Group, DevicesHaveTheirCommunicator) {
+  Context host;
+  EXPECT_EQ(make_device_communicator(test_group(), host)->device(), Device{});
+  const Device device{DeviceType::cuda, 0};
+  if (const std::string missing = skip_reason(device); !missing.empty()) GTEST_SKIP() << missing;
+  Context ctx(device);
+  const auto comm = make_device_communicator(test_group(), ctx);  // one device for all ranks
+  EXPECT_EQ(comm->device(), device);
+  EXPECT_STREQ(comm->name(), test_group().size() == 1 ? "self" : "staged");
+  EXPECT_EQ(ranks_share_a_device(test_group(), device), test_group().size() > 1);
+}
+
 }  // namespace
 }  // namespace lime
