@@ -21,6 +21,6 @@ endif()
 add_library(lime_warnings INTERFACE)
 target_compile_options(lime_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>
-  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LIME_WERROR}>>:-Werror;-Wno-error=switch>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LIME_WERROR}>>:-Werror>
   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
   $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${LIME_WERROR}>>:--Werror=all-warnings>)

@@ -76,6 +76,7 @@ void for_type(DType dtype, F f) {
     case DType::f64:
       return f(static_cast<double*>(nullptr));
     case DType::i64:
+    case DType::bf16:
       break;
   }
   LIME_CHECK(false, "embeddings of ", to_string(dtype));
@@ -116,11 +117,6 @@ struct EmbeddingCollection::Impl {
 
 EmbeddingCollection::EmbeddingCollection(Context& ctx, Communicator& comm, std::vector<TableConfig> tables,
                                          uint64_t seed) {
-  require_available(ctx.device());
-  if (ctx.device().type != DeviceType::cpu) {
-    throw UserError(
-        str("embedding tables: no kernels for device ", to_string(ctx.device()), ", expected cpu"));
-  }
   check_tables(tables);
   impl_ = std::make_unique<Impl>(ctx, comm, std::move(tables), seed);
 }
@@ -181,6 +177,7 @@ void EmbeddingCollection::gather(Context& ctx, const Lookup& lookup, int64_t mic
   const auto table = static_cast<size_t>(
       state.features[static_cast<size_t>(micro_batch)][static_cast<size_t>(feature)].table);
   const int64_t dim = impl_->tables[table].dim;
+  LIME_CHECK(out.device() == Device{}, "tables are in host memory: gather into ", to_string(out.device()));
   LIME_CHECK(out.rows() == slots.rows && out.cols() == dim, "table ", impl_->tables[table].name,
              ": gather of ", slots.rows, "x", dim, " into ", out.rows(), "x", out.cols());
   for_type(out.dtype(), [&]<typename T>(T*) {
@@ -200,6 +197,8 @@ void EmbeddingCollection::add_gradient(Context& ctx, Lookup& lookup, int64_t mic
       state.features[static_cast<size_t>(micro_batch)][static_cast<size_t>(feature)].table);
   TableLookup& table = state.tables[index];
   const int64_t dim = impl_->tables[index].dim;
+  LIME_CHECK(dout.device() == Device{}, "tables are in host memory: a gradient from ",
+             to_string(dout.device()));
   LIME_CHECK(dout.rows() == slots.rows && dout.cols() == dim, "table ", impl_->tables[index].name,
              ": gradient of ", slots.rows, "x", dim, " from ", dout.rows(), "x", dout.cols());
   for_type(dout.dtype(), [&]<typename T>(T*) {

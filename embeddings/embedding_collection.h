@@ -99,8 +99,8 @@ struct TableRows {
 
 class EmbeddingCollection {
  public:
-  // Throws UserError for a table that cannot be (a name twice, dim 0, ...) or a device without kernels for
-  // tables.
+  // The tables and what goes in and out of them are in host memory, whatever the context's device. Throws
+  // UserError for a table that cannot be (a name twice, dim 0, ...).
   EmbeddingCollection(Context&, Communicator&, std::vector<TableConfig>, uint64_t seed);
   ~EmbeddingCollection();
 
@@ -114,8 +114,8 @@ class EmbeddingCollection {
   std::unique_ptr<Lookup> begin_lookup(std::vector<std::vector<FeatureIds>> features, bool insert);
   void finish_lookup(Lookup&);
 
-  // out: rows of the feature x dim, f32 or f64, any stride. A missing id is a zero vector and not counted by
-  // a mean.
+  // out: rows of the feature x dim, f32 or f64, any stride, host memory. A missing id is a zero vector and
+  // not counted by a mean.
   void gather(Context&, const Lookup&, int64_t micro_batch, int64_t feature, View out);
   // A feature may be given once, several times or not at all; sums are in the order of the calls.
   void add_gradient(Context&, Lookup&, int64_t micro_batch, int64_t feature, const ConstView& dout);

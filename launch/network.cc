@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "launch/device_transfer.h"
 #include "runtime/primitives.h"
 #include "runtime/trace.h"
 
@@ -64,11 +65,17 @@ class TablePlan {
 }  // namespace
 
 struct Network::Impl {
+  explicit Impl(Context& context) : ctx(context), transfer(context), row_gradients(context) {}
+
+  Context& ctx;
+  Context host;  // for copies within the host
   Group history, candidate, user;
   int64_t tasks = 0;
   ParameterStore parameters;
   std::unique_ptr<RankingModel> model;
   std::unique_ptr<EmbeddingCollection> tables;
+  DeviceInput transfer;
+  HostReturn row_gradients;
   ModelInput input;  // of the last forward, for its backward
 
   // The three groups with the micro-batch's rows for each, in the order that features are numbered in a
@@ -80,19 +87,24 @@ struct Network::Impl {
     visit(user, batch.user);
   }
 
-  View assemble(Context& ctx, const Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
-                const FeatureColumns& columns, int64_t rows) const {
-    View out = ctx.alloc(rows, group.width);
-    int64_t f = first_feature;
-    for (const auto& feature : group.features)
-      tables->gather(ctx, lookup, index, f++, out.slice_cols(feature.column, feature.column + feature.dim));
-    if (group.real > 0)
-      copy(ctx, ConstView(columns.real.data(), rows, group.real),
-           out.slice_cols(group.width - group.real, group.width));
-    return out;
+  View assemble(const Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
+                const FeatureColumns& columns, int64_t rows) {
+    return transfer.send(ctx.dtype(), rows, group.width, [&](View out) {
+      int64_t f = first_feature;
+      for (const auto& feature : group.features)
+        tables->gather(ctx, lookup, index, f++, out.slice_cols(feature.column, feature.column + feature.dim));
+      if (group.real > 0)
+        copy(host, ConstView(columns.real.data(), rows, group.real),
+             out.slice_cols(group.width - group.real, group.width));
+    });
   }
 
-  void scatter(Context& ctx, Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
+  View per_candidate(const std::vector<float>& values, int64_t rows) {
+    return transfer.send(ctx.dtype(), rows, tasks,
+                         [&](View out) { copy(host, ConstView(values.data(), rows, tasks), out); });
+  }
+
+  void scatter(Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
                const ConstView& gradient) const {
     int64_t f = first_feature;
     for (const auto& feature : group.features)
@@ -105,7 +117,7 @@ struct Network::Impl {
 };
 
 Network::Network(Context& ctx, Communicator& comm, const Config& config, const DatasetSchema& schema)
-    : impl_(std::make_unique<Impl>()) {
+    : impl_(std::make_unique<Impl>(ctx)) {
   const ResolvedSpec spec = resolve_features(schema, config.features);
   TablePlan plan(config.embeddings);
   impl_->history = plan.group(spec.history, spec.history_real);
@@ -131,6 +143,7 @@ RankingModel& Network::model() { return *impl_->model; }
 EmbeddingCollection& Network::tables() { return *impl_->tables; }
 const EmbeddingCollection& Network::tables() const { return *impl_->tables; }
 int64_t Network::tasks() const { return impl_->tasks; }
+Context& Network::context() const { return impl_->ctx; }
 
 std::unique_ptr<Lookup> Network::begin_lookup(const std::vector<MicroBatch>& batches, bool insert) {
   std::vector<std::vector<FeatureIds>> features(batches.size());
@@ -149,19 +162,24 @@ std::unique_ptr<Lookup> Network::begin_lookup(const std::vector<MicroBatch>& bat
   return impl_->tables->begin_lookup(std::move(features), insert);
 }
 
-View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batch, int64_t index) {
+View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batch, int64_t index,
+                      Targets* targets) {
   Impl& im = *impl_;
-  const Jagged history(batch.history_offsets), candidates(batch.candidate_offsets);
+  im.transfer.begin();
+  im.input.history_offsets = im.transfer.send(batch.history_offsets);
+  im.input.candidate_offsets = im.transfer.send(batch.candidate_offsets);
+  const int64_t rows = im.input.history_offsets.rows(), candidates = im.input.candidate_offsets.rows();
   {
     TraceRange range(ctx, "gather");
-    im.input.history = im.assemble(ctx, lookup, index, 0, im.history, batch.history, history.rows());
-    im.input.candidates = im.assemble(ctx, lookup, index, im.candidate_begin(), im.candidate, batch.candidate,
-                                      candidates.rows());
-    im.input.user = im.assemble(ctx, lookup, index, im.user_begin(), im.user, batch.user, batch.requests());
+    im.input.history = im.assemble(lookup, index, 0, im.history, batch.history, rows);
+    im.input.candidates =
+        im.assemble(lookup, index, im.candidate_begin(), im.candidate, batch.candidate, candidates);
+    im.input.user = im.assemble(lookup, index, im.user_begin(), im.user, batch.user, batch.requests());
   }
-  im.input.history_offsets = history;
-  im.input.candidate_offsets = candidates;
-  View logits = ctx.alloc(candidates.rows(), im.tasks);
+  if (targets)
+    *targets = {im.per_candidate(batch.labels, candidates), im.per_candidate(batch.weights, candidates)};
+  im.transfer.arrive();
+  View logits = ctx.alloc(candidates, im.tasks);
   im.model->forward(ctx, im.input, logits);
   return logits;
 }
@@ -173,9 +191,18 @@ void Network::backward(Context& ctx, Lookup& lookup, const MicroBatch&, int64_t 
   const ModelInputGrad gradient{like(im.input.history), like(im.input.candidates), like(im.input.user)};
   im.model->backward(ctx, dlogits, gradient);
   TraceRange range(ctx, "scatter");
-  im.scatter(ctx, lookup, index, 0, im.history, gradient.history);
-  im.scatter(ctx, lookup, index, im.candidate_begin(), im.candidate, gradient.candidates);
-  im.scatter(ctx, lookup, index, im.user_begin(), im.user, gradient.user);
+  im.row_gradients.start({gradient.history, gradient.candidates, gradient.user},
+                         [&im, &lookup, index](std::span<const ConstView> host) {
+                           im.scatter(lookup, index, 0, im.history, host[0]);
+                           im.scatter(lookup, index, im.candidate_begin(), im.candidate, host[1]);
+                           im.scatter(lookup, index, im.user_begin(), im.user, host[2]);
+                         });
+  im.row_gradients.finish(/*under_way=*/1);  // those of the micro-batch before, under this one's backward
+}
+
+void Network::finish_backward() {
+  TraceRange range(impl_->ctx, "scatter");
+  impl_->row_gradients.finish();
 }
 
 }  // namespace lime

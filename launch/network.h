@@ -36,10 +36,21 @@ class Network {
 
   // Starts the id exchange for these micro-batches, which must outlive the lookup.
   std::unique_ptr<Lookup> begin_lookup(const std::vector<MicroBatch>&, bool insert);
-  // logits: candidates x tasks of micro-batch `index`, in the context's arena. The lookup must be finished.
-  View forward(Context&, const Lookup&, const MicroBatch&, int64_t index);
-  // After forward of the same micro-batch. Row gradients go into the lookup.
+  // logits: candidates x tasks of micro-batch `index`, in the context's arena; `targets`, where asked for, is
+  // set to its labels and weights. All on the context's device, until the arena is reset. The lookup must be
+  // finished.
+  struct Targets {
+    View labels, weights;  // candidates x tasks
+  };
+  View forward(Context&, const Lookup&, const MicroBatch&, int64_t index, Targets* targets = nullptr);
+  // After forward of the same micro-batch. Row gradients go into the lookup: on the CPU at once, else when
+  // they have come to the host, at the latest in finish_backward().
   void backward(Context&, Lookup&, const MicroBatch&, int64_t index, const ConstView& dlogits);
+  // All row gradients are in their lookups.
+  void finish_backward();
+
+  // Of the dense network.
+  Context& context() const;
 
  private:
   struct Impl;

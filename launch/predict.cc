@@ -127,11 +127,13 @@ void predict(Communicator& comm, Context& ctx, Network& network, const Dataset& 
   });
   try {
     Scores mine;
+    Context host({}, ctx.dtype());
     score_days(
         comm, ctx, network, dataset, config, days, mode,
         [&](const MicroBatch& micro, const ConstView& logits) {
-          const View probabilities = ctx.alloc(logits.rows(), logits.cols());
-          sigmoid(ctx, logits, probabilities);
+          const Arena::Scope scope(host.arena());
+          const View probabilities = host.alloc(logits.rows(), logits.cols());
+          sigmoid(host, logits, probabilities);
           mine.add(micro, probabilities);
         },
         progress);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "launch/batch_source.h"
+#include "launch/device_transfer.h"
 #include "launch/together.h"
 #include "runtime/trace.h"
 
@@ -31,7 +32,7 @@ class Pass {
  public:
   Pass(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
        const std::vector<std::string>& days, HistoryMode mode)
-      : comm_(comm), ctx_(ctx), network_(network) {
+      : comm_(comm), ctx_(ctx), network_(network), scores_(ctx) {
     const ReaderOptions options = scoring_options(comm, config, days, mode);
     together(comm_, [&] { reader_ = std::make_unique<BatchReader>(dataset, options); });
   }
@@ -76,14 +77,18 @@ class Pass {
       const MicroBatch& micro = scored.batch.micro[m];
       if (micro.empty()) continue;
       TraceRange range(ctx_, "score");
-      visit(micro, network_.forward(ctx_, *scored.lookup, micro, static_cast<int64_t>(m)));
+      scores_.start({network_.forward(ctx_, *scored.lookup, micro, static_cast<int64_t>(m))},
+                    [&visit, &micro](std::span<const ConstView> logits) { visit(micro, logits[0]); });
       ctx_.arena().reset();
+      scores_.finish(/*under_way=*/1);
     }
+    scores_.finish();
   }
 
   Communicator& comm_;
   Context& ctx_;
   Network& network_;
+  HostReturn scores_;
   std::unique_ptr<BatchReader> reader_;
   ScoringTotals totals_;
 };

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "layers/loss.h"
+#include "parallel/device_communicator.h"
 #include "parallel/tree_sum.h"
 #include "runtime/primitives.h"
 #include "runtime/trace.h"
@@ -18,6 +19,7 @@ struct TrainStep::Impl {
   Network& network;
   AdamW& adamw;
   int64_t leaves, first_leaf, last_leaf;
+  std::unique_ptr<Communicator> comm;  // of dense gradients
   std::unique_ptr<GradientBuckets> buckets;
   Tensor gradient;  // the step's summed dense gradient, 1 x size
   std::unique_ptr<Lookup> lookup;
@@ -30,7 +32,8 @@ struct TrainStep::Impl {
     std::vector<int64_t> ends;
     for (const auto& parameter : parameters.all())
       ends.push_back(parameter.offset + parameter.rows * parameter.cols);
-    buckets = std::make_unique<GradientBuckets>(ctx, group.world(), std::move(ends), last_leaf - first_leaf,
+    comm = make_device_communicator(group, ctx);
+    buckets = std::make_unique<GradientBuckets>(ctx, *comm, std::move(ends), last_leaf - first_leaf,
                                                 static_cast<int64_t>(config.train.bucket_mb * (1 << 20)));
     network.parameters().on_ready([this](const Parameter& p) { buckets->mark_ready(p.index); });
     gradient = Tensor(ctx.device(), ctx.dtype(), 1, parameters.size());
@@ -42,16 +45,14 @@ struct TrainStep::Impl {
                                   const std::vector<double>& task_scale) {
     ctx.arena().reset();
     View logits;
+    Network::Targets targets;
     {
       TraceRange range(ctx, "forward");
-      logits = network.forward(ctx, *lookup, micro, index);
+      logits = network.forward(ctx, *lookup, micro, index, &targets);
     }
-    const int64_t rows = logits.rows(), tasks = logits.cols();
-    View labels = ctx.alloc(rows, tasks), weights = ctx.alloc(rows, tasks), dlogits = ctx.alloc(rows, tasks);
-    copy(ctx, ConstView(micro.labels.data(), rows, tasks), labels);
-    copy(ctx, ConstView(micro.weights.data(), rows, tasks), weights);
-    std::vector<double> loss = bce_with_logits(ctx, logits, labels, weights, dlogits);
-    for (int64_t k = 0; k < tasks; ++k)
+    View dlogits = ctx.alloc(logits.rows(), logits.cols());
+    std::vector<double> loss = bce_with_logits(ctx, logits, targets.labels, targets.weights, dlogits);
+    for (int64_t k = 0; k < logits.cols(); ++k)
       scale(ctx, task_scale[static_cast<size_t>(k)], dlogits.slice_cols(k, k + 1));
     TraceRange range(ctx, "backward");
     buckets->begin_micro_batch(network.parameters().grads());
@@ -109,6 +110,7 @@ StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, in
       losses.insert(losses.end(), loss.begin(), loss.end());
     }
   }
+  im.network.finish_backward();
   {
     TraceRange range(im.ctx, "reduce rows");
     tables.reduce(*im.lookup, im.first_leaf, im.leaves);

@@ -18,6 +18,7 @@
 #include "launch/run_directory.h"
 #include "launch/stop_signal.h"
 #include "launch/train_step.h"
+#include "parallel/device_communicator.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -86,7 +87,7 @@ class Trainer {
         config_(config),
         options_(options),
         dataset_(Dataset::open(config.data.path)),
-        ctx_(parse_device(config.device)),
+        ctx_(device_of_rank(config.device, group)),
         entropy_(config_.tasks),
         tracer_(group.rank(), !options.trace_path.empty()) {
     check();

@@ -14,13 +14,10 @@ class DoneWork final : public Work {
 
 WorkPtr done() { return std::make_unique<DoneWork>(); }
 
-void move_values(const ConstView& from, View to) {
-  if (!from.empty())
-    std::memmove(to.raw(), from.raw(), static_cast<size_t>(from.size()) * size_of(from.dtype()));
-}
-
 class SelfCommunicator final : public Communicator {
  public:
+  explicit SelfCommunicator(Context* ctx) : ctx_(ctx) {}
+  Device device() const override { return ctx_ ? ctx_->device() : Device{}; }
   int rank() const override { return 0; }
   int size() const override { return 1; }
   const char* name() const override { return "self"; }
@@ -31,18 +28,18 @@ class SelfCommunicator final : public Communicator {
   }
   WorkPtr all_gather(ConstView in, View out) override {
     check_all_gather(*this, in, out);
-    move_values(in, out);
+    move(in, out);
     return done();
   }
   WorkPtr reduce_scatter(ConstView in, View out) override {
     check_reduce_scatter(*this, in, out);
-    move_values(in, out);
+    move(in, out);
     return done();
   }
   WorkPtr all_to_all_v(ConstView send, std::span<const int64_t> send_counts, View recv,
                        std::span<const int64_t> recv_counts) override {
     check_all_to_all_v(*this, send, send_counts, recv, recv_counts);
-    move_values(send, recv);
+    move(send, recv);
     return done();
   }
   WorkPtr broadcast(View buffer, int root) override {
@@ -51,11 +48,28 @@ class SelfCommunicator final : public Communicator {
     return done();
   }
   WorkPtr barrier() override { return done(); }
-  std::unique_ptr<Communicator> duplicate() override { return make_self_communicator(); }
+  std::unique_ptr<Communicator> duplicate() override { return std::make_unique<SelfCommunicator>(ctx_); }
+
+ private:
+  void move(const ConstView& from, View to) const {
+    const size_t bytes = static_cast<size_t>(from.size()) * size_of(from.dtype());
+    if (bytes == 0 || from.raw() == to.raw()) return;
+    if (device() == Device{}) {
+      std::memmove(to.raw(), from.raw(), bytes);
+    } else {
+      ctx_->stream().copy(from.raw(), to.raw(), bytes);
+    }
+  }
+
+  Context* ctx_;  // null: host memory
 };
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_self_communicator() { return std::make_unique<SelfCommunicator>(); }
+std::unique_ptr<Communicator> make_self_communicator() { return std::make_unique<SelfCommunicator>(nullptr); }
+
+std::unique_ptr<Communicator> make_self_communicator(Context& ctx) {
+  return std::make_unique<SelfCommunicator>(&ctx);
+}
 
 }  // namespace lime

@@ -13,8 +13,8 @@ namespace lime {
 
 void check_buffer(const Communicator& comm, const ConstView& v, const char* collective) {
   LIME_CHECK(v.contiguous(), collective, ": a ", v.rows(), "x", v.cols(), " view with stride ", v.stride());
-  LIME_CHECK(v.device() == Device{}, collective, " of ", comm.name(), " takes host memory, not ",
-             to_string(v.device()));
+  LIME_CHECK(v.device() == comm.device(), collective, " of ", comm.name(), " takes memory of ",
+             to_string(comm.device()), ", not ", to_string(v.device()));
 }
 
 void check_all_gather(const Communicator& comm, const ConstView& in, const ConstView& out) {

@@ -4,6 +4,16 @@
 // ranks call the same collectives on a communicator in the same order, with the counts that the arguments'
 // comments demand. Counts are 64-bit: larger than 2^31 elements is legal.
 //
+// Devices: a communicator's buffers are on one device, device(). One of a CUDA device belongs to a context: a
+// collective begins after the work that the context's stream holds when it is called, and after wait() the
+// context may be given work on the buffers, without any further waiting. What the host sees of them, it sees
+// by copies and Context::synchronize(), as ever.
+//
+//   self     one rank; any device
+//   mpi      host memory
+//   staged   device memory, carried over host memory by a communicator there (comm_staged.h)
+//   nccl     device memory, by NCCL (comm_nccl.h)
+//
 // Determinism: sums are ordered. all_reduce and reduce_scatter add the ranks' parts along one fixed binary
 // tree (tree_sum.h), whatever the number of ranks, the element count or the timing: the same inputs give the
 // same bits, on every rank.
@@ -17,6 +27,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/context.h"
 #include "runtime/tensor.h"
 
 namespace lime {
@@ -39,9 +50,10 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  virtual const char* name() const = 0;  // "self", "mpi", "nccl"
+  virtual const char* name() const = 0;  // "self", "mpi", "staged", "nccl"
+  virtual Device device() const { return {}; }
 
-  // All views are contiguous and on the communicator's device (self, mpi: the CPU).
+  // All views are contiguous and on device().
 
   // buffer = op over ranks of buffer. Ordered; max and min also for i64.
   virtual WorkPtr all_reduce(View buffer, ReduceOp op) = 0;
@@ -62,8 +74,9 @@ class Communicator {
 
 // One process: every collective is a copy or nothing.
 std::unique_ptr<Communicator> make_self_communicator();
+std::unique_ptr<Communicator> make_self_communicator(Context&);  // on the context's device
 
-// --- helpers over any communicator, blocking
+// --- helpers over host memory, blocking
 // ------------------------------------------------------------------------ Each rank's counts for each other
 // rank: result[r] = what rank r will send here.
 std::vector<int64_t> exchange_counts(Communicator&, std::span<const int64_t> send_counts);

@@ -93,6 +93,8 @@ struct GradientBuckets::Impl {
 GradientBuckets::GradientBuckets(Context& ctx, Communicator& comm, std::vector<int64_t> parameter_ends,
                                  int64_t leaves, int64_t bucket_bytes)
     : impl_(std::make_unique<Impl>(ctx, comm, std::move(parameter_ends), leaves)) {
+  LIME_CHECK(comm.device() == ctx.device(), "gradients on ", to_string(ctx.device()),
+             " by a communicator of ", to_string(comm.device()));
   LIME_CHECK(leaves >= 0 && bucket_bytes > 0, leaves, " micro-batches, buckets of ", bucket_bytes, " bytes");
   LIME_CHECK(
       std::is_sorted(impl_->ends.begin(), impl_->ends.end()) && (impl_->ends.empty() || impl_->ends[0] >= 0),

@@ -5,7 +5,8 @@
 // from the end (backward makes gradients ready in about reverse order). For each micro-batch on this rank,
 // mark_ready(parameter) is called as a parameter's gradient becomes final; a complete bucket goes into its
 // tree accumulator, and in the last micro-batch its all-reduce starts at once. finish() waits for all. Same
-// order of buckets on every rank: a bucket is launched only after those before it.
+// order of buckets on every rank: a bucket is launched only after those before it. Gradients are on the
+// context's device, and so is the communicator.
 #pragma once
 
 #include <cstdint>

@@ -35,4 +35,16 @@ class Staging {
 // parts are scratch afterwards.
 void reduce_parts(DType dtype, ReduceOp op, std::span<void* const> parts, int64_t count, void* out);
 
+namespace cuda {
+
+// The same for the parts of `parts` ranks on the context's device, bit for bit: that of rank `own_rank` is at
+// `own`, those of the others one after the other from `others` on. `out` may be `own`.
+struct DeviceParts {
+  const void* own;
+  const void* others;
+  int own_rank, parts;
+};
+void reduce_parts(Context&, DType, ReduceOp, const DeviceParts&, int64_t count, void* out);
+
+}  // namespace cuda
 }  // namespace lime

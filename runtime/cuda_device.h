@@ -18,6 +18,9 @@ namespace lime::cuda {
 // where it can.
 std::string unavailable(int index);
 
+// Names the device itself among those of this host, whatever its number in this process: its PCI address.
+std::string identity(int index);
+
 // Device memory, 256-byte aligned, uninitialised; zeroed when the call returns where asked. Freed with the
 // last owner, after all work that uses it.
 enum class Fill : bool { no, zeros };
@@ -49,6 +52,7 @@ class Stream {
   void to_device(const void* host, size_t host_pitch, void* device, size_t device_pitch, Rows);
   void to_host(const void* device, size_t device_pitch, void* host, size_t host_pitch, Rows);
   void zero(void* device, size_t pitch, Rows);
+  void copy(const void* from, void* to, size_t bytes);  // within the device, without overlap
 
   void synchronize();             // waits until all work so far is done
   void wait(const Event& event);  // work from now on waits for what `event` recorded; the host does not
@@ -72,6 +76,7 @@ class Event {
 
   void record(Stream& stream);
   void synchronize() const;  // the host waits for what was recorded
+  bool reached() const;      // whether it would not have to; true if nothing was recorded
   void* handle() const { return handle_; }
 
  private:

@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <array>
 
 #include "runtime/cuda_device.h"
 #include "runtime/error.h"
@@ -20,8 +21,8 @@ cudaStream_t stream_of(void* handle) { return static_cast<cudaStream_t>(handle);
 cudaEvent_t event_of(void* handle) { return static_cast<cudaEvent_t>(handle); }
 
 // The two-dimensional copy limits the pitch to 2 GiB; one block of any size takes the other way.
-cudaError_t copy(const void* from, size_t from_pitch, void* to, size_t to_pitch, Stream::Rows rows,
-                 cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t copy_rows(const void* from, size_t from_pitch, void* to, size_t to_pitch, Stream::Rows rows,
+                      cudaMemcpyKind kind, cudaStream_t stream) {
   const auto count = static_cast<size_t>(rows.rows);
   const bool one_block = count <= 1 || (from_pitch == rows.row_bytes && to_pitch == rows.row_bytes);
   return one_block ? cudaMemcpyAsync(to, from, rows.row_bytes * count, kind, stream)
@@ -50,6 +51,13 @@ std::string unavailable(int index) {
     return str("no device ", index, ": this process sees ", devices, " GPU", devices == 1 ? "" : "s",
                "; name another one, or look at CUDA_VISIBLE_DEVICES");
   return "";
+}
+
+std::string identity(int index) {
+  std::array<char, 32> address{};
+  check(cudaDeviceGetPCIBusId(address.data(), static_cast<int>(address.size()), index),
+        str("cudaDeviceGetPCIBusId(cuda:", index, ")"));
+  return address.data();
 }
 
 std::shared_ptr<void> allocate(int index, size_t bytes, Fill fill) {
@@ -88,13 +96,13 @@ void Stream::activate() const { set_device(index_); }
 
 void Stream::to_device(const void* host, size_t host_pitch, void* device, size_t device_pitch, Rows rows) {
   activate();
-  check(copy(host, host_pitch, device, device_pitch, rows, cudaMemcpyHostToDevice, stream_of(handle_)),
+  check(copy_rows(host, host_pitch, device, device_pitch, rows, cudaMemcpyHostToDevice, stream_of(handle_)),
         "copy to the device");
 }
 
 void Stream::to_host(const void* device, size_t device_pitch, void* host, size_t host_pitch, Rows rows) {
   activate();
-  check(copy(device, device_pitch, host, host_pitch, rows, cudaMemcpyDeviceToHost, stream_of(handle_)),
+  check(copy_rows(device, device_pitch, host, host_pitch, rows, cudaMemcpyDeviceToHost, stream_of(handle_)),
         "copy to the host");
 }
 
@@ -105,6 +113,12 @@ void Stream::zero(void* device, size_t pitch, Rows rows) {
             ? cudaMemsetAsync(device, 0, rows.row_bytes * count, stream_of(handle_))
             : cudaMemset2DAsync(device, pitch, 0, rows.row_bytes, count, stream_of(handle_)),
         "zero fill");
+}
+
+void Stream::copy(const void* from, void* to, size_t bytes) {
+  activate();
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(handle_)),
+        "copy within the device");
 }
 
 void Stream::synchronize() { check(cudaStreamSynchronize(stream_of(handle_)), "work on the device"); }
@@ -128,5 +142,11 @@ void Event::record(Stream& stream) {
 }
 
 void Event::synchronize() const { check(cudaEventSynchronize(event_of(handle_)), "work on the device"); }
+
+bool Event::reached() const {
+  const cudaError_t status = cudaEventQuery(event_of(handle_));
+  if (status != cudaErrorNotReady) check(status, "work on the device");
+  return status == cudaSuccess;
+}
 
 }  // namespace lime::cuda

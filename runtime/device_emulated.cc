@@ -66,6 +66,8 @@ std::string unavailable(int index) {
   return index == 0 ? "" : str("no device ", index, ": this build emulates one; use device=cuda:0");
 }
 
+std::string identity(int) { return "emulated"; }
+
 std::shared_ptr<void> allocate(int, size_t bytes, Fill fill) {
   auto memory = emulator::allocate(bytes);
   if (fill == Fill::zeros) {
@@ -118,6 +120,14 @@ void Stream::zero(void* device, size_t pitch, Rows rows) {
     std::memset(static_cast<char*>(device) + r * pitch, 0, rows.row_bytes);
 }
 
+void Stream::copy(const void* from, void* to, size_t bytes) {
+  if (bytes == 0) return;
+  check_device("copy within the device", from, bytes, {1, bytes});
+  check_device("copy within the device", to, bytes, {1, bytes});
+  const emulator::Access access;
+  std::memcpy(to, from, bytes);
+}
+
 void Stream::synchronize() {
   Work& work = *work_of(handle_);
   work.deliver(work.sent());
@@ -136,6 +146,11 @@ void Event::record(Stream& stream) {
 void Event::synchronize() const {
   const Mark& mark = mark_of(handle_);
   if (const auto work = mark.work.lock()) work->deliver(mark.sent);
+}
+
+bool Event::reached() const {
+  synchronize();
+  return true;
 }
 
 }  // namespace lime::cuda

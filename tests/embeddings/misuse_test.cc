@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "embeddings/embedding_collection.h"
+#include "tests/support/device_support.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -57,6 +58,21 @@ TEST(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {
   collection.finish_lookup(*looking);
   EXPECT_THROW(collection.add_gradient(ctx, *looking, 0, 0, ctx.zeros(2, 4)), Error);
   EXPECT_THROW(collection.reduce(*looking, 0, 1), Error);
+}
+
+TEST(EmbeddingMisuse, TablesOfAContextOnADeviceTakeHostMemoryAlone) {
+  const Device device{DeviceType::cuda, 0};
+  if (const std::string missing = skip_reason(device); !missing.empty()) GTEST_SKIP() << missing;
+  const auto self = make_self_communicator();
+  Context ctx(device), host;
+  EmbeddingCollection collection(ctx, *self, {{.name = "a", .dim = 4}}, 1);
+  const std::vector<int64_t> ids{1, 2};
+  const auto lookup = collection.begin_lookup({{{0, Pooling::sum, ids, {}}}}, true);
+  collection.finish_lookup(*lookup);
+  EXPECT_THROW(collection.gather(ctx, *lookup, 0, 0, ctx.alloc(2, 4)), Error);
+  EXPECT_THROW(collection.add_gradient(ctx, *lookup, 0, 0, ctx.alloc(2, 4)), Error);
+  EXPECT_NO_THROW(collection.gather(ctx, *lookup, 0, 0, host.alloc(2, 4)));
+  EXPECT_NO_THROW(collection.add_gradient(ctx, *lookup, 0, 0, host.zeros(2, 4)));
 }
 
 }  // namespace

@@ -6,22 +6,86 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <map>
 
 #include "parallel/comm_mpi.h"
+#include "parallel/comm_nccl.h"
+#include "parallel/comm_staged.h"
+#include "parallel/device_communicator.h"
 #include "tests/parallel/reference_sum.h"
+#include "tests/support/device_support.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
 namespace {
 
-// The group's communicator, and one whose messages are cut at 1001 bytes and whose all-reduces take two
-// exchanges.
-enum class Tuning { usual, tiny_messages };
+enum class Transport {
+  mpi,            // the group's communicator
+  tiny_messages,  // one whose messages are cut at 1001 bytes and whose all-reduces take two exchanges
+  staged,         // device memory by the second
+  nccl
+};
 
-std::unique_ptr<Communicator> make(Tuning tuning) {
-  if (tuning == Tuning::usual || test_group().size() == 1) return test_group().world().duplicate();
+const char* to_string(Transport transport) {
+  switch (transport) {
+    case Transport::mpi:
+      return "mpi";
+    case Transport::tiny_messages:
+      return "tiny_messages";
+    case Transport::staged:
+      return "staged";
+    case Transport::nccl:
+      return "nccl";
+  }
+  return "?";
+}
+
+std::vector<Transport> transports() {
+  std::vector<Transport> all{Transport::mpi, Transport::tiny_messages};
+  if (built_with_cuda()) all.insert(all.end(), {Transport::staged, Transport::nccl});
+  return all;
+}
+
+std::unique_ptr<Communicator> make_on_host(Transport transport) {
+  if (transport == Transport::mpi || test_group().size() == 1) return test_group().world().duplicate();
   return make_mpi_communicator({.max_message_bytes = 1001, .direct_bytes = 0});
 }
+
+// A transport with its context, or why there is none. Kept from test to test: NCCL's ranks meet slowly.
+struct Connection {
+  std::unique_ptr<Context> ctx;
+  std::unique_ptr<Communicator> host, comm;
+  std::string missing;
+
+  explicit Connection(Transport transport) {
+    const bool on_device = transport == Transport::staged || transport == Transport::nccl;
+    Device device = on_device ? device_of_rank("cuda", test_group()) : Device{};
+    if (on_device && !skip_reason(device).empty()) device.index = 0;  // fewer devices than ranks: all on one
+    if (missing = skip_reason(device); !missing.empty()) return;
+    ctx = std::make_unique<Context>(device);
+    host = make_on_host(on_device ? Transport::tiny_messages : transport);
+    if (transport == Transport::staged) comm = make_staged_communicator(*host, *ctx);
+    if (transport == Transport::nccl) connect_nccl(device);
+  }
+  Communicator& communicator() { return comm ? *comm : *host; }
+
+ private:
+  void connect_nccl(Device device) {
+    if (test_group().size() > 1 && ranks_share_a_device(test_group(), device)) {
+      // NCCL refuses a device twice on one host: let it take each rank for a host.
+      setenv("NCCL_HOSTID", str("rank", test_group().rank()).c_str(), 0);
+      setenv("NCCL_SOCKET_IFNAME", "=lo", 0);
+      setenv("NCCL_NET", "Socket", 0);
+      setenv("NCCL_MNNVL_ENABLE", "0", 0);
+    }
+    try {
+      comm = make_nccl_communicator(*host, *ctx);
+    } catch (const UserError& e) {
+      missing = e.what();
+    }
+  }
+};
 
 template <typename T>
 constexpr MPI_Datatype mpi_type() {
@@ -30,10 +94,64 @@ constexpr MPI_Datatype mpi_type() {
 
 const std::vector<int64_t> sizes{0, 1, 2, 3, 5, 64, 257, 4099, 20011};
 
-class Collectives : public testing::TestWithParam<Tuning> {
+class Collectives : public testing::TestWithParam<Transport> {
  protected:
-  std::unique_ptr<Communicator> comm_ = make(GetParam());
-  int rank_ = comm_->rank(), size_ = comm_->size();
+  void SetUp() override {
+    if (!connection_->missing.empty()) GTEST_SKIP() << connection_->missing;
+    comm_ = &connection_->communicator();
+  }
+  static void TearDownTestSuite() { connections_.clear(); }
+
+  std::shared_ptr<Connection> connection_ = connect(GetParam());
+  Communicator* comm_ = nullptr;
+  int rank_ = test_group().rank(), size_ = test_group().size();
+
+  // The values on the communicator's device, and back.
+  template <typename T>
+  Tensor put(const std::vector<T>& values) {
+    Tensor tensor(comm_->device(), dtype_of<T>(), 1, static_cast<int64_t>(values.size()));
+    const size_t bytes = values.size() * sizeof(T);
+    if (comm_->device() != Device{}) {
+      connection_->ctx->stream().to_device(values.data(), bytes, tensor.view().raw(), bytes, {1, bytes});
+    } else if (bytes > 0) {
+      std::memcpy(tensor.view().raw(), values.data(), bytes);
+    }
+    return tensor;
+  }
+  template <typename T>
+  void get(const Tensor& tensor, std::vector<T>& values) {
+    const size_t bytes = values.size() * sizeof(T);
+    if (comm_->device() != Device{}) {
+      connection_->ctx->stream().to_host(tensor.view().raw(), bytes, values.data(), bytes, {1, bytes});
+      connection_->ctx->synchronize();
+    } else if (bytes > 0) {
+      std::memcpy(values.data(), tensor.view().raw(), bytes);
+    }
+  }
+
+  // Collectives over values: they become what the collective leaves.
+  template <typename T>
+  void all_reduce(std::vector<T>& values, ReduceOp op) {
+    const Tensor buffer = put(values);
+    comm_->all_reduce(buffer, op)->wait();
+    get(buffer, values);
+  }
+  template <typename T>
+  void broadcast(std::vector<T>& values, int root) {
+    const Tensor buffer = put(values);
+    comm_->broadcast(buffer, root)->wait();
+    get(buffer, values);
+  }
+  template <typename T, typename Collective>
+  void exchange(const std::vector<T>& in, std::vector<T>& out, Collective collective) {
+    const Tensor from = put(in), to = put(out);
+    collective(from.view(), to.view())->wait();
+    get(to, out);
+  }
+  template <typename T>
+  void all_gather(const std::vector<T>& in, std::vector<T>& out) {
+    exchange(in, out, [&](const ConstView& a, const View& b) { return comm_->all_gather(a, b); });
+  }
 
   // The test's own view of what the others hold: inputs are functions of the rank.
   template <typename T>
@@ -45,6 +163,15 @@ class Collectives : public testing::TestWithParam<Tuning> {
   }
   size_t me() const { return static_cast<size_t>(rank_); }
 
+ private:
+  static std::shared_ptr<Connection> connect(Transport transport) {
+    auto& connection = connections_[transport];
+    if (!connection) connection = std::make_shared<Connection>(transport);
+    return connection;
+  }
+  static inline std::map<Transport, std::shared_ptr<Connection>> connections_;
+
+ protected:
   template <typename T>
   void check_all_reduce() {
     for (const int64_t n : sizes) {
@@ -52,7 +179,7 @@ class Collectives : public testing::TestWithParam<Tuning> {
       for (const auto& [op, mpi_op] :
            {std::pair{ReduceOp::sum, MPI_SUM}, {ReduceOp::max, MPI_MAX}, {ReduceOp::min, MPI_MIN}}) {
         auto got = whole[me()];
-        comm_->all_reduce(view_of(got), op)->wait();
+        all_reduce(got, op);
         auto expected = whole[me()];
         if (size_ > 1) {
           MPI_Allreduce(MPI_IN_PLACE, expected.data(), static_cast<int>(n), mpi_type<T>(), mpi_op,
@@ -62,7 +189,7 @@ class Collectives : public testing::TestWithParam<Tuning> {
       }
       const auto rough = everyones<T>(n, 20, rough_values<T>);
       auto got = rough[me()];
-      comm_->all_reduce(view_of(got), ReduceOp::sum)->wait();
+      all_reduce(got, ReduceOp::sum);
       ASSERT_TRUE(same_bits(got, reference_tree_sum(rough))) << n << " rough values";
     }
   }
@@ -72,7 +199,8 @@ class Collectives : public testing::TestWithParam<Tuning> {
     for (const int64_t n : sizes) {
       const auto all = everyones<T>(n * size_, 30, rough_values<T>);
       std::vector<T> out(static_cast<size_t>(n), T(-1));
-      comm_->reduce_scatter(view_of(all[me()]), view_of(out))->wait();
+      exchange(all[me()], out,
+               [&](const ConstView& a, const View& b) { return comm_->reduce_scatter(a, b); });
       const auto sum = reference_tree_sum(all);
       const auto begin = sum.begin() + rank_ * n;
       ASSERT_TRUE(same_bits(out, std::vector<T>(begin, begin + n))) << n;
@@ -84,7 +212,7 @@ class Collectives : public testing::TestWithParam<Tuning> {
     for (const int64_t n : sizes) {
       const auto all = everyones<T>(n, 40, rough_values<T>);
       std::vector<T> out(static_cast<size_t>(n * size_), T(-1)), expected;
-      comm_->all_gather(view_of(all[me()]), view_of(out))->wait();
+      all_gather(all[me()], out);
       for (const auto& part : all) expected.insert(expected.end(), part.begin(), part.end());
       ASSERT_TRUE(same_bits(out, expected)) << n;
     }
@@ -106,9 +234,11 @@ class Collectives : public testing::TestWithParam<Tuning> {
         send.insert(send.end(), out.begin(), out.end());
         expected.insert(expected.end(), in.begin(), in.end());
       }
-      EXPECT_EQ(exchange_counts(*comm_, send_counts), recv_counts);
+      EXPECT_EQ(exchange_counts(*connection_->host, send_counts), recv_counts);
       std::vector<T> recv(expected.size(), T(-1));
-      comm_->all_to_all_v(view_of(std::as_const(send)), send_counts, view_of(recv), recv_counts)->wait();
+      exchange(send, recv, [&](const ConstView& a, const View& b) {
+        return comm_->all_to_all_v(a, send_counts, b, recv_counts);
+      });
       ASSERT_TRUE(same_bits(recv, expected)) << "scale " << scale;
     }
   }
@@ -118,7 +248,7 @@ class Collectives : public testing::TestWithParam<Tuning> {
     for (const int64_t n : sizes) {
       for (int root = 0; root < size_; ++root) {
         auto data = rough_values<T>(n, static_cast<uint64_t>(50 + rank_));
-        comm_->broadcast(view_of(data), root)->wait();
+        broadcast(data, root);
         ASSERT_TRUE(same_bits(data, rough_values<T>(n, static_cast<uint64_t>(50 + root))))
             << n << " from " << root;
       }
@@ -126,15 +256,15 @@ class Collectives : public testing::TestWithParam<Tuning> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(All, Collectives, testing::Values(Tuning::usual, Tuning::tiny_messages),
-                         [](const auto& tuning) {
-                           return tuning.param == Tuning::usual ? "usual" : "tiny_messages";
-                         });
+INSTANTIATE_TEST_SUITE_P(All, Collectives, testing::ValuesIn(transports()),
+                         [](const auto& transport) { return to_string(transport.param); });
 
 TEST_P(Collectives, KnowsItsRanks) {
   EXPECT_EQ(comm_->rank(), test_group().rank());
   EXPECT_EQ(comm_->size(), test_group().size());
-  EXPECT_STREQ(comm_->name(), size_ == 1 ? "self" : "mpi");
+  const bool on_device = GetParam() == Transport::staged || GetParam() == Transport::nccl;
+  EXPECT_EQ(comm_->device().type, on_device ? DeviceType::cuda : DeviceType::cpu);
+  EXPECT_STREQ(comm_->name(), on_device ? to_string(GetParam()) : size_ == 1 ? "self" : "mpi");
 }
 
 TEST_P(Collectives, AllReduceF32) { check_all_reduce<float>(); }
@@ -156,7 +286,7 @@ TEST_P(Collectives, BroadcastI64) { check_broadcast<int64_t>(); }
 TEST_P(Collectives, TheSumDoesNotDependOnTheMessageSizes) {
   auto a = rough_values<float>(5000, static_cast<uint64_t>(rank_));
   auto b = a;
-  comm_->all_reduce(view_of(a), ReduceOp::sum)->wait();
+  all_reduce(a, ReduceOp::sum);
   test_group().world().all_reduce(view_of(b), ReduceOp::sum)->wait();
   EXPECT_TRUE(same_bits(a, b));
 }
@@ -166,9 +296,9 @@ TEST_P(Collectives, AllRanksChooseTheSameOfEqualValuesAndNaN) {
   for (int r = 0; r < size_ && r < 4; ++r) values[static_cast<size_t>(4 + r)] = r == rank_ ? NAN : 1.0f;
   for (const ReduceOp op : {ReduceOp::max, ReduceOp::min}) {
     auto result = values;
-    comm_->all_reduce(view_of(result), op)->wait();
+    all_reduce(result, op);
     std::vector<float> all(8 * static_cast<size_t>(size_));
-    comm_->all_gather(view_of(std::as_const(result)), view_of(all))->wait();
+    all_gather(result, all);
     for (int r = 0; r < size_; ++r) {
       EXPECT_TRUE(same_bits(result, std::vector<float>(all.begin() + 8 * r, all.begin() + 8 * (r + 1))));
     }
@@ -180,15 +310,16 @@ TEST_P(Collectives, NobodyLeavesABarrierBeforeTheLastHasCome) {
   const auto now = [] { return std::chrono::steady_clock::now().time_since_epoch().count(); };
   for (int last = 0; last < size_; ++last) {
     if (rank_ == last) usleep(5000);
-    int64_t arrival = now();
+    std::vector<int64_t> arrival{now()};
     comm_->barrier()->wait();
     const int64_t departure = now();
-    comm_->all_reduce(View(&arrival, 1, 1), ReduceOp::max)->wait();
-    EXPECT_GE(departure, arrival);
+    all_reduce(arrival, ReduceOp::max);
+    EXPECT_GE(departure, arrival[0]);
   }
 }
 
 TEST_P(Collectives, ValuesBytesAndCounts) {
+  if (comm_->device() != Device{}) GTEST_SKIP() << "helpers over host memory";
   const std::vector<int64_t> mine{rank_, 10 * rank_};
   const auto all = all_gather_values(*comm_, mine);
   const std::vector<double> mine_real{0.5 * rank_};
@@ -223,35 +354,67 @@ TEST_P(Collectives, ValuesBytesAndCounts) {
 }
 
 TEST_P(Collectives, RefusesWrongArguments) {
-  std::vector<float> a(6), b(6 * static_cast<size_t>(size_) + 1);
-  std::vector<double> d(6 * static_cast<size_t>(size_));
-  EXPECT_THROW(comm_->all_gather(view_of(a), view_of(b)), Error);
-  EXPECT_THROW(comm_->all_gather(view_of(a), view_of(d)), Error);
-  EXPECT_THROW(comm_->reduce_scatter(view_of(b), view_of(a)), Error);
-  EXPECT_THROW(comm_->broadcast(view_of(a), size_), Error);
-  EXPECT_THROW(comm_->all_reduce(View(a.data(), 2, 3).slice_cols(0, 2), ReduceOp::sum), Error);
+  const auto floats = [&](size_t n) { return put(std::vector<float>(n)); };
+  const Tensor a = floats(6), b = floats(6 * static_cast<size_t>(size_) + 1);
+  const Tensor d = put(std::vector<double>(6 * static_cast<size_t>(size_)));
+  EXPECT_THROW(comm_->all_gather(a.view(), b), Error);
+  EXPECT_THROW(comm_->all_gather(a.view(), d), Error);
+  EXPECT_THROW(comm_->reduce_scatter(b.view(), a), Error);
+  EXPECT_THROW(comm_->broadcast(a, size_), Error);
+  const View rows(a.view().raw(), DType::f32, comm_->device(), 2, 3, 3);
+  EXPECT_THROW(comm_->all_reduce(rows.slice_cols(0, 2), ReduceOp::sum), Error);
   const std::vector<int64_t> counts(static_cast<size_t>(size_), 7);
-  EXPECT_THROW(comm_->all_to_all_v(view_of(a), counts, view_of(a), counts), Error);
+  EXPECT_THROW(comm_->all_to_all_v(a.view(), counts, a, counts), Error);
   const std::vector<int64_t> negative(static_cast<size_t>(size_) + 1, 0);
   EXPECT_THROW(comm_->all_to_all_v(ConstView(), negative, View(), negative), Error);
+}
+
+TEST_P(Collectives, RefusesMemoryOfAnotherDevice) {
+  if (comm_->device() == Device{}) GTEST_SKIP() << "a communicator of host memory";
+  std::vector<float> values(6);
+  try {
+    comm_->all_reduce(view_of(values), ReduceOp::sum)->wait();
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("takes memory of cuda:"), std::string::npos) << e.what();
+  }
+}
+
+// Works of one communicator, under way together and waited for in another order on every rank.
+TEST_P(Collectives, SeveralAreUnderWay) {
+  constexpr int64_t works = 4;
+  std::vector<Tensor> buffers;
+  std::vector<WorkPtr> under_way;
+  for (int64_t w = 0; w < works; ++w) {
+    buffers.push_back(put(rough_values<float>(1000 + w, static_cast<uint64_t>(100 * w + rank_))));
+    under_way.push_back(comm_->all_reduce(buffers.back(), ReduceOp::sum));
+  }
+  for (int64_t i = 0; i < works; ++i) {
+    const auto w = static_cast<size_t>((i + rank_) % works);
+    under_way[w]->wait();
+    std::vector<float> got(1000 + w);
+    get(buffers[w], got);
+    EXPECT_TRUE(same_bits(got, reference_tree_sum(everyones<float>(1000 + static_cast<int64_t>(w), 100 * w,
+                                                                   rough_values<float>))));
+  }
 }
 
 // Rank 0 sends fewer, then more, than the others expect.
 TEST_P(Collectives, CountsThatDisagreeAreAnErrorThatNamesThem) {
   if (size_ != 2) GTEST_SKIP() << "needs two ranks";
+  if (GetParam() == Transport::nccl) GTEST_SKIP() << "NCCL compares no counts: such ranks run into its limit";
   for (const int64_t sent : {3, 5}) {
     auto comm = comm_->duplicate();
     std::vector<int64_t> send_counts{0, rank_ == 0 ? sent : 0}, recv_counts{0, 0};
     if (rank_ == 1) recv_counts = {4, 0};
-    std::vector<float> send(rank_ == 0 ? static_cast<size_t>(sent) : 0), recv(rank_ == 1 ? 4 : 0);
-    const auto exchange = [&] {
-      comm->all_to_all_v(view_of(std::as_const(send)), send_counts, view_of(recv), recv_counts)->wait();
-    };
+    const Tensor send = put(std::vector<float>(rank_ == 0 ? static_cast<size_t>(sent) : 0));
+    const Tensor recv = put(std::vector<float>(rank_ == 1 ? 4 : 0));
+    const auto disagree = [&] { comm->all_to_all_v(send.view(), send_counts, recv, recv_counts)->wait(); };
     if (rank_ == 0) {
-      exchange();
+      disagree();
     } else {
       try {
-        exchange();
+        disagree();
         ADD_FAILURE() << "accepted " << sent << " values where 4 were expected";
       } catch (const Error& e) {
         EXPECT_NE(std::string(e.what()).find("all_to_all_v of"), std::string::npos) << e.what();
@@ -267,6 +430,26 @@ TEST(Group, LocalRanksCountUpOnOneHost) {
   EXPECT_EQ(group.local_rank(), group.rank());  // the tests run on one host
   EXPECT_EQ(group.local_size(), group.size());
   EXPECT_FALSE(group.host().empty());
+}
+
+TEST(Group, ADeviceWithoutANumberIsTheRanksOwn) {
+  EXPECT_EQ(device_of_rank("cpu", test_group()), Device{});
+  EXPECT_EQ(device_of_rank("cuda", test_group()), (Device{DeviceType::cuda, test_group().local_rank()}));
+  EXPECT_EQ(device_of_rank("cuda:0", test_group()), (Device{DeviceType::cuda, 0}));
+  EXPECT_EQ(device_of_rank("cuda:5", test_group()), (Device{DeviceType::cuda, 5}));
+  EXPECT_THROW(device_of_rank("gpu", test_group()), UserError);
+}
+
+TEST(Group, DevicesHaveTheirCommunicator) {
+  Context host;
+  EXPECT_EQ(make_device_communicator(test_group(), host)->device(), Device{});
+  const Device device{DeviceType::cuda, 0};
+  if (const std::string missing = skip_reason(device); !missing.empty()) GTEST_SKIP() << missing;
+  Context ctx(device);
+  const auto comm = make_device_communicator(test_group(), ctx);  // one device for all ranks
+  EXPECT_EQ(comm->device(), device);
+  EXPECT_STREQ(comm->name(), test_group().size() == 1 ? "self" : "staged");
+  EXPECT_EQ(ranks_share_a_device(test_group(), device), test_group().size() > 1);
 }
 
 }  // namespace

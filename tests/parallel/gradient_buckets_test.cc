@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "parallel/device_communicator.h"
 #include "tests/parallel/reference_sum.h"
+#include "tests/support/device_support.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -74,27 +76,30 @@ std::vector<float> whole_tree_sum(uint64_t step, uint32_t absent) {
 
 // A step as the trainer makes it: each micro-batch writes its gradients parameter by parameter, from the last
 // to the first or in a scrambled order.
-std::vector<float> run_step(GradientBuckets& buckets, uint64_t step, uint32_t absent, bool scrambled) {
+std::vector<float> run_step(Context& ctx, GradientBuckets& buckets, uint64_t step, uint32_t absent,
+                            bool scrambled) {
   const auto [first, last] = leaves_of(v, test_group().rank(), test_group().size());
-  std::vector<float> gradients(9000), sum(9000, -1.0f);
+  const Tensor gradients(ctx.device(), DType::f32, 1, 9000), sum(ctx.device(), DType::f32, 1, 9000);
+  fill(ctx, sum, -1);
   for (int64_t l = first; l < last; ++l) {
     if ((absent >> l) & 1) {
       buckets.skip_micro_batch();
       continue;
     }
     const auto leaf = leaf_values(l, step);
-    std::fill(gradients.begin(), gradients.end(), -7.0f);
-    buckets.begin_micro_batch(view_of(std::as_const(gradients)));
+    fill(ctx, gradients, -7);
+    buckets.begin_micro_batch(gradients.view());
     const auto n = static_cast<int64_t>(parameter_ends.size());
     for (int64_t i = 0; i < n; ++i) {
       const auto p = static_cast<size_t>(scrambled ? (3 * i + l) % n : n - 1 - i);
       const int64_t begin = p == 0 ? 0 : parameter_ends[p - 1];
-      std::copy(leaf.begin() + begin, leaf.begin() + parameter_ends[p], gradients.begin() + begin);
+      copy(ctx, ConstView(leaf.data() + begin, 1, parameter_ends[p] - begin),
+           gradients.view().slice_cols(begin, parameter_ends[p]));
       buckets.mark_ready(static_cast<int64_t>(p));
     }
   }
-  buckets.finish(view_of(sum));
-  return sum;
+  buckets.finish(sum);
+  return to_host<float>(ctx, sum.view());
 }
 
 int64_t own_leaves() {
@@ -102,15 +107,22 @@ int64_t own_leaves() {
   return last - first;
 }
 
-TEST(GradientBuckets, SumsAllLeavesOfAllRanksAlongTheTree) {
-  Context ctx;
+class GradientBucketsOn : public DeviceTest, public testing::WithParamInterface<Device> {
+ protected:
+  GradientBucketsOn() : DeviceTest(GetParam()) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, GradientBucketsOn, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(GradientBucketsOn, SumsAllLeavesOfAllRanksAlongTheTree) {
   const int size = test_group().size();
+  const auto comm = make_device_communicator(test_group(), ctx);
   for (const int64_t bucket_bytes : {1, 4000, 12000, 1 << 20}) {
-    GradientBuckets buckets(ctx, test_group().world(), parameter_ends, own_leaves(), bucket_bytes);
+    GradientBuckets buckets(ctx, *comm, parameter_ends, own_leaves(), bucket_bytes);
     uint64_t step = 0;
     // None; some; all of one of two, four ranks; the last; all but one; all.
     for (const uint32_t absent : {0u, 0x12u, 0xf0u, 0x03u, 0x80u, 0xdfu, 0xffu}) {
-      const auto sum = run_step(buckets, step, absent, step % 2 == 1);
+      const auto sum = run_step(ctx, buckets, step, absent, step % 2 == 1);
       EXPECT_TRUE(same_bits(sum, expected_sum(step, absent))) << bucket_bytes << " bytes, absent " << absent;
       if (size == 1 || size == 2 || size == 4) {  // the bits that one process gives
         EXPECT_TRUE(same_bits(sum, whole_tree_sum(step, absent)))
@@ -126,7 +138,7 @@ TEST(GradientBuckets, AreCutFromTheEndAtParameterBoundariesAndLaunchedInOrder) {
   Recorder recorder(test_group().world());
   GradientBuckets buckets(ctx, recorder, parameter_ends, own_leaves(), 12000);  // 3000 values
   EXPECT_EQ(buckets.buckets(), 3);
-  run_step(buckets, 0, 0, true);
+  run_step(ctx, buckets, 0, 0, true);
   EXPECT_EQ(recorder.sizes, (std::vector<int64_t>{4997, 2503, 1500}));
   GradientBuckets one(ctx, recorder, parameter_ends, own_leaves(), 1 << 20);
   EXPECT_EQ(one.buckets(), 1);

@@ -1,0 +1,32 @@
+// Collectives over device memory by NCCL, opened when the first communicator is made: a program starts where
+// it is not installed. Without CUDA, or emulated, there is none: making one is a UserError.
+//
+// Order of sums: NCCL moves the parts (grouped sends and receives: each rank gets all parts of one chunk), a
+// kernel adds them along the tree of tree_sum.h, NCCL moves the sums. As many bytes as a ring takes, and the
+// bits of every other communicator.
+//
+// Failure: works are waited for by polling. A rank that is gone, an asynchronous error of NCCL or a
+// collective that makes no end within the time limit aborts the communicator and is an Error that names rank,
+// collective and size.
+#pragma once
+
+#include <memory>
+
+#include "parallel/communicator.h"
+
+namespace lime {
+
+struct NcclLimits {
+  double connect_s = 120;     // for all ranks to meet
+  double collective_s = 600;  // for a collective, from its wait() on
+};
+
+// Over the ranks of `host`, which carries NCCL's id, each on the device of its context: no two on the same
+// one. Collective. Throws the same UserError on all ranks if the library cannot be opened on one. `host` and
+// the context must outlive it and its works.
+//
+// The collectives of duplicates are independent in order, but their kernels share the device: have few under
+// way.
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Context&, const NcclLimits& = {});
+
+}  // namespace lime

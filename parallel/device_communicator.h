@@ -1,0 +1,26 @@
+// The communicator of a context's device.
+#pragma once
+
+#include <memory>
+
+#include "parallel/communicator.h"
+#include "parallel/process_group.h"
+
+namespace lime {
+
+// Over all ranks of the group, each with its own context, all on the same type of device. Collective.
+//   the CPU                                      the group's own
+//   one rank                                     self
+//   CUDA, a device for each rank                 NCCL; UserError, the same on all ranks, where it is missing
+//   CUDA, ranks that share a device, emulated    staged, over the group's
+// The group and the context must outlive it.
+std::unique_ptr<Communicator> make_device_communicator(ProcessGroup&, Context&);
+
+// Whether a device is used by two ranks: by this host's name and the device's own. Collective.
+bool ranks_share_a_device(ProcessGroup&, Device);
+
+// The device that `text` means on this rank: "cuda", without a number, is the rank's own on its host
+// (cuda:0 for local rank 0, ...). Throws UserError on what is not a device.
+Device device_of_rank(std::string_view text, const ProcessGroup&);
+
+}  // namespace lime
