@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "layers/linear.h"
 #include "runtime/primitives.h"
 #include "runtime/trace.h"
 
@@ -64,6 +65,9 @@ class TablePlan {
 }  // namespace
 
 struct Network::Impl {
+  explicit Impl(Context& context) : ctx(context) {}
+
+  Context& ctx;
   Group history, candidate, user;
   int64_t tasks = 0;
   ParameterStore parameters;
@@ -80,24 +84,39 @@ struct Network::Impl {
     visit(user, batch.user);
   }
 
-  View assemble(Context& ctx, const Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
-                const FeatureColumns& columns, int64_t rows) const {
-    View out = ctx.alloc(rows, group.width);
+  // Tables and real columns are of the parameters' type.
+  ConstView assemble(const Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
+                     const FeatureColumns& columns, int64_t rows) const {
+    View out = ctx.alloc_parameter(rows, group.width);
     int64_t f = first_feature;
     for (const auto& feature : group.features)
       tables->gather(ctx, lookup, index, f++, out.slice_cols(feature.column, feature.column + feature.dim));
     if (group.real > 0)
       copy(ctx, ConstView(columns.real.data(), rows, group.real),
            out.slice_cols(group.width - group.real, group.width));
-    return out;
+    return in_row_type(ctx, out);
   }
 
-  void scatter(Context& ctx, Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
-               const ConstView& gradient) const {
+  void scatter(Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
+               const ConstView& row_gradient) const {
+    ConstView gradient = row_gradient;
+    if (gradient.dtype() != ctx.parameter_dtype()) {
+      const View wide = ctx.alloc_parameter(gradient.rows(), gradient.cols());
+      copy(ctx, gradient, wide);
+      gradient = wide;
+    }
     int64_t f = first_feature;
     for (const auto& feature : group.features)
       tables->add_gradient(ctx, lookup, index, f++,
                            gradient.slice_cols(feature.column, feature.column + feature.dim));
+  }
+
+  Jagged on_device(std::span<const int64_t> offsets) const {
+    if (ctx.device() == Device{}) return Jagged(offsets);
+    const auto count = static_cast<int64_t>(offsets.size());
+    const View copied = ctx.arena().alloc(DType::i64, 1, count);
+    copy(ctx, ConstView(offsets.data(), 1, count), copied);
+    return Jagged(offsets, copied.data<int64_t>());
   }
 
   int64_t candidate_begin() const { return static_cast<int64_t>(history.features.size()); }
@@ -105,7 +124,7 @@ struct Network::Impl {
 };
 
 Network::Network(Context& ctx, Communicator& comm, const Config& config, const DatasetSchema& schema)
-    : impl_(std::make_unique<Impl>()) {
+    : impl_(std::make_unique<Impl>(ctx)) {
   const ResolvedSpec spec = resolve_features(schema, config.features);
   TablePlan plan(config.embeddings);
   impl_->history = plan.group(spec.history, spec.history_real);
@@ -127,6 +146,7 @@ Network::~Network() = default;
 
 ParameterStore& Network::parameters() { return impl_->parameters; }
 const ParameterStore& Network::parameters() const { return impl_->parameters; }
+Context& Network::context() const { return impl_->ctx; }
 RankingModel& Network::model() { return *impl_->model; }
 EmbeddingCollection& Network::tables() { return *impl_->tables; }
 const EmbeddingCollection& Network::tables() const { return *impl_->tables; }
@@ -151,17 +171,18 @@ std::unique_ptr<Lookup> Network::begin_lookup(const std::vector<MicroBatch>& bat
 
 View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batch, int64_t index) {
   Impl& im = *impl_;
-  const Jagged history(batch.history_offsets), candidates(batch.candidate_offsets);
+  const Jagged history = im.on_device(batch.history_offsets),
+               candidates = im.on_device(batch.candidate_offsets);
   {
     TraceRange range(ctx, "gather");
-    im.input.history = im.assemble(ctx, lookup, index, 0, im.history, batch.history, history.rows());
-    im.input.candidates = im.assemble(ctx, lookup, index, im.candidate_begin(), im.candidate, batch.candidate,
-                                      candidates.rows());
-    im.input.user = im.assemble(ctx, lookup, index, im.user_begin(), im.user, batch.user, batch.requests());
+    im.input.history = im.assemble(lookup, index, 0, im.history, batch.history, history.rows());
+    im.input.candidates =
+        im.assemble(lookup, index, im.candidate_begin(), im.candidate, batch.candidate, candidates.rows());
+    im.input.user = im.assemble(lookup, index, im.user_begin(), im.user, batch.user, batch.requests());
   }
   im.input.history_offsets = history;
   im.input.candidate_offsets = candidates;
-  View logits = ctx.alloc(candidates.rows(), im.tasks);
+  View logits = ctx.alloc_parameter(candidates.rows(), im.tasks);
   im.model->forward(ctx, im.input, logits);
   return logits;
 }
@@ -173,9 +194,9 @@ void Network::backward(Context& ctx, Lookup& lookup, const MicroBatch&, int64_t 
   const ModelInputGrad gradient{like(im.input.history), like(im.input.candidates), like(im.input.user)};
   im.model->backward(ctx, dlogits, gradient);
   TraceRange range(ctx, "scatter");
-  im.scatter(ctx, lookup, index, 0, im.history, gradient.history);
-  im.scatter(ctx, lookup, index, im.candidate_begin(), im.candidate, gradient.candidates);
-  im.scatter(ctx, lookup, index, im.user_begin(), im.user, gradient.user);
+  im.scatter(lookup, index, 0, im.history, gradient.history);
+  im.scatter(lookup, index, im.candidate_begin(), im.candidate, gradient.candidates);
+  im.scatter(lookup, index, im.user_begin(), im.user, gradient.user);
 }
 
 }  // namespace lime

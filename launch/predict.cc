@@ -11,6 +11,7 @@
 #include "launch/together.h"
 #include "layers/loss.h"
 #include "runtime/error.h"
+#include "runtime/host_copy.h"
 
 namespace lime {
 namespace {
@@ -130,9 +131,9 @@ void predict(Communicator& comm, Context& ctx, Network& network, const Dataset& 
     score_days(
         comm, ctx, network, dataset, config, days, mode,
         [&](const MicroBatch& micro, const ConstView& logits) {
-          const View probabilities = ctx.alloc(logits.rows(), logits.cols());
+          const View probabilities = ctx.alloc_parameter(logits.rows(), logits.cols());
           sigmoid(ctx, logits, probabilities);
-          mine.add(micro, probabilities);
+          mine.add(micro, host_copy(ctx, probabilities).view());
         },
         progress);
     const Scores all = gather(comm, mine);

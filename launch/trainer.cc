@@ -178,7 +178,7 @@ class Trainer {
 
   void announce() {
     if (!resumed_from_.empty()) progress_->message(str("resuming ", resumed_from_, " at step ", state_.step));
-    progress_->message(str(config_.model.name, ": ", network_->parameters().size(), " dense parameters, ",
+    progress_->message(str(config_.model.name, ": ", network_->parameters().count(), " dense parameters, ",
                            network_->tables().tables().size(), " tables, ", group_.size(), " rank",
                            group_.size() > 1 ? "s" : "", ", batch of ", config_.train.batch_requests,
                            " requests in ", config_.train.micro_batches, " micro-batches; writing ",
