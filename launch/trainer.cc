@@ -15,6 +15,7 @@
 #include "launch/metrics_log.h"
 #include "launch/network.h"
 #include "launch/progress.h"
+#include "launch/run_context.h"
 #include "launch/run_directory.h"
 #include "launch/stop_signal.h"
 #include "launch/train_step.h"
@@ -86,7 +87,7 @@ class Trainer {
         config_(config),
         options_(options),
         dataset_(Dataset::open(config.data.path)),
-        ctx_(parse_device(config.device)),
+        ctx_(config),
         entropy_(config_.tasks),
         tracer_(group.rank(), !options.trace_path.empty()) {
     check();
@@ -299,7 +300,7 @@ class Trainer {
   const Config config_;
   const TrainOptions options_;
   const Dataset dataset_;
-  Context ctx_;
+  RunContext ctx_;
   RunningEntropy entropy_;
   Tracer tracer_;
   std::unique_ptr<RunDirectory> directory_;
