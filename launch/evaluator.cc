@@ -6,7 +6,6 @@
 
 #include "launch/scoring.h"
 #include "runtime/error.h"
-#include "runtime/host_copy.h"
 
 namespace lime {
 namespace {
@@ -110,10 +109,7 @@ EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Da
   RowCollector collector(config);
   const ScoringTotals totals = score_days(
       comm, ctx, network, dataset, config, days, mode,
-      [&](const MicroBatch& micro, const ConstView& logits) {
-        collector.add(micro, host_copy(ctx, logits).view());
-      },
-      progress);
+      [&](const MicroBatch& micro, const ConstView& logits) { collector.add(micro, logits); }, progress);
   EvalResult result;
   for (size_t t = 0; t < config.tasks.size(); ++t) {
     std::vector<ScoredRow> rows = collector.take(comm, t);

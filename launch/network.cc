@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "layers/linear.h"
 #include "runtime/primitives.h"
 #include "runtime/trace.h"
 
@@ -84,39 +83,24 @@ struct Network::Impl {
     visit(user, batch.user);
   }
 
-  // Tables and real columns are of the parameters' type.
-  ConstView assemble(const Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
-                     const FeatureColumns& columns, int64_t rows) const {
-    View out = ctx.alloc_parameter(rows, group.width);
+  View assemble(const Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
+                const FeatureColumns& columns, int64_t rows) const {
+    View out = ctx.alloc(rows, group.width);
     int64_t f = first_feature;
     for (const auto& feature : group.features)
       tables->gather(ctx, lookup, index, f++, out.slice_cols(feature.column, feature.column + feature.dim));
     if (group.real > 0)
       copy(ctx, ConstView(columns.real.data(), rows, group.real),
            out.slice_cols(group.width - group.real, group.width));
-    return in_row_type(ctx, out);
+    return out;
   }
 
   void scatter(Lookup& lookup, int64_t index, int64_t first_feature, const Group& group,
-               const ConstView& row_gradient) const {
-    ConstView gradient = row_gradient;
-    if (gradient.dtype() != ctx.parameter_dtype()) {
-      const View wide = ctx.alloc_parameter(gradient.rows(), gradient.cols());
-      copy(ctx, gradient, wide);
-      gradient = wide;
-    }
+               const ConstView& gradient) const {
     int64_t f = first_feature;
     for (const auto& feature : group.features)
       tables->add_gradient(ctx, lookup, index, f++,
                            gradient.slice_cols(feature.column, feature.column + feature.dim));
-  }
-
-  Jagged on_device(std::span<const int64_t> offsets) const {
-    if (ctx.device() == Device{}) return Jagged(offsets);
-    const auto count = static_cast<int64_t>(offsets.size());
-    const View copied = ctx.arena().alloc(DType::i64, 1, count);
-    copy(ctx, ConstView(offsets.data(), 1, count), copied);
-    return Jagged(offsets, copied.data<int64_t>());
   }
 
   int64_t candidate_begin() const { return static_cast<int64_t>(history.features.size()); }
@@ -146,11 +130,11 @@ Network::~Network() = default;
 
 ParameterStore& Network::parameters() { return impl_->parameters; }
 const ParameterStore& Network::parameters() const { return impl_->parameters; }
-Context& Network::context() const { return impl_->ctx; }
 RankingModel& Network::model() { return *impl_->model; }
 EmbeddingCollection& Network::tables() { return *impl_->tables; }
 const EmbeddingCollection& Network::tables() const { return *impl_->tables; }
 int64_t Network::tasks() const { return impl_->tasks; }
+Context& Network::context() const { return impl_->ctx; }
 
 std::unique_ptr<Lookup> Network::begin_lookup(const std::vector<MicroBatch>& batches, bool insert) {
   std::vector<std::vector<FeatureIds>> features(batches.size());
@@ -171,8 +155,7 @@ std::unique_ptr<Lookup> Network::begin_lookup(const std::vector<MicroBatch>& bat
 
 View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batch, int64_t index) {
   Impl& im = *impl_;
-  const Jagged history = im.on_device(batch.history_offsets),
-               candidates = im.on_device(batch.candidate_offsets);
+  const Jagged history(batch.history_offsets), candidates(batch.candidate_offsets);
   {
     TraceRange range(ctx, "gather");
     im.input.history = im.assemble(lookup, index, 0, im.history, batch.history, history.rows());

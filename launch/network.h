@@ -34,14 +34,16 @@ class Network {
   const EmbeddingCollection& tables() const;
   int64_t tasks() const;
 
-  Context& context() const;  // where the parameters are
-
   // Starts the id exchange for these micro-batches, which must outlive the lookup.
   std::unique_ptr<Lookup> begin_lookup(const std::vector<MicroBatch>&, bool insert);
-  // logits: candidates x tasks of micro-batch `index`, in the context's arena, of the parameters' type. The lookup must be finished.
+  // logits: candidates x tasks of micro-batch `index`, in the context's arena, of the parameters' type. The
+  // lookup must be finished.
   View forward(Context&, const Lookup&, const MicroBatch&, int64_t index);
   // After forward of the same micro-batch. Row gradients go into the lookup.
   void backward(Context&, Lookup&, const MicroBatch&, int64_t index, const ConstView& dlogits);
+
+  // Of the dense network.
+  Context& context() const;
 
  private:
   struct Impl;

@@ -11,7 +11,6 @@
 #include "launch/together.h"
 #include "layers/loss.h"
 #include "runtime/error.h"
-#include "runtime/host_copy.h"
 
 namespace lime {
 namespace {
@@ -133,7 +132,7 @@ void predict(Communicator& comm, Context& ctx, Network& network, const Dataset& 
         [&](const MicroBatch& micro, const ConstView& logits) {
           const View probabilities = ctx.alloc_parameter(logits.rows(), logits.cols());
           sigmoid(ctx, logits, probabilities);
-          mine.add(micro, host_copy(ctx, probabilities).view());
+          mine.add(micro, probabilities);
         },
         progress);
     const Scores all = gather(comm, mine);

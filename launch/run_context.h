@@ -6,13 +6,12 @@
 
 namespace lime {
 
-// On `device`, with rows of train.precision; tf32 is f32 whose products may round their inputs. Throws
-// UserError where the device is not available.
+// With rows of train.precision; tf32 is f32 whose products may round their inputs. Throws UserError where the
+// device is not available.
 class RunContext : public Context {
  public:
-  explicit RunContext(const Config& config)
-      : Context(parse_device(config.device),
-                config.train.precision == Precision::bf16 ? DType::bf16 : DType::f32) {
+  RunContext(Device device, const Config& config)
+      : Context(device, config.train.precision == Precision::bf16 ? DType::bf16 : DType::f32) {
     allow_tf32(config.train.precision == Precision::tf32);
   }
 };

@@ -10,8 +10,7 @@
 
 namespace lime {
 
-// Called for this rank's micro-batches that are not empty; logits: candidates x tasks, on the
-// context's device, valid during the call.
+// Called for this rank's micro-batches that are not empty; logits: candidates x tasks, valid during the call.
 using ScoredVisitor = std::function<void(const MicroBatch&, const ConstView& logits)>;
 
 struct ScoringTotals {  // over all ranks

@@ -38,7 +38,7 @@ Config load_run_config(const RunChoice& choice) {
 TrainedRun::TrainedRun(ProcessGroup& group, const RunChoice& choice)
     : config_(load_run_config(choice)),
       dataset_(Dataset::open(config_.data.path)),
-      context_(config_),
+      context_(parse_device(config_.device), config_),
       checkpoint_(choose_checkpoint(group, choice)),
       network_(context_, group.world(), config_, dataset_.schema()) {
   load_checkpoint(group, checkpoint_, config_, network_, nullptr);

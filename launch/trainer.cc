@@ -87,7 +87,7 @@ class Trainer {
         config_(config),
         options_(options),
         dataset_(Dataset::open(config.data.path)),
-        ctx_(config),
+        ctx_(parse_device(config.device), config),
         entropy_(config_.tasks),
         tracer_(group.rank(), !options.trace_path.empty()) {
     check();

@@ -203,7 +203,7 @@ TEST_F(Train, MistakesWithDaysDevicesAndDirectories) {
   expect_mistake(train_command("x", "data.train=2023-12-01"), "2023-12-01");
   expect_mistake(train_command("x", "data.eval=2024-01-02..2024-01-03"), "2024-01-02");
   expect_mistake(train_command("x", "data.path=" + path("nowhere")), path("nowhere"));
-  expect_mistake(train_command("x", "device=cuda"), "device 'cuda'");
+  expect_mistake(train_command("x", "device=cuda:99"), "device 'cuda");
   expect_mistake(train_command("x", "train.batch_requests=-3"), "train.batch_requests");
   expect_mistake(train_command("x", "features.history=[itme]"), "'item'");
   expect_mistake(train_command("x", "train.micro_batches=8"), "parts");
