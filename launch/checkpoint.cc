@@ -55,7 +55,7 @@ void write_checkpoint(Communicator& comm, const std::string& run_directory, cons
   std::vector<CheckpointFile> files;
   together(comm, [&] {
     if (root) {
-      write_dense(join(partial, dense_file_name), network.parameters(), optimizer);
+      write_dense(join(partial, dense_file_name), network.context(), network.parameters(), optimizer);
       files.push_back(describe_file(partial, dense_file_name));
     }
     const std::string name = tables_file_name(comm.rank(), comm.size());
@@ -106,7 +106,7 @@ TrainState load_checkpoint(Communicator& comm, const std::string& directory, con
   together(comm, [&] {
     for (const auto& file : manifest.files) {
       const std::string path = join(directory, file.name);
-      if (file.name == dense_file_name) read_dense(path, network.parameters(), optimizer);
+      if (file.name == dense_file_name) read_dense(path, network.context(), network.parameters(), optimizer);
       if (is_tables_file(file.name)) read_tables(path, network.tables(), comm.rank(), comm.size());
     }
   });

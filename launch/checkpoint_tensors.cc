@@ -6,16 +6,17 @@
 #include <vector>
 
 #include "runtime/error.h"
+#include "runtime/host_copy.h"
+#include "runtime/primitives.h"
 
 namespace lime {
 namespace {
 
 constexpr int64_t block_values = int64_t{1} << 22;  // floats read at a time: 16 MiB
 
-void write_tensor(Hdf5File& file, const std::string& object, const ConstView& values, int64_t rows,
-                  int64_t cols) {
+void write_tensor(Hdf5File& file, const std::string& object, const ConstView& values, int64_t cols) {
   const auto write = [&]<typename T>(const T* data) {
-    file.write<T>(object, std::span<const T>(data, static_cast<size_t>(rows * cols)), cols);
+    file.write<T>(object, std::span<const T>(data, static_cast<size_t>(values.size())), cols);
   };
   if (values.dtype() == DType::f32)
     write(values.data<float>());
@@ -42,14 +43,16 @@ View part_of(const View& flat, const Parameter& parameter) {
   return flat.slice_cols(parameter.offset, parameter.offset + parameter.rows * parameter.cols);
 }
 
-// The three arrays of each parameter: (group, values).
+// The three arrays of each parameter, on the context's device: (object, values).
 template <typename Visit>
-void for_each_moment(const AdamW& optimizer, const Parameter& parameter, Visit&& visit) {
-  visit("/adamw/first_moment/" + parameter.name, part_of(optimizer.first_moment(), parameter));
-  visit("/adamw/second_moment/" + parameter.name, part_of(optimizer.second_moment(), parameter));
+void for_each_array(const ParameterStore& parameters, const AdamW* optimizer, Visit&& visit) {
+  for (const auto& p : parameters.all()) {
+    visit(p, "/parameters/" + p.name, part_of(parameters.values(), p));
+    if (!optimizer) continue;
+    visit(p, "/adamw/first_moment/" + p.name, part_of(optimizer->first_moment(), p));
+    visit(p, "/adamw/second_moment/" + p.name, part_of(optimizer->second_moment(), p));
+  }
 }
-
-std::string value_object(const Parameter& parameter) { return "/parameters/" + parameter.name; }
 
 }  // namespace
 
@@ -61,26 +64,25 @@ std::string tables_file_name(int rank, int ranks) {
 
 bool is_tables_file(const std::string& name) { return name.starts_with("tables-"); }
 
-void write_dense(const std::string& path, const ParameterStore& parameters, const AdamW& optimizer) {
+void write_dense(const std::string& path, Context& ctx, const ParameterStore& parameters,
+                 const AdamW& optimizer) {
   Hdf5File file(path, Hdf5File::Mode::create);
-  for (const auto& parameter : parameters.all()) {
-    write_tensor(file, value_object(parameter), parameter.value, parameter.rows, parameter.cols);
-    for_each_moment(optimizer, parameter, [&](const std::string& object, const ConstView& moment) {
-      write_tensor(file, object, moment, parameter.rows, parameter.cols);
-    });
-  }
+  for_each_array(parameters, &optimizer,
+                 [&](const Parameter& p, const std::string& object, const View& array) {
+                   write_tensor(file, object, host_copy(ctx, array).view(), p.cols);
+                 });
   file.close();
 }
 
-void read_dense(const std::string& path, ParameterStore& parameters, AdamW* optimizer) {
+void read_dense(const std::string& path, Context& ctx, ParameterStore& parameters, AdamW* optimizer) {
   Hdf5File file(path, Hdf5File::Mode::read);
-  for (auto& parameter : parameters.all()) {
-    read_tensor(file, value_object(parameter), parameter.value, parameter.rows, parameter.cols);
-    if (optimizer)
-      for_each_moment(*optimizer, parameter, [&](const std::string& object, const View& moment) {
-        read_tensor(file, object, moment, parameter.rows, parameter.cols);
-      });
-  }
+  for_each_array(parameters, optimizer,
+                 [&](const Parameter& p, const std::string& object, const View& array) {
+                   const Tensor host(Device{}, array.dtype(), array.rows(), array.cols());
+                   read_tensor(file, object, host, p.rows, p.cols);
+                   copy(ctx, host.view(), array);
+                 });
+  parameters.refresh(ctx);
 }
 
 void write_tables(const std::string& path, const EmbeddingCollection& tables) {

@@ -17,10 +17,10 @@ inline constexpr const char* dense_file_name = "dense.h5";
 std::string tables_file_name(int rank, int ranks);  // "tables-00000-of-00002.h5"
 bool is_tables_file(const std::string& name);
 
-void write_dense(const std::string& path, const ParameterStore&, const AdamW&);
+void write_dense(const std::string& path, Context&, const ParameterStore&, const AdamW&);
 // Throws UserError naming file and object where a tensor is missing or of another shape. `optimizer` may be
 // null.
-void read_dense(const std::string& path, ParameterStore&, AdamW* optimizer);
+void read_dense(const std::string& path, Context&, ParameterStore&, AdamW* optimizer);
 
 // This rank's rows, bucket by bucket; buckets of other ranks are empty ranges.
 void write_tables(const std::string& path, const EmbeddingCollection&);

@@ -110,6 +110,10 @@ class Parser {
     } catch (const UserError&) {
       fail("device", str("found ", c.device, ", expected cpu, cuda or cuda:N"));
     }
+    require(c.train.precision == Precision::f32 || parse_device(c.device).type == DeviceType::cuda,
+            "train.precision",
+            str("found ", c.train.precision == Precision::tf32 ? "tf32" : "bf16", " on device ", c.device,
+                ", expected f32, or device cuda"));
     require(!c.data.path.empty(), "data.path", "found nothing, expected a dataset directory");
     require(!c.data.train.empty(), "data.train", "found nothing, expected days");
     require(!c.features.candidate.empty(), "features.candidate",

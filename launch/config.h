@@ -39,6 +39,8 @@ struct TaskConfig {
   std::string sample_weight;  // a weight column, or ""
 };
 
+enum class Precision : uint8_t { f32, tf32, bf16 };
+
 struct TrainConfig {
   int64_t epochs = 1;
   int64_t max_steps = 0;             // stop after this step; 0: run all epochs
@@ -53,6 +55,7 @@ struct TrainConfig {
   int64_t schedule_steps = 0;    // length of the decay; 0: max_steps, or epochs x steps an epoch
   bool schedule_sparse = false;  // the tables' learning rates follow the schedule too
   double clip_norm = 0.0;        // global norm of dense and sparse gradients; 0: no clipping
+  Precision precision = Precision::f32;  // of rows and products; others than f32 on CUDA devices only
   AdamWConfig adamw;
   double bucket_mb = 4.0;
   int64_t log_every = 20;           // steps

@@ -360,6 +360,11 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
                          "the tables' learning rates follow the schedule too"));
   keys.push_back(real("train.clip_norm", train(&TrainConfig::clip_norm), 0, no_bound,
                       "largest global norm of all gradients; 0: no clipping"));
+  keys.push_back(choice(
+      "train.precision", train(&TrainConfig::precision),
+      Choices<Precision>{{"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
+      "of activations and products; tf32 rounds what is multiplied, bf16 all activations; "
+      "sums and parameters are f32; other than f32: device cuda only"));
   const auto adamw = [&](auto member) { return train(&TrainConfig::adamw, member); };
   keys.push_back(
       real("train.adamw.beta1", adamw(&AdamWConfig::beta1), 0, below_one, "decay of the first moment"));

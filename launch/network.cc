@@ -100,7 +100,7 @@ struct Network::Impl {
   }
 
   View per_candidate(const std::vector<float>& values, int64_t rows) {
-    return transfer.send(ctx.dtype(), rows, tasks,
+    return transfer.send(ctx.parameter_dtype(), rows, tasks,
                          [&](View out) { copy(host, ConstView(values.data(), rows, tasks), out); });
   }
 
@@ -179,7 +179,7 @@ View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batc
   if (targets)
     *targets = {im.per_candidate(batch.labels, candidates), im.per_candidate(batch.weights, candidates)};
   im.transfer.arrive();
-  View logits = ctx.alloc(candidates, im.tasks);
+  View logits = ctx.alloc_parameter(candidates, im.tasks);
   im.model->forward(ctx, im.input, logits);
   return logits;
 }

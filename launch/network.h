@@ -36,7 +36,7 @@ class Network {
 
   // Starts the id exchange for these micro-batches, which must outlive the lookup.
   std::unique_ptr<Lookup> begin_lookup(const std::vector<MicroBatch>&, bool insert);
-  // logits: candidates x tasks of micro-batch `index`, in the context's arena; `targets`, where asked for, is
+  // logits: candidates x tasks of micro-batch `index`, in the context's arena, of the parameters' type; `targets`, where asked for, is
   // set to its labels and weights. All on the context's device, until the arena is reset. The lookup must be
   // finished.
   struct Targets {
@@ -48,6 +48,9 @@ class Network {
   void backward(Context&, Lookup&, const MicroBatch&, int64_t index, const ConstView& dlogits);
   // All row gradients are in their lookups.
   void finish_backward();
+
+  // Of the dense network.
+  Context& context() const;
 
   // Of the dense network.
   Context& context() const;

@@ -7,6 +7,7 @@
 #include "layers/loss.h"
 #include "parallel/device_communicator.h"
 #include "parallel/tree_sum.h"
+#include "runtime/memory.h"
 #include "runtime/primitives.h"
 #include "runtime/trace.h"
 
@@ -21,28 +22,41 @@ struct TrainStep::Impl {
   int64_t leaves, first_leaf, last_leaf;
   std::unique_ptr<Communicator> comm;  // of dense gradients
   std::unique_ptr<GradientBuckets> buckets;
-  Tensor gradient;  // the step's summed dense gradient, 1 x size
+  Tensor gradient;    // the step's summed dense gradient, 1 x size
+  Tensor losses;      // weighted loss sums by micro-batch and task, on the device
+  PinnedBuffer mine;  // the same, on the host when the device was waited for
   std::unique_ptr<Lookup> lookup;
   const GlobalBatch* lookup_batch = nullptr;  // whose lookup it is
 
   Impl(ProcessGroup& g, Context& c, const Config& cfg, Network& n, AdamW& a)
-      : group(g), ctx(c), config(cfg), network(n), adamw(a), leaves(cfg.train.micro_batches) {
+      : group(g),
+        ctx(c),
+        config(cfg),
+        network(n),
+        adamw(a),
+        leaves(cfg.train.micro_batches),
+        mine(c.device(), sizeof(double) * static_cast<size_t>(leaves) * cfg.tasks.size()) {
     std::tie(first_leaf, last_leaf) = leaves_of(leaves, g.rank(), g.size());
     const ParameterStore& parameters = network.parameters();
-    std::vector<int64_t> ends;
+    std::vector<int64_t> ends;  // a parameter ends where the next begins
     for (const auto& parameter : parameters.all())
-      ends.push_back(parameter.offset + parameter.rows * parameter.cols);
+      if (parameter.index > 0) ends.push_back(parameter.offset);
+    ends.push_back(parameters.size());
     comm = make_device_communicator(group, ctx);
     buckets = std::make_unique<GradientBuckets>(ctx, *comm, std::move(ends), last_leaf - first_leaf,
                                                 static_cast<int64_t>(config.train.bucket_mb * (1 << 20)));
     network.parameters().on_ready([this](const Parameter& p) { buckets->mark_ready(p.index); });
-    gradient = Tensor(ctx.device(), ctx.dtype(), 1, parameters.size());
+    gradient = Tensor(ctx.device(), ctx.parameter_dtype(), 1, parameters.size());
+    losses =
+        Tensor(ctx.device(), DType::f64, last_leaf - first_leaf, static_cast<int64_t>(config.tasks.size()));
   }
   ~Impl() { network.parameters().on_ready({}); }
 
-  // Forward, loss and backward of micro-batch `index`. Returns the weighted loss sums by task.
-  std::vector<double> micro_batch(const MicroBatch& micro, int64_t index,
-                                  const std::vector<double>& task_scale) {
+  View losses_on_host() const { return {mine.as<double>().data(), losses.rows(), losses.cols()}; }
+  View loss_of(int64_t index) const { return losses.view().slice_rows(index, index + 1); }
+
+  // Forward, loss and backward of micro-batch `index`.
+  void micro_batch(const MicroBatch& micro, int64_t index, const std::vector<double>& task_scale) {
     ctx.arena().reset();
     View logits;
     Network::Targets targets;
@@ -50,22 +64,22 @@ struct TrainStep::Impl {
       TraceRange range(ctx, "forward");
       logits = network.forward(ctx, *lookup, micro, index, &targets);
     }
-    View dlogits = ctx.alloc(logits.rows(), logits.cols());
-    std::vector<double> loss = bce_with_logits(ctx, logits, targets.labels, targets.weights, dlogits);
+    View dlogits = ctx.alloc_parameter(logits.rows(), logits.cols());
+    bce_with_logits(ctx, logits, targets.labels, targets.weights, dlogits, loss_of(index));
     for (int64_t k = 0; k < logits.cols(); ++k)
       scale(ctx, task_scale[static_cast<size_t>(k)], dlogits.slice_cols(k, k + 1));
     TraceRange range(ctx, "backward");
     buckets->begin_micro_batch(network.parameters().grads());
     network.backward(ctx, *lookup, micro, index, dlogits);
-    return loss;
   }
 
-  // Loss sums by task over all leaves, added in leaf order on every rank.
-  std::vector<double> sum_losses(std::vector<double> mine) const {
+  // Loss sums by task over all leaves, added in leaf order on every rank. `mine` has arrived.
+  std::vector<double> sum_losses() const {
     const size_t tasks = config.tasks.size();
     const auto most = static_cast<size_t>((leaves + group.size() - 1) / group.size());
-    mine.resize(most * tasks, 0.0);
-    const std::vector<double> all = all_gather_values(group.world(), mine);
+    std::vector<double> padded(most * tasks, 0.0);
+    std::copy_n(mine.as<double>().begin(), losses.view().size(), padded.begin());
+    const std::vector<double> all = all_gather_values(group.world(), padded);
     std::vector<double> sum(tasks, 0.0);
     for (size_t i = 0; i < all.size(); ++i) sum[i % tasks] += all[i];  // padding adds nothing
     return sum;
@@ -99,15 +113,13 @@ StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, in
     const double weight = batch.task_weight_sum[k];
     task_scale[k] = weight > 0 ? im.config.tasks[k].weight / weight : 0.0;
   }
-  std::vector<double> losses;
   for (size_t m = 0; m < batch.local.micro.size(); ++m) {
     const MicroBatch& micro = batch.local.micro[m];
     if (micro.empty()) {
       im.buckets->skip_micro_batch();
-      losses.insert(losses.end(), tasks, 0.0);
+      fill(im.ctx, im.loss_of(static_cast<int64_t>(m)), 0);
     } else {
-      const auto loss = im.micro_batch(micro, static_cast<int64_t>(m), task_scale);
-      losses.insert(losses.end(), loss.begin(), loss.end());
+      im.micro_batch(micro, static_cast<int64_t>(m), task_scale);
     }
   }
   im.network.finish_backward();
@@ -120,14 +132,17 @@ StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, in
     im.buckets->finish(im.gradient);
   }
 
+  // The one time that a step waits for the device: the norm of the gradient, and the losses with it.
+  copy(im.ctx, im.losses.view(), im.losses_on_host());
+  double squares = sum_of_squares(im.ctx, im.gradient.view());
+
   StepOutcome outcome;
-  const std::vector<double> loss_sum = im.sum_losses(std::move(losses));
+  const std::vector<double> loss_sum = im.sum_losses();
   for (size_t k = 0; k < tasks; ++k) {
     const double weight = batch.task_weight_sum[k];
     outcome.task_loss.push_back(weight > 0 ? loss_sum[k] / weight : 0.0);
     outcome.loss += im.config.tasks[k].weight * outcome.task_loss.back();
   }
-  double squares = sum_of_squares(im.ctx, im.gradient.view());
   const bool clip = im.config.train.clip_norm > 0;
   if (clip) squares += tables.gradient_sum_of_squares(*im.lookup);
   outcome.gradient_norm = std::sqrt(squares);

@@ -39,7 +39,7 @@ Config load_run_config(const RunChoice& choice) {
 TrainedRun::TrainedRun(ProcessGroup& group, const RunChoice& choice)
     : config_(load_run_config(choice)),
       dataset_(Dataset::open(config_.data.path)),
-      context_(device_of_rank(config_.device, group)),
+      context_(device_of_rank(config_.device, group), config_),
       checkpoint_(choose_checkpoint(group, choice)),
       network_(context_, group.world(), config_, dataset_.schema()) {
   load_checkpoint(group, checkpoint_, config_, network_, nullptr);

@@ -7,8 +7,8 @@
 #include "io/dataset.h"
 #include "launch/config.h"
 #include "launch/network.h"
+#include "launch/run_context.h"
 #include "parallel/process_group.h"
-#include "runtime/context.h"
 
 namespace lime {
 
@@ -36,7 +36,7 @@ class TrainedRun {
  private:
   Config config_;
   Dataset dataset_;
-  Context context_;
+  RunContext context_;
   std::string checkpoint_;
   Network network_;
 };

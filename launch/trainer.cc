@@ -15,6 +15,7 @@
 #include "launch/metrics_log.h"
 #include "launch/network.h"
 #include "launch/progress.h"
+#include "launch/run_context.h"
 #include "launch/run_directory.h"
 #include "launch/stop_signal.h"
 #include "launch/train_step.h"
@@ -87,7 +88,7 @@ class Trainer {
         config_(config),
         options_(options),
         dataset_(Dataset::open(config.data.path)),
-        ctx_(device_of_rank(config.device, group)),
+        ctx_(device_of_rank(config.device, group), config),
         entropy_(config_.tasks),
         tracer_(group.rank(), !options.trace_path.empty()) {
     check();
@@ -179,7 +180,7 @@ class Trainer {
 
   void announce() {
     if (!resumed_from_.empty()) progress_->message(str("resuming ", resumed_from_, " at step ", state_.step));
-    progress_->message(str(config_.model.name, ": ", network_->parameters().size(), " dense parameters, ",
+    progress_->message(str(config_.model.name, ": ", network_->parameters().count(), " dense parameters, ",
                            network_->tables().tables().size(), " tables, ", group_.size(), " rank",
                            group_.size() > 1 ? "s" : "", ", batch of ", config_.train.batch_requests,
                            " requests in ", config_.train.micro_batches, " micro-batches; writing ",
@@ -300,7 +301,7 @@ class Trainer {
   const Config config_;
   const TrainOptions options_;
   const Dataset dataset_;
-  Context ctx_;
+  RunContext ctx_;
   RunningEntropy entropy_;
   Tracer tracer_;
   std::unique_ptr<RunDirectory> directory_;

@@ -1,5 +1,5 @@
 // AdamW over the flat parameters (Loshchilov & Hutter, "Decoupled weight decay regularization", 2019), with
-// bias correction.
+// bias correction. Values, gradients and moments are of the parameters' type, on the context's device.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,18 @@ struct AdamWConfig {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
 };
 
+// One update, as numbers: with g = grad_scale * grad
+//   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
+//   w = w - learning_rate * (correction1 m / (sqrt(correction2 v) + eps) + weight_decay w where it applies).
+struct AdamWStep {
+  AdamWConfig config;
+  double learning_rate, grad_scale, correction1, correction2;
+};
+
 class AdamW {
  public:
   AdamW(Context&, const ParameterStore&, AdamWConfig);
-  // values -= learning_rate * (m^ / (sqrt(v^) + eps) + weight_decay * value where it applies), with
-  // g = grad_scale * grad. `step` counts from 1.
+  // `step` counts from 1.
   void update(Context&, ParameterStore&, const ConstView& grad /*1 x size*/, double learning_rate,
               double grad_scale, int64_t step);
   View first_moment() const { return m_; }  // 1 x size: checkpointed
@@ -24,8 +31,8 @@ class AdamW {
 
  private:
   AdamWConfig config_;
-  Tensor m_memory_, v_memory_;
-  View m_, v_;
+  Tensor m_, v_;
+  Tensor decays_;  // 1 x size / ParameterStore::alignment: 1 where weight decay applies, else 0
 };
 
 }  // namespace lime

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "layers/dispatch.h"
+#include "layers/mix_links.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -46,14 +47,7 @@ void DecoupledAttention::forward(Context& ctx, const ConstView& t, const ConstVi
   lp_ = lp, impressions_ = impressions;
   values_ = ctx.alloc(lp.rows(), width_), mixed_ = ctx.alloc(t.rows(), width_);
   v_.forward(ctx, lp, values_);
-  for (int64_t b = 0; b < impressions.segments(); ++b) {
-    const int64_t begin = impressions.begin(b), end = impressions.end(b);
-    if (begin == end) continue;
-    const View v = values_.slice_rows(b * links_, (b + 1) * links_), y = mixed_.slice_rows(begin, end);
-    for (int64_t h = 0; h < heads_; ++h)
-      gemm(ctx, Transpose::no, Transpose::no, 1, weights_of(p_, h).slice_rows(begin, end), head(v, h), 0,
-           head(y, h));
-  }
+  mix_links(ctx, heads_, p_, values_, impressions, mixed_);
   z_.forward(ctx, mixed_, z);
 }
 
@@ -62,24 +56,12 @@ void DecoupledAttention::backward(Context& ctx, const ConstView& dz, View dt, Vi
   const Arena::Scope scope(ctx.arena());
   check_shape(ctx, dz, t_.rows(), width_, "gradient of decoupled attention");
   check_shape(ctx, dlp, lp_.rows(), width_, "gradient of personalised links");
-  View dmixed = ctx.alloc(dz.rows(), width_), dvalues = ctx.zeros(lp_.rows(), width_);
+  View dmixed = ctx.alloc(dz.rows(), width_), dvalues = ctx.alloc(lp_.rows(), width_);
   View dp = ctx.alloc(p_.rows(), p_.cols()), dq = ctx.alloc(q_.rows(), width_),
        dk = ctx.zeros(links_, width_);
   z_.backward(ctx, mixed_, dz, GradMode::overwrite, dmixed);
   z_.ready();
-  for (int64_t b = 0; b < impressions_.segments(); ++b) {
-    const int64_t begin = impressions_.begin(b), end = impressions_.end(b);
-    if (begin == end) continue;
-    const View v = values_.slice_rows(b * links_, (b + 1) * links_),
-               dv = dvalues.slice_rows(b * links_, (b + 1) * links_);
-    const View dy = dmixed.slice_rows(begin, end);
-    for (int64_t h = 0; h < heads_; ++h) {
-      gemm(ctx, Transpose::no, Transpose::yes, 1, head(dy, h), head(v, h), 0,
-           weights_of(dp, h).slice_rows(begin, end));
-      gemm(ctx, Transpose::yes, Transpose::no, 1, weights_of(p_, h).slice_rows(begin, end), head(dy, h), 0,
-           head(dv, h));
-    }
-  }
+  mix_links_backward(ctx, heads_, p_, values_, impressions_, dmixed, dp, dvalues);
   v_.backward(ctx, lp_, dvalues, GradMode::overwrite, dlp);
   v_.ready();
   if (phi_ == CandidateAttention::silu) silu_backward(ctx, scores_, dp, dp);

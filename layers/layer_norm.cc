@@ -7,8 +7,8 @@ namespace lime {
 
 LayerNorm::LayerNorm(ParameterStore& store, const std::string& name, int64_t width)
     : store_(store),
-      gain_(store.add(name + ".gain", 1, width, Init::ones, false)),
-      bias_(store.add(name + ".bias", 1, width, Init::zeros, false)) {}
+      gain_(store.add(name + ".gain", 1, width, Init::ones, Role::vector)),
+      bias_(store.add(name + ".bias", 1, width, Init::zeros, Role::vector)) {}
 
 void LayerNorm::forward(Context& ctx, const ConstView& x, View y, const LayerNormStats& stats) const {
   check_shape(ctx, x, y.rows(), gain_.cols, "layer norm input");

@@ -9,10 +9,12 @@
 
 namespace lime {
 
-// Row statistics kept from forward for backward: r x 1 each.
+// Row statistics kept from forward for backward: r x 1 each, of the parameters' type.
 struct LayerNormStats {
   View mean, rstd;
-  static LayerNormStats alloc(Context& ctx, int64_t rows) { return {ctx.alloc(rows, 1), ctx.alloc(rows, 1)}; }
+  static LayerNormStats alloc(Context& ctx, int64_t rows) {
+    return {ctx.alloc_parameter(rows, 1), ctx.alloc_parameter(rows, 1)};
+  }
   LayerNormStats slice_rows(int64_t begin, int64_t end) const {
     return {mean.slice_rows(begin, end), rstd.slice_rows(begin, end)};
   }

@@ -16,7 +16,7 @@ std::unique_ptr<Personaliser> make_personaliser(const RankingModelConfig& c, Par
 
 Lime::Lime(const RankingModelConfig& c, ParameterStore& store)
     : store_(store),
-      links_(store.add("interaction.links", c.links, c.width, Init::unit, false)),
+      links_(store.add("interaction.links", c.links, c.width, Init::unit, Role::rows)),
       context_(store, "interaction.context", c.links, c.width, c.user_features),
       personaliser_(make_personaliser(c, store)),
       attention_(store, "interaction.decoupled", c.width, c.heads, c.links, c.candidate_attention) {}

@@ -5,13 +5,25 @@
 namespace lime {
 namespace {
 
+// Of rows' or of the parameters' type.
+void check_output(const Context& ctx, const ConstView& v, int64_t rows, int64_t cols, const char* what) {
+  check_view(ctx, v, rows, cols, v.dtype() == ctx.parameter_dtype() ? v.dtype() : ctx.dtype(), what);
+}
+
 double beta_of(GradMode mode) { return mode == GradMode::accumulate ? 1.0 : 0.0; }
 
 }  // namespace
 
+ConstView in_row_type(Context& ctx, const ConstView& x) {
+  if (x.dtype() == ctx.dtype()) return x;
+  const View rows = ctx.alloc(x.rows(), x.cols());
+  copy(ctx, x, rows);
+  return rows;
+}
+
 void LinearPart::multiply(Context& ctx, const ConstView& x, GradMode mode, View y) const {
   check_shape(ctx, x, y.rows(), weight.rows(), "linear input");
-  check_shape(ctx, y, y.rows(), weight.cols(), "linear output");
+  check_output(ctx, y, y.rows(), weight.cols(), "linear output");
   if (weight.rows() == 0) {  // a sum of no products
     if (mode == GradMode::overwrite) fill(ctx, y, 0);
     return;
@@ -35,14 +47,14 @@ void LinearPart::backward_bias(Context& ctx, const ConstView& dy) const {
 }
 
 void LinearPart::backward_input(Context& ctx, const ConstView& dy, GradMode mode, View dx) const {
-  check_shape(ctx, dx, dy.rows(), weight.rows(), "gradient of linear input");
+  check_output(ctx, dx, dy.rows(), weight.rows(), "gradient of linear input");
   if (dx.empty()) return;
   gemm(ctx, Transpose::no, Transpose::yes, 1, dy, weight, beta_of(mode), dx);
 }
 
 Linear::Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, bool bias)
-    : store_(store), weight_(store.add(name + ".weight", in, out, Init::fan_in, true)) {
-  if (bias) bias_ = &store.add(name + ".bias", 1, out, Init::zeros, false);
+    : store_(store), weight_(store.add(name + ".weight", in, out, Init::fan_in, Role::weight)) {
+  if (bias) bias_ = &store.add(name + ".bias", 1, out, Init::zeros, Role::vector);
 }
 
 LinearPart Linear::part(int64_t r0, int64_t r1, int64_t c0, int64_t c1) const {

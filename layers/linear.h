@@ -15,19 +15,23 @@
 
 namespace lime {
 
+// The values in the type of rows, which products take: x itself where it has that type, else a copy in the
+// arena.
+ConstView in_row_type(Context&, const ConstView& x);
+
 struct LinearPart {
   ConstView weight;  // in x out, a block of the layer's
   ConstView bias;    // 1 x out; empty if the layer has none
   View dweight, dbias;
 
-  // y (r x out) = or += x (r x in) weight, without bias
+  // y (r x out) = or += x (r x in) weight, without bias. y may be of the parameters' type, as logits are.
   void multiply(Context&, const ConstView& x, GradMode, View y) const;
   void add_bias(Context&, View y) const;
   // dweight += x^T dy; dbias is not touched
   void backward_weight(Context&, const ConstView& x, const ConstView& dy) const;
   // dbias += column sums of dy
   void backward_bias(Context&, const ConstView& dy) const;
-  // dx = or += dy weight^T
+  // dx = or += dy weight^T. dx may be of the parameters' type, as gradients of links are.
   void backward_input(Context&, const ConstView& dy, GradMode, View dx) const;
 };
 

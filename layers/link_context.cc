@@ -1,6 +1,7 @@
 #include "layers/link_context.h"
 
 #include "layers/dispatch.h"
+#include "layers/link_rows.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -25,14 +26,10 @@ void LinkContext::forward(Context& ctx, const ConstView& l, const ConstView& use
     View l_part = ctx.alloc(links_, mlp_.hidden()), u_part = ctx.alloc(requests, mlp_.hidden());
     mlp_.add_part(ctx, 0, l, GradMode::overwrite, l_part);
     mlp_.add_part(ctx, width_, user, GradMode::overwrite, u_part);
-    for (int64_t b = 0; b < requests; ++b) {
-      View rows = hidden.slice_rows(b * links_, (b + 1) * links_);
-      copy(ctx, l_part, rows);
-      add_bias(ctx, u_part.slice_rows(b, b + 1), rows);
-    }
+    add_request_rows(ctx, l_part, u_part, hidden);
   }
   mlp_.finish(ctx, hidden, lc);
-  for (int64_t b = 0; b < requests; ++b) add(ctx, l, lc.slice_rows(b * links_, (b + 1) * links_));
+  add_links(ctx, l, lc);
 }
 
 void LinkContext::backward(Context& ctx, const ConstView& dlc, View dl, View duser) {
@@ -42,14 +39,12 @@ void LinkContext::backward(Context& ctx, const ConstView& dlc, View dl, View dus
   check_shape(ctx, dlc, requests * links_, width_, "gradient of contextualised links");
   View dhidden = ctx.alloc(requests * links_, mlp_.hidden());
   mlp_.finish_backward(ctx, dlc, dhidden);
-  View dl_part = ctx.zeros(links_, mlp_.hidden()), du_part = ctx.alloc(requests, mlp_.hidden());
-  for (int64_t b = 0; b < requests; ++b) {
-    const View rows = dhidden.slice_rows(b * links_, (b + 1) * links_);
-    add(ctx, rows, dl_part);
-    column_sum(ctx, rows, GradMode::overwrite, du_part.slice_rows(b, b + 1));
-    add(ctx, dlc.slice_rows(b * links_, (b + 1) * links_), dl);
-  }
-  mlp_.add_part_backward(ctx, 0, l_, dl_part, GradMode::accumulate, dl);
+  View dl_part = ctx.alloc_parameter(links_, mlp_.hidden()), du_part = ctx.alloc(requests, mlp_.hidden());
+  fill(ctx, dl_part, 0);
+  sum_over_requests(ctx, dhidden, dl_part);
+  sum_over_links(ctx, dhidden, du_part);
+  sum_over_requests(ctx, dlc, dl);
+  mlp_.add_part_backward(ctx, 0, l_, in_row_type(ctx, dl_part), GradMode::accumulate, dl);
   mlp_.add_part_backward(ctx, width_, user_, du_part, GradMode::accumulate, duser);
   mlp_.ready();
 }

@@ -38,7 +38,7 @@ void LinkMha::forward(Context& ctx, const ConstView& lc, const ConstView& tokens
   keys_values_ = ctx.alloc(tokens.rows(), 2 * d);
   attended_ = ctx.alloc(link_rows, d);
   const int64_t state_rows = history.segments() * heads_;
-  state_ = {ctx.alloc(state_rows, links_), ctx.alloc(state_rows, links_)};
+  state_ = {ctx.alloc_parameter(state_rows, links_), ctx.alloc_parameter(state_rows, links_)};
   link_attention_begin(ctx, attention_, state_, attended_);
   const int64_t step = ctx.tile_rows(4 * d);
   for (int64_t first = 0; first < tokens.rows(); first += step) {

@@ -1,9 +1,10 @@
 #include "layers/parameter.h"
 
+#include <algorithm>
 #include <cmath>
 
-#include "layers/dispatch.h"
 #include "runtime/philox.h"
+#include "runtime/primitives.h"
 
 namespace lime {
 namespace {
@@ -22,33 +23,47 @@ void draw(const Parameter& p, uint64_t seed, T* out) {
     out[i] = static_cast<T>(deviation * random.normal(static_cast<uint64_t>(i)));
 }
 
+// The parameter's part of a flat buffer.
+View part_of(const View& flat, const Parameter& p) {
+  const View part = flat.slice_cols(p.offset, p.offset + p.rows * p.cols);
+  return {part.raw(), part.dtype(), part.device(), p.rows, p.cols, p.cols};
+}
+
 }  // namespace
 
-Parameter& ParameterStore::add(std::string name, int64_t rows, int64_t cols, Init init, bool decay) {
+Parameter& ParameterStore::add(std::string name, int64_t rows, int64_t cols, Init init, Role role) {
   LIME_CHECK(rows >= 0 && cols >= 0, name, " is ", rows, "x", cols);
   LIME_CHECK(values_.rows() == 0, name, " is registered after allocate()");
+  LIME_CHECK(role != Role::vector || rows == 1, name, " has ", rows, " rows: not a vector");
   for (const auto& p : parameters_) LIME_CHECK(p.name != name, "parameter ", name, " is registered twice");
   Parameter& p = parameters_.emplace_back();
   p.name = std::move(name);
-  p.rows = rows, p.cols = cols, p.init = init, p.decay = decay;
+  p.rows = rows, p.cols = cols, p.init = init, p.role = role;
   p.index = static_cast<int64_t>(parameters_.size()) - 1;
   p.offset = size_;
-  size_ += rows * cols;
+  count_ += rows * cols;
+  size_ += (rows * cols + alignment - 1) / alignment * alignment;
   return p;
 }
 
 void ParameterStore::allocate(Context& ctx, uint64_t seed) {
-  value_memory_ = Tensor(ctx.device(), ctx.dtype(), 1, size_);
-  grad_memory_ = Tensor(ctx.device(), ctx.dtype(), 1, size_);
-  values_ = value_memory_, grads_ = grad_memory_;
-  dispatch_cpu(ctx, "parameters", [&](auto zero) {
-    using T = decltype(zero);
-    for (auto& p : parameters_) {
-      p.value = View(values_.data<T>() + p.offset, p.rows, p.cols);
-      p.grad = View(grads_.data<T>() + p.offset, p.rows, p.cols);
-      draw(p, seed, values_.data<T>() + p.offset);
-    }
-  });
+  const DType type = ctx.parameter_dtype();
+  values_ = Tensor(ctx.device(), type, 1, size_);
+  grads_ = Tensor(ctx.device(), type, 1, size_);
+  if (ctx.dtype() != type) copies_ = Tensor(ctx.device(), ctx.dtype(), 1, size_);
+  const Tensor drawn(Device{}, type, 1, size_);
+  for (auto& p : parameters_) {
+    p.master = part_of(values_, p), p.grad = part_of(grads_, p);
+    p.value = copies_.cols() > 0 && p.role != Role::vector ? part_of(copies_, p) : p.master;
+    const View values = part_of(drawn, p);
+    type == DType::f32 ? draw(p, seed, values.data<float>()) : draw(p, seed, values.data<double>());
+  }
+  copy(ctx, drawn.view(), values_);
+  refresh(ctx);
+}
+
+void ParameterStore::refresh(Context& ctx) {
+  if (copies_.cols() > 0) copy(ctx, values_.view(), copies_);
 }
 
 }  // namespace lime

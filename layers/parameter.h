@@ -1,4 +1,8 @@
 // Parameters of the dense network: one flat buffer of values and one of gradients, in registration order.
+//
+// Where rows are bf16, values and gradients are f32, and what is multiplied with rows has a bf16 copy beside
+// them: Parameter::value is what layers compute with, whatever the types; the optimizer updates values() and
+// calls refresh().
 #pragma once
 
 #include <cstdint>
@@ -19,27 +23,45 @@ enum class Init : uint8_t {
   unit     // normal, variance 1 / cols: an embedding-like row (links)
 };
 
+enum class Role : uint8_t {
+  weight,  // a matrix of products: of rows' type; weight decay applies to these alone
+  rows,    // links, positions: of rows' type
+  vector   // gains and biases, 1 x c: of the parameters' type
+};
+
 // Names say where and what: "interaction.block0.uqkv.weight". Fixed once registered; part of the checkpoint's
 // format.
 struct Parameter {
   std::string name;
   int64_t rows = 0, cols = 0;
   Init init = Init::zeros;
-  bool decay = false;  // weight decay applies (matrices), or not (biases, gains, links, positions)
+  Role role = Role::vector;
   int64_t index = 0;   // order of registration
   int64_t offset = 0;  // into the flat buffers, in elements
-  View value, grad;    // rows x cols, contiguous; set by allocate()
+  // rows x cols, contiguous; set by allocate().
+  View value;         // in the type that layers compute with; refresh() writes it where that is a copy
+  View master, grad;  // in the parameters' type: parts of values() and grads()
+
+  bool decays() const { return role == Role::weight; }
 };
 
 class ParameterStore {
  public:
-  // References stay valid. Throws Error on a name used twice.
-  Parameter& add(std::string name, int64_t rows, int64_t cols, Init init, bool decay);
-  // Takes memory of the context's compute type and draws values: Philox keyed by (seed, name), so that adding
-  // a parameter changes no other.
-  void allocate(Context&, uint64_t seed);
+  // Parameters begin at multiples of this in the flat buffers, so that rows of every type are aligned for the
+  // widest accesses. What lies between is 0 and stays so.
+  static constexpr int64_t alignment = 64;
 
-  int64_t size() const { return size_; }  // elements in all
+  // References stay valid. Throws Error on a name used twice.
+  Parameter& add(std::string name, int64_t rows, int64_t cols, Init init, Role role);
+  // Takes memory on the context's device and draws values: Philox keyed by (seed, name), so that adding
+  // a parameter changes no other, and the same bits on every device.
+  void allocate(Context&, uint64_t seed);
+  // After values() changed: brings the copies of lower precision up to date. Nothing to do where there are
+  // none.
+  void refresh(Context&);
+
+  int64_t count() const { return count_; }  // parameters, as numbers
+  int64_t size() const { return size_; }    // of the flat buffers
   const std::deque<Parameter>& all() const { return parameters_; }
   std::deque<Parameter>& all() { return parameters_; }
   View values() const { return values_; }  // 1 x size
@@ -54,9 +76,8 @@ class ParameterStore {
 
  private:
   std::deque<Parameter> parameters_;
-  int64_t size_ = 0;
-  Tensor value_memory_, grad_memory_;
-  View values_, grads_;
+  int64_t count_ = 0, size_ = 0;
+  Tensor values_, grads_, copies_;  // copies: 1 x size of the rows' type, empty where that is the parameters'
   std::function<void(const Parameter&)> hook_;
 };
 

@@ -66,7 +66,7 @@ void RankingModel::forward(Context& ctx, const ModelInput& input, View logits) {
   check_shape(ctx, input.history, history, c.history_features, "history");
   check_shape(ctx, input.candidates, candidates, c.candidate_features, "candidates");
   check_shape(ctx, input.user, requests, c.user_features, "user");
-  check_shape(ctx, logits, candidates, c.tasks, "logits");
+  check_parameter(ctx, logits, candidates, c.tasks, "logits");
   impl_->requests = requests, impl_->history_rows = history, impl_->candidate_rows = candidates;
 
   View tokens = ctx.alloc(history, c.width), t = ctx.alloc(candidates, c.width),
@@ -82,7 +82,7 @@ void RankingModel::backward(Context& ctx, const ConstView& dlogits, const ModelI
   const TraceRange range(ctx, "backward");
   const Arena::Scope scope(ctx.arena());
   const RankingModelConfig& c = impl_->config;
-  check_shape(ctx, dlogits, impl_->candidate_rows, c.tasks, "gradient of logits");
+  check_parameter(ctx, dlogits, impl_->candidate_rows, c.tasks, "gradient of logits");
   check_shape(ctx, grad.history, impl_->history_rows, c.history_features, "gradient of history");
   check_shape(ctx, grad.candidates, impl_->candidate_rows, c.candidate_features, "gradient of candidates");
   check_shape(ctx, grad.user, impl_->requests, c.user_features, "gradient of user");

@@ -58,7 +58,8 @@ class RankingModel {
 
   const RankingModelConfig& config() const;
 
-  // logits: C x tasks. Keeps what backward needs in the context's arena until the arena is reset.
+  // logits: C x tasks, of the parameters' type. Keeps what backward needs in the context's arena until the
+  // arena is reset.
   void forward(Context&, const ModelInput&, View logits);
   // After forward, once. Overwrites all parameter gradients, calling ParameterStore::ready as each becomes
   // final, each exactly once, in about reverse order of registration.

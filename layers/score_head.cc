@@ -18,7 +18,7 @@ void ScoreHead::forward(Context& ctx, const ConstView& z, const ConstView& t, co
   check_shape(ctx, z, impressions.rows(), width_, "interaction output");
   check_shape(ctx, t, impressions.rows(), width_, "candidates");
   check_shape(ctx, user, impressions.segments(), user_features_, "user");
-  check_shape(ctx, logits, impressions.rows(), tasks_, "logits");
+  check_parameter(ctx, logits, impressions.rows(), tasks_, "logits");
   z_ = z, t_ = t, user_ = user, impressions_ = impressions;
   View hidden = ctx.alloc(z.rows(), mlp_.hidden());
   {
@@ -36,7 +36,7 @@ void ScoreHead::backward(Context& ctx, const ConstView& dlogits, View dz, View d
   const TraceRange range(ctx, "score_head_backward");
   const Arena::Scope scope(ctx.arena());
   View dhidden = ctx.alloc(dlogits.rows(), mlp_.hidden()), du_part = ctx.alloc(user_.rows(), mlp_.hidden());
-  mlp_.finish_backward(ctx, dlogits, dhidden);
+  mlp_.finish_backward(ctx, in_row_type(ctx, dlogits), dhidden);
   repeat_rows_backward(ctx, dhidden, impressions_, GradMode::overwrite, du_part);
   mlp_.add_part_backward(ctx, 0, z_, dhidden, GradMode::overwrite, dz);
   mlp_.add_part_backward(ctx, width_, t_, dhidden, GradMode::overwrite, dt);

@@ -2,7 +2,7 @@
 //
 // The hidden layer is linear in the concatenation: the u part is computed once a request and repeated over
 // its candidates, the z and T parts are two products into the same sum.
-//   z, T   C x d        u   B x d_u        logits   C x tasks
+//   z, T   C x d        u   B x d_u        logits   C x tasks, of the parameters' type: bf16 would tie them
 #pragma once
 
 #include "layers/mlp.h"

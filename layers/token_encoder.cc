@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "layers/cpu_kernels.h"
+#include "layers/cuda_kernels.h"
 #include "layers/dispatch.h"
 #include "runtime/trace.h"
 
@@ -12,7 +13,7 @@ TokenEncoder::TokenEncoder(ParameterStore& store, const std::string& name, int64
                            int64_t positions)
     : store_(store), linear_(store, name, features, width) {
   // Zeros: at first the network is blind to positions, and small new embeddings are not drowned by them.
-  if (positions > 0) position_ = &store.add(name + ".position", positions, width, Init::zeros, false);
+  if (positions > 0) position_ = &store.add(name + ".position", positions, width, Init::zeros, Role::rows);
 }
 
 void TokenEncoder::forward(Context& ctx, const ConstView& x, const Jagged& history, View tokens) {
@@ -52,16 +53,21 @@ void add_positions(Context& ctx, const ConstView& table, const Jagged& history, 
   check_shape(ctx, tokens, tokens.rows(), table.cols(), "tokens");
   LIME_CHECK(first >= 0 && first + tokens.rows() <= history.rows(), "rows ", first, " + ", tokens.rows(),
              " of ", history.rows());
-  dispatch_cpu(ctx, "positions", [&](auto) { cpu::add_positions(table, history, first, tokens); });
+  dispatch(
+      ctx, "positions", [&](auto) { cpu::add_positions(table, history, first, tokens); },
+      [&] { cuda::add_positions(ctx, table, history, first, tokens); });
 }
 
 void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged& history, int64_t first,
                             View dtable) {
   check_shape(ctx, dtokens, dtokens.rows(), dtable.cols(), "gradient of tokens");
-  check_shape(ctx, dtable, dtable.rows(), dtokens.cols(), "gradient of positions");
+  check_parameter(ctx, dtable, dtable.rows(), dtokens.cols(), "gradient of positions");
+  LIME_CHECK(dtable.rows() > 0 && dtable.contiguous(), "gradient of positions of ", dtable.rows(), " rows");
   LIME_CHECK(first >= 0 && first + dtokens.rows() <= history.rows(), "rows ", first, " + ", dtokens.rows(),
              " of ", history.rows());
-  dispatch_cpu(ctx, "positions", [&](auto) { cpu::add_positions_backward(dtokens, history, first, dtable); });
+  dispatch(
+      ctx, "positions", [&](auto) { cpu::add_positions_backward(dtokens, history, first, dtable); },
+      [&] { cuda::add_positions_backward(ctx, dtokens, history, first, dtable); });
 }
 
 }  // namespace lime

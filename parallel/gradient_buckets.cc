@@ -42,7 +42,8 @@ struct GradientBuckets::Impl {
   }
 
   void cut(int64_t bucket_bytes) {
-    const int64_t limit = std::max<int64_t>(1, bucket_bytes / static_cast<int64_t>(size_of(ctx.dtype())));
+    const int64_t limit =
+        std::max<int64_t>(1, bucket_bytes / static_cast<int64_t>(size_of(ctx.parameter_dtype())));
     bucket_of.resize(ends.size());
     for (int64_t last = parameters(); last > 0;) {
       int64_t first = last - 1;
@@ -101,16 +102,17 @@ GradientBuckets::GradientBuckets(Context& ctx, Communicator& comm, std::vector<i
       "parameter ends must increase");
   impl_->cut(bucket_bytes);
   impl_->ready.resize(impl_->ends.size());
-  impl_->result = Tensor(ctx.device(), ctx.dtype(), 1, impl_->size());
+  impl_->result = Tensor(ctx.device(), ctx.parameter_dtype(), 1, impl_->size());
 }
 
 GradientBuckets::~GradientBuckets() = default;
 
 void GradientBuckets::begin_micro_batch(const ConstView& gradients) {
   Impl& m = *impl_;
-  LIME_CHECK(gradients.rows() == 1 && gradients.cols() == m.size() && gradients.dtype() == m.ctx.dtype(),
-             "gradients of ", gradients.rows(), "x", gradients.cols(), " ", to_string(gradients.dtype()),
-             ", not 1x", m.size(), " ", to_string(m.ctx.dtype()));
+  LIME_CHECK(
+      gradients.rows() == 1 && gradients.cols() == m.size() && gradients.dtype() == m.ctx.parameter_dtype(),
+      "gradients of ", gradients.rows(), "x", gradients.cols(), " ", to_string(gradients.dtype()), ", not 1x",
+      m.size(), " ", to_string(m.ctx.parameter_dtype()));
   m.next_leaf();
   m.in_micro_batch = true;
   m.gradients = gradients;

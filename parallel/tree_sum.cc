@@ -23,7 +23,7 @@ int64_t tree_split(int64_t n) {
 TreeAccumulator::TreeAccumulator(Context& ctx, int64_t leaves, int64_t size) : leaves_(leaves), size_(size) {
   LIME_CHECK(leaves > 0 && size >= 0, "a tree of ", leaves, " leaves of ", size, " values");
   levels_.resize(static_cast<size_t>(std::bit_width(static_cast<uint64_t>(leaves))));
-  for (Level& level : levels_) level.sum = Tensor(ctx.device(), ctx.dtype(), 1, size);
+  for (Level& level : levels_) level.sum = Tensor(ctx.device(), ctx.parameter_dtype(), 1, size);
 }
 
 void TreeAccumulator::add(Context& ctx, const ConstView& leaf) {

@@ -28,7 +28,7 @@ int64_t tree_split(int64_t n);
 // the bits of a leaf of zeros, in whichever rank's subtree it lies.
 class TreeAccumulator {
  public:
-  // `size` values of the context's type a leaf.
+  // `size` values of the parameters' type a leaf.
   TreeAccumulator(Context&, int64_t leaves, int64_t size);
   void add(Context&, const ConstView& leaf);  // 1 x size; the next leaf
   void skip(Context&);                        // the next leaf is absent

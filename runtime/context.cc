@@ -13,7 +13,9 @@ constexpr int64_t tile_multiple = 16, fewest_tile_rows = 32;
 }  // namespace
 
 Context::Context(Device device, DType compute) : device_(device), dtype_(compute), arena_(device) {
-  LIME_CHECK(compute == DType::f32 || compute == DType::f64, "compute type ", to_string(compute));
+  LIME_CHECK(compute != DType::i64, "compute type ", to_string(compute));
+  if (compute == DType::bf16 && device.type == DeviceType::cpu)
+    throw UserError("device cpu does not compute with bf16; use device: cuda, or f32");
   if (device.type == DeviceType::cuda) stream_ = std::make_unique<cuda::Stream>(device.index);
 }
 

@@ -16,18 +16,24 @@ class Tracer;
 class Context {
  public:
   // Throws UserError where the device is not available (device.h). `compute` is the type of activations: f32,
-  // or f64 for gradient checks.
+  // bf16 (CUDA only: a UserError on the CPU), or f64 for gradient checks.
   explicit Context(Device device = {}, DType compute = DType::f32);
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
   Device device() const { return device_; }
+  // The type of rows: of activations, and of what is multiplied with them.
   DType dtype() const { return dtype_; }
+  // The type of what is not rows: parameters as the optimizer holds them, their gradients, row statistics,
+  // logits. f32 where rows are bf16, else that of rows.
+  DType parameter_dtype() const { return dtype_ == DType::bf16 ? DType::f32 : dtype_; }
   Arena& arena() { return arena_; }
 
   // Uninitialised activation memory of the compute type.
   View alloc(int64_t rows, int64_t cols) { return arena_.alloc(dtype_, rows, cols); }
   View zeros(int64_t rows, int64_t cols);
+  // ... and of the parameters' type, uninitialised.
+  View alloc_parameter(int64_t rows, int64_t cols) { return arena_.alloc(parameter_dtype(), rows, cols); }
 
   // The stream that all work of this context is given to, in order. CUDA only.
   cuda::Stream& stream() const;

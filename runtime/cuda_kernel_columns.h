@@ -14,25 +14,40 @@ inline constexpr int tile_cols = 32, tile_rows = 8;
 inline constexpr int64_t fewest_rows_a_block = 64, most_row_blocks = 128;
 
 // partial[s, block, c] = the sum of F's s-th term over the block's rows: those of each thread in order, then
-// the threads'.
-template <int Sums, typename A, typename F>
+// the threads'. N columns a thread.
+template <int Sums, int N, typename A, typename F>
 __global__ void partial_sums_kernel(F f, int64_t rows, int64_t cols, int64_t rows_a_block, A* partial) {
-  __shared__ A of_thread[Sums][tile_rows][tile_cols];
-  const int64_t c = int64_t{blockIdx.x} * tile_cols + threadIdx.x;
+  __shared__ A of_thread[Sums][tile_rows][N][tile_cols];
+  const int64_t c = (int64_t{blockIdx.x} * tile_cols + threadIdx.x) * N;
   const int64_t begin = blockIdx.y * rows_a_block,
                 end = begin + rows_a_block < rows ? begin + rows_a_block : rows;
-  A sum[Sums] = {};
+  A sum[Sums][N] = {};
   if (c < cols)
     for (int64_t r = begin + threadIdx.y; r < end; r += tile_rows) f(r, c, sum);
-  for (int s = 0; s < Sums; ++s) of_thread[s][threadIdx.y][threadIdx.x] = sum[s];
+  for (int s = 0; s < Sums; ++s)
+    for (int i = 0; i < N; ++i) of_thread[s][threadIdx.y][i][threadIdx.x] = sum[s][i];
   __syncthreads();
   if (threadIdx.y != 0 || c >= cols) return;
   for (int s = 0; s < Sums; ++s) {
-    A total = 0;
-    for (int y = 0; y < tile_rows; ++y) total += of_thread[s][y][threadIdx.x];
-    partial[(int64_t{s} * gridDim.y + blockIdx.y) * cols + c] = total;
+    for (int i = 0; i < N; ++i) {
+      A total = 0;
+      for (int y = 0; y < tile_rows; ++y) total += of_thread[s][y][i][threadIdx.x];
+      partial[(int64_t{s} * gridDim.y + blockIdx.y) * cols + c + i] = total;
+    }
   }
 }
+
+// A function of one column as one of packs of one.
+template <int Sums, typename A, typename F>
+struct OneColumn {
+  F f;
+  __device__ void operator()(int64_t r, int64_t c, A (&sum)[Sums][1]) const {
+    A of_column[Sums];
+    for (int s = 0; s < Sums; ++s) of_column[s] = sum[s][0];
+    f(r, c, of_column);
+    for (int s = 0; s < Sums; ++s) sum[s][0] = of_column[s];
+  }
+};
 
 template <int Sums, typename A>
 struct Outputs {
@@ -54,23 +69,31 @@ __global__ void add_partial_sums_kernel(const A* partial, int64_t blocks, int64_
 }  // namespace columns
 
 // For each s and c: out[s][c] = or += the sum over r of what f(r, c, sum) adds to sum[s], with
-//   struct F { __device__ void operator()(int64_t r, int64_t c, A (&sum)[Sums]) const; };
-// f is called once for each r < rows and c < cols. `out` are contiguous rows of `cols` on the device. The
-// order of the sums is a function of rows alone. No rows: the sums are 0.
-template <int Sums, typename A, typename F>
-void column_sums(Context& ctx, const char* name, F f, int64_t rows, int64_t cols, bool accumulate,
-                 columns::Outputs<Sums, A> out) {
+//   struct F { __device__ void operator()(int64_t r, int64_t c, A (&sum)[Sums][N]) const; };
+// for N columns from c on; cols is a multiple of N. f is called once for each row and each N columns, and may
+// write what no other call reads. `out` are contiguous rows of `cols` on the device. The order of the sums is
+// a function of rows alone. No rows: the sums are 0.
+template <int Sums, int N, typename A, typename F>
+void column_sums_of_packs(Context& ctx, const char* name, F f, int64_t rows, int64_t cols, bool accumulate,
+                          columns::Outputs<Sums, A> out) {
   using namespace columns;
   if (cols == 0) return;
   const Arena::Scope scope(ctx.arena());
   const int64_t rows_a_block = std::max(fewest_rows_a_block, (rows + most_row_blocks - 1) / most_row_blocks);
   const int64_t blocks = divide_up(rows, rows_a_block);
   A* partial = ctx.arena().alloc(dtype_of<A>(), Sums * blocks, cols).template data<A>();
-  launch(ctx, name, partial_sums_kernel<Sums, A, F>,
-         dim3(divide_up(cols, tile_cols), static_cast<uint32_t>(blocks)), dim3(tile_cols, tile_rows), 0, f,
-         rows, cols, rows_a_block, partial);
+  launch(ctx, name, partial_sums_kernel<Sums, N, A, F>,
+         dim3(divide_up(cols, tile_cols * N), static_cast<uint32_t>(blocks)), dim3(tile_cols, tile_rows), 0,
+         f, rows, cols, rows_a_block, partial);
   launch(ctx, name, add_partial_sums_kernel<Sums, A>, dim3(divide_up(cols, 128)), dim3(128), 0, partial,
          blocks, cols, accumulate, out);
+}
+
+// ... column by column: f(r, c, sum) with A (&sum)[Sums].
+template <int Sums, typename A, typename F>
+void column_sums(Context& ctx, const char* name, F f, int64_t rows, int64_t cols, bool accumulate,
+                 columns::Outputs<Sums, A> out) {
+  column_sums_of_packs<Sums, 1, A>(ctx, name, columns::OneColumn<Sums, A, F>{f}, rows, cols, accumulate, out);
 }
 
 }  // namespace lime::cuda

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <set>
 
 #include "launch/config.h"
 #include "launch/config_keys.h"
@@ -118,6 +119,8 @@ TEST(Config, ResolvedYamlReadsBackTheSame) {
 
 // Every key, in turn, keeps a value that is not its default through text and back.
 TEST(Config, EveryKeySurvivesTheRoundTrip) {
+  const std::set<std::string> held_against_others = {"device", "train.micro_batches", "train.precision",
+                                                     "model.width", "model.heads"};
   for (const auto& key : config_keys()) {
     if (key.path == "tasks") continue;
     std::string path = key.path;
@@ -129,9 +132,7 @@ TEST(Config, EveryKeySurvivesTheRoundTrip) {
     for (const char* value :
          {"7", "0.5", "false", "true", "sum", "adam", "silu", "two_tower", "cosine", "both", "[item]"}) {
       if (set) break;
-      // Keys whose value is also held against others.
-      if (path == "device" || path == "train.micro_batches" || path == "model.width" || path == "model.heads")
-        continue;
+      if (held_against_others.contains(path)) continue;
       if (path == "train.batch_history_tokens" || path == "train.batch_requests") value = "4096";
       try {
         const std::string yaml = to_yaml(parse(small, {{path, value}}));
@@ -141,7 +142,7 @@ TEST(Config, EveryKeySurvivesTheRoundTrip) {
       } catch (const UserError&) {
       }
     }
-    if (path != "device" && path != "train.micro_batches" && path != "model.width" && path != "model.heads") {
+    if (!held_against_others.contains(path)) {
       EXPECT_TRUE(set) << path;
     }
   }
@@ -215,6 +216,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "x.yaml: train.batch_requests: found 512, expected at least train.micro_batches (1024)"},
         Mistake{small + "model: {width: 65}\n",
                 "x.yaml:5: model.width: found 65, expected a multiple of model.heads (2)"},
+        Mistake{small + "train: {precision: bf16}\n",
+                "x.yaml:5: train.precision: found bf16 on device cpu, expected f32, or device cuda"},
         Mistake{small + "device: gpu\n", "x.yaml:5: device: found gpu, expected cpu, cuda or cuda:N"},
         Mistake{small + "data: {}\n", "x.yaml:5: duplicate key 'data' (first on line 1)"},
         Mistake{small + "train:\n  epochs: 1\n  epochs: 2\n",

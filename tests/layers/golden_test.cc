@@ -22,29 +22,40 @@ Json read_golden() {
 
 void load(View x, const Json& values) {
   ASSERT_EQ(static_cast<size_t>(x.size()), values.size());
-  for (int64_t i = 0; i < x.size(); ++i) {
-    const double value = values[static_cast<size_t>(i)];
-    if (x.dtype() == DType::f32)
-      x.data<float>()[i] = static_cast<float>(value);
-    else
-      x.data<double>()[i] = value;
-  }
+  set_values(x, values.get<std::vector<double>>());
 }
 
 void expect_near(const ConstView& x, const Json& values, double tolerance, const std::string& what) {
   ASSERT_EQ(static_cast<size_t>(x.size()), values.size()) << what;
   double largest = 0;
   for (const double v : values) largest = std::max(largest, std::abs(v));
-  for (int64_t i = 0; i < x.size(); ++i)
-    ASSERT_NEAR(value_at(x, i / x.cols(), i % x.cols()), values[static_cast<size_t>(i)].get<double>(),
-                tolerance * std::max(1e-3, largest))
+  const std::vector<double> found = values_of(x);
+  for (size_t i = 0; i < found.size(); ++i)
+    ASSERT_NEAR(found[i], values[i].get<double>(), tolerance * std::max(1e-3, largest))
         << what << "[" << i << "]";
 }
 
-class Golden : public testing::TestWithParam<std::tuple<std::string, DType>> {};
+struct Case {
+  std::string name;
+  DType dtype;
+  Device device;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const std::string name : {"two_tower", "mha", "hstu", "lime_mha", "lime_xor"})
+    for (const Device device : devices_of(name))
+      for (const DType dtype : {DType::f32, DType::f64}) all.push_back({name, dtype, device});
+  return all;
+}
+
+class Golden : public DeviceTest, public testing::WithParamInterface<Case> {
+ protected:
+  Golden() : DeviceTest(GetParam().device, GetParam().dtype) {}
+};
 
 TEST_P(Golden, EqualsThePeer) {
-  const auto& [name, dtype] = GetParam();
+  const auto& [name, dtype, device] = GetParam();
   const Json golden = read_golden();
   const Json& peer = golden["models"][name];
   RankingModelConfig c;
@@ -54,7 +65,6 @@ TEST_P(Golden, EqualsThePeer) {
   c.head_hidden = golden["head_hidden"], c.history_features = golden["history_features"];
   c.candidate_features = golden["candidate_features"], c.user_features = golden["user_features"];
   c.max_positions = 0;
-  Context ctx({}, dtype);
   ParameterStore store;
   RankingModel model(c, store);
   store.allocate(ctx, 1);
@@ -64,7 +74,9 @@ TEST_P(Golden, EqualsThePeer) {
   const auto history = offsets_of(golden["history_lengths"]),
              candidates = offsets_of(golden["candidate_lengths"]);
   const auto requests = static_cast<int64_t>(history.size()) - 1;
-  const auto tensor = [&](int64_t rows, int64_t cols) { return Tensor(Device{}, dtype, rows, cols); };
+  const auto tensor = [&](int64_t rows, int64_t cols) {
+    return Tensor(ctx.device(), ctx.dtype(), rows, cols);
+  };
   Tensor h = tensor(history.back(), c.history_features), dh = tensor(h.rows(), h.cols());
   Tensor x = tensor(candidates.back(), c.candidate_features), dx = tensor(x.rows(), x.cols());
   Tensor u = tensor(requests, c.user_features), du = tensor(u.rows(), u.cols());
@@ -72,31 +84,31 @@ TEST_P(Golden, EqualsThePeer) {
   load(x, golden["inputs"]["candidates"]);
   load(u, golden["inputs"]["user"]);
   Tensor logits = tensor(x.rows(), 1), labels = tensor(x.rows(), 1), weights = tensor(x.rows(), 1),
-         dlogits = tensor(x.rows(), 1);
+         dlogits = tensor(x.rows(), 1), loss(device, DType::f64, 1, 1);
   load(labels, golden["labels"]);
   fill(ctx, weights, 1);
 
-  model.forward(ctx, {h.view(), x.view(), u.view(), Jagged(history), Jagged(candidates)}, logits);
-  const double loss = bce_with_logits(ctx, logits.view(), labels.view(), weights.view(), dlogits)[0];
+  const DeviceJagged histories(ctx, history), impressions(ctx, candidates);
+  model.forward(ctx, {h.view(), x.view(), u.view(), histories, impressions}, logits);
+  bce_with_logits(ctx, logits.view(), labels.view(), weights.view(), dlogits, loss);
   model.backward(ctx, dlogits.view(), {dh, dx, du});
 
   // The file holds 9 digits; f32 carries 6e-8 through some thirty operations.
   const double tolerance = dtype == DType::f32 ? 2e-5 : 1e-7;
   expect_near(logits.view(), peer["logits"], tolerance, "logits");
-  EXPECT_NEAR(loss, peer["loss"].get<double>(), tolerance * loss);
+  const double sum = peer["loss"];
+  EXPECT_NEAR(value_at(loss.view(), 0, 0), sum, tolerance * sum);
   for (auto& p : store.all()) expect_near(p.grad, peer["gradients"].at(p.name), tolerance, p.name);
   expect_near(dh.view(), peer["input_gradients"]["history"], tolerance, "history");
   expect_near(dx.view(), peer["input_gradients"]["candidates"], tolerance, "candidates");
   expect_near(du.view(), peer["input_gradients"]["user"], tolerance, "user");
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Golden,
-                         testing::Combine(testing::Values("two_tower", "mha", "hstu", "lime_mha", "lime_xor"),
-                                          testing::Values(DType::f32, DType::f64)),
-                         [](const auto& p) {
-                           return std::get<0>(p.param) +
-                                  (std::get<1>(p.param) == DType::f32 ? "_f32" : "_f64");
-                         });
+std::string name_of(const testing::TestParamInfo<Case>& info) {
+  const Case& tested = info.param;
+  return str(tested.name, "_", to_string(tested.dtype), tested.device == Device{} ? "" : "_cuda");
+}
+INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::ValuesIn(cases()), name_of);
 
 }  // namespace
 }  // namespace lime

@@ -1,8 +1,12 @@
-// Gradients against central finite differences in f64, five points.
+// Gradients against central finite differences in f64, five points; and what tests of layers read and write
+// tensors by, on any device.
 //
 // A test computes a scalar objective (usually a fixed random weighting of a layer's outputs), lets the
 // layer's backward fill gradients, and registers each input and parameter with its gradient. check() then
 // moves entries one by one.
+//
+// Device memory is copied by the context of the running test (DeviceTest::context), which waits before and
+// after.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,21 +20,80 @@
 #include "layers/parameter.h"
 #include "runtime/context.h"
 #include "runtime/philox.h"
+#include "runtime/primitives.h"
 #include "runtime/tensor.h"
+#include "tests/support/device_support.h"
 
 namespace lime {
 
-// Fills with normal numbers, the same for f32 and f64 up to rounding.
+// The devices that have kernels for all of a model. The attention of two baselines is the CPU's alone.
+inline std::vector<Device> devices_of(const std::string& model) {
+  return model == "mha" || model == "hstu" ? std::vector<Device>{Device{}} : test_devices();
+}
+
+inline double value_of(float x) { return static_cast<double>(x); }
+inline double value_of(double x) { return x; }
+inline double value_of(bf16 x) { return static_cast<double>(to_float(x)); }
+
+// Calls f with a value of the view's element type.
+template <typename F>
+decltype(auto) with_element(DType dtype, F f) {
+  return dtype == DType::f32 ? f(float{}) : dtype == DType::f64 ? f(double{}) : f(bf16{});
+}
+
+// Between a view and values on the host, row by row.
+template <typename T>
+std::vector<T> read_values(const ConstView& x) {
+  Context host;
+  return to_host<T>(x.device() == Device{} ? host : *DeviceTest::context, x);
+}
+template <typename T>
+void write_values(const View& x, const std::vector<T>& values) {
+  if (x.empty()) return;
+  Context host;
+  Context& ctx = x.device() == Device{} ? host : *DeviceTest::context;
+  copy(ctx, ConstView(values.data(), x.rows(), x.cols()), x);
+  ctx.synchronize();
+}
+
+// All values, row by row.
+inline std::vector<double> values_of(const ConstView& x) {
+  std::vector<double> values;
+  with_element(x.dtype(), [&]<typename T>(T) {
+    for (const T value : read_values<T>(x)) values.push_back(value_of(value));
+  });
+  return values;
+}
+inline void set_values(const View& x, const std::vector<double>& values) {
+  with_element(x.dtype(), [&]<typename T>(T) {
+    std::vector<T> rounded;
+    for (const double value : values) {
+      if constexpr (std::is_same_v<T, bf16>) {
+        rounded.push_back(to_bf16(static_cast<float>(value)));
+      } else {
+        rounded.push_back(static_cast<T>(value));
+      }
+    }
+    write_values(x, rounded);
+  });
+}
+
+inline double value_at(const ConstView& x, int64_t r, int64_t c) {
+  if (x.device() == Device{})
+    return with_element(x.dtype(), [&]<typename T>(T) { return value_of(x.row<T>(r)[c]); });
+  return values_of(x.slice_rows(r, r + 1).slice_cols(c, c + 1))[0];
+}
+inline void set_value(const View& x, int64_t r, int64_t c, double value) {
+  set_values(x.slice_rows(r, r + 1).slice_cols(c, c + 1), {value});
+}
+
+// Fills with normal numbers, the same for all types up to rounding.
 inline void fill_random(View x, uint64_t seed, double deviation = 1.0) {
   const Philox random(seed, stream_of("test"));
-  for (int64_t r = 0; r < x.rows(); ++r)
-    for (int64_t c = 0; c < x.cols(); ++c) {
-      const double value = deviation * random.normal(static_cast<uint64_t>(r * x.cols() + c));
-      if (x.dtype() == DType::f32)
-        x.row<float>(r)[c] = static_cast<float>(value);
-      else
-        x.row<double>(r)[c] = value;
-    }
+  std::vector<double> values;
+  for (int64_t i = 0; i < x.size(); ++i)
+    values.push_back(deviation * random.normal(static_cast<uint64_t>(i)));
+  set_values(x, values);
 }
 
 inline Tensor random_tensor(const Context& ctx, int64_t rows, int64_t cols, uint64_t seed,
@@ -40,15 +103,11 @@ inline Tensor random_tensor(const Context& ctx, int64_t rows, int64_t cols, uint
   return t;
 }
 
-inline double value_at(const ConstView& x, int64_t r, int64_t c) {
-  return x.dtype() == DType::f32 ? static_cast<double>(x.row<float>(r)[c]) : x.row<double>(r)[c];
-}
-
 // sum of a . b, in f64
 inline double dot(const ConstView& a, const ConstView& b) {
+  const std::vector<double> x = values_of(a), y = values_of(b);
   double sum = 0;
-  for (int64_t r = 0; r < a.rows(); ++r)
-    for (int64_t c = 0; c < a.cols(); ++c) sum += value_at(a, r, c) * value_at(b, r, c);
+  for (size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
   return sum;
 }
 
@@ -67,7 +126,7 @@ class GradientCheck {
 
   void add(std::string name, View value, View grad) { buffers_.push_back({std::move(name), value, grad}); }
   void add(ParameterStore& store) {
-    for (auto& p : store.all()) add(p.name, p.value, p.grad);
+    for (auto& p : store.all()) add(p.name, p.master, p.grad);
   }
 
   // Relative to the larger of the two derivatives, or to a hundredth of the buffer's largest one where both
@@ -75,20 +134,18 @@ class GradientCheck {
   void check(const std::function<double()>& objective) const {
     for (const Buffer& b : buffers_) {
       const int64_t size = b.value.size(), step = std::max<int64_t>(1, size / samples_);
+      const std::vector<double> grad = values_of(b.grad);
       double largest = 0;
-      for (int64_t r = 0; r < b.grad.rows(); ++r)
-        for (int64_t c = 0; c < b.grad.cols(); ++c)
-          largest = std::max(largest, std::abs(value_at(b.grad, r, c)));
+      for (const double g : grad) largest = std::max(largest, std::abs(g));
       for (int64_t i = 0; i < size; i += step) {
         const int64_t r = i / b.value.cols(), c = i % b.value.cols();
-        double& x = b.value.row<double>(r)[c];
-        const double saved = x, h = 5e-4 * std::max(1.0, std::abs(saved));
-        const auto at = [&](double value) { return x = value, objective(); };
+        const double saved = value_at(b.value, r, c), h = 5e-4 * std::max(1.0, std::abs(saved));
+        const auto at = [&](double value) { return set_value(b.value, r, c, value), objective(); };
         // Fourth order: with this h its error (h^4) and rounding (1e-16 / h) are both about 1e-13 of the
         // objective.
         const double near = at(saved + h) - at(saved - h), far = at(saved + 2 * h) - at(saved - 2 * h);
-        x = saved;
-        const double numeric = (8 * near - far) / (12 * h), analytic = b.grad.row<double>(r)[c];
+        set_value(b.value, r, c, saved);
+        const double numeric = (8 * near - far) / (12 * h), analytic = grad[static_cast<size_t>(i)];
         const double scale = std::max({std::abs(numeric), std::abs(analytic), 0.01 * largest, 1e-6});
         ASSERT_LE(std::abs(numeric - analytic), tolerance_ * scale)
             << b.name << "[" << r << "," << c << "]: finite difference " << numeric << ", backward "

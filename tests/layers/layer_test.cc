@@ -1,4 +1,4 @@
-// Layers made of primitives, each against finite differences.
+// Layers on every device, each against finite differences.
 #include <gtest/gtest.h>
 
 #include "layers/decoupled_attention.h"
@@ -15,10 +15,20 @@
 namespace lime {
 namespace {
 
-constexpr Device cpu{};
+class Layers : public DeviceTest, public testing::WithParamInterface<Device> {
+ protected:
+  Layers() : DeviceTest(GetParam(), DType::f64) {}
+  bool on_cpu() const { return ctx.device() == Device{}; }
+  // Entries that a gradient check moves: emulated kernels are slow.
+  int64_t samples(int64_t on_cpu_device) const { return on_cpu() ? on_cpu_device : 10; }
+  // A CUDA device has one tile for all rows; then a few thousand times less is long.
+  int64_t tile_rows(int64_t cols) const { return on_cpu() ? ctx.tile_rows(cols) : 40; }
+};
+INSTANTIATE_TEST_SUITE_P(Devices, Layers, testing::ValuesIn(test_devices()), device_name);
 
 struct F64 {
-  Context ctx{cpu, DType::f64};
+  explicit F64(Context& context) : ctx(context) {}
+  Context& ctx;
   ParameterStore store;
   // Random everywhere, so that no gradient is trivial: zero biases and unit gains would hide mistakes.
   void start() {
@@ -27,27 +37,27 @@ struct F64 {
     for (auto& p : store.all()) fill_random(p.value, ++seed, p.init == Init::ones ? 0.5 : 0.4);
   }
   Tensor random(int64_t rows, int64_t cols, uint64_t seed) { return random_tensor(ctx, rows, cols, seed); }
-  Tensor empty(int64_t rows, int64_t cols) { return Tensor(cpu, DType::f64, rows, cols); }
+  Tensor empty(int64_t rows, int64_t cols) { return Tensor(ctx.device(), DType::f64, rows, cols); }
   // For what must be overwritten.
   Tensor dirty(int64_t rows, int64_t cols) { return random(rows, cols, 999); }
 };
 
-TEST(Linear, GradientsWithAndWithoutBias) {
+TEST_P(Layers, LinearGradientsWithAndWithoutBias) {
   for (const bool bias : {true, false}) {
-    F64 t;
+    F64 t(ctx);
     Linear layer(t.store, "linear", 5, 3, bias);
     t.start();
     Tensor x = t.random(7, 5, 1), y = t.empty(7, 3), r = t.random(7, 3, 2), dx = t.dirty(7, 5);
     layer.backward(t.ctx, x, r.view(), GradMode::overwrite, dx);
-    GradientCheck check;
+    GradientCheck check(samples(40));
     check.add(t.store);
     check.add("x", x, dx);
     check.check([&] { return layer.forward(t.ctx, x, y), dot(y.view(), r.view()); });
   }
 }
 
-TEST(Linear, InputGradientAccumulatesAndEmptyInputsAreLegal) {
-  F64 t;
+TEST_P(Layers, LinearInputGradientAccumulatesAndEmptyInputsAreLegal) {
+  F64 t(ctx);
   Linear layer(t.store, "linear", 4, 3);
   t.start();
   Tensor x = t.random(2, 4, 1), r = t.random(2, 3, 2), once = t.empty(2, 4), twice = t.empty(2, 4);
@@ -64,22 +74,22 @@ TEST(Linear, InputGradientAccumulatesAndEmptyInputsAreLegal) {
   EXPECT_EQ(value_at(sum.view(), 1, 1), 0.0);
 }
 
-TEST(LayerNorm, Gradients) {
-  F64 t;
+TEST_P(Layers, LayerNormGradients) {
+  F64 t(ctx);
   LayerNorm layer(t.store, "norm", 7);
   t.start();
   Tensor x = t.random(5, 7, 1), y = t.empty(5, 7), r = t.random(5, 7, 2), dx = t.dirty(5, 7);
   const auto stats = LayerNormStats::alloc(t.ctx, 5);
   layer.forward(t.ctx, x, y, stats);
   layer.backward(t.ctx, x, stats, r.view(), GradMode::overwrite, dx);
-  GradientCheck check;
+  GradientCheck check(samples(40));
   check.add(t.store);
   check.add("x", x, dx);
   check.check([&] { return layer.forward(t.ctx, x, y, stats), dot(y.view(), r.view()); });
 }
 
-TEST(Mlp, Gradients) {
-  F64 t;
+TEST_P(Layers, MlpGradients) {
+  F64 t(ctx);
   Mlp layer(t.store, "mlp", 5, 7, 3);
   t.start();
   Tensor x = t.random(6, 5, 1), y = t.empty(6, 3), r = t.random(6, 3, 2), dx = t.dirty(6, 5);
@@ -88,51 +98,51 @@ TEST(Mlp, Gradients) {
   };
   forward();
   layer.backward(t.ctx, r.view(), GradMode::overwrite, dx);
-  GradientCheck check;
+  GradientCheck check(samples(40));
   check.add(t.store);
   check.add("x", x, dx);
   check.check(forward);
 }
 
-TEST(TokenEncoder, PositionsCountFromTheMostRecentEventAndAreClamped) {
-  F64 t;
+TEST_P(Layers, TokenEncoderPositionsCountFromTheMostRecentEventAndAreClamped) {
+  F64 t(ctx);
   TokenEncoder layer(t.store, "token", 1, 1, 3);
   t.start();
   fill_random(t.store.all()[0].value, 1, 0.0);  // weight and bias zero: tokens are the positions alone
   fill_random(t.store.all()[1].value, 1, 0.0);
-  for (int64_t p = 0; p < 3; ++p) t.store.all()[2].value.row<double>(p)[0] = static_cast<double>(p);
-  const auto offsets = offsets_of({0, 5, 1, 2});
+  set_values(t.store.all()[2].value, {0, 1, 2});
+  const DeviceJagged history(ctx, offsets_of({0, 5, 1, 2}));
   Tensor x = t.random(8, 1, 1), tokens = t.empty(8, 1);
-  layer.forward(t.ctx, x, Jagged(offsets), tokens);
+  layer.forward(t.ctx, x, history, tokens);
   const std::vector<double> expected{2, 2, 2, 1, 0, 0, 1, 0};
   for (int64_t i = 0; i < 8; ++i)
     EXPECT_EQ(value_at(tokens.view(), i, 0), expected[static_cast<size_t>(i)]) << i;
 }
 
-TEST(TokenEncoder, GradientsOverTilesAndEmptyHistories) {
+TEST_P(Layers, TokenEncoderGradientsOverTilesAndEmptyHistories) {
   for (const int64_t positions : {int64_t{0}, int64_t{4}}) {
-    F64 t;
+    F64 t(ctx);
     TokenEncoder layer(t.store, "token", 3, 5, positions);
     t.start();
-    const int64_t tile = t.ctx.tile_rows(8);
-    const auto offsets = offsets_of({0, 1, 2 * tile + 3, 0, 6});
+    const auto offsets = offsets_of({0, 1, 2 * tile_rows(8) + 3, 0, 6});
+    const DeviceJagged history(ctx, offsets);
     const int64_t rows = offsets.back();
     Tensor x = t.random(rows, 3, 1), y = t.empty(rows, 5), r = t.random(rows, 5, 2), dx = t.dirty(rows, 3);
     const auto forward = [&] {
-      return t.ctx.arena().reset(), layer.forward(t.ctx, x, Jagged(offsets), y), dot(y.view(), r.view());
+      return t.ctx.arena().reset(), layer.forward(t.ctx, x, history, y), dot(y.view(), r.view());
     };
     forward();
     layer.backward(t.ctx, r.view(), dx);
-    GradientCheck check(20, 3e-6);
+    GradientCheck check(samples(20), 3e-6);
     check.add(t.store);
     check.add("x", x, dx);
     check.check(forward);
   }
 }
 
-TEST(LinkContext, Gradients) {
+TEST_P(Layers, LinkContextGradients) {
   for (const int64_t user_features : {0, 3}) {
-    F64 t;
+    F64 t(ctx);
     LinkContext layer(t.store, "context", 3, 5, user_features);
     t.start();
     Tensor l = t.random(3, 5, 1), u = t.random(4, user_features, 2), y = t.empty(12, 5),
@@ -143,7 +153,7 @@ TEST(LinkContext, Gradients) {
     };
     forward();
     layer.backward(t.ctx, r.view(), dl, du);
-    GradientCheck check;
+    GradientCheck check(samples(40));
     check.add(t.store);
     check.add("links", l, dl);
     check.add("user", u, du);
@@ -151,39 +161,34 @@ TEST(LinkContext, Gradients) {
   }
 }
 
-class Decoupled : public testing::TestWithParam<CandidateAttention> {};
-
-TEST_P(Decoupled, Gradients) {
-  F64 t;
-  DecoupledAttention layer(t.store, "decoupled", 6, 2, 5, GetParam());
-  t.start();
-  const auto offsets = offsets_of({3, 0, 1, 4});
-  const Jagged impressions(offsets);
-  Tensor c = t.random(8, 6, 1), l = t.random(5, 6, 2), lp = t.random(20, 6, 3), z = t.empty(8, 6),
-         r = t.random(8, 6, 4);
-  Tensor dc = t.empty(8, 6), dl = t.empty(5, 6), dlp = t.dirty(20, 6);
-  const auto forward = [&] {
-    return t.ctx.arena().reset(), layer.forward(t.ctx, c, l, lp, impressions, z), dot(z.view(), r.view());
-  };
-  forward();
-  layer.backward(t.ctx, r.view(), dc, dl, dlp);
-  GradientCheck check;
-  check.add(t.store);
-  check.add("candidates", c, dc);
-  check.add("links", l, dl);
-  check.add("personalised links", lp, dlp);
-  check.check(forward);
+TEST_P(Layers, DecoupledAttentionGradients) {
+  for (const auto phi : {CandidateAttention::softmax, CandidateAttention::silu}) {
+    F64 t(ctx);
+    DecoupledAttention layer(t.store, "decoupled", 6, 2, 5, phi);
+    t.start();
+    const DeviceJagged impressions(t.ctx, offsets_of({3, 0, 1, 4}));
+    Tensor c = t.random(8, 6, 1), l = t.random(5, 6, 2), lp = t.random(20, 6, 3), z = t.empty(8, 6),
+           r = t.random(8, 6, 4);
+    Tensor dc = t.empty(8, 6), dl = t.empty(5, 6), dlp = t.dirty(20, 6);
+    const auto forward = [&] {
+      return t.ctx.arena().reset(), layer.forward(t.ctx, c, l, lp, impressions, z), dot(z.view(), r.view());
+    };
+    forward();
+    layer.backward(t.ctx, r.view(), dc, dl, dlp);
+    GradientCheck check(samples(40));
+    check.add(t.store);
+    check.add("candidates", c, dc);
+    check.add("links", l, dl);
+    check.add("personalised links", lp, dlp);
+    check.check(forward);
+  }
 }
 
-INSTANTIATE_TEST_SUITE_P(Phi, Decoupled,
-                         testing::Values(CandidateAttention::softmax, CandidateAttention::silu));
-
-TEST(ScoreHead, Gradients) {
-  F64 t;
+TEST_P(Layers, ScoreHeadGradients) {
+  F64 t(ctx);
   ScoreHead layer(t.store, "head", 3, 2, 5, 2);
   t.start();
-  const auto offsets = offsets_of({2, 0, 1, 3});
-  const Jagged impressions(offsets);
+  const DeviceJagged impressions(t.ctx, offsets_of({2, 0, 1, 3}));
   Tensor z = t.random(6, 3, 1), c = t.random(6, 3, 2), u = t.random(4, 2, 3), y = t.empty(6, 2),
          r = t.random(6, 2, 4);
   Tensor dz = t.dirty(6, 3), dc = t.dirty(6, 3), du = t.dirty(4, 2);
@@ -192,7 +197,7 @@ TEST(ScoreHead, Gradients) {
   };
   forward();
   layer.backward(t.ctx, r.view(), dz, dc, du);
-  GradientCheck check;
+  GradientCheck check(samples(40));
   check.add(t.store);
   check.add("z", z, dz);
   check.add("candidates", c, dc);
@@ -201,10 +206,14 @@ TEST(ScoreHead, Gradients) {
 }
 
 // Both personalisers over short, empty, one-event and long histories: the long one crosses three tiles.
-void check_personaliser(F64& t, Personaliser& layer, int64_t links, int64_t width, int64_t tile) {
+class Personalisers : public Layers {};
+INSTANTIATE_TEST_SUITE_P(Devices, Personalisers, testing::ValuesIn(test_devices()), device_name);
+
+void check_personaliser(F64& t, Personaliser& layer, int64_t links, int64_t width, int64_t tile,
+                        int64_t samples) {
   t.start();
   const auto offsets = offsets_of({3, 0, 1, 2 * tile + 5, 40});
-  const Jagged history(offsets);
+  const DeviceJagged history(t.ctx, offsets);
   const int64_t rows = offsets.back(), link_rows = 5 * links;
   Tensor lc = t.random(link_rows, width, 1), e = t.random(rows, width, 2);
   Tensor lp = t.empty(link_rows, width), r = t.random(link_rows, width, 3);
@@ -215,25 +224,25 @@ void check_personaliser(F64& t, Personaliser& layer, int64_t links, int64_t widt
   forward();
   fill_random(dlinks, 3);
   layer.backward(t.ctx, dlinks, de);
-  GradientCheck check(16, 2e-6);
+  GradientCheck check(samples, 2e-6);
   check.add(t.store);
   check.add("contextualised links", lc, dlinks);
   check.add("tokens", e, de);
   check.check(forward);
 }
 
-TEST(XorStack, GradientsOverTilesAndEmptyHistories) {
+TEST_P(Personalisers, XorStackGradientsOverTilesAndEmptyHistories) {
   for (const int64_t blocks : {1, 3}) {
-    F64 t;
+    F64 t(ctx);
     XorStack layer(t.store, "xor", 6, 2, 3, blocks);
-    check_personaliser(t, layer, 3, 6, t.ctx.tile_rows(12 * 6));
+    check_personaliser(t, layer, 3, 6, tile_rows(12 * 6), samples(16));
   }
 }
 
-TEST(LinkMha, GradientsOverTilesAndEmptyHistories) {
-  F64 t;
+TEST_P(Personalisers, LinkMhaGradientsOverTilesAndEmptyHistories) {
+  F64 t(ctx);
   LinkMha layer(t.store, "mha", 6, 2, 3);
-  check_personaliser(t, layer, 3, 6, t.ctx.tile_rows(6 * 6));
+  check_personaliser(t, layer, 3, 6, tile_rows(6 * 6), samples(16));
 }
 
 }  // namespace

@@ -1,0 +1,19 @@
+// RunContext: the context that a configuration asks for.
+#pragma once
+
+#include "launch/config.h"
+#include "runtime/context.h"
+
+namespace lime {
+
+// With rows of train.precision; tf32 is f32 whose products may round their inputs. Throws UserError where the
+// device is not available.
+class RunContext : public Context {
+ public:
+  RunContext(Device device, const Config& config)
+      : Context(device, config.train.precision == Precision::bf16 ? DType::bf16 : DType::f32) {
+    allow_tf32(config.train.precision == Precision::tf32);
+  }
+};
+
+}  // namespace lime

@@ -1,0 +1,42 @@
+// CUDA kernels of this folder but those of attention (cuda_kernels_attention.h), called after all checks by
+// the operation of the same name, which has the contract.
+#pragma once
+
+#include "layers/adamw.h"
+#include "layers/fused.h"
+#include "runtime/jagged.h"
+
+namespace lime::cuda {
+
+void bias_silu_keep(Context&, const ConstView& bias, const ConstView& z, View kept, View a);
+void silu_with_slope(Context&, const ConstView& z, View a, View slope);
+void multiply_slope(Context&, const ConstView& slope, View dz, View dbias);
+void normalise(Context&, const ConstView& gain, const ConstView& bias, const ConstView& mean,
+               const ConstView& rstd, const ConstView& x, View y);
+void gated_norm(Context&, const GatedNorm&, const ConstView& x, const ConstView& u, View y);
+void gated_norm_backward(Context&, const GatedNorm&, const ConstView& x, const ConstView& u,
+                         const ConstView& dy, View y, View du, View dx, View dgain, View dbias);
+void add_residual(Context&, const ConstView& x, const ConstView& y, const ConstView& bias, View kept);
+
+void add_positions(Context&, const ConstView& table, const Jagged& history, int64_t first, View tokens);
+void add_positions_backward(Context&, const ConstView& dtokens, const Jagged& history, int64_t first,
+                            View dtable);
+
+void add_request_rows(Context&, const ConstView& links, const ConstView& requests, View y);
+void add_links(Context&, const ConstView& links, View y);
+void sum_over_requests(Context&, const ConstView& dy, View dlinks);
+void sum_over_links(Context&, const ConstView& dy, View drequests);
+
+void mix_links(Context&, int64_t heads, const ConstView& p, const ConstView& values,
+               const Jagged& impressions, View y);
+void mix_links_backward(Context&, int64_t heads, const ConstView& p, const ConstView& values,
+                        const Jagged& impressions, const ConstView& dy, View dp, View dvalues);
+
+void bce_with_logits(Context&, const ConstView& logits, const ConstView& labels, const ConstView& weights,
+                     View dlogits, View loss);
+void sigmoid(Context&, const ConstView& logits, View p);
+
+void adamw(Context&, const AdamWStep&, const ConstView& decays, const ConstView& grad, View m, View v,
+           View w);
+
+}  // namespace lime::cuda
