@@ -17,7 +17,7 @@ Din::Din(const RankingModelConfig& c, ParameterStore& store)
       hidden_width_(c.head_hidden),
       store_(store),
       hidden_(store, "interaction.unit.hidden", 2 * c.width, c.head_hidden),
-      product_(store.add("interaction.unit.product", c.head_hidden, c.width, Init::unit, true)),
+      product_(store.add("interaction.unit.product", c.head_hidden, c.width, Init::unit, Role::weight)),
       out_(store, "interaction.unit.out", c.head_hidden, 1) {}
 
 Din::Unit Din::unit(Context& ctx, const InteractionInput& in, int64_t request, int64_t candidate) const {
