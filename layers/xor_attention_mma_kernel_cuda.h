@@ -16,10 +16,14 @@
 // Scores are f32; A and D are rounded to bf16 for the second product, sums are f32. SiLU(x) = x/2 (1 + tanh
 // x/2) with the hardware's tanh: one instruction of the special function unit a score.
 //
-// Shared memory, rows of w columns, swizzled: links 1 or 2 matrices, tiles 2 x 1 or 2 matrices.
-//   forward,  w = 64, 64 links, 4 warps: 40 KB (down), 32 KB (up); backward 48 KB
-//   forward,  w = 64, 128 links, 8 warps: 80 KB; backward 96 KB; w = 128: twice that
-// Registers a thread, of 65536 / (threads x blocks): see the launch bounds; sums take w/2 of each kind.
+// A block has 4 warps up to 64 links and 8 up to 128. Its shared memory holds 1 or 2 matrices of links and
+// two tiles of 1 or 2 matrices, swizzled. With as many links as fit, and what the compiler says for sm_90a:
+//   w    warps      forward: KB, registers, blocks an SM      backward
+//   32   4, 8       20, 40 KB      90      4, 2               24, 48 KB     128           4, 2
+//   64   4, 8       40, 80 KB      128     4, 2               48, 96 KB     168, 241      3, 1
+//   128  4, 8       80, 160 KB     232     2, 1               96, 192 KB    255           2, 1
+// Backward of w = 64 (4 warps) and 128 keeps some sums of links in local memory while it computes those of
+// the history.
 #pragma once
 
 #include <algorithm>
@@ -57,17 +61,15 @@ struct MmaPlan {
   }
 };
 
-// Rows of `width` bf16 in shared memory, in pieces of 16 bytes that change places so that eight consecutive
-// rows have any one piece in different banks: no conflicts for ldmatrix.
+// Rows of `width` bf16 in shared memory, in pieces of 16 bytes that change places from row to row.
 template <int width>
 struct Swizzled {
   bf16* data;
   static constexpr int pieces = width / 8;
-  static_assert(pieces == 4 || pieces % 8 == 0);
-  __device__ bf16* at(int row, int piece) const {
-    const int flip = pieces == 4 ? row / 2 % 4 : row % 8;
-    return data + (row * pieces + (piece ^ flip)) * 8;
+  static constexpr __host__ __device__ int place(int row, int piece) {
+    return row * pieces + (piece ^ (pieces == 4 ? row / 2 % 4 : row % 8));
   }
+  __device__ bf16* at(int row, int piece) const { return data + place(row, piece) * 8; }
   // Starts to copy `count` rows from (row, column) of m; zeros past `valid` rows.
   __device__ void load(const Matrix<const bf16>& m, int64_t row, int64_t column, int count,
                        int64_t valid) const {
@@ -78,6 +80,21 @@ struct Swizzled {
     }
   }
 };
+
+// Whether eight consecutive rows of ldmatrix have any one piece in different banks, of which 128 bytes are
+// one round.
+template <int width>
+constexpr bool without_bank_conflicts() {
+  for (int row = 0; row < 16; row += 8) {
+    for (int piece = 0; piece < width / 8; ++piece) {
+      unsigned banks = 0;
+      for (int r = row; r < row + 8; ++r) banks |= 1u << Swizzled<width>::place(r, piece) % 8;
+      if (banks != 0xff) return false;
+    }
+  }
+  return true;
+}
+static_assert(without_bank_conflicts<32>() && without_bank_conflicts<64>() && without_bank_conflicts<128>());
 
 // 16 rows as left operands: `held` in registers, or read from shared memory whenever they are needed.
 template <int width, bool held>
