@@ -20,7 +20,7 @@
 // two tiles of 1 or 2 matrices, swizzled. With as many links as fit, and what the compiler says for sm_90a:
 //   w    warps      forward: KB, registers, blocks an SM      backward
 //   32   4, 8       20, 40 KB      90      4, 2               24, 48 KB     128           4, 2
-//   64   4, 8       40, 80 KB      128     4, 2               48, 96 KB     168, 241      3, 1
+//   64   4, 8       40, 80 KB      128     4, 2               48, 96 KB     168, 243      3, 1
 //   128  4, 8       80, 160 KB     232     2, 1               96, 192 KB    255           2, 1
 // Backward of w = 64 (4 warps) and 128 keeps some sums of links in local memory while it computes those of
 // the history.
@@ -40,7 +40,8 @@ namespace lime::cuda {
 struct MmaDirection {
   Matrix<const bf16> links[2], history[2];  // y0, y1 for one owner are x0, x1 for the other
   Matrix<bf16> history_sums[2];
-  float* link_sums[2];  // partial, add_chunks_kernel
+  float* link_sums[2];        // partial, add_chunks_kernel
+  Matrix<bf16> links_out[2];  // ... and where they go in the end
 };
 struct MmaCall {
   Chunks chunks;
@@ -199,6 +200,25 @@ __device__ void write_link_sums(const RowSums<width>& sum, float factor, float* 
   }
 }
 
+// Adds the warp's sums to rows of bf16.
+template <int width>
+__device__ void add_link_sums(const RowSums<width>& sum, float factor, const Matrix<bf16>& out, int64_t row,
+                              int64_t column) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+  for (int n = 0; n < width / 8; ++n) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      bf16* to = out.row(row + lane / 4 + 8 * half) + column + n * 8 + lane % 4 * 2;
+      Pack<bf16, 2> pair = load_pack<2>(to);
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+        pair.at[i] = from_compute<bf16>(to_compute(pair.at[i]) + factor * sum[n][2 * half + i]);
+      store_pack(to, pair);
+    }
+  }
+}
+
 // Writes the warp's sums to 16 rows of bf16, of which `valid` exist, by way of its own 16 rows from `mine` of
 // a tile.
 template <int width>
@@ -209,9 +229,8 @@ __device__ void write_history_sums(const RowSums<width>& sum, float factor, Swiz
   for (int n = 0; n < width / 8; ++n) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const uint32_t pair = pack_bf16(factor * sum[n][2 * half], factor * sum[n][2 * half + 1]);
-      bf16* to = tile.at(mine + lane / 4 + 8 * half, n) + lane % 4 * 2;
-      *reinterpret_cast<uint32_t*>(to) = pair;
+      const Pack<uint32_t, 1> pair{{pack_bf16(factor * sum[n][2 * half], factor * sum[n][2 * half + 1])}};
+      store_pack(reinterpret_cast<uint32_t*>(tile.at(mine + lane / 4 + 8 * half, n)) + lane % 4, pair);
     }
   }
   __syncwarp();
@@ -302,9 +321,14 @@ __device__ void mma_chunk(const MmaCall& call, const MmaDirection& p) {
     }
   }
   if (!owns_links) return;
-  const int64_t first = ((int64_t{blockIdx.x} * parts + part) * links + group * 16) * d + column;
-  if constexpr (gradient) write_link_sums<width>(link_sum0, slope_factor, p.link_sums[0] + first, d);
-  if constexpr (Plan::links1) write_link_sums<width>(link_sum1, factor, p.link_sums[1] + first, d);
+  const auto finish = [&](int which, const RowSums<width>& sum, float f) {
+    if (parts == 1 && chunk.alone)  // nothing is left to add
+      return add_link_sums<width>(sum, f, p.links_out[which], chunk.request * links + group * 16, column);
+    const int64_t row = (int64_t{blockIdx.x} * parts + part) * links + group * 16;
+    write_link_sums<width>(sum, f, p.link_sums[which] + row * d + column, d);
+  };
+  if constexpr (gradient) finish(0, link_sum0, slope_factor);
+  if constexpr (Plan::links1) finish(1, link_sum1, factor);
 }
 
 // Blocks a multiprocessor that there shall be registers for: as many threads as can have their sums there.
