@@ -68,7 +68,8 @@ struct LinkSums {
 };
 
 // Sum s of link i, column c, of the chunk (or its part) n is partial[((s * numbers * parts + n) * links + i)
-// * d + c]. Added to what is there, in the order of threads that take every eighth chunk.
+// * d + c]. Added to what is there, in the order of threads that take every eighth chunk,
+// where there are at least `fewest` (parts of) chunks.
 template <typename T, typename A = Compute<T>>
 __global__ void add_chunks_kernel(Chunks chunks, int64_t links, int64_t parts, int64_t fewest,
                                   const A* partial, LinkSums<T> sums) {
