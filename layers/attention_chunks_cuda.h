@@ -13,6 +13,7 @@ namespace lime::cuda {
 struct Chunk {
   int64_t request, begin, end;  // rows of the tile, none if begin = end
   int64_t length;               // of the whole history
+  bool alone;                   // the request has no other rows in the tile
   __device__ int64_t rows() const { return end - begin; }
 };
 
@@ -36,9 +37,10 @@ struct Chunks {
       const int64_t middle = (low + high) / 2;
       (number(middle) <= which ? low : high) = middle;
     }
-    const int64_t last = begin(low + 1), from = begin(low) + (which - number(low)) * size;
-    const int64_t length = offsets[low + 1] - offsets[low];
-    return {low, from < last ? from : last, from + size < last ? from + size : last, length};
+    const int64_t first_row = begin(low), last = begin(low + 1);
+    const int64_t from = first_row + (which - number(low)) * size;
+    return {low, from < last ? from : last, from + size < last ? from + size : last,
+            offsets[low + 1] - offsets[low], last - first_row <= size};
   }
 };
 
@@ -66,14 +68,16 @@ struct LinkSums {
 };
 
 // Sum s of link i, column c, of the chunk (or its part) n is partial[((s * numbers * parts + n) * links + i)
-// * d + c]. Added to what is there, in the order of threads that take every eighth chunk.
+// * d + c]. Added to what is there, in the order of threads that take every eighth chunk,
+// where there are at least `fewest` (parts of) chunks.
 template <typename T, typename A = Compute<T>>
-__global__ void add_chunks_kernel(Chunks chunks, int64_t links, int64_t parts, const A* partial,
-                                  LinkSums<T> sums) {
+__global__ void add_chunks_kernel(Chunks chunks, int64_t links, int64_t parts, int64_t fewest,
+                                  const A* partial, LinkSums<T> sums) {
   __shared__ A of_thread[sum_threads][sum_cols];
   const Matrix<T> out = sums.at[blockIdx.z];
   const int64_t row = blockIdx.x, request = row / links, c = int64_t{blockIdx.y} * sum_cols + threadIdx.x;
   const int64_t sum_rows = chunks.numbers() * parts, count = chunks.count(request) * parts;
+  if (count < fewest) return;
   const A* from =
       partial + ((blockIdx.z * sum_rows + chunks.number(request) * parts) * links + row % links) * out.cols +
       c;
@@ -82,7 +86,7 @@ __global__ void add_chunks_kernel(Chunks chunks, int64_t links, int64_t parts, c
     for (int64_t n = threadIdx.y; n < count; n += sum_threads) sum += from[n * links * out.cols];
   of_thread[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
-  if (threadIdx.y != 0 || c >= out.cols || count == 0) return;
+  if (threadIdx.y != 0 || c >= out.cols) return;
   A total = 0;
   for (int t = 0; t < sum_threads; ++t) total += of_thread[t][threadIdx.x];
   out.row(row)[c] = from_compute<T>(to_compute(out.row(row)[c]) + total);
@@ -90,11 +94,11 @@ __global__ void add_chunks_kernel(Chunks chunks, int64_t links, int64_t parts, c
 
 template <typename T>
 void add_chunks(Context& ctx, const char* name, const Chunks& chunks, int64_t links, int64_t parts,
-                const Compute<T>* partial, const LinkSums<T>& sums, int count) {
+                int64_t fewest, const Compute<T>* partial, const LinkSums<T>& sums, int count) {
   const dim3 grid(static_cast<uint32_t>(chunks.requests * links), divide_up(sums.at[0].cols, sum_cols),
                   static_cast<uint32_t>(count));
-  launch(ctx, name, add_chunks_kernel<T>, grid, dim3(sum_cols, sum_threads), 0, chunks, links, parts, partial,
-         sums);
+  launch(ctx, name, add_chunks_kernel<T>, grid, dim3(sum_cols, sum_threads), 0, chunks, links, parts, fewest,
+         partial, sums);
 }
 
 }  // namespace lime::cuda

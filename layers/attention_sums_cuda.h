@@ -63,8 +63,11 @@ __device__ void score(const Matrix<const T>& x, const Matrix<const T>& y, const 
     stage(x, at.x, at.x_rows, at.column + c, at.width - c, xs);
     stage(y, at.y, at.y_rows, at.column + c, at.width - c, ys);
     __syncthreads();
+#pragma unroll 8
     for (int k = 0; k < square; ++k)
+#pragma unroll
       for (int i = 0; i < 2; ++i)
+#pragma unroll
         for (int j = 0; j < 2; ++j) s[i][j] += xs[threadIdx.y + 16 * i][k] * ys[threadIdx.x + 16 * j][k];
   }
 }
@@ -74,13 +77,17 @@ __device__ void score(const Matrix<const T>& x, const Matrix<const T>& y, const 
 template <typename T, typename A = Compute<T>>
 __device__ void accumulate(const Square<A>& weights, const Matrix<const T>& y, const SquareRows& at,
                            int64_t begin, Square<A>& ys, A (&sum)[2][4]) {
+#pragma unroll  // sums are registers
   for (int half = 0; half < 2; ++half) {
     const int64_t c = begin + half * square;
     __syncthreads();  // the square has been read, the weights are written
     stage(y, at.y, at.y_rows, at.column + c, at.width - c, ys);
     __syncthreads();
+#pragma unroll 8
     for (int k = 0; k < square; ++k)
+#pragma unroll
       for (int i = 0; i < 2; ++i)
+#pragma unroll
         for (int j = 0; j < 2; ++j)
           sum[i][2 * half + j] += weights[threadIdx.y + 16 * i][k] * ys[k][threadIdx.x + 16 * j];
   }
@@ -91,8 +98,9 @@ __device__ void accumulate(const Square<A>& weights, const Matrix<const T>& y, c
 //   void operator()(int64_t link, A s, A g, A& a, A& d) const
 // Grid: chunks x 32 links each, or chunks of 32 rows; heads; 64 columns of a head each.
 template <typename T, bool links_own, bool with0, bool with1, typename Weigh, typename A = Compute<T>>
-__global__ void attention_sums_kernel(Chunks chunks, int64_t links, int64_t width, AttentionSides<T> sides,
-                                      Weigh weights, AttentionSums<T> sums) {
+__global__ void __launch_bounds__(256)
+    attention_sums_kernel(Chunks chunks, int64_t links, int64_t width, AttentionSides<T> sides, Weigh weights,
+                          AttentionSums<T> sums) {
   __shared__ Square<A> xs, ys, square0, square1;
   const int64_t link_blocks = links_own ? (links + square - 1) / square : 1,
                 number = blockIdx.x / link_blocks, link0 = blockIdx.x % link_blocks * square;
@@ -113,7 +121,9 @@ __global__ void attention_sums_kernel(Chunks chunks, int64_t links, int64_t widt
     A s[2][2], g[2][2] = {};
     score(sides.x0, sides.y0, at, xs, ys, s);
     if constexpr (with0) score(sides.x1, sides.y1, at, xs, ys, g);
+#pragma unroll
     for (int i = 0; i < 2; ++i) {
+#pragma unroll
       for (int j = 0; j < 2; ++j) {
         const int64_t x = threadIdx.y + 16 * i, y = threadIdx.x + 16 * j;
         A a = 0, d = 0;
@@ -127,7 +137,9 @@ __global__ void attention_sums_kernel(Chunks chunks, int64_t links, int64_t widt
   }
   const auto write = [&](int which, const A(&sum)[2][4]) {
     const int64_t d = width * gridDim.y;
+#pragma unroll
     for (int i = 0; i < 2; ++i) {
+#pragma unroll
       for (int j = 0; j < 4; ++j) {
         const int64_t x = threadIdx.y + 16 * i, c = begin + threadIdx.x + 16 * j;
         if (x >= at.x_rows || c >= width) continue;

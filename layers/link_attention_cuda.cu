@@ -30,9 +30,9 @@ struct ChunkState {
 
 // Grid: chunks x 32 links each; heads; 64 columns of a head each.
 template <typename T, typename A = Compute<T>>
-__global__ void link_chunk_kernel(Chunks chunks, int64_t links, int64_t width, A slope, A lowest,
-                                  Matrix<const T> q, Matrix<const T> k, Matrix<const T> v,
-                                  ChunkState<A> state) {
+__global__ void __launch_bounds__(256)
+    link_chunk_kernel(Chunks chunks, int64_t links, int64_t width, A slope, A lowest, Matrix<const T> q,
+                      Matrix<const T> k, Matrix<const T> v, ChunkState<A> state) {
   __shared__ Square<A> xs, ys, weights;
   __shared__ A maximum[square], sum[square], factor[square];
   const int64_t link_blocks = (links + square - 1) / square;
@@ -48,7 +48,9 @@ __global__ void link_chunk_kernel(Chunks chunks, int64_t links, int64_t width, A
     at.y = chunk.begin + done, at.y_rows = chunk.rows() - done;
     A s[2][2];
     score(q, k, at, xs, ys, s);
+#pragma unroll
     for (int i = 0; i < 2; ++i)
+#pragma unroll
       for (int j = 0; j < 2; ++j) weights[threadIdx.y + 16 * i][threadIdx.x + 16 * j] = slope * s[i][j];
     __syncthreads();
     for (uint32_t x = warp; x < square; x += 256 / warp_size) {  // a warp, a link
@@ -65,11 +67,15 @@ __global__ void link_chunk_kernel(Chunks chunks, int64_t links, int64_t width, A
       }
     }
     __syncthreads();
+#pragma unroll
     for (int i = 0; i < 2; ++i)
+#pragma unroll
       for (int j = 0; j < 4; ++j) out[i][j] *= factor[threadIdx.y + 16 * i];
     accumulate(weights, v, at, begin, ys, out);
   }
+#pragma unroll
   for (int i = 0; i < 2; ++i) {
+#pragma unroll
     for (int j = 0; j < 4; ++j) {
       const int64_t x = threadIdx.y + 16 * i, c = begin + threadIdx.x + 16 * j;
       if (x < at.x_rows && c < width)
@@ -235,7 +241,7 @@ void link_attention_backward_tile(Context& ctx, const LinkAttention& a, int64_t 
     auto* partial = ctx.arena().alloc(dtype_of<A>(), long_chunks.numbers() * a.links, d).template data<A>();
     attention_sums<T, true, true, false>(ctx, backward_name, long_chunks, a.links, a.heads, width,
                                          {m(q), m(dout), m(k), m(v)}, weights, {{}, {partial, nullptr}});
-    add_chunks<T>(ctx, backward_name, long_chunks, a.links, 1, partial, {{matrix<T>(dq)}}, 1);
+    add_chunks<T>(ctx, backward_name, long_chunks, a.links, 1, 1, partial, {{matrix<T>(dq)}}, 1);
     attention_sums<T, false, true, true>(ctx, backward_name, make_chunks(a.history, first, rows, square),
                                          a.links, a.heads, width, {m(k), m(v), m(q), m(dout)}, weights,
                                          {{matrix<T>(dk), matrix<T>(dv)}, {}});

@@ -73,7 +73,7 @@ void forward(Context& ctx, const Call& call, bool both, const AttentionRows& his
   auto* partial = call.partial<Compute<T>>(ctx, 1);
   sums<T, true, false, true>(ctx, forward_name, call, false, {m(links.q), {}, m(history.k), m(history.v)},
                              {{}, {nullptr, partial}});
-  add_chunks<T>(ctx, forward_name, call.long_chunks, call.links, 1, partial, {{matrix<T>(links_out)}}, 1);
+  add_chunks<T>(ctx, forward_name, call.long_chunks, call.links, 1, 1, partial, {{matrix<T>(links_out)}}, 1);
   if (both)
     sums<T, false, false, true>(ctx, forward_name, call, true, {m(history.q), {}, m(links.k), m(links.v)},
                                 {{{}, matrix<T>(history_out)}, {}});
@@ -102,7 +102,7 @@ void backward(Context& ctx, const Call& call, bool both, const AttentionRows& hi
     sums<T, true, true, true>(ctx, backward_name, call, true,
                               {m(links.k), m(links.v), m(history.q), m(dhistory_out)}, {{}, {dk, dv}});
   }
-  add_chunks<T>(ctx, backward_name, call.long_chunks, call.links, 1, partial, link_sums, both ? 3 : 1);
+  add_chunks<T>(ctx, backward_name, call.long_chunks, call.links, 1, 1, partial, link_sums, both ? 3 : 1);
 }
 
 }  // namespace

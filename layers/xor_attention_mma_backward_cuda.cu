@@ -12,7 +12,7 @@ bool xor_attention_backward_mma(Context& ctx, const XorAttentionTile& tile, bool
                                 const AttentionRowsGrad& dhistory, const AttentionRowsGrad& dlinks) {
   if (!takes_mma(tile, history.k,
                  {&history.q, &history.k, &history.v, &links.q, &links.k, &links.v, &dhistory_out,
-                  &dlinks_out, &dhistory.q, &dhistory.k, &dhistory.v}))
+                  &dlinks_out, &dhistory.q, &dhistory.k, &dhistory.v, &dlinks.q, &dlinks.k, &dlinks.v}))
     return false;
   const char* name = "xor_attention_backward";
   const int64_t d = history.k.cols(), width = d / tile.heads, rows = history.k.rows();
@@ -30,14 +30,18 @@ bool xor_attention_backward_mma(Context& ctx, const XorAttentionTile& tile, bool
   call.direction[0] = {{m(links.q), m(dlinks_out)},
                        {m(history.k), m(history.v)},
                        {matrix<bf16>(dhistory.k), matrix<bf16>(dhistory.v)},
-                       {dq, nullptr}};
+                       {dq, nullptr},
+                       {matrix<bf16>(dlinks.q), {}}};
   if (both) {
-    call.direction[1] = {
-        {m(links.k), m(links.v)}, {m(history.q), m(dhistory_out)}, {matrix<bf16>(dhistory.q), {}}, {dk, dv}};
+    call.direction[1] = {{m(links.k), m(links.v)},
+                         {m(history.q), m(dhistory_out)},
+                         {matrix<bf16>(dhistory.q), {}},
+                         {dk, dv},
+                         {matrix<bf16>(dlinks.k), matrix<bf16>(dlinks.v)}};
     link_sums.at[1] = matrix<bf16>(dlinks.k), link_sums.at[2] = matrix<bf16>(dlinks.v);
   }
   launch_mma<true>(ctx, name, tile.heads, width, both, call);
-  add_chunks<bf16>(ctx, name, call.chunks, tile.links, parts, dq, link_sums, sums);
+  add_chunks<bf16>(ctx, name, call.chunks, tile.links, parts, 2, dq, link_sums, sums);
   return true;
 }
 

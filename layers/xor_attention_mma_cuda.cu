@@ -9,8 +9,9 @@ namespace lime::cuda {
 
 bool xor_attention_mma(Context& ctx, const XorAttentionTile& tile, bool both, const AttentionRows& history,
                        const AttentionRows& links, const View& history_out, const View& links_out) {
-  if (!takes_mma(tile, history.k,
-                 {&history.q, &history.k, &history.v, &links.q, &links.k, &links.v, &history_out}))
+  if (!takes_mma(
+          tile, history.k,
+          {&history.q, &history.k, &history.v, &links.q, &links.k, &links.v, &history_out, &links_out}))
     return false;
   const char* name = "xor_attention";
   const int64_t d = history.k.cols(), width = d / tile.heads, rows = history.k.rows();
@@ -22,11 +23,13 @@ bool xor_attention_mma(Context& ctx, const XorAttentionTile& tile, bool both, co
                {}};
   auto* partial =
       ctx.arena().alloc(DType::f32, call.chunks.numbers() * parts * tile.links, d).template data<float>();
-  call.direction[0] = {{m(links.q), {}}, {m(history.k), m(history.v)}, {}, {nullptr, partial}};
+  call.direction[0] = {
+      {m(links.q), {}}, {m(history.k), m(history.v)}, {}, {nullptr, partial}, {{}, matrix<bf16>(links_out)}};
   if (both)
-    call.direction[1] = {{m(links.k), m(links.v)}, {m(history.q), {}}, {{}, matrix<bf16>(history_out)}, {}};
+    call.direction[1] = {
+        {m(links.k), m(links.v)}, {m(history.q), {}}, {{}, matrix<bf16>(history_out)}, {}, {}};
   launch_mma<false>(ctx, name, tile.heads, width, both, call);
-  add_chunks<bf16>(ctx, name, call.chunks, tile.links, parts, partial, {{matrix<bf16>(links_out)}}, 1);
+  add_chunks<bf16>(ctx, name, call.chunks, tile.links, parts, 2, partial, {{matrix<bf16>(links_out)}}, 1);
   return true;
 }
 

@@ -16,10 +16,14 @@
 // Scores are f32; A and D are rounded to bf16 for the second product, sums are f32. SiLU(x) = x/2 (1 + tanh
 // x/2) with the hardware's tanh: one instruction of the special function unit a score.
 //
-// Shared memory, rows of w columns, swizzled: links 1 or 2 matrices, tiles 2 x 1 or 2 matrices.
-//   forward,  w = 64, 64 links, 4 warps: 40 KB (down), 32 KB (up); backward 48 KB
-//   forward,  w = 64, 128 links, 8 warps: 80 KB; backward 96 KB; w = 128: twice that
-// Registers a thread, of 65536 / (threads x blocks): see the launch bounds; sums take w/2 of each kind.
+// A block has 4 warps up to 64 links and 8 up to 128. Its shared memory holds 1 or 2 matrices of links and
+// two tiles of 1 or 2 matrices, swizzled. With as many links as fit, and what the compiler says for sm_90a:
+//   w    warps      forward: KB, registers, blocks an SM      backward
+//   32   4, 8       20, 40 KB      90      4, 2               24, 48 KB     128           4, 2
+//   64   4, 8       40, 80 KB      128     4, 2               48, 96 KB     168, 243      3, 1
+//   128  4, 8       80, 160 KB     232     2, 1               96, 192 KB    255           2, 1
+// Backward of w = 64 (4 warps) and 128 keeps some sums of links in local memory while it computes those of
+// the history.
 #pragma once
 
 #include <algorithm>
@@ -36,7 +40,8 @@ namespace lime::cuda {
 struct MmaDirection {
   Matrix<const bf16> links[2], history[2];  // y0, y1 for one owner are x0, x1 for the other
   Matrix<bf16> history_sums[2];
-  float* link_sums[2];  // partial, add_chunks_kernel
+  float* link_sums[2];        // partial, add_chunks_kernel
+  Matrix<bf16> links_out[2];  // ... and where they go in the end
 };
 struct MmaCall {
   Chunks chunks;
@@ -57,17 +62,15 @@ struct MmaPlan {
   }
 };
 
-// Rows of `width` bf16 in shared memory, in pieces of 16 bytes that change places so that eight consecutive
-// rows have any one piece in different banks: no conflicts for ldmatrix.
+// Rows of `width` bf16 in shared memory, in pieces of 16 bytes that change places from row to row.
 template <int width>
 struct Swizzled {
   bf16* data;
   static constexpr int pieces = width / 8;
-  static_assert(pieces == 4 || pieces % 8 == 0);
-  __device__ bf16* at(int row, int piece) const {
-    const int flip = pieces == 4 ? row / 2 % 4 : row % 8;
-    return data + (row * pieces + (piece ^ flip)) * 8;
+  static constexpr __host__ __device__ int place(int row, int piece) {
+    return row * pieces + (piece ^ (pieces == 4 ? row / 2 % 4 : row % 8));
   }
+  __device__ bf16* at(int row, int piece) const { return data + place(row, piece) * 8; }
   // Starts to copy `count` rows from (row, column) of m; zeros past `valid` rows.
   __device__ void load(const Matrix<const bf16>& m, int64_t row, int64_t column, int count,
                        int64_t valid) const {
@@ -78,6 +81,21 @@ struct Swizzled {
     }
   }
 };
+
+// Whether eight consecutive rows of ldmatrix have any one piece in different banks, of which 128 bytes are
+// one round.
+template <int width>
+constexpr bool without_bank_conflicts() {
+  for (int row = 0; row < 16; row += 8) {
+    for (int piece = 0; piece < width / 8; ++piece) {
+      unsigned banks = 0;
+      for (int r = row; r < row + 8; ++r) banks |= 1u << Swizzled<width>::place(r, piece) % 8;
+      if (banks != 0xff) return false;
+    }
+  }
+  return true;
+}
+static_assert(without_bank_conflicts<32>() && without_bank_conflicts<64>() && without_bank_conflicts<128>());
 
 // 16 rows as left operands: `held` in registers, or read from shared memory whenever they are needed.
 template <int width, bool held>
@@ -182,6 +200,25 @@ __device__ void write_link_sums(const RowSums<width>& sum, float factor, float* 
   }
 }
 
+// Adds the warp's sums to rows of bf16.
+template <int width>
+__device__ void add_link_sums(const RowSums<width>& sum, float factor, const Matrix<bf16>& out, int64_t row,
+                              int64_t column) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+  for (int n = 0; n < width / 8; ++n) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      bf16* to = out.row(row + lane / 4 + 8 * half) + column + n * 8 + lane % 4 * 2;
+      Pack<bf16, 2> pair = load_pack<2>(to);
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+        pair.at[i] = from_compute<bf16>(to_compute(pair.at[i]) + factor * sum[n][2 * half + i]);
+      store_pack(to, pair);
+    }
+  }
+}
+
 // Writes the warp's sums to 16 rows of bf16, of which `valid` exist, by way of its own 16 rows from `mine` of
 // a tile.
 template <int width>
@@ -192,9 +229,8 @@ __device__ void write_history_sums(const RowSums<width>& sum, float factor, Swiz
   for (int n = 0; n < width / 8; ++n) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const uint32_t pair = pack_bf16(factor * sum[n][2 * half], factor * sum[n][2 * half + 1]);
-      bf16* to = tile.at(mine + lane / 4 + 8 * half, n) + lane % 4 * 2;
-      *reinterpret_cast<uint32_t*>(to) = pair;
+      const Pack<uint32_t, 1> pair{{pack_bf16(factor * sum[n][2 * half], factor * sum[n][2 * half + 1])}};
+      store_pack(reinterpret_cast<uint32_t*>(tile.at(mine + lane / 4 + 8 * half, n)) + lane % 4, pair);
     }
   }
   __syncwarp();
@@ -285,9 +321,14 @@ __device__ void mma_chunk(const MmaCall& call, const MmaDirection& p) {
     }
   }
   if (!owns_links) return;
-  const int64_t first = ((int64_t{blockIdx.x} * parts + part) * links + group * 16) * d + column;
-  if constexpr (gradient) write_link_sums<width>(link_sum0, slope_factor, p.link_sums[0] + first, d);
-  if constexpr (Plan::links1) write_link_sums<width>(link_sum1, factor, p.link_sums[1] + first, d);
+  const auto finish = [&](int which, const RowSums<width>& sum, float f) {
+    if (parts == 1 && chunk.alone)  // nothing is left to add
+      return add_link_sums<width>(sum, f, p.links_out[which], chunk.request * links + group * 16, column);
+    const int64_t row = (int64_t{blockIdx.x} * parts + part) * links + group * 16;
+    write_link_sums<width>(sum, f, p.link_sums[which] + row * d + column, d);
+  };
+  if constexpr (gradient) finish(0, link_sum0, slope_factor);
+  if constexpr (Plan::links1) finish(1, link_sum1, factor);
 }
 
 // Blocks a multiprocessor that there shall be registers for: as many threads as can have their sums there.

@@ -165,8 +165,13 @@ __device__ __forceinline__ T from_compute(Compute<T> x) {
 
 // Two bf16 in a register, `low` in the low half: tensor cores take them so.
 __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
-  return static_cast<uint32_t>(from_compute<bf16>(low).bits) |
-         static_cast<uint32_t>(from_compute<bf16>(high).bits) << 16;
+#ifdef LIME_CUDA_EMULATED
+  return static_cast<uint32_t>(to_bf16(low).bits) | static_cast<uint32_t>(to_bf16(high).bits) << 16;
+#else
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#endif
 }
 
 // N neighbours that are loaded and stored at once; 16 bytes at most, aligned to their size.

@@ -53,9 +53,10 @@ class Buffer {
         guard_(guard),
         host_(static_cast<size_t>((rows + 2) * (cols + 2 * guard)), outside),
         device_(ctx.device(), type, rows + 2, cols + 2 * guard) {}
-  static Buffer input(Context& ctx, DType type, int64_t rows, int64_t cols, int64_t guard, uint64_t seed) {
+  static Buffer input(Context& ctx, DType type, int64_t rows, int64_t cols, int64_t guard, uint64_t seed,
+                      double deviation = 1) {
     Buffer b(ctx, type, rows, cols, guard, NAN);
-    fill_random(b.reference(), seed);
+    fill_random(b.reference(), seed, deviation);
     b.upload();
     b.read();  // as rounded
     return b;
@@ -277,8 +278,9 @@ class XorMmaOnCuda : public XorOnCuda {};
 TEST_P(XorMmaOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_tolerance); }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, XorMmaOnCuda,
-                         testing::Values(Case{{1}, 1, 16, 32}, Case{{70, 0, 1, 33}, 2, 16, 32},
-                                         Case{{0, 515, 64}, 1, 32, 32}, Case{{65}, 1, 48, 64},
+                         testing::Values(Case{{1}, 1, 16, 32}, Case{{63, 64, 128, 257}, 1, 16, 32},
+                                         Case{{70, 0, 1, 33}, 2, 16, 32}, Case{{0, 260, 5}, 1, 32, 32},
+                                         Case{{0, 300, 64}, 1, 64, 32}, Case{{65}, 1, 48, 64},
                                          Case{{81, 16}, 1, 64, 64}, Case{{50}, 1, 80, 128},
                                          Case{{140, 3}, 1, 128, 32}, Case{{17}, 1, 128, 128}));
 
@@ -291,6 +293,25 @@ TEST_P(XorMmaTilesOnCuda, Bf16) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, XorMmaTilesOnCuda,
                          testing::Values(Case{{70, 0, 1, 50}, 1, 16, 32}, Case{{33, 40}, 2, 64, 64}));
+
+TEST_P(XorMmaTilesOnCuda, HugeScoresStayFinite) {
+  const int64_t d = shape.width();
+  const auto input = [&](int64_t n, int64_t cols, uint64_t seed, double deviation) {
+    return Buffer::input(ctx, DType::bf16, n, cols, 8, seed, deviation);
+  };
+  const auto output = [&](int64_t n, int64_t cols) {
+    return Buffer::output(ctx, DType::bf16, n, cols, 8, 0);
+  };
+  const Buffer h = input(rows(), 3 * d, 1, 1e6), l = input(link_rows(), 3 * d, 2, 1e6),
+               dh_out = input(rows(), d, 3, 1), dl_out = input(link_rows(), d, 4, 1);
+  const Buffer h_out = output(rows(), d), l_out = output(link_rows(), d), dh = output(rows(), 3 * d),
+               dl = output(link_rows(), 3 * d);
+  run_xor(ctx, shape, history, rows(), Kernels::mma,
+          {h.device(), l.device(), h_out.device(), l_out.device(), dh_out.device(), dl_out.device(),
+           dh.device(), dl.device(), true});
+  for (const Buffer* b : {&h_out, &l_out, &dh, &dl})
+    for (const double value : b->download()) ASSERT_TRUE(std::isfinite(value));
+}
 
 // Shapes and views that tensor cores cannot take are left to the generic kernel.
 TEST(XorMma, SaysWhatItCannotTake) {
