@@ -136,10 +136,12 @@ TEST_P(Models, GradientsOfAllInputsAndParameters) {
   for (const auto phi : {CandidateAttention::softmax, CandidateAttention::silu}) {
     RankingModelConfig c = small(name());
     c.candidate_attention = phi;
-    Step s(c, device(), DType::f64, {0, 1, 7, 40, 0, 2}, {2, 0, 1, 3, 1, 0});
+    // Few and short on a device: the emulator's every step is slow.
+    if (!on_cpu() && phi == CandidateAttention::silu) continue;
+    Step s(c, device(), DType::f64, {0, 1, 7, on_cpu() ? 40 : 4, 0, 2}, {2, 0, 1, 3, 1, 0});
     s.forward();
     s.backward();
-    GradientCheck check(on_cpu() ? 50 : 4);
+    GradientCheck check(on_cpu() ? 50 : 1);
     check.add(s.store);
     check.add("history", s.h, s.dh);
     check.add("candidates", s.x, s.dx);
@@ -154,7 +156,7 @@ TEST_P(Models, WorkWithoutUserFeaturesAndPositions) {
   Step s(c, device(), DType::f64, {3, 0}, {1, 2});
   s.forward();
   s.backward();
-  GradientCheck check(on_cpu() ? 20 : 4);
+  GradientCheck check(on_cpu() ? 20 : 1);
   check.add(s.store);
   check.add("history", s.h, s.dh);
   check.check([&] { return s.forward(); });
@@ -163,7 +165,7 @@ TEST_P(Models, WorkWithoutUserFeaturesAndPositions) {
 TEST_P(Models, F32AgreesWithF64) {
   RankingModelConfig c = small(name());
   c.width = 32, c.heads = 2, c.links = 16, c.blocks = 3, c.head_hidden = 16;
-  const std::vector<int64_t> histories{0, 1, 2000, 60}, impressions{1, 2, 5, 0};
+  const std::vector<int64_t> histories{0, 1, on_cpu() ? 2000 : 150, 60}, impressions{1, 2, 5, 0};
   Step wide(c, Device{}, DType::f64, histories, impressions);
   const auto want = results(wide);
   Step narrow(c, device(), DType::f32, histories, impressions);
