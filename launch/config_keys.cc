@@ -400,7 +400,9 @@ std::vector<ConfigKey> make_keys() {
   keys.push_back(number_key<uint64_t>("seed", at(&Config::seed), "an integer", 0,
                                       std::numeric_limits<uint64_t>::max(),
                                       "of initial values and of the order of the data"));
-  keys.push_back(text("device", at(&Config::device), "cpu, cuda or cuda:N", "where the dense network runs"));
+  keys.push_back(
+      text("device", at(&Config::device), "cpu, cuda or cuda:N",
+           "where the dense network runs; cuda: a GPU for each rank of a host, cuda:N: the same for all"));
   add_data_keys(keys);
   add_feature_keys(keys);
   add_embedding_keys(keys);

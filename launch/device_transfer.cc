@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "runtime/error.h"
 #include "runtime/primitives.h"
 
 namespace lime {
@@ -121,7 +122,11 @@ HostReturn::HostReturn(Context& ctx) : ctx_(ctx) {
 }
 
 HostReturn::~HostReturn() {
-  if (device_ && !device_->returning.empty()) ctx_.synchronize();  // into memory that goes now
+  if (!device_ || device_->returning.empty()) return;
+  try {
+    ctx_.synchronize();     // copies into memory that goes now
+  } catch (const Error&) {  // the device failed: nothing is under way, and whoever used it has been told
+  }
 }
 
 void HostReturn::start(std::vector<ConstView> views, Then then) {

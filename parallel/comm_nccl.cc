@@ -285,7 +285,8 @@ class NcclCommunicator final : public Communicator {
     const Call call = begin("all_gather", in);
     const auto bytes = static_cast<size_t>(in.size() * bytes_of(in.dtype()));
     channel_->group(call, [&](auto note) {
-      note(nccl().all_gather(in.raw(), out.raw(), bytes, ncclUint8, channel_->comm(), channel_->stream()));
+      if (bytes > 0)
+        note(nccl().all_gather(in.raw(), out.raw(), bytes, ncclUint8, channel_->comm(), channel_->stream()));
     });
     return started(call);
   }
@@ -313,10 +314,11 @@ class NcclCommunicator final : public Communicator {
     check_buffer(*this, buffer, "broadcast");
     check_root(*this, root, "broadcast");
     const Call call = begin("broadcast", buffer);
+    const auto bytes = static_cast<size_t>(buffer.size() * bytes_of(buffer.dtype()));
     channel_->group(call, [&](auto note) {
-      note(nccl().broadcast(buffer.raw(), buffer.raw(),
-                            static_cast<size_t>(buffer.size() * bytes_of(buffer.dtype())), ncclUint8, root,
-                            channel_->comm(), channel_->stream()));
+      if (bytes > 0)
+        note(nccl().broadcast(buffer.raw(), buffer.raw(), bytes, ncclUint8, root, channel_->comm(),
+                              channel_->stream()));
     });
     return started(call);
   }

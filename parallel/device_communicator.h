@@ -16,7 +16,7 @@ namespace lime {
 // The group and the context must outlive it.
 std::unique_ptr<Communicator> make_device_communicator(ProcessGroup&, Context&);
 
-// Whether a device is used by two ranks: by this host's name and the device's own. Collective.
+// Whether two ranks have the same device. Each gives its own, a CUDA device. Collective.
 bool ranks_share_a_device(ProcessGroup&, Device);
 
 // The device that `text` means on this rank: "cuda", without a number, is the rank's own on its host

@@ -18,7 +18,7 @@ namespace lime::cuda {
 // where it can.
 std::string unavailable(int index);
 
-// Names the device itself among those of this host, whatever its number in this process: its PCI address.
+// Names the device itself among those of all hosts, whatever its number in this process: its UUID.
 std::string identity(int index);
 
 // Device memory, 256-byte aligned, uninitialised; zeroed when the call returns where asked. Freed with the

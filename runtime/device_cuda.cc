@@ -2,7 +2,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 
 #include "runtime/cuda_device.h"
 #include "runtime/error.h"
@@ -54,10 +54,9 @@ std::string unavailable(int index) {
 }
 
 std::string identity(int index) {
-  std::array<char, 32> address{};
-  check(cudaDeviceGetPCIBusId(address.data(), static_cast<int>(address.size()), index),
-        str("cudaDeviceGetPCIBusId(cuda:", index, ")"));
-  return address.data();
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, index), str("cudaGetDeviceProperties(cuda:", index, ")"));
+  return {std::begin(properties.uuid.bytes), std::end(properties.uuid.bytes)};
 }
 
 std::shared_ptr<void> allocate(int index, size_t bytes, Fill fill) {

@@ -3,12 +3,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/error.h"
+
 namespace lime {
 
 HostStaging::HostStaging(Device device) : device_(device) {}
 
 HostStaging::~HostStaging() {
-  for (const auto& block : idle_) block->used.synchronize();
+  try {
+    for (const auto& block : idle_) block->used.synchronize();
+  } catch (const Error&) {  // the device failed: nothing is under way, and whoever used it has been told
+  }
 }
 
 std::unique_ptr<HostStaging::Block> HostStaging::take(size_t bytes) {
