@@ -10,9 +10,9 @@ bool xor_attention_backward_mma(Context& ctx, const XorAttentionTile& tile, bool
                                 const AttentionRows& history, const AttentionRows& links,
                                 const ConstView& dhistory_out, const ConstView& dlinks_out,
                                 const AttentionRowsGrad& dhistory, const AttentionRowsGrad& dlinks) {
-  if (!takes_mma(tile, history.k,
-                 {&history.q, &history.k, &history.v, &links.q, &links.k, &links.v, &dhistory_out,
-                  &dlinks_out, &dhistory.q, &dhistory.k, &dhistory.v, &dlinks.q, &dlinks.k, &dlinks.v}))
+  if (!takes_mma<true>(ctx, tile, both, history.k,
+                       {&history.q, &history.k, &history.v, &links.q, &links.k, &links.v, &dhistory_out,
+                        &dlinks_out, &dhistory.q, &dhistory.k, &dhistory.v, &dlinks.q, &dlinks.k, &dlinks.v}))
     return false;
   const char* name = "xor_attention_backward";
   const int64_t d = history.k.cols(), width = d / tile.heads, rows = history.k.rows();

@@ -9,8 +9,8 @@ namespace lime::cuda {
 
 bool xor_attention_mma(Context& ctx, const XorAttentionTile& tile, bool both, const AttentionRows& history,
                        const AttentionRows& links, const View& history_out, const View& links_out) {
-  if (!takes_mma(
-          tile, history.k,
+  if (!takes_mma<false>(
+          ctx, tile, both, history.k,
           {&history.q, &history.k, &history.v, &links.q, &links.k, &links.v, &history_out, &links_out}))
     return false;
   const char* name = "xor_attention";

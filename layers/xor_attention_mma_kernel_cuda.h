@@ -356,12 +356,22 @@ constexpr int mma_warps(int64_t links) { return links <= 64 ? 4 : 8; }
 // Partial sums a chunk: warps that share its rows.
 constexpr int64_t mma_parts(int64_t links) { return mma_warps(links) / (links / 16); }
 
-// Whether the kernel takes this shape, and all of these views.
-inline bool takes_mma(const XorAttentionTile& tile, const ConstView& k,
-                      std::initializer_list<const ConstView*> views) {
+// Of a call in one or both directions.
+template <bool gradient>
+size_t mma_shared_bytes(int64_t links, int64_t width, bool both) {
+  const int64_t tile = 16 * mma_warps(links), down = MmaPlan<false, gradient>::shared_rows(links, tile),
+                up = both ? MmaPlan<true, gradient>::shared_rows(links, tile) : 0;
+  return static_cast<size_t>(std::max(down, up) * width) * sizeof(bf16);
+}
+
+// Whether the kernel takes this shape, on this device, and all of these views.
+template <bool gradient>
+bool takes_mma(const Context& ctx, const XorAttentionTile& tile, bool both, const ConstView& k,
+               std::initializer_list<const ConstView*> views) {
   const int64_t width = k.cols() / tile.heads;
-  bool takes =
-      (width == 32 || width == 64 || width == 128) && tile.links % 16 == 0 && tile.links <= most_mma_links;
+  bool takes = (width == 32 || width == 64 || width == 128) && tile.links % 16 == 0 &&
+               tile.links <= most_mma_links &&
+               mma_shared_bytes<gradient>(tile.links, width, both) <= most_shared_bytes(ctx);
   for (const ConstView* v : views)
     takes = takes && (v->empty() || (v->dtype() == DType::bf16 && whole_packs(*v)));
   return takes;
@@ -370,11 +380,9 @@ inline bool takes_mma(const XorAttentionTile& tile, const ConstView& k,
 template <int width, bool gradient>
 void launch_mma(Context& ctx, const char* name, int64_t heads, bool both, const MmaCall& call) {
   const auto start = [&]<int warps>() {
-    const int64_t down = MmaPlan<false, gradient>::shared_rows(call.links, 16 * warps),
-                  up = both ? MmaPlan<true, gradient>::shared_rows(call.links, 16 * warps) : 0;
     const dim3 grid(static_cast<uint32_t>(call.chunks.numbers()), static_cast<uint32_t>(heads), both ? 2 : 1);
     launch(ctx, name, xor_attention_mma_kernel<width, warps, gradient>, grid, dim3(32 * warps),
-           static_cast<size_t>(std::max(down, up)) * width * sizeof(bf16), call);
+           mma_shared_bytes<gradient>(call.links, width, both), call);
   };
   mma_warps(call.links) == 4 ? start.template operator()<4>() : start.template operator()<8>();
 }

@@ -100,6 +100,20 @@ void check_argument(const char* name, const T& argument) {
 }
 #endif
 
+// The most dynamic shared memory that a block may have on the context's device.
+inline size_t most_shared_bytes(const Context& ctx) {
+#ifdef LIME_CUDA_EMULATED
+  static_cast<void>(ctx);
+  return 227 * 1024;
+#else
+  int bytes = 0;
+  const cudaError_t status =
+      cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, ctx.device().index);
+  if (status != cudaSuccess) throw_failure("cudaDeviceGetAttribute", status);
+  return static_cast<size_t>(bytes);
+#endif
+}
+
 // Puts the kernel on the context's stream. `name` is the operation's, for error messages. An empty grid is no
 // launch. `shared_bytes` of dynamic shared memory, up to what the device has (227 KB on sm_90). Throws Error
 // where the launch is refused; what fails while the kernel runs is reported by the next synchronisation.
