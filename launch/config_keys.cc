@@ -274,7 +274,8 @@ void add_embedding_keys(std::vector<ConfigKey>& keys) {
 void add_model_keys(std::vector<ConfigKey>& keys) {
   const auto model = [](auto member) { return at(&Config::model, member); };
   keys.push_back(choice("model.name", model(&RankingModelConfig::name),
-                        words({"lime_xor", "lime_mha", "hstu", "mha", "din", "two_tower"}), "how user and candidate meet"));
+                        words({"lime_xor", "lime_mha", "hstu", "mha", "din", "two_tower"}),
+                        "how user and candidate meet"));
   keys.push_back(integer("model.width", model(&RankingModelConfig::width), 1, 1 << 16,
                          "width of tokens and links, a multiple of model.heads"));
   keys.push_back(integer("model.heads", model(&RankingModelConfig::heads), 1, 1 << 10, "attention heads"));

@@ -37,8 +37,8 @@ class Network {
   // Starts the id exchange for these micro-batches, which must outlive the lookup.
   std::unique_ptr<Lookup> begin_lookup(const std::vector<MicroBatch>&, bool insert);
   // logits: candidates x tasks of micro-batch `index`, in the context's arena, of the parameters' type;
-  // `targets`, where asked for, is set to its labels and weights. All on the context's device, until the arena
-  // is reset. The lookup must be finished.
+  // `targets`, where asked for, is set to its labels and weights. All on the context's device, until the
+  // arena is reset. The lookup must be finished.
   struct Targets {
     View labels, weights;  // candidates x tasks
   };

@@ -127,7 +127,7 @@ void predict(Communicator& comm, Context& ctx, Network& network, const Dataset& 
   });
   try {
     Scores mine;
-    Context host({}, ctx.dtype());
+    Context host({}, ctx.parameter_dtype());
     score_days(
         comm, ctx, network, dataset, config, days, mode,
         [&](const MicroBatch& micro, const ConstView& logits) {

@@ -34,6 +34,8 @@ Din::Unit Din::unit(Context& ctx, const InteractionInput& in, int64_t request, i
 }
 
 void Din::do_forward(Context& ctx, const InteractionInput& in, View z) {
+  if (ctx.dtype() == DType::bf16)
+    throw UserError("model din: found train.precision bf16, expected f32 or tf32");
   of_events_ = ctx.alloc(in.tokens.rows(), hidden_width_);
   of_targets_ = ctx.alloc(in.candidates.rows(), hidden_width_);
   hidden_.rows(0, width_).multiply(ctx, in.tokens, GradMode::overwrite, of_events_);

@@ -11,6 +11,7 @@
 #include "io/hdf5_file.h"
 #include "runtime/error.h"
 #include "tests/launch/program.h"
+#include "tests/support/device_support.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -78,6 +79,23 @@ class Train : public testing::Test {
     for (std::string line; std::getline(file, line);) lines.push_back(nlohmann::json::parse(line));
     return lines;
   }
+  // Of the dense parameters of two runs.
+  static double relative_difference(const std::string& one, const std::string& other, int step) {
+    const Hdf5File a(checkpoint(one, step) + "/dense.h5", Hdf5File::Mode::read);
+    const Hdf5File b(checkpoint(other, step) + "/dense.h5", Hdf5File::Mode::read);
+    const auto names = a.list("/parameters");
+    EXPECT_GT(names.size(), 10u);
+    double difference = 0, size = 0;
+    for (const auto& name : names) {
+      const auto x = a.read<float>("/parameters/" + name), y = b.read<float>("/parameters/" + name);
+      EXPECT_EQ(x.size(), y.size());
+      for (size_t i = 0; i < x.size(); ++i) {
+        difference += std::pow(double{x[i]} - double{y[i]}, 2);
+        size += std::pow(double{x[i]}, 2);
+      }
+    }
+    return std::sqrt(difference / size);
+  }
   static void expect_mistake(const std::string& arguments, const std::string& says) {
     const Outcome outcome = lime_program(arguments);
     EXPECT_EQ(outcome.exit_code, 2) << arguments << "\n" << outcome.err;
@@ -103,20 +121,46 @@ TEST_F(Train, TheSameBitsOn1And2And4Ranks) {
 TEST_F(Train, ThreeRanksAgreeToRounding) {
   train(1, "one", "train.max_steps=20");
   train(3, "three", "train.max_steps=20");
-  const Hdf5File a(checkpoint("one", 20) + "/dense.h5", Hdf5File::Mode::read);
-  const Hdf5File b(checkpoint("three", 20) + "/dense.h5", Hdf5File::Mode::read);
-  const auto names = a.list("/parameters");
-  ASSERT_GT(names.size(), 20u);
-  double difference = 0, size = 0;
-  for (const auto& name : names) {
-    const auto x = a.read<float>("/parameters/" + name), y = b.read<float>("/parameters/" + name);
-    ASSERT_EQ(x.size(), y.size());
-    for (size_t i = 0; i < x.size(); ++i) {
-      difference += std::pow(double{x[i]} - double{y[i]}, 2);
-      size += std::pow(double{x[i]}, 2);
-    }
+  EXPECT_LT(relative_difference("one", "three", 20), 1e-5);
+}
+
+TEST_F(Train, OnADeviceTheSameBitsOnAnyRanksAndOverAResumeAndTheCpusValues) {
+  if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
+  const std::string model = "model.name=two_tower --set ", on_device = model + "device=cuda:0 --set ";
+  train(1, "cpu", model + "train.max_steps=10");
+  for (const int ranks : {1, 2, 4}) train(ranks, str("device", ranks), on_device + "train.max_steps=10");
+  const std::string one = digests("device1", 10);
+  EXPECT_EQ(one, digests("device2", 10));
+  EXPECT_EQ(one, digests("device4", 10));
+  train(2, "device_halves", on_device + "train.max_steps=5");
+  resume(1, "device_halves", "train.max_steps=10");
+  EXPECT_EQ(one, digests("device_halves", 10));
+  EXPECT_LT(relative_difference("cpu", "device1", 10), 1e-4);
+
+  std::vector<std::vector<float>> scores;  // of a model from the device, on it and on the CPU
+  for (const std::string device : {"cuda:0", "cpu"}) {
+    const std::string out = path(device + ".h5");
+    const Outcome outcome = lime_program(
+        str("predict ", path("device1"), " --days 2024-01-03 --out ", out, " --set device=", device));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    scores.push_back(Hdf5File(out, Hdf5File::Mode::read).read<float>("/score/click"));
   }
-  EXPECT_LT(std::sqrt(difference / size), 1e-5);
+  ASSERT_EQ(scores[0].size(), scores[1].size());
+  for (size_t i = 0; i < scores[0].size(); ++i) ASSERT_NEAR(scores[0][i], scores[1][i], 1e-5);
+}
+
+// With attention, which the emulator takes its time for: few steps.
+TEST_F(Train, LimeXorOnADeviceInF32AndBf16) {
+  if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
+  const std::string steps = "model.name=lime_xor --set train.max_steps=2",
+                    on_device = steps + " --set device=cuda:0";
+  train(1, "cpu", steps);
+  train(1, "device", on_device);
+  train(2, "two", on_device);
+  train(1, "half", on_device + " --set train.precision=bf16");
+  EXPECT_EQ(digests("device", 2), digests("two", 2));
+  EXPECT_LT(relative_difference("cpu", "device", 2), 1e-4);
+  EXPECT_LT(relative_difference("cpu", "half", 2), 0.02);
 }
 
 TEST_F(Train, FiveStepsStopResumeAndFiveAreTenOnAnyRanks) {
