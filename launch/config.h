@@ -52,9 +52,9 @@ struct TrainConfig {
       "constant";  // constant | linear | cosine (decay to final_learning_rate over the run's steps)
   double final_learning_rate = 0.0;
   int64_t warmup_steps = 0;
-  int64_t schedule_steps = 0;    // length of the decay; 0: max_steps, or epochs x steps an epoch
-  bool schedule_sparse = false;  // the tables' learning rates follow the schedule too
-  double clip_norm = 0.0;        // global norm of dense and sparse gradients; 0: no clipping
+  int64_t schedule_steps = 0;            // length of the decay; 0: max_steps, or epochs x steps an epoch
+  bool schedule_sparse = false;          // the tables' learning rates follow the schedule too
+  double clip_norm = 0.0;                // global norm of dense and sparse gradients; 0: no clipping
   Precision precision = Precision::f32;  // of rows and products; others than f32 on CUDA devices only
   AdamWConfig adamw;
   double bucket_mb = 4.0;

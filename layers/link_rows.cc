@@ -8,13 +8,8 @@ namespace lime {
 namespace {
 
 // Calls f(b, rows of request b).
-template <typename F>
-void for_each_request(const View& pairs, int64_t requests, F f) {
-  const int64_t links = requests > 0 ? pairs.rows() / requests : 0;
-  for (int64_t b = 0; b < requests; ++b) f(b, pairs.slice_rows(b * links, (b + 1) * links));
-}
-template <typename F>
-void for_each_request(const ConstView& pairs, int64_t requests, F f) {
+template <typename V, typename F>
+void for_each_request(const V& pairs, int64_t requests, F f) {
   const int64_t links = requests > 0 ? pairs.rows() / requests : 0;
   for (int64_t b = 0; b < requests; ++b) f(b, pairs.slice_rows(b * links, (b + 1) * links));
 }

@@ -44,6 +44,13 @@ TEST(Config, DefaultsStandWhereAKeyIsNotGiven) {
   EXPECT_THAT(config.features.user, ElementsAre("user"));
 }
 
+TEST(Config, PrecisionIsChosenWithADeviceThatHasIt) {
+  EXPECT_EQ(parse(small).train.precision, Precision::f32);
+  const Config config = parse(small, {{"device", "cuda"}, {"train.precision", "bf16"}});
+  EXPECT_EQ(config.train.precision, Precision::bf16);
+  EXPECT_EQ(parse(to_yaml(config)).train.precision, Precision::bf16);
+}
+
 TEST(Config, TasksAreNamesOrMappingsAndFillTheBatchSpec) {
   const Config config = parse(
       "data: {path: a, train: 2022-01-01}\n"

@@ -1,6 +1,9 @@
 // Layers on every device, each against finite differences.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <memory>
+
 #include "layers/decoupled_attention.h"
 #include "layers/layer_norm.h"
 #include "layers/linear.h"
@@ -20,7 +23,7 @@ class Layers : public DeviceTest, public testing::WithParamInterface<Device> {
   Layers() : DeviceTest(GetParam(), DType::f64) {}
   bool on_cpu() const { return ctx.device() == Device{}; }
   // Entries that a gradient check moves: emulated kernels are slow.
-  int64_t samples(int64_t on_cpu_device) const { return on_cpu() ? on_cpu_device : 10; }
+  int64_t samples(int64_t on_cpu_device) const { return on_cpu() ? on_cpu_device : 8; }
   // A CUDA device has one tile for all rows; then a few thousand times less is long.
   int64_t tile_rows(int64_t cols) const { return on_cpu() ? ctx.tile_rows(cols) : 40; }
 };
@@ -205,44 +208,84 @@ TEST_P(Layers, ScoreHeadGradients) {
   check.check(forward);
 }
 
-// Both personalisers over short, empty, one-event and long histories: the long one crosses three tiles.
-class Personalisers : public Layers {};
+// A step of a personaliser over short, empty, one-event and long histories.
+struct PersonaliserStep {
+  template <typename Make>
+  PersonaliserStep(Context& ctx, const Make& make, int64_t longest)
+      : t(ctx),
+        layer(make(t.store)),
+        offsets(offsets_of({3, 0, 1, longest, 40})),
+        history(ctx, offsets),
+        lc(t.random(5 * links, width, 1)),
+        e(t.random(offsets.back(), width, 2)),
+        lp(t.empty(lc.rows(), width)),
+        r(t.random(lc.rows(), width, 3)),
+        dlinks(t.random(lc.rows(), width, 3)),
+        de(t.dirty(e.rows(), width)) {
+    t.start();
+  }
+  double forward() {
+    return t.ctx.arena().reset(), layer->forward(t.ctx, lc, e, history, lp), dot(lp.view(), r.view());
+  }
+  void backward() { layer->backward(t.ctx, dlinks, de); }
+
+  static constexpr int64_t links = 3, width = 6, heads = 2;
+  F64 t;
+  std::unique_ptr<Personaliser> layer;
+  std::vector<int64_t> offsets;
+  DeviceJagged history;
+  Tensor lc, e, lp, r, dlinks, de;
+};
+
+class Personalisers : public Layers {
+ protected:
+  // Against finite differences on the CPU, over three tiles; elsewhere every entry against the CPU's.
+  template <typename Make>
+  void check(const Make& make, int64_t tile_columns) {
+    const int64_t longest = 2 * tile_rows(tile_columns * PersonaliserStep::width) + 5;
+    PersonaliserStep s(ctx, make, longest);
+    s.forward(), s.backward();
+    if (on_cpu()) {
+      GradientCheck gradients(16, 2e-6);
+      gradients.add(s.t.store);
+      gradients.add("contextualised links", s.lc, s.dlinks);
+      gradients.add("tokens", s.e, s.de);
+      gradients.check([&] { return s.forward(); });
+      return;
+    }
+    Context host(Device{}, DType::f64);
+    PersonaliserStep on_host(host, make, longest);
+    on_host.forward(), on_host.backward();
+    const auto expect_same = [](const ConstView& got, const ConstView& want, const std::string& what) {
+      const auto x = values_of(got), y = values_of(want);
+      for (size_t i = 0; i < x.size(); ++i)
+        ASSERT_NEAR(x[i], y[i], 1e-11 * std::max(1.0, std::abs(y[i]))) << what << "[" << i << "]";
+    };
+    expect_same(s.lp.view(), on_host.lp.view(), "personalised links");
+    expect_same(s.dlinks.view(), on_host.dlinks.view(), "contextualised links");
+    expect_same(s.de.view(), on_host.de.view(), "tokens");
+    expect_same(s.t.store.grads(), on_host.t.store.grads(), "parameters");
+  }
+};
 INSTANTIATE_TEST_SUITE_P(Devices, Personalisers, testing::ValuesIn(test_devices()), device_name);
 
-void check_personaliser(F64& t, Personaliser& layer, int64_t links, int64_t width, int64_t tile,
-                        int64_t samples) {
-  t.start();
-  const auto offsets = offsets_of({3, 0, 1, 2 * tile + 5, 40});
-  const DeviceJagged history(t.ctx, offsets);
-  const int64_t rows = offsets.back(), link_rows = 5 * links;
-  Tensor lc = t.random(link_rows, width, 1), e = t.random(rows, width, 2);
-  Tensor lp = t.empty(link_rows, width), r = t.random(link_rows, width, 3);
-  Tensor dlinks = t.empty(link_rows, width), de = t.dirty(rows, width);
-  const auto forward = [&] {
-    return t.ctx.arena().reset(), layer.forward(t.ctx, lc, e, history, lp), dot(lp.view(), r.view());
-  };
-  forward();
-  fill_random(dlinks, 3);
-  layer.backward(t.ctx, dlinks, de);
-  GradientCheck check(samples, 2e-6);
-  check.add(t.store);
-  check.add("contextualised links", lc, dlinks);
-  check.add("tokens", e, de);
-  check.check(forward);
-}
-
 TEST_P(Personalisers, XorStackGradientsOverTilesAndEmptyHistories) {
-  for (const int64_t blocks : {1, 3}) {
-    F64 t(ctx);
-    XorStack layer(t.store, "xor", 6, 2, 3, blocks);
-    check_personaliser(t, layer, 3, 6, on_cpu() ? tile_rows(12 * 6) : 4, on_cpu() ? 16 : 1);
-  }
+  using S = PersonaliserStep;
+  for (const int64_t blocks : {1, 3})
+    check(
+        [&](ParameterStore& store) {
+          return std::make_unique<XorStack>(store, "xor", S::width, S::heads, S::links, blocks);
+        },
+        12);
 }
 
 TEST_P(Personalisers, LinkMhaGradientsOverTilesAndEmptyHistories) {
-  F64 t(ctx);
-  LinkMha layer(t.store, "mha", 6, 2, 3);
-  check_personaliser(t, layer, 3, 6, on_cpu() ? tile_rows(6 * 6) : 4, on_cpu() ? 16 : 1);
+  using S = PersonaliserStep;
+  check(
+      [&](ParameterStore& store) {
+        return std::make_unique<LinkMha>(store, "mha", S::width, S::heads, S::links);
+      },
+      6);
 }
 
 }  // namespace

@@ -32,7 +32,8 @@ class DeviceTest : public testing::Test {
 
  protected:
   explicit DeviceTest(Device device, DType compute = DType::f32)
-      : reason_(skip_reason(device)), ctx(reason_.empty() ? device : Device{}, compute) {
+      : reason_(skip_reason(device)),
+        ctx(reason_.empty() ? device : Device{}, reason_.empty() ? compute : DType::f32) {
     context = &ctx;
   }
   ~DeviceTest() override { context = nullptr; }
