@@ -154,13 +154,13 @@ TEST_F(Train, LimeXorOnADeviceInF32AndBf16) {
   if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
   const std::string steps = "model.name=lime_xor --set train.max_steps=2",
                     on_device = steps + " --set device=cuda:0";
-  train(1, "cpu", steps);
-  train(1, "device", on_device);
-  train(2, "two", on_device);
-  train(1, "half", on_device + " --set train.precision=bf16");
-  EXPECT_EQ(digests("device", 2), digests("two", 2));
-  EXPECT_LT(relative_difference("cpu", "device", 2), 1e-4);
-  EXPECT_LT(relative_difference("cpu", "half", 2), 0.02);
+  train(1, "xor_cpu", steps);
+  train(1, "xor_device", on_device);
+  train(2, "xor_two", on_device);
+  train(1, "xor_half", on_device + " --set train.precision=bf16");
+  EXPECT_EQ(digests("xor_device", 2), digests("xor_two", 2));
+  EXPECT_LT(relative_difference("xor_cpu", "xor_device", 2), 1e-4);
+  EXPECT_LT(relative_difference("xor_cpu", "xor_half", 2), 0.02);
 }
 
 TEST_F(Train, FiveStepsStopResumeAndFiveAreTenOnAnyRanks) {
