@@ -86,6 +86,11 @@ HWY_INLINE void probabilities_backward(int64_t n, T slope, const T* lse, const T
 // --- rows of heads
 
 template <typename T>
+void zero(const View& x) {
+  for (int64_t r = 0; r < x.rows(); ++r) std::fill_n(x.row<T>(r), x.cols(), T{0});
+}
+
+template <typename T>
 HWY_INLINE void copy_rows(int64_t rows, int64_t cols, Rows<const T> x, Rows<T> y) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));

@@ -56,11 +56,6 @@ T sigmoid_of(T x) {
 }
 
 template <typename T>
-void zero(const View& x) {
-  for (int64_t r = 0; r < x.rows(); ++r) std::fill_n(x.row<T>(r), x.cols(), T{0});
-}
-
-template <typename T>
 struct Causal {
   Causal(Context& context, const CausalAttention& a, int64_t cols)
       : ctx(context),

@@ -10,9 +10,8 @@
 
 #include <string>
 
-#include "layers/layer_norm.h"
+#include "layers/attention_layer.h"
 #include "layers/link_attention.h"
-#include "layers/mlp.h"
 #include "layers/personaliser.h"
 
 namespace lime {
@@ -28,15 +27,11 @@ class LinkMha final : public Personaliser {
 
  private:
   int64_t width_, heads_, links_;
-  LayerNorm norm_q_, norm_k_;
-  Linear q_, kv_, out_;
-  LayerNorm norm_f_;
-  Mlp feed_forward_;
+  AttentionLayer layer_;
   // From forward to backward.
   LinkAttention attention_{};
-  ConstView lc_, tokens_;
-  View normed_q_, queries_, keys_values_, attended_, middle_;
-  LayerNormStats stats_q_, stats_k_, stats_f_;
+  ConstView tokens_;
+  View keys_values_, attended_;
   LinkAttentionState state_;
 };
 

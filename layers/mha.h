@@ -7,9 +7,8 @@
 // What LIME-MHA does with links, done with every candidate: O(N d) a candidate.
 #pragma once
 
+#include "layers/attention_layer.h"
 #include "layers/interaction.h"
-#include "layers/layer_norm.h"
-#include "layers/mlp.h"
 #include "layers/target_attention.h"
 
 namespace lime {
@@ -24,14 +23,10 @@ class Mha final : public Interaction {
   void do_backward(Context&, const InteractionInput&, const ConstView& dz, const InteractionGrad&) override;
 
   int64_t width_, heads_;
-  LayerNorm norm_q_, norm_k_;
-  Linear q_, kv_, out_;
-  LayerNorm norm_f_;
-  Mlp feed_forward_;
+  AttentionLayer layer_;
   // From forward to backward.
   TargetAttention attention_{};
-  View normed_q_, queries_, keys_values_, attended_, lse_, middle_;
-  LayerNormStats stats_q_, stats_k_, stats_f_;
+  View keys_values_, attended_, lse_;
 };
 
 }  // namespace lime

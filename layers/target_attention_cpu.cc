@@ -18,11 +18,6 @@ namespace lime::cpu::HWY_NAMESPACE {
 namespace {
 
 template <typename T>
-void zero(const View& x) {
-  for (int64_t r = 0; r < x.rows(); ++r) std::fill_n(x.row<T>(r), x.cols(), T{0});
-}
-
-template <typename T>
 struct Target {
   Target(Context& ctx, const TargetAttention& a, int64_t cols)
       : attention(a),

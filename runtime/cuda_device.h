@@ -58,12 +58,12 @@ class Stream {
   void wait(const Event& event);  // work from now on waits for what `event` recorded; the host does not
 
   // What a library keeps for this stream (handle, workspace, plans): gemm_cuda.cc.
-  std::shared_ptr<void>& library_state() { return library_state_; }
+  std::shared_ptr<void>& kept_state() { return kept_state_; }
 
  private:
   int index_;
   void* handle_ = nullptr;
-  std::shared_ptr<void> library_state_;
+  std::shared_ptr<void> kept_state_;
 };
 
 // A point in a stream's work.

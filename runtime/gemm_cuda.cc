@@ -134,7 +134,7 @@ class Gemm {
 void gemm(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
           View c) {
   ctx.stream().activate();
-  auto& state = ctx.stream().library_state();
+  auto& state = ctx.stream().kept_state();
   if (!state) state = std::make_shared<Gemm>(ctx.device());
   static_cast<Gemm*>(state.get())->run(ctx, ta, tb, alpha, a, b, beta, c);
 }
