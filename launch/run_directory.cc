@@ -17,6 +17,7 @@
 #include "launch/version.h"
 #include "parallel/communicator.h"
 #include "runtime/error.h"
+#include "runtime/primitives.h"
 
 namespace lime {
 namespace {
@@ -66,6 +67,7 @@ Json environment(const std::vector<std::string>& hosts, const Config& config) {
           {"ranks", hosts.size()},
           {"hosts", hosts},
           {"cpu", cpu_model()},
+          {"amx", cpu_gemm_uses_amx()},
           {"cpus", std::thread::hardware_concurrency()}};
 }
 

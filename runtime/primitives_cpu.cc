@@ -2,6 +2,10 @@
 
 #include <cblas.h>
 #include <algorithm>
+#include <type_traits>
+
+#include "runtime/kernels_amx.h"
+#include "runtime/primitives.h"
 
 namespace lime::cpu {
 
@@ -10,6 +14,8 @@ namespace {
 // Where all three sides are longer, both operands leave the caches and BLAS's copies of them pay. Below that
 // our own kernel is faster: docs/performance.md, bench/bench_gemm.cc.
 constexpr int64_t longest_short_side = 512;
+// Shorter ones do not earn back what taking numbers apart costs.
+constexpr int64_t smallest_amx_side = 48;
 
 // A rank is one thread: its cores are other ranks', and a sum's order must not depend on a thread count.
 void use_one_thread() {
@@ -37,6 +43,13 @@ void blas(bool ta, bool tb, int64_t k, double alpha, Matrix<const double> a, Mat
 template <typename T>
 void gemm(bool ta, bool tb, T alpha, Matrix<const T> a, Matrix<const T> b, T beta, Matrix<T> c) {
   const int64_t k = ta ? a.rows : a.cols;
+  if constexpr (std::is_same_v<T, float>) {
+    // Not by the number of rows: rows are computed alike wherever they are.
+    if (std::min(c.cols, k) >= smallest_amx_side && amx_in_use()) {
+      amx_gemm(ta, tb, alpha, a, b, beta, c);
+      return;
+    }
+  }
   if (std::min({c.rows, c.cols, k}) <= longest_short_side) {
     panel_gemm<T>(ta, tb, alpha, a, b, beta, c);
   } else {
@@ -49,3 +62,5 @@ template void gemm(bool, bool, float, Matrix<const float>, Matrix<const float>, 
 template void gemm(bool, bool, double, Matrix<const double>, Matrix<const double>, double, Matrix<double>);
 
 }  // namespace lime::cpu
+
+bool lime::cpu_gemm_uses_amx() { return cpu::amx_in_use(); }

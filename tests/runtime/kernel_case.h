@@ -1,5 +1,5 @@
-// What the tests of primitives share: every instruction set of this CPU, and CUDA where the build has it,
-// times f32 and f64; matrices between guard values; and comparison with a reference in long double.
+// What the tests of primitives share: every instruction set of this CPU, AMX, and CUDA where the build has
+// it, times f32 and f64; matrices between guard values; and comparison with a reference in long double.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/context.h"
+#include "runtime/kernels_amx.h"
 #include "runtime/philox.h"
 #include "runtime/primitives.h"
 #include "tests/support/device_support.h"
@@ -139,6 +140,7 @@ struct KernelCase {
   int64_t target;  // of Highway; 0 on CUDA
   DType dtype;
   Device device;
+  bool amx = false;  // of the CPU, for products of f32
 };
 
 inline std::vector<KernelCase> kernel_cases() {
@@ -146,21 +148,23 @@ inline std::vector<KernelCase> kernel_cases() {
   const auto add = [&](int64_t target, Device device) {
     for (const DType dtype : {DType::f32, DType::f64}) cases.push_back({target, dtype, device});
   };
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) add(target, Device{});
+  const std::vector<int64_t> targets = hwy::SupportedAndGeneratedTargets();
+  for (const int64_t target : targets) add(target, Device{});
+  if (cpu::amx_available()) cases.push_back({targets.front(), DType::f32, Device{}, true});
   for (const Device device : test_devices())
     if (device != Device{}) add(0, device);
   return cases;
 }
 
 inline std::string name_of(const testing::TestParamInfo<KernelCase>& info) {
-  const auto& [target, dtype, device] = info.param;
-  return str(device == Device{} ? hwy::TargetName(target) : "cuda", "_", to_string(dtype));
+  const auto& [target, dtype, device, amx] = info.param;
+  return str(device == Device{} ? hwy::TargetName(target) : "cuda", amx ? "_AMX_" : "_", to_string(dtype));
 }
 
 class KernelTest : public DeviceTest, public testing::WithParamInterface<KernelCase> {
  protected:
-  KernelTest() : DeviceTest(GetParam().device, GetParam().dtype) { use(GetParam().target); }
-  ~KernelTest() override { use(0); }
+  KernelTest() : DeviceTest(GetParam().device, GetParam().dtype) { use(GetParam().target, GetParam().amx); }
+  ~KernelTest() override { use(0, true); }
 
   // Calls f with a value of the element type under test.
   template <typename F>
@@ -174,7 +178,8 @@ class KernelTest : public DeviceTest, public testing::WithParamInterface<KernelC
   }
 
  private:
-  static void use(int64_t target) {
+  static void use(int64_t target, bool amx) {
+    cpu::allow_amx(amx);
     hwy::SetSupportedTargetsForTest(target);
     hwy::GetChosenTarget().DeInit();
   }
