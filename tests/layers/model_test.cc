@@ -88,9 +88,9 @@ struct ModelOn {
 
 std::vector<ModelOn> models() {
   std::vector<ModelOn> all;
-  for (const std::string name : {"two_tower", "din", "mha", "hstu", "lime_mha", "lime_xor"})
-    for (const Device device : devices_of(name))
-      all.push_back({name, device});
+  for (const std::string name :
+       {"two_tower", "din", "mha", "truncated_mha", "linformer", "hstu", "lime_mha", "lime_xor"})
+    for (const Device device : devices_of(name)) all.push_back({name, device});
   return all;
 }
 
@@ -154,7 +154,7 @@ TEST_P(Models, GradientsOfAllInputsAndParameters) {
   for (const auto phi : {CandidateAttention::softmax, CandidateAttention::silu}) {
     RankingModelConfig c = small(name());
     c.candidate_attention = phi;
-    check_gradients(c, device(), {0, 1, 7, 40, 0, 2}, {2, 0, 1, 3, 1, 0}, 50);
+    check_gradients(c, device(), {0, 1, 7, 60, 0, 2}, {2, 0, 1, 3, 1, 0}, 50);
   }
 }
 
@@ -221,6 +221,19 @@ TEST_P(Models, ARequestSeesOnlyItsOwnHistory) {
     const bool same = before[first] == after[first];
     EXPECT_EQ(same, !own) << "candidate " << row;  // bit for bit
   }
+}
+
+TEST(TruncatedMha, IsMhaOverTheLastEvents) {
+  const std::vector<int64_t> impressions{2, 1, 0, 3}, lengths{9, 3, 20, 0};
+  std::vector<int64_t> last;
+  for (const int64_t n : lengths) last.push_back(std::min<int64_t>(n, small("mha").links));
+  Step truncated(small("truncated_mha"), Device{}, DType::f32, lengths, impressions);
+  Step cut(small("mha"), Device{}, DType::f32, last, impressions);
+  for (size_t b = 0; b < lengths.size(); ++b)
+    copy(cut.ctx, truncated.h.view().slice_rows(truncated.history[b + 1] - last[b], truncated.history[b + 1]),
+         cut.h.view().slice_rows(cut.history[b], cut.history[b + 1]));
+  truncated.forward(), cut.forward();
+  EXPECT_EQ(values_of(truncated.logits.view()), values_of(cut.logits.view()));
 }
 
 TEST_P(Models, EachGradientIsReadyOnceAndFinalThen) {
