@@ -49,7 +49,9 @@ struct Step {
     fill_random(r, 4);
     uint64_t seed = 100;
     for (auto& p : store.all()) {
-      if (p.init == Init::zeros || p.init == Init::ones) fill_random(p.master, ++seed, 0.4);
+      // Values of no particular kind: what begins as zero or one would hide mistakes.
+      const double deviation = p.role == Role::weight ? 1 / std::sqrt(static_cast<double>(p.rows)) : 0.4;
+      if (p.init == Init::zeros || p.init == Init::ones) fill_random(p.master, ++seed, deviation);
     }
     store.refresh(ctx);
     // What a step must overwrite.
