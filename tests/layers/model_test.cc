@@ -289,6 +289,33 @@ TEST(RankingModel, FlopsOfTheBenchmarkStepByHand) {
               3 * 2 * (tokens + tower + context + blocks + decoupled + head), 1.0);
 }
 
+// What begins at zero beside a residual path, and at full size where only so the history is seen
+// (docs/model.md).
+TEST(RankingModel, FirstValuesLeaveResidualPathsAudible) {
+  const auto deviation = [](const std::string& model, const std::string& parameter) {
+    RankingModelConfig c = small(model);
+    c.width = 64, c.heads = 2;
+    Context ctx;
+    ParameterStore store;
+    const RankingModel made(c, store);
+    store.allocate(ctx, 7);
+    for (const auto& p : store.all())
+      if (p.name == parameter + ".weight")
+        return std::sqrt(dot(p.master, p.master) / static_cast<double>(p.rows * p.cols));
+    ADD_FAILURE() << model << " has no " << parameter;
+    return 0.0;
+  };
+  EXPECT_EQ(deviation("hstu", "interaction.block0.out"), 0.0);
+  EXPECT_EQ(deviation("hstu", "interaction.block1.out"), 0.0);
+  EXPECT_EQ(deviation("lime_xor", "interaction.block0.out"), 0.0);
+  EXPECT_NEAR(deviation("lime_xor", "interaction.block1.out"), 1.0 / 8, 0.01);
+  for (const std::string lime : {"lime_xor", "lime_mha"}) {
+    EXPECT_EQ(deviation(lime, "interaction.context.out"), 0.0);
+    EXPECT_NEAR(deviation(lime, "interaction.decoupled.lk"), 1.0, 0.05);
+  }
+  EXPECT_NEAR(deviation("lime_mha", "interaction.mha.out"), 1.0 / 8, 0.01);
+}
+
 TEST(RankingModel, RefusesSizesThatDoNotFit) {
   const auto refuses = [](auto change) {
     RankingModelConfig c = small("lime_xor");
