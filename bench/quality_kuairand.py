@@ -18,6 +18,8 @@ MODELS = {
     "two_tower": ["model.name=two_tower"],
     "din": ["model.name=din"],
     "mha": ["model.name=mha"],
+    "truncated_mha": ["model.name=truncated_mha"],
+    "linformer": ["model.name=linformer"],
     "hstu": ["model.name=hstu"],
     "lime_mha": ["model.name=lime_mha"],
     "lime_xor": ["model.name=lime_xor"],
@@ -52,7 +54,7 @@ def main():
     p.add_argument("--set", nargs="*", default=[], help="further key=value for every run")
     args = p.parse_args()
 
-    print(f"{'model':12} {'AUC by seed':28} {'AUC':>7} {'NE':>7} {'GAUC frozen':>11}")
+    print(f"{'model':13} {'AUC by seed':28} {'AUC':>7} {'NE':>7} {'GAUC frozen':>11}")
     auc = {}
     for model in args.models:
         rows = {}
@@ -68,7 +70,7 @@ def main():
         mean = lambda mode, key: statistics.mean(row[key] for row in rows[mode])
         auc[model] = mean("running", "auc")
         by_seed = " ".join(f"{row['auc']:.4f}" for row in rows["running"])
-        print(f"{model:12} {by_seed:28} {auc[model]:7.4f} {mean('running', 'ne'):7.4f} {mean('frozen', 'gauc'):11.4f}")
+        print(f"{model:13} {by_seed:28} {auc[model]:7.4f} {mean('running', 'ne'):7.4f} {mean('frozen', 'gauc'):11.4f}")
         for mode in ("none", "stranger"):
             if mode in rows:
                 by_seed = " ".join(f"{row['auc']:.4f}" for row in rows[mode])

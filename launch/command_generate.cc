@@ -14,7 +14,7 @@
 namespace lime {
 namespace {
 
-// What configs/quickstart.yaml and configs/bench-xor.yaml are made for.
+// What configs/quickstart.yaml, configs/bench-xor.yaml and configs/long-history.yaml are made for.
 GenerateOptions preset_options(const std::string& preset) {
   GenerateOptions options;
   options.name = preset.empty() ? options.name : preset;
@@ -24,6 +24,15 @@ GenerateOptions preset_options(const std::string& preset) {
     options.days = 2;
     options.candidates = 16;
     options.history_length = 1024;
+  }
+  if (preset == "long-history") {  // what is liked shows a thousand and more events back, never in the latest
+    options.users = 2000;
+    options.candidates = 32;
+    options.history_min = 2000;
+    options.history_max = 20000;
+    options.history_mean = 3000;
+    options.events_per_user_per_day = 4;
+    options.signal_lag = 1000;
   }
   return options;
 }
@@ -103,7 +112,7 @@ void add_generate_command(CLI::App& app, Job& job) {
   command.add_option("--out", chosen->out, "Dataset directory to make")->required()->type_name("DIR");
   command
       .add_option("--preset", chosen->preset, "Settings of configs/PRESET.yaml; options given besides it win")
-      ->check(CLI::IsMember({"quickstart", "bench-xor"}));
+      ->check(CLI::IsMember({"quickstart", "bench-xor", "long-history"}));
   add_settings(command, chosen);
   add_writer_options(command, chosen->choices);
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });

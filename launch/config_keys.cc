@@ -273,15 +273,17 @@ void add_embedding_keys(std::vector<ConfigKey>& keys) {
 
 void add_model_keys(std::vector<ConfigKey>& keys) {
   const auto model = [](auto member) { return at(&Config::model, member); };
-  keys.push_back(choice("model.name", model(&RankingModelConfig::name),
-                        words({"lime_xor", "lime_mha", "hstu", "mha", "din", "two_tower"}),
-                        "how user and candidate meet"));
+  keys.push_back(
+      choice("model.name", model(&RankingModelConfig::name),
+             words({"lime_xor", "lime_mha", "hstu", "mha", "truncated_mha", "linformer", "din", "two_tower"}),
+             "how user and candidate meet"));
   keys.push_back(integer("model.width", model(&RankingModelConfig::width), 1, 1 << 16,
                          "width of tokens and links, a multiple of model.heads"));
   keys.push_back(integer("model.heads", model(&RankingModelConfig::heads), 1, 1 << 10, "attention heads"));
-  keys.push_back(integer("model.links", model(&RankingModelConfig::links), 1, 1 << 16, "link embeddings"));
-  keys.push_back(integer("model.blocks", model(&RankingModelConfig::blocks), 1, 1 << 10,
-                         "XOR attention blocks (lime_xor)"));
+  keys.push_back(integer("model.links", model(&RankingModelConfig::links), 1, 1 << 16,
+                         "link embeddings; rows that stand for a history in truncated_mha and linformer"));
+  keys.push_back(
+      integer("model.blocks", model(&RankingModelConfig::blocks), 1, 1 << 10, "blocks of lime_xor and hstu"));
   keys.push_back(integer("model.head_hidden", model(&RankingModelConfig::head_hidden), 1, 1 << 16,
                          "hidden width of the score head"));
   keys.push_back(integer("model.max_positions", model(&RankingModelConfig::max_positions), 0, 1 << 24,

@@ -72,10 +72,9 @@ void AttentionLayer::queries_backward(Context& ctx, const ConstView& dq, View dx
   norm_q_.ready();
 }
 
-double AttentionLayer::forward_flops(int64_t rows, int64_t history_tokens) const {
-  const auto r = static_cast<double>(rows), t = static_cast<double>(history_tokens),
-             d = static_cast<double>(width_);
-  return 2 * d * d * (2 * r + 2 * t) + 8 * r * d * d;
+double AttentionLayer::forward_flops(double rows, double history_tokens) const {
+  const auto d = static_cast<double>(width_);
+  return 2 * d * d * (2 * rows + 2 * history_tokens) + 8 * rows * d * d;
 }
 
 }  // namespace lime

@@ -36,7 +36,7 @@ class AttentionLayer {
 
   const View& queries() const { return queries_; }
   // Of all but attention.
-  double forward_flops(int64_t rows, int64_t history_tokens) const;
+  double forward_flops(double rows, double history_tokens) const;
 
  private:
   int64_t width_;

@@ -16,7 +16,7 @@ DecoupledAttention::DecoupledAttention(ParameterStore& store, const std::string&
       head_width_(width / heads),
       phi_(phi),
       tq_(store, name + ".tq", width, width, false),
-      lk_(store, name + ".lk", width, width, false),
+      lk_(store, name + ".lk", width, width, false, Init::normal),
       v_(store, name + ".v", width, width, false),
       z_(store, name + ".z", width, width) {}
 

@@ -13,12 +13,12 @@ GatedBlock::Rows GatedBlock::Rows::slice(int64_t begin, int64_t end) const {
   return r;
 }
 
-GatedBlock::GatedBlock(ParameterStore& store, const std::string& name, int64_t width)
+GatedBlock::GatedBlock(ParameterStore& store, const std::string& name, int64_t width, Init out)
     : width_(width),
       norm_in_(store, name + ".norm_in", width),
       uqkv_(store, name + ".uqkv", width, 4 * width),
       norm_av_(store, name + ".norm_av", width),
-      out_(store, name + ".out", width, width) {}
+      out_(store, name + ".out", width, width, true, out) {}
 
 View GatedBlock::column(const Rows& rows, const View& a, int64_t which) const {
   const int64_t c = which - rows.first_column;

@@ -20,7 +20,8 @@ namespace lime {
 
 class GatedBlock {
  public:
-  GatedBlock(ParameterStore&, const std::string& name, int64_t width);
+  // out: of W_o. From zeros the block begins as identity.
+  GatedBlock(ParameterStore&, const std::string& name, int64_t width, Init out);
 
   // Rows of one kind and what they keep for backward.
   struct Rows {

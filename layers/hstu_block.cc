@@ -18,7 +18,8 @@ void each_tile(const Context& ctx, int64_t rows, int64_t cols, F&& f) {
 }  // namespace
 
 HstuBlock::HstuBlock(ParameterStore& store, const std::string& name, int64_t width, int64_t heads, bool last)
-    : block_(store, name, width), heads_(heads), last_(last) {}
+    // Candidates and events begin as they are: noise of a user's whole history would drown them.
+    : block_(store, name, width, Init::zeros), heads_(heads), last_(last) {}
 
 void HstuBlock::project(Context& ctx, const GatedBlock::Rows& rows, View a) const {
   each_tile(ctx, rows.x.rows(), 12 * block_.width(), [&](int64_t begin, int64_t end) {

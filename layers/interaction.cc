@@ -35,10 +35,12 @@ std::unique_ptr<Interaction> make_interaction(const RankingModelConfig& config, 
   if (config.name == "two_tower") return std::make_unique<TwoTower>(config, store);
   if (config.name == "lime_mha" || config.name == "lime_xor") return std::make_unique<Lime>(config, store);
   if (config.name == "din") return std::make_unique<Din>(config, store);
-  if (config.name == "mha") return std::make_unique<Mha>(config, store);
+  if (config.name == "mha" || config.name == "truncated_mha" || config.name == "linformer")
+    return std::make_unique<Mha>(config, store);
   if (config.name == "hstu") return std::make_unique<Hstu>(config, store);
   throw UserError(
-      str("model name: found '", config.name, "', expected two_tower, din, mha, hstu, lime_mha or lime_xor"));
+      str("model name: found '", config.name,
+          "', expected two_tower, din, mha, truncated_mha, linformer, hstu, lime_mha or lime_xor"));
 }
 
 }  // namespace lime

@@ -40,7 +40,8 @@ class Interaction {
   InteractionInput input_;
 };
 
-// By name: two_tower, din, mha, hstu, lime_mha, lime_xor. Throws UserError on another.
+// By name: two_tower, din, mha, truncated_mha, linformer, hstu, lime_mha, lime_xor. Throws UserError on
+// another.
 std::unique_ptr<Interaction> make_interaction(const RankingModelConfig&, ParameterStore&);
 
 }  // namespace lime

@@ -52,8 +52,9 @@ void LinearPart::backward_input(Context& ctx, const ConstView& dy, GradMode mode
   gemm(ctx, Transpose::no, Transpose::yes, 1, dy, weight, beta_of(mode), dx);
 }
 
-Linear::Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, bool bias)
-    : store_(store), weight_(store.add(name + ".weight", in, out, Init::fan_in, Role::weight)) {
+Linear::Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, bool bias,
+               Init weight)
+    : store_(store), weight_(store.add(name + ".weight", in, out, weight, Role::weight)) {
   if (bias) bias_ = &store.add(name + ".bias", 1, out, Init::zeros, Role::vector);
 }
 

@@ -38,7 +38,8 @@ struct LinearPart {
 class Linear {
  public:
   // Registers NAME.weight and, with bias, NAME.bias.
-  Linear(ParameterStore&, const std::string& name, int64_t in, int64_t out, bool bias = true);
+  Linear(ParameterStore&, const std::string& name, int64_t in, int64_t out, bool bias = true,
+         Init weight = Init::fan_in);
 
   int64_t in() const { return weight_.rows; }
   int64_t out() const { return weight_.cols; }

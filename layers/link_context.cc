@@ -11,7 +11,7 @@ LinkContext::LinkContext(ParameterStore& store, const std::string& name, int64_t
     : links_(links),
       width_(width),
       user_features_(user_features),
-      mlp_(store, name, width + user_features, width, width) {}
+      mlp_(store, name, width + user_features, width, width, Init::zeros) {}
 
 void LinkContext::forward(Context& ctx, const ConstView& l, const ConstView& user, View lc) {
   const TraceRange range(ctx, "link_context");

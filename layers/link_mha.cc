@@ -64,7 +64,7 @@ void LinkMha::backward(Context& ctx, View dlinks, View dtokens) {
 }
 
 double LinkMha::forward_flops(int64_t requests, int64_t history_tokens) const {
-  return layer_.forward_flops(requests * links_, history_tokens) +
+  return layer_.forward_flops(static_cast<double>(requests * links_), static_cast<double>(history_tokens)) +
          4.0 * static_cast<double>(history_tokens * links_ * width_);
 }
 

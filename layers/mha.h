@@ -4,10 +4,18 @@
 //   x   = T_c + softmax(Q K^T / sqrt(d_h)) V W_o + b_o
 //   z_c = x + MLP(LN_f(x)), hidden width 2d
 //
-// What LIME-MHA does with links, done with every candidate: O(N d) a candidate.
+// What LIME-MHA does with links, done with every candidate: O(N d) a candidate. With a history compression
+// (history_compression.h) E is its at most l rows, and a candidate costs O(l d):
+//
+//   mha            E = all tokens
+//   truncated_mha  E = the last l of them
+//   linformer      E = l rows of a low-rank projection along time
 #pragma once
 
+#include <memory>
+
 #include "layers/attention_layer.h"
+#include "layers/history_compression.h"
 #include "layers/interaction.h"
 #include "layers/target_attention.h"
 
@@ -15,6 +23,7 @@ namespace lime {
 
 class Mha final : public Interaction {
  public:
+  // config.name: mha, truncated_mha or linformer
   Mha(const RankingModelConfig&, ParameterStore&);
   double forward_flops(int64_t requests, int64_t history_tokens, int64_t candidates) const override;
 
@@ -23,8 +32,10 @@ class Mha final : public Interaction {
   void do_backward(Context&, const InteractionInput&, const ConstView& dz, const InteractionGrad&) override;
 
   int64_t width_, heads_;
+  std::unique_ptr<HistoryCompression> compression_;  // null in mha
   AttentionLayer layer_;
   // From forward to backward.
+  CompressedHistory history_;
   TargetAttention attention_{};
   View keys_values_, attended_, lse_;
 };

@@ -4,8 +4,10 @@
 
 namespace lime {
 
-Mlp::Mlp(ParameterStore& store, const std::string& name, int64_t in, int64_t hidden, int64_t out)
-    : hidden_(store, name + ".hidden", in, hidden), out_(store, name + ".out", hidden, out) {}
+Mlp::Mlp(ParameterStore& store, const std::string& name, int64_t in, int64_t hidden, int64_t out,
+         Init out_weight)
+    : hidden_(store, name + ".hidden", in, hidden),
+      out_(store, name + ".out", hidden, out, true, out_weight) {}
 
 void Mlp::forward(Context& ctx, const ConstView& x, View y) {
   x_ = x;

@@ -15,7 +15,8 @@ namespace lime {
 class Mlp {
  public:
   // Registers NAME.hidden.* and NAME.out.*
-  Mlp(ParameterStore&, const std::string& name, int64_t in, int64_t hidden, int64_t out);
+  Mlp(ParameterStore&, const std::string& name, int64_t in, int64_t hidden, int64_t out,
+      Init out_weight = Init::fan_in);
   int64_t hidden() const { return hidden_.out(); }
 
   // Whole input at once: x r x in, y r x out.

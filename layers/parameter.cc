@@ -16,7 +16,7 @@ void draw(const Parameter& p, uint64_t seed, T* out) {
     std::fill(out, out + n, p.init == Init::ones ? T{1} : T{0});
     return;
   }
-  const double fan = static_cast<double>(p.init == Init::fan_in ? p.rows : p.cols);
+  const double fan = static_cast<double>(p.init == Init::fan_in ? p.rows : p.init == Init::unit ? p.cols : 1);
   const double deviation = 1.0 / std::sqrt(fan);
   const Philox random(seed, stream_of(p.name));
   for (int64_t i = 0; i < n; ++i)

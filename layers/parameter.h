@@ -17,10 +17,11 @@
 namespace lime {
 
 enum class Init : uint8_t {
-  zeros,
+  zeros,  // biases, positions, and the last matrix of a branch beside a residual path
   ones,
   fan_in,  // normal, variance 1 / rows: a linear layer's weight [in, out]
-  unit     // normal, variance 1 / cols: an embedding-like row (links)
+  unit,    // normal, variance 1 / cols: an embedding-like row (links), of norm 1
+  normal   // normal, variance 1: a weight that rows of norm 1 go through
 };
 
 enum class Role : uint8_t {

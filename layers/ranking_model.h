@@ -3,7 +3,7 @@
 //
 //   history tokens   e = W_e history_features + b_e + pos                        [T, d]
 //   candidates       T_c = MLP_t(candidate_features)                            [C, d]
-//   interaction      z_c = one of two_tower | din | mha | hstu | lime_*         [C, d]
+//   interaction      z_c = by one of the models (interaction.h)                 [C, d]
 //   score head       logits = MLP_s([z_c ; T_c ; u])                            [C, tasks]
 //
 // docs/model.md has the mathematics. B requests, T = sum of history lengths, C = sum of candidates, jagged,
@@ -23,13 +23,13 @@ namespace lime {
 enum class CandidateAttention : uint8_t { softmax, silu };
 
 struct RankingModelConfig {
-  std::string name = "lime_xor";  // two_tower | din | mha | hstu | lime_mha | lime_xor
+  std::string name = "lime_xor";  // of make_interaction (interaction.h)
   int64_t history_features = 0;   // columns of the three inputs
   int64_t candidate_features = 0;
   int64_t user_features = 0;
   int64_t width = 64;  // d, a multiple of heads
   int64_t heads = 2;
-  int64_t links = 16;
+  int64_t links = 16;           // of lime_*; rows that stand for a history in truncated_mha and linformer
   int64_t blocks = 2;           // of lime_xor and hstu
   int64_t head_hidden = 64;     // hidden width of the score head and of din's activation unit
   int64_t max_positions = 256;  // positions beyond share the last row; 0: no position embedding

@@ -9,7 +9,11 @@ namespace lime {
 
 XorBlock::XorBlock(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
                    int64_t links, bool last)
-    : block_(store, name, width), heads_(heads), links_(links), last_(last) {}
+    // What further blocks read begins as it was; what the history says of the links must be seen at once.
+    : block_(store, name, width, last ? Init::fan_in : Init::zeros),
+      heads_(heads),
+      links_(links),
+      last_(last) {}
 
 void XorBlock::forward(Context& ctx, const Jagged& history, const ConstView& links, const ConstView& tokens,
                        View links_out, View tokens_out) {

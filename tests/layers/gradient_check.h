@@ -26,9 +26,10 @@
 
 namespace lime {
 
-// The devices that have kernels for all of a model. The attention of two baselines is the CPU's alone.
+// The devices that have kernels for all of a model. The attention of some baselines is the CPU's alone.
 inline std::vector<Device> devices_of(const std::string& model) {
-  return model == "mha" || model == "hstu" ? std::vector<Device>{Device{}} : test_devices();
+  const bool target_attention = model == "mha" || model == "truncated_mha" || model == "linformer";
+  return target_attention || model == "hstu" ? std::vector<Device>{Device{}} : test_devices();
 }
 
 inline double value_of(float x) { return static_cast<double>(x); }

@@ -49,7 +49,9 @@ struct Step {
     fill_random(r, 4);
     uint64_t seed = 100;
     for (auto& p : store.all()) {
-      if (p.init == Init::zeros || p.init == Init::ones) fill_random(p.master, ++seed, 0.4);
+      // Values of no particular kind: what begins as zero or one would hide mistakes.
+      const double deviation = p.role == Role::weight ? 1 / std::sqrt(static_cast<double>(p.rows)) : 0.4;
+      if (p.init == Init::zeros || p.init == Init::ones) fill_random(p.master, ++seed, deviation);
     }
     store.refresh(ctx);
     // What a step must overwrite.
@@ -88,9 +90,9 @@ struct ModelOn {
 
 std::vector<ModelOn> models() {
   std::vector<ModelOn> all;
-  for (const std::string name : {"two_tower", "din", "mha", "hstu", "lime_mha", "lime_xor"})
-    for (const Device device : devices_of(name))
-      all.push_back({name, device});
+  for (const std::string name :
+       {"two_tower", "din", "mha", "truncated_mha", "linformer", "hstu", "lime_mha", "lime_xor"})
+    for (const Device device : devices_of(name)) all.push_back({name, device});
   return all;
 }
 
@@ -154,7 +156,7 @@ TEST_P(Models, GradientsOfAllInputsAndParameters) {
   for (const auto phi : {CandidateAttention::softmax, CandidateAttention::silu}) {
     RankingModelConfig c = small(name());
     c.candidate_attention = phi;
-    check_gradients(c, device(), {0, 1, 7, 40, 0, 2}, {2, 0, 1, 3, 1, 0}, 50);
+    check_gradients(c, device(), {0, 1, 7, 60, 0, 2}, {2, 0, 1, 3, 1, 0}, 50);
   }
 }
 
@@ -223,6 +225,19 @@ TEST_P(Models, ARequestSeesOnlyItsOwnHistory) {
   }
 }
 
+TEST(TruncatedMha, IsMhaOverTheLastEvents) {
+  const std::vector<int64_t> impressions{2, 1, 0, 3}, lengths{9, 3, 20, 0};
+  std::vector<int64_t> last;
+  for (const int64_t n : lengths) last.push_back(std::min<int64_t>(n, small("mha").links));
+  Step truncated(small("truncated_mha"), Device{}, DType::f32, lengths, impressions);
+  Step cut(small("mha"), Device{}, DType::f32, last, impressions);
+  for (size_t b = 0; b < lengths.size(); ++b)
+    copy(cut.ctx, truncated.h.view().slice_rows(truncated.history[b + 1] - last[b], truncated.history[b + 1]),
+         cut.h.view().slice_rows(cut.history[b], cut.history[b + 1]));
+  truncated.forward(), cut.forward();
+  EXPECT_EQ(values_of(truncated.logits.view()), values_of(cut.logits.view()));
+}
+
 TEST_P(Models, EachGradientIsReadyOnceAndFinalThen) {
   Step s(small(name()), device(), DType::f32, {20, 0, 7}, {3, 2, 4});
   std::map<std::string, std::vector<float>> at_ready;
@@ -272,6 +287,33 @@ TEST(RankingModel, FlopsOfTheBenchmarkStepByHand) {
   const double head = n * 2 * d * 128 + b * 64 * 128 + n * 128;
   EXPECT_NEAR(model.training_flops(32, 32 * 1024, 32 * 16),
               3 * 2 * (tokens + tower + context + blocks + decoupled + head), 1.0);
+}
+
+// What begins at zero beside a residual path, and at full size where only so the history is seen
+// (docs/model.md).
+TEST(RankingModel, FirstValuesLeaveResidualPathsAudible) {
+  const auto deviation = [](const std::string& model, const std::string& parameter) {
+    RankingModelConfig c = small(model);
+    c.width = 64, c.heads = 2;
+    Context ctx;
+    ParameterStore store;
+    const RankingModel made(c, store);
+    store.allocate(ctx, 7);
+    for (const auto& p : store.all())
+      if (p.name == parameter + ".weight")
+        return std::sqrt(dot(p.master, p.master) / static_cast<double>(p.rows * p.cols));
+    ADD_FAILURE() << model << " has no " << parameter;
+    return 0.0;
+  };
+  EXPECT_EQ(deviation("hstu", "interaction.block0.out"), 0.0);
+  EXPECT_EQ(deviation("hstu", "interaction.block1.out"), 0.0);
+  EXPECT_EQ(deviation("lime_xor", "interaction.block0.out"), 0.0);
+  EXPECT_NEAR(deviation("lime_xor", "interaction.block1.out"), 1.0 / 8, 0.01);
+  for (const std::string lime : {"lime_xor", "lime_mha"}) {
+    EXPECT_EQ(deviation(lime, "interaction.context.out"), 0.0);
+    EXPECT_NEAR(deviation(lime, "interaction.decoupled.lk"), 1.0, 0.05);
+  }
+  EXPECT_NEAR(deviation("lime_mha", "interaction.mha.out"), 1.0 / 8, 0.01);
 }
 
 TEST(RankingModel, RefusesSizesThatDoNotFit) {
