@@ -8,7 +8,7 @@
 #include "io/hdf5_file.h"
 #include "launch/evaluator.h"
 #include "launch/scoring.h"
-#include "launch/together.h"
+#include "model/together.h"
 #include "layers/loss.h"
 #include "runtime/error.h"
 

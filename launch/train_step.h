@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "launch/batch_source.h"
-#include "launch/config.h"
-#include "launch/network.h"
+#include "model/config.h"
+#include "model/network.h"
 #include "layers/adamw.h"
 #include "parallel/gradient_buckets.h"
 #include "parallel/process_group.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "launch/config_keys.h"
+#include "model/config_keys.h"
 #include "runtime/error.h"
 #include "tests/launch/program.h"
 #include "tests/support/test_support.h"

@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
-#include "launch/checkpoint.h"
-#include "launch/config.h"
-#include "launch/network.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "model/network.h"
 #include "layers/adamw.h"
 #include "runtime/context.h"
 
