@@ -8,6 +8,7 @@
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/network.h"
+#include "parallel/process_group.h"
 #include "layers/adamw.h"
 #include "runtime/context.h"
 
