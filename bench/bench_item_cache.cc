@@ -129,7 +129,7 @@ int main(int argc, char** argv) {
 
   const double before = resident_mb("RssAnon"), opened = now_ms();
   const ItemCache cache(o.text.at("file"));
-  const double open_ms = now_ms() - opened, own_mb = own_mb;
+  const double open_ms = now_ms() - opened, own_mb = resident_mb("RssAnon") - before;
   check(o, scoring, ctx, cache);
 
   // Every candidate of every round is another random item: nothing is found in the caches by repetition.
@@ -142,8 +142,7 @@ int main(int argc, char** argv) {
     for (auto& id : asked) id = static_cast<int64_t>(random.below(ids.size(), draw++)) * id_step;
   };
   const Tensor out(Device{}, DType::f32, 256, scoring.columns());
-  const auto look_up = [&] {
-    cache.index().find(asked, rows.data());
+  const auto read_rows = [&] {
     for (int64_t first = 0; first < candidates; first += 256) {
       const auto n = std::min<int64_t>(256, candidates - first);
       decode_rows(cache.rows(), std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(n)),
@@ -151,7 +150,7 @@ int main(int argc, char** argv) {
     }
   };
   const double seconds = std::stod(o.text.at("seconds")), copy_rate = copy_bytes_per_ms();
-  std::vector<double> look_up_ms, score_ms, user_ms;
+  std::vector<double> find_ms, look_up_ms, score_ms, user_ms;
   const Tensor h(Device{}, DType::f32, history, features), u(Device{}, DType::f32, 1, 16),
       logits(Device{}, DType::f32, candidates, 1);
   fill_normal(h, 1), fill_normal(u, 2);
@@ -159,7 +158,9 @@ int main(int argc, char** argv) {
   while (now_ms() < end || look_up_ms.size() < 3) {  // in turns
     ask();
     double begin = now_ms();
-    look_up();
+    cache.index().find(asked, rows.data());
+    find_ms.push_back(now_ms() - begin);
+    read_rows();
     look_up_ms.push_back(now_ms() - begin);
     begin = now_ms();
     const RequestShare share = scoring.request(ctx, h.view(), u.view());
@@ -181,14 +182,15 @@ int main(int argc, char** argv) {
       "\"file_mb\": %.1f,\n"
       " \"build_s\": %.2f, \"of_that_computing_rows_s\": %.2f, \"open_ms\": %.1f,\n"
       " \"resident_mb\": {\"mapped\": %.1f, \"own\": %.1f},\n"
-      " \"look_ups_per_s\": %.0f, \"look_up_gb_per_s\": %.2f, \"copy_gb_per_s\": %.2f, "
+      " \"look_ups_per_s\": %.0f, \"of_that_finding\": %.2f, \"look_up_gb_per_s\": %.2f, \"copy_gb_per_s\": "
+      "%.2f, "
       "\"share_of_copy_rate\": %.3f,\n"
       " \"user_side_ms\": %.3f, \"candidates\": %ld, \"score_ms\": %.3f, \"candidates_per_s\": %.0f}\n",
       ids.size(), to_string(cache.info().type), static_cast<long>(scoring.weights()),
       static_cast<long>(scoring.hidden()), row_bytes,
       static_cast<double>(std::filesystem::file_size(o.text.at("file"))) / 1e6,
-      built.compute_s + built.write_s, built.compute_s, open_ms, resident_mb("RssFile"),
-      resident_mb("RssAnon") - before, 1e3 * n / median(look_up_ms), rate / 1e6, copy_rate / 1e6,
+      built.compute_s + built.write_s, built.compute_s, open_ms, resident_mb("RssFile"), own_mb,
+      1e3 * n / median(look_up_ms), median(find_ms) / median(look_up_ms), rate / 1e6, copy_rate / 1e6,
       rate / copy_rate, median(user_ms), static_cast<long>(candidates), median(score_ms),
       1e3 * n / median(score_ms));
   std::filesystem::remove(o.text.at("file"));

@@ -1,7 +1,7 @@
 // Ranks all cached items for one made-up request:
 //   score_request RUN CACHE [DATA]
-// RUN is of configs/quickstart.yaml (another one has other features), CACHE was made by lime cache build, and DATA is the
-// dataset's directory if it is not where the run was trained.
+// RUN is of configs/quickstart.yaml (another one has other features), CACHE was made by lime cache build, and
+// DATA is the dataset's directory if it is not where the run was trained.
 #include <cstdio>
 #include <exception>
 #include <span>
@@ -26,10 +26,11 @@ int main(int argc, char** argv) try {
   request.set_ids(Group::user, "hour", std::vector<int64_t>{18});
 
   const lime::Ranking best = scorer.top(request, items, 5);
-  std::printf("%s of %s, %zu items, %zu from the cache\n", scorer.model().c_str(), scorer.checkpoint().c_str(),
-              items.size(), static_cast<size_t>(best.counts.cached));
+  std::printf("%s of %s, %zu items, %zu from the cache\n", scorer.model().c_str(),
+              scorer.checkpoint().c_str(), items.size(), static_cast<size_t>(best.counts.cached));
   for (const lime::RankedItem& one : best.items)
-    std::printf("item %lld  %s logit %.4f\n", static_cast<long long>(one.item), scorer.tasks()[0].c_str(), one.logit);
+    std::printf("item %lld  %s logit %.4f\n", static_cast<long long>(one.item), scorer.tasks()[0].c_str(),
+                one.logit);
   return 0;
 } catch (const std::exception& error) {
   return std::fprintf(stderr, "score_request: %s\n", error.what()), 2;
