@@ -559,9 +559,9 @@ void Hdf5File::write_rows(const std::string& dataset, int64_t first, std::span<c
   const std::string name = normal(dataset);
   auto& c = impl_->column(name);
   const auto begin = static_cast<hsize_t>(first), rows = values.size() / c.width();
-  LIME_CHECK(c.type == h5_type_of<T>() && values.size() % c.width() == 0 && begin + rows <= c.shape[0], name, ": ",
-             values.size(), " values from row ", first, " into ", c.shape[0], " rows of ", c.width(), " ",
-             to_string(c.type));
+  LIME_CHECK(c.type == h5_type_of<T>() && values.size() % c.width() == 0 && begin + rows <= c.shape[0], name,
+             ": ", values.size(), " values from row ", first, " into ", c.shape[0], " rows of ", c.width(),
+             " ", to_string(c.type));
   if (rows > 0) impl_->put(name, c, begin, rows, values.data());
 }
 
@@ -630,12 +630,12 @@ void Hdf5File::close() {
   impl_->close();
 }
 
-#define LIME_INSTANTIATE(T)                                                                            \
-  template std::vector<T> Hdf5File::read<T>(const std::string&, int64_t, int64_t) const;               \
-  template void Hdf5File::read_into<T>(const std::string&, int64_t, int64_t, T*) const;                \
-  template void Hdf5File::write<T>(const std::string&, std::span<const T>, int64_t, const H5Options&); \
+#define LIME_INSTANTIATE(T)                                                                             \
+  template std::vector<T> Hdf5File::read<T>(const std::string&, int64_t, int64_t) const;                \
+  template void Hdf5File::read_into<T>(const std::string&, int64_t, int64_t, T*) const;                 \
+  template void Hdf5File::write<T>(const std::string&, std::span<const T>, int64_t, const H5Options&);  \
   template void Hdf5File::append<T>(const std::string&, std::span<const T>, int64_t, const H5Options&); \
-  template void Hdf5File::reserve<T>(const std::string&, int64_t, int64_t);                            \
+  template void Hdf5File::reserve<T>(const std::string&, int64_t, int64_t);                             \
   template void Hdf5File::write_rows<T>(const std::string&, int64_t, std::span<const T>);
 LIME_INSTANTIATE(int8_t)
 LIME_INSTANTIATE(uint8_t)

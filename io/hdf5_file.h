@@ -23,8 +23,8 @@ struct H5Options {
 class Hdf5File {
  public:
   enum class Mode : uint8_t { read, create };
-  // read: throws UserError if missing, not HDF5, or truncated. create: replaces; what is stored begins at multiples of
-  // `alignment` bytes.
+  // read: throws UserError if missing, not HDF5, or truncated. create: replaces; what is stored begins at
+  // multiples of `alignment` bytes.
   Hdf5File(const std::string& path, Mode, int64_t alignment = 1);
   ~Hdf5File();
   Hdf5File(Hdf5File&&) noexcept;
@@ -49,14 +49,14 @@ class Hdf5File {
   template <typename T>
   void append(const std::string& dataset, std::span<const T> values, int64_t cols = 0, const H5Options& = {});
 
-  // A 1-D or 2-D dataset of known size, in one piece and without filters, so that programs may map it: filled by
-  // write_rows().
+  // A 1-D or 2-D dataset of known size, in one piece and without filters, so that programs may map it: filled
+  // by write_rows().
   template <typename T>
   void reserve(const std::string& dataset, int64_t rows, int64_t cols = 0);
   template <typename T>
   void write_rows(const std::string& dataset, int64_t first, std::span<const T> values);
-  // Where the values of such a dataset begin, in bytes from the file's beginning. Throws UserError where they are in
-  // chunks.
+  // Where the values of such a dataset begin, in bytes from the file's beginning. Throws UserError where they
+  // are in chunks.
   int64_t offset(const std::string& dataset) const;
 
   void set_attribute(const std::string& object, const std::string& name, const std::string& value);

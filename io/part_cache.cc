@@ -149,8 +149,8 @@ void ItemTable::load(const std::string& path, std::optional<int64_t> expected,
   id_ = load_integers(file, "/item/id", 0, rows, rows);
   for (size_t row = 1; row < id_.size(); ++row)
     if (id_[row - 1] >= id_[row])
-      throw UserError(
-          str(file.path(), ": /item/id: row ", row, ": found ", id_[row], ", expected ids in ascending order"));
+      throw UserError(str(file.path(), ": /item/id: row ", row, ": found ", id_[row],
+                          ", expected ids in ascending order"));
   index_ = RowIndex(id_);
   for (const auto& column : columns) columns_.push_back(load_column(file, "/item", column, 0, rows, rows));
 }

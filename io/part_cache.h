@@ -67,7 +67,7 @@ class ItemTable {
   ItemTable(const Dataset&, const std::vector<ColumnSchema>& columns);
   // Of any file of that format.
   ItemTable(const std::string& path, const std::vector<ColumnSchema>& columns);
-  std::span<const int64_t> ids() const { return id_; }  // ascending
+  std::span<const int64_t> ids() const { return id_; }              // ascending
   int32_t row_of(int64_t item) const { return index_.find(item); }  // -1: not there
   const ColumnData& column(size_t index) const { return columns_[index]; }
   int64_t bytes() const;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "io/reader.h"
-#include "model/config.h"
 #include "launch/metrics.h"
+#include "model/config.h"
 #include "model/network.h"
 #include "parallel/process_group.h"
 

@@ -3,9 +3,9 @@
 #include <iostream>
 
 #include "launch/command.h"
-#include "model/config_keys.h"
 #include "launch/failure.h"
 #include "launch/version.h"
+#include "model/config_keys.h"
 #include "runtime/error.h"
 
 namespace {

@@ -13,9 +13,9 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "model/together.h"
 #include "launch/version.h"
 #include "model/run_choice.h"
+#include "model/together.h"
 #include "parallel/communicator.h"
 #include "runtime/error.h"
 

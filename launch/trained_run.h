@@ -5,9 +5,9 @@
 #include <string>
 
 #include "io/dataset.h"
+#include "launch/run_context.h"
 #include "model/config.h"
 #include "model/network.h"
-#include "launch/run_context.h"
 #include "model/run_choice.h"
 #include "parallel/process_group.h"
 

@@ -10,15 +10,15 @@
 #include <optional>
 
 #include "launch/batch_source.h"
-#include "model/checkpoint.h"
 #include "launch/evaluator.h"
 #include "launch/metrics_log.h"
-#include "model/network.h"
 #include "launch/progress.h"
 #include "launch/run_context.h"
 #include "launch/run_directory.h"
 #include "launch/stop_signal.h"
 #include "launch/train_step.h"
+#include "model/checkpoint.h"
+#include "model/network.h"
 #include "parallel/device_communicator.h"
 #include "runtime/trace.h"
 
@@ -260,8 +260,8 @@ class Trainer {
     flush_window();
     state_.finished = finished;
     entropy_.save(state_.extra);
-    const std::string path = save_checkpoint(group_.world(), options_.run_directory, config_, *network_, *adamw_,
-                                             state_, config_.train.keep_checkpoints);
+    const std::string path = save_checkpoint(group_.world(), options_.run_directory, config_, *network_,
+                                             *adamw_, state_, config_.train.keep_checkpoints);
     progress_->message("checkpoint " + path);
   }
 

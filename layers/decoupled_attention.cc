@@ -89,7 +89,8 @@ void DecoupledAttention::fold(Context& ctx, const ConstView& lp, const ConstView
   v_.forward(ctx, lp, values);
   for (int64_t h = 0; h < heads_; ++h)
     gemm(ctx, Transpose::no, Transpose::no, 1, head(values, h),
-         zw.slice_rows(h * head_width_, (h + 1) * head_width_), 0, mix.slice_rows(h * links_, (h + 1) * links_));
+         zw.slice_rows(h * head_width_, (h + 1) * head_width_), 0,
+         mix.slice_rows(h * links_, (h + 1) * links_));
 }
 
 double DecoupledAttention::forward_flops(int64_t requests, int64_t candidates) const {

@@ -63,8 +63,8 @@ void ParameterStore::allocate(Context& ctx, uint64_t seed) {
 }
 
 void ParameterStore::share(const ParameterStore& other) {
-  LIME_CHECK(parameters_.size() == other.parameters_.size(), parameters_.size(), " parameters share those of ",
-             other.parameters_.size());
+  LIME_CHECK(parameters_.size() == other.parameters_.size(), parameters_.size(),
+             " parameters share those of ", other.parameters_.size());
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& mine = parameters_[i];
     const Parameter& theirs = other.parameters_[i];

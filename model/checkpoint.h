@@ -17,9 +17,9 @@
 #include <vector>
 
 #include "io/batch.h"
+#include "layers/adamw.h"
 #include "model/config.h"
 #include "model/network.h"
-#include "layers/adamw.h"
 #include "parallel/communicator.h"
 
 namespace lime {
@@ -55,8 +55,8 @@ TrainState load_checkpoint(Communicator&, const std::string& directory, const Co
 // version.
 std::optional<std::string> newest_good_checkpoint(Communicator&, const std::string& run_directory);
 
-// The checksum of a checkpoint's manifest, which holds those of all its files: equal for the same weights of the same
-// run. Throws UserError where the manifest is missing or altered.
+// The checksum of a checkpoint's manifest, which holds those of all its files: equal for the same weights of
+// the same run. Throws UserError where the manifest is missing or altered.
 std::string checkpoint_checksum(const std::string& directory);
 
 // Where the run stood, then one line a tensor and table: shape or rows, and a digest. Equal text for equal

@@ -6,9 +6,9 @@
 
 #include "embeddings/embedding_collection.h"
 #include "io/hdf5_file.h"
-#include "model/network.h"
 #include "layers/adamw.h"
 #include "layers/parameter.h"
+#include "model/network.h"
 #include "parallel/communicator.h"
 
 namespace lime {

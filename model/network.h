@@ -13,9 +13,9 @@
 #include "embeddings/embedding_collection.h"
 #include "io/batch.h"
 #include "io/reader.h"
-#include "model/config.h"
 #include "layers/parameter.h"
 #include "layers/ranking_model.h"
+#include "model/config.h"
 #include "runtime/context.h"
 
 namespace lime {

@@ -39,7 +39,8 @@ class CheckpointCrash : public testing::Test {
   std::string save(const std::string& run_directory, int64_t step, int64_t keep = 2) {
     TrainState state = run_.state;
     state.step = step;
-    return save_checkpoint(test_group().world(), run_directory, run_.config, run_.network, run_.adamw, state, keep);
+    return save_checkpoint(test_group().world(), run_directory, run_.config, run_.network, run_.adamw, state,
+                           keep);
   }
   std::string save_error(const std::string& run_directory, int64_t step) {
     try {
@@ -51,8 +52,9 @@ class CheckpointCrash : public testing::Test {
   }
   void expect_loads(const std::string& checkpoint, int64_t step) {
     SmallRun fresh(test_group().world(), run_.config, dataset_);
-    EXPECT_EQ(load_checkpoint(test_group().world(), checkpoint, fresh.config, fresh.network, &fresh.adamw).step,
-              step);
+    EXPECT_EQ(
+        load_checkpoint(test_group().world(), checkpoint, fresh.config, fresh.network, &fresh.adamw).step,
+        step);
   }
 
   TempDirectory directory_;
@@ -185,7 +187,8 @@ TEST_F(CheckpointCrash, AFullDiskIsAUserError) {
       if (fs::exists(run + "/checkpoints/step-000000002") ||
           fs::exists(run + "/checkpoints/step-000000002.partial"))
         complaints += str("[", free_kilobytes, " KiB free: something was left] ");
-      if (newest_good_checkpoint(test_group().world(), run) != good) complaints += "[the one before is gone] ";
+      if (newest_good_checkpoint(test_group().world(), run) != good)
+        complaints += "[the one before is gone] ";
     }
     fs::remove(disk + "/filler");
     save(run, 3);

@@ -91,7 +91,8 @@ TEST_F(Checkpoint, ComesBackToTheBit) {
   const std::string saved = save(run.path());
   EXPECT_EQ(saved, run.file("checkpoints/step-000000003"));
   SmallRun fresh(test_group().world(), run_->config, *dataset_);
-  const TrainState state = load_checkpoint(test_group().world(), saved, fresh.config, fresh.network, &fresh.adamw);
+  const TrainState state =
+      load_checkpoint(test_group().world(), saved, fresh.config, fresh.network, &fresh.adamw);
   EXPECT_EQ(state.step, 3);
   EXPECT_EQ(state.epoch, run_->state.epoch);
   EXPECT_FALSE(state.finished);

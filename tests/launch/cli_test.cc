@@ -20,7 +20,8 @@ TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
   const Outcome help = lime_program("--help");
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_EQ(help.err, "");
-  for (const std::string command : {"import", "generate", "inspect", "train", "eval", "predict", "cache", "score", "help"}) {
+  for (const std::string command :
+       {"import", "generate", "inspect", "train", "eval", "predict", "cache", "score", "help"}) {
     EXPECT_THAT(help.out, HasSubstr("  " + command + " "));
     const Outcome own = lime_program(command + " --help");
     EXPECT_EQ(own.exit_code, 0) << command;

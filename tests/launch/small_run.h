@@ -5,11 +5,11 @@
 #include <memory>
 #include <string>
 
+#include "layers/adamw.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/network.h"
 #include "parallel/process_group.h"
-#include "layers/adamw.h"
 #include "runtime/context.h"
 
 namespace lime {
