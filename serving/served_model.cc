@@ -67,16 +67,20 @@ void ServedModel::check_finite() const {
 ServedModel::Session::Session(const ServedModel& model) : model_(model) {
   {
     const std::lock_guard lock(model.mutex_);
-    if (!model.free_.empty()) {
+    if (model.free_.empty()) {
+      model.free_.reserve(++model.sessions_);  // so that giving one back cannot fail
+    } else {
       session_ = std::move(model.free_.back());
       model.free_.pop_back();
     }
   }
-  if (!session_) session_ = std::make_unique<ServingSession>(model.network_);
+  if (session_)
+    session_->context().arena().reset();
+  else
+    session_ = std::make_unique<ServingSession>(model.network_);
 }
 
 ServedModel::Session::~Session() {
-  session_->context().arena().reset();
   const std::lock_guard lock(model_.mutex_);
   model_.free_.push_back(std::move(session_));
 }

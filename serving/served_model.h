@@ -77,6 +77,7 @@ class ServedModel {
   mutable Network network_;  // sessions read its weights
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<ServingSession>> free_;
+  mutable size_t sessions_ = 0;  // ever made
 };
 
 }  // namespace lime

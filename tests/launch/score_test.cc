@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "io/hdf5_file.h"
 #include "runtime/error.h"
@@ -112,6 +113,25 @@ TEST_F(Score, RanksFurtherCandidatesTheSameWithAnyThreads) {
   const auto impressions = std::count(shown.begin(), shown.end(), 1);
   EXPECT_GT(impressions, 0);
   EXPECT_LT(impressions, 540);
+}
+
+TEST_F(Score, FurtherCandidatesAreOthersThanThoseShown) {
+  expect_success(score("--candidates 1000 --top 0 --out " + path("all.h5")));  // there are 50 items
+  const Hdf5File file(path("all.h5"), Hdf5File::Mode::read);
+  const auto offsets = file.read<int64_t>("/candidate/offsets"), item = file.read<int64_t>("/candidate/item"),
+             shown = file.read<int64_t>("/candidate/shown");
+  for (size_t r = 0; r + 1 < offsets.size(); ++r) {
+    std::multiset<int64_t> further;
+    std::set<int64_t> all;
+    for (auto c = static_cast<size_t>(offsets[r]); c < static_cast<size_t>(offsets[r + 1]); ++c) {
+      all.insert(item[c]);
+      if (!shown[c]) further.insert(item[c]);
+    }
+    std::set<int64_t> once(further.begin(), further.end());
+    ASSERT_EQ(once.size(), further.size());
+    ASSERT_EQ(all.size(), 50u);
+    ASSERT_LT(further.size(), 50u);
+  }
 }
 
 TEST_F(Score, WhatIsWrongIsOneLine) {
