@@ -199,7 +199,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "bench_embedding: a step gives a wrong result; not timed\n");
     return 1;
   }
-  const double copy_rate = copy_bytes_per_ms();
+  CopyRate copies;
+  for (int i = 0; i < 5; ++i) copies.sample();
+  const double copy_rate = copies.best();
   for (int i = 0; i < 3; ++i) bench.step();
   std::vector<double> begin, finish, gather, gradient, reduce, update, all, look;
   for (const double end = now_ms() + o.seconds * 1e3; all.size() < 5 || now_ms() < end;) {

@@ -149,12 +149,14 @@ int main(int argc, char** argv) {
                   out.view().slice_rows(0, n));
     }
   };
-  const double seconds = std::stod(o.text.at("seconds")), copy_rate = copy_bytes_per_ms();
+  CopyRate copies;
+  const double seconds = std::stod(o.text.at("seconds"));
   std::vector<double> find_ms, look_up_ms, score_ms, user_ms;
   const Tensor h(Device{}, DType::f32, history, features), u(Device{}, DType::f32, 1, 16),
       logits(Device{}, DType::f32, candidates, 1);
   fill_normal(h, 1), fill_normal(u, 2);
   const double end = now_ms() + 1e3 * seconds;
+  double next_copy = 0;
   while (now_ms() < end || look_up_ms.size() < 3) {  // in turns
     ask();
     double begin = now_ms();
@@ -171,7 +173,12 @@ int main(int argc, char** argv) {
     scoring.score(ctx, share, cache.rows(), rows, logits);
     score_ms.push_back(now_ms() - begin);
     ctx.arena().reset();
+    if (now_ms() > next_copy) {
+      copies.sample();
+      next_copy = now_ms() + 1e3 * seconds / 20;
+    }
   }
+  const double copy_rate = copies.typical();
   const auto row_bytes =
       static_cast<double>(scoring.columns() * static_cast<int64_t>(size_of(cache.info().type)) +
                           (cache.info().type == RowType::i8 ? 8 : 0));
