@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #include "layers/cpu_kernels.h"
 
@@ -81,10 +83,14 @@ HWY_INLINE void for_type(RowType type, F&& f) {
   f(static_cast<const int8_t*>(nullptr));
 }
 
-float largest(const float* x, int64_t n) {
-  float most = 0;
-  for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(x[i]));
-  return most;
+// Writes n values as i8 and returns their scale: 0 for values so small that it would not be a normal number.
+float encode_scaled(const float* from, int64_t n, int8_t* to) {
+  float largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(from[i]));
+  const float scale = largest / 127;
+  const bool normal = scale >= std::numeric_limits<float>::min();
+  encode(from, n, normal ? 1 / scale : 0.0f, to);
+  return normal ? scale : 0.0f;
 }
 
 template <typename Stored>
@@ -137,10 +143,8 @@ void encode_all(const ConstView& rows, int64_t weights, RowType type, void* valu
     for (int64_t r = 0; r < rows.rows(); ++r, to += n) {
       const float* from = rows.row<float>(r);
       if constexpr (std::is_same_v<Stored, int8_t>) {
-        float* scale = scales + 2 * r;
-        scale[0] = largest(from, weights) / 127, scale[1] = largest(from + weights, n - weights) / 127;
-        encode(from, weights, scale[0] > 0 ? 1 / scale[0] : 0.0f, to);
-        encode(from + weights, n - weights, scale[1] > 0 ? 1 / scale[1] : 0.0f, to + weights);
+        scales[2 * r] = encode_scaled(from, weights, to);
+        scales[2 * r + 1] = encode_scaled(from + weights, n - weights, to + weights);
       } else {
         encode(from, n, 1.0f, to);
       }
