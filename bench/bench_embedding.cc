@@ -8,7 +8,6 @@
 // the step, the bytes that a step must move at the least, and at what part of the copy rate it moves them.
 // Checks first that a step does what it says: a wrong result is not timed.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -18,35 +17,13 @@
 #include <unordered_set>
 #include <vector>
 
+#include "bench/memory_rate.h"
 #include "embeddings/embedding_collection.h"
 #include "runtime/philox.h"
 
 namespace {
 
 using namespace lime;
-
-double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-double median(std::vector<double> x) {
-  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
-  return x[x.size() / 2];
-}
-
-// Bytes read and written a millisecond by copies of 256 MiB.
-double copy_bytes_per_ms() {
-  std::vector<char> a(size_t{256} << 20, 1), b(a.size(), 2);
-  double best = 1e300;
-  for (int i = 0; i < 5; ++i) {
-    const double begin = now_ms();
-    std::memcpy(b.data(), a.data(), a.size());
-    best = std::min(best, now_ms() - begin);
-    a[static_cast<size_t>(i)] = b[a.size() - 1];
-  }
-  return 2.0 * static_cast<double>(a.size()) / best;
-}
 
 struct Options {
   int64_t rows = 1000000, dim = 64, ids = 262144, micro_batches = 1;
@@ -222,7 +199,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "bench_embedding: a step gives a wrong result; not timed\n");
     return 1;
   }
-  const double copy_rate = copy_bytes_per_ms();
+  CopyRate copies;
+  for (int i = 0; i < 5; ++i) copies.sample();
+  const double copy_rate = copies.best();
   for (int i = 0; i < 3; ++i) bench.step();
   std::vector<double> begin, finish, gather, gradient, reduce, update, all, look;
   for (const double end = now_ms() + o.seconds * 1e3; all.size() < 5 || now_ms() < end;) {

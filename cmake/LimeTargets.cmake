@@ -1,5 +1,5 @@
 # lime_add_library(NAME SOURCES ... [CUDA_SOURCES x_cuda.cu ...] [PUBLIC targets] [PRIVATE targets]): one library a
-# folder, as lime::NAME. CUDA sources are part of it where LIME_CUDA says so. A folder links only the folders below it,
+# folder (parallel has two: one without MPI), as lime::NAME. CUDA sources are part of it where LIME_CUDA says so. A folder links only the folders below it,
 # so that a forbidden dependency does not link.
 function(lime_add_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;CUDA_SOURCES;PUBLIC;PRIVATE" ${ARGN})

@@ -8,6 +8,7 @@
 #include "embeddings/bucket_order.h"
 #include "embeddings/exchange.h"
 #include "embeddings/lookup.h"
+#include "embeddings/read_rows.h"
 #include "embeddings/sparse_optimizer.h"
 #include "parallel/tree_sum.h"
 #include "runtime/philox.h"
@@ -299,6 +300,24 @@ void EmbeddingCollection::update(Lookup& lookup, double grad_scale, double lr_sc
     impl_->update_table(impl_->shards[t], state.tables[t], answers, grad_scale, lr_scale);
   }
   state.stage = Stage::updated;
+}
+
+// --- serving -----------------------------------------------------------------------------------
+
+void EmbeddingCollection::read(const FeatureIds& feature, View out) const {
+  LIME_CHECK(impl_->exchange.alone(), "tables are read on one rank, found ", impl_->exchange.ranks());
+  check_feature(feature, impl_->tables);
+  const TableShard& shard = impl_->shard(feature.table);
+  const auto rows =
+      static_cast<int64_t>(feature.offsets.empty() ? feature.ids.size() : feature.offsets.size() - 1);
+  LIME_CHECK(out.rows() == rows && out.cols() == shard.config().dim && out.device() == Device{}, "table ",
+             shard.config().name, ": read of ", rows, "x", shard.config().dim, " into ", out.rows(), "x",
+             out.cols());
+  read_rows(shard, feature, out.data<float>(), out.stride());
+}
+
+std::optional<int64_t> EmbeddingCollection::not_finite(int64_t table) const {
+  return impl_->shard(table).not_finite();
 }
 
 // --- rows --------------------------------------------------------------------------------------

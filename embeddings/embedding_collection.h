@@ -31,6 +31,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -129,6 +130,12 @@ class EmbeddingCollection {
   // grad = grad_scale * gradient; the table's learning rate is multiplied by lr_scale (the schedule). Adam's
   // corrections count a row's own updates, kept with its state, so that `step` only names the step in errors.
   void update(Lookup&, double grad_scale, double lr_scale, int64_t step);
+
+  // --- for serving, on one rank: safe from any number of threads while nobody updates -------------
+  // out (rows x dim, f32): what gather() gives of these ids, read straight from the tables.
+  void read(const FeatureIds&, View out) const;
+  // The smallest id whose row holds a NaN or an infinity.
+  std::optional<int64_t> not_finite(int64_t table) const;
 
   // --- for checkpoints and inspection: this rank's rows ------------------------------------------
   int64_t rows(int64_t table) const;

@@ -32,20 +32,21 @@ std::unique_ptr<LookupState> LookupPool::take() {
 
 void LookupPool::remove_from_begun(const LookupState* state) { std::erase(begun, state); }
 
+void check_feature(const FeatureIds& f, std::span<const TableConfig> tables) {
+  LIME_CHECK(0 <= f.table && f.table < static_cast<int64_t>(tables.size()), "table ", f.table, " of ",
+             tables.size());
+  if (f.offsets.empty()) return;
+  LIME_CHECK(f.offsets.front() == 0 && f.offsets.back() == static_cast<int64_t>(f.ids.size()), "table ",
+             tables[static_cast<size_t>(f.table)].name, ": offsets from ", f.offsets.front(), " to ",
+             f.offsets.back(), " over ", f.ids.size(), " ids");
+  LIME_CHECK(std::is_sorted(f.offsets.begin(), f.offsets.end()), "table ",
+             tables[static_cast<size_t>(f.table)].name, ": offsets decrease");
+}
+
 void check_features(const std::vector<std::vector<FeatureIds>>& features,
                     std::span<const TableConfig> tables) {
-  for (const auto& micro_batch : features) {
-    for (const FeatureIds& f : micro_batch) {
-      LIME_CHECK(0 <= f.table && f.table < static_cast<int64_t>(tables.size()), "table ", f.table, " of ",
-                 tables.size());
-      if (f.offsets.empty()) continue;
-      LIME_CHECK(f.offsets.front() == 0 && f.offsets.back() == static_cast<int64_t>(f.ids.size()), "table ",
-                 tables[static_cast<size_t>(f.table)].name, ": offsets from ", f.offsets.front(), " to ",
-                 f.offsets.back(), " over ", f.ids.size(), " ids");
-      LIME_CHECK(std::is_sorted(f.offsets.begin(), f.offsets.end()), "table ",
-                 tables[static_cast<size_t>(f.table)].name, ": offsets decrease");
-    }
-  }
+  for (const auto& micro_batch : features)
+    for (const FeatureIds& f : micro_batch) check_feature(f, tables);
 }
 
 namespace {

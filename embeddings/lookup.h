@@ -53,7 +53,8 @@ struct LookupPool {
   void remove_from_begun(const LookupState*);
 };
 
-// Checks features against the tables: UserError or Error naming what is wrong.
+// Throws Error naming what of a feature does not fit the tables.
+void check_feature(const FeatureIds&, std::span<const TableConfig> tables);
 void check_features(const std::vector<std::vector<FeatureIds>>& features,
                     std::span<const TableConfig> tables);
 

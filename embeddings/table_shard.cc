@@ -1,6 +1,7 @@
 #include "embeddings/table_shard.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "embeddings/sparse_optimizer.h"
@@ -45,6 +46,16 @@ void TableShard::list_buckets() const {
   ids_.for_each([&](int64_t id, int64_t row) {
     listed_[next[static_cast<size_t>(bucket_of(id))]++] = {id, row};
   });
+}
+
+std::optional<int64_t> TableShard::not_finite() const {
+  std::optional<int64_t> found;
+  ids_.for_each([&](int64_t id, int64_t row) {
+    if (found && *found < id) return;
+    const float* values = values_.row(row);
+    if (!std::all_of(values, values + values_.width(), [](float x) { return std::isfinite(x); })) found = id;
+  });
+  return found;
 }
 
 TableRows TableShard::bucket_rows(int64_t bucket) const {

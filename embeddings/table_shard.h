@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "embeddings/embedding_collection.h"
@@ -34,6 +35,9 @@ class TableShard {
 
   int64_t rows() const { return ids_.size(); }
   int64_t bytes() const { return ids_.bytes() + values_.bytes() + state_.bytes(); }
+
+  // The smallest id whose row holds a NaN or an infinity.
+  std::optional<int64_t> not_finite() const;
 
   TableRows bucket_rows(int64_t bucket) const;  // lists all buckets when asked for one after an insertion
   void load_rows(const TableRows&);

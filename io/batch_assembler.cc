@@ -1,77 +1,14 @@
 #include "io/batch_assembler.h"
 
 #include <algorithm>
-#include <bit>
 
+#include "io/feature_columns.h"
 #include "runtime/error.h"
 
 namespace lime {
 namespace {
 
 using From = FeatureSource::From;
-
-// Appends rows [begin, end) of a column.
-void append_range(const ColumnData& column, int64_t begin, int64_t end, IdColumn& out) {
-  if (column.kind == ColumnKind::id) {
-    out.ids.insert(out.ids.end(), column.ids.begin() + begin, column.ids.begin() + end);
-    return;
-  }
-  const auto base = static_cast<int64_t>(out.ids.size()) - column.offsets[static_cast<size_t>(begin)];
-  for (int64_t i = begin; i < end; ++i)
-    out.offsets.push_back(base + column.offsets[static_cast<size_t>(i) + 1]);
-  out.ids.insert(out.ids.end(), column.ids.begin() + column.offsets[static_cast<size_t>(begin)],
-                 column.ids.begin() + column.offsets[static_cast<size_t>(end)]);
-}
-
-// Appends the item column's values for rows [begin, end) of `item_row`.
-void append_joined(const ColumnData& column, const std::vector<int32_t>& item_row, int64_t begin, int64_t end,
-                   IdColumn& out) {
-  const int32_t* rows = item_row.data();
-  if (column.kind == ColumnKind::id) {
-    const size_t old = out.ids.size();
-    out.ids.resize(old + static_cast<size_t>(end - begin));
-    int64_t* ids = out.ids.data() + old;
-    for (int64_t i = begin; i < end; ++i)
-      *ids++ = rows[i] < 0 ? -1 : column.ids[static_cast<size_t>(rows[i])];
-    return;
-  }
-  for (int64_t i = begin; i < end; ++i) {
-    if (const int32_t row = rows[i]; row >= 0)
-      append_range(column, row, row + 1, out);
-    else
-      out.offsets.push_back(static_cast<int64_t>(out.ids.size()));
-  }
-}
-
-// Real features of a group, one column of the row-major block at a time.
-class RealBlock {
- public:
-  RealBlock(std::vector<float>& block, int64_t width, int64_t rows) : width_(width) {
-    const size_t old = block.size();
-    block.resize(old + static_cast<size_t>(width * rows));
-    next_column_ = block.data() + old;
-  }
-  // Where the next real feature goes; the distance between rows is width().
-  float* take_column() { return next_column_++; }
-  int64_t width() const { return width_; }
-
- private:
-  int64_t width_;
-  float* next_column_;
-};
-
-void start_offsets(const std::vector<FeatureSource>& sources, FeatureColumns& out) {
-  for (const auto& source : sources)
-    if (source.kind != ColumnKind::real) {
-      out.id_columns.emplace_back();
-      if (source.kind == ColumnKind::ids) out.id_columns.back().offsets.push_back(0);
-    }
-}
-
-int64_t age_bucket(int64_t request_ms, int64_t event_ms, int64_t buckets) {
-  const int64_t seconds = std::max<int64_t>(request_ms - event_ms, 0) / 1000;
-  return std::min<int64_t>(std::bit_width(static_cast<uint64_t>(seconds) + 1) - 1, buckets - 1);
-}
 
 }  // namespace
 
@@ -106,9 +43,9 @@ MicroBatch BatchAssembler::empty(int64_t shard) const {
   batch.shard = shard;
   batch.history_offsets.push_back(0);
   batch.candidate_offsets.push_back(0);
-  start_offsets(plan_.history, batch.history);
-  start_offsets(plan_.candidate, batch.candidate);
-  start_offsets(plan_.user, batch.user);
+  start_columns(plan_.history, batch.history);
+  start_columns(plan_.candidate, batch.candidate);
+  start_columns(plan_.user, batch.user);
   return batch;
 }
 

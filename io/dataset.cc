@@ -48,6 +48,12 @@ std::string trimmed(const std::string& text) {
 }  // namespace
 
 Dataset Dataset::open(const std::string& directory) {
+  Dataset dataset = describe(directory);
+  dataset.check_files();
+  return dataset;
+}
+
+Dataset Dataset::describe(const std::string& directory) {
   const std::string path = directory + "/dataset.yaml";
   std::error_code status;
   if (!std::filesystem::is_directory(directory, status))
@@ -60,7 +66,6 @@ Dataset Dataset::open(const std::string& directory) {
   Dataset dataset;
   dataset.directory_ = directory;
   dataset.parse(text.str());
-  dataset.check_files();
   return dataset;
 }
 

@@ -58,6 +58,8 @@ class Dataset {
   // Reads and checks dataset.yaml, and that every file it names is there with the size it had. Throws
   // UserError naming the file and key.
   static Dataset open(const std::string& directory);
+  // The same of dataset.yaml alone: the other files need not be there (for serving).
+  static Dataset describe(const std::string& directory);
 
   const std::string& directory() const { return directory_; }
   const DatasetSchema& schema() const { return schema_; }

@@ -85,7 +85,7 @@ std::string library_error() {
 }
 
 const char* to_string(H5Type type) {
-  static constexpr const char* names[] = {"i8", "u8", "i32", "i64", "f32", "f64"};
+  static constexpr const char* names[] = {"i8", "u8", "i32", "i64", "f32", "f64", "f16"};
   return names[static_cast<int>(type)];
 }
 
@@ -101,8 +101,22 @@ constexpr H5Type h5_type_of() {
     return H5Type::i64;
   else if constexpr (std::is_same_v<T, float>)
     return H5Type::f32;
+  else if constexpr (std::is_same_v<T, f16>)
+    return H5Type::f16;
   else
     return H5Type::f64;
+}
+
+// IEEE's binary16, as h5py and NumPy know it: HDF5 1.10 has no name for it.
+hid_t half_type() {
+  static const hid_t type = [] {
+    const hid_t half = H5Tcopy(H5T_IEEE_F32LE);
+    H5Tset_fields(half, 15, 10, 5, 0, 10);
+    H5Tset_size(half, 2);
+    H5Tset_ebias(half, 15);
+    return half;
+  }();
+  return type;
 }
 
 hid_t memory_type(H5Type type) {
@@ -117,6 +131,8 @@ hid_t memory_type(H5Type type) {
       return H5T_NATIVE_INT64;
     case H5Type::f32:
       return H5T_NATIVE_FLOAT;
+    case H5Type::f16:
+      return half_type();
     default:
       return H5T_NATIVE_DOUBLE;
   }
@@ -134,14 +150,17 @@ hid_t file_type(H5Type type) {
       return H5T_STD_I64LE;
     case H5Type::f32:
       return H5T_IEEE_F32LE;
+    case H5Type::f16:
+      return half_type();
     default:
       return H5T_IEEE_F64LE;
   }
 }
 
-bool is_float(H5Type type) { return type == H5Type::f32 || type == H5Type::f64; }
+bool is_float(H5Type type) { return type >= H5Type::f32; }
 size_t size_of(H5Type type) {
-  return type <= H5Type::u8 ? 1 : type == H5Type::i32 || type == H5Type::f32 ? 4 : 8;
+  constexpr size_t bytes[] = {1, 1, 4, 8, 4, 8, 2};
+  return bytes[static_cast<size_t>(type)];
 }
 
 std::string normal(const std::string& object) {
@@ -208,6 +227,8 @@ struct Hdf5File::Impl {
     const H5T_class_t cls = H5Tget_class(type);
     if (cls == H5T_FLOAT && (size == 4 || size == 8))
       c.type = size == 4 ? H5Type::f32 : H5Type::f64;
+    else if (H5Tequal(type, half_type()) > 0)
+      c.type = H5Type::f16;
     else if (cls == H5T_INTEGER && size == 1)
       c.type = H5Tget_sign(type) == H5T_SGN_NONE ? H5Type::u8 : H5Type::i8;
     else if (cls == H5T_INTEGER && size <= 4)
@@ -311,6 +332,22 @@ struct Hdf5File::Impl {
     c.dataset = own(made, H5Dclose, object, "cannot create");
   }
 
+  // Makes a planned column of one piece.
+  void make_whole(const std::string& object, Column& c, hsize_t rows) {
+    c.shape[0] = rows;
+    c.chunk_rows = 0;
+    const int rank = static_cast<int>(c.shape.size());
+    Handle space = own(H5Screate_simple(rank, c.shape.data(), nullptr), H5Sclose, object, "cannot create");
+    Handle layout = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, object, "cannot create");
+    H5Pset_obj_track_times(layout, false);
+    H5Pset_layout(layout, H5D_CONTIGUOUS);
+    H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY);
+    H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER);
+    const hid_t made =
+        H5Dcreate2(file, object.c_str(), file_type(c.type), space, H5P_DEFAULT, layout, H5P_DEFAULT);
+    c.dataset = own(made, H5Dclose, object, "cannot create");
+  }
+
   void put(const std::string& object, Column& c, hsize_t begin, hsize_t rows, const void* data) {
     const hsize_t start[2] = {begin, 0}, count[2] = {rows, c.width()};
     Handle to = own(H5Dget_space(c.dataset), H5Sclose, object, "cannot write");
@@ -388,7 +425,7 @@ struct Hdf5File::Impl {
   }
 };
 
-Hdf5File::Hdf5File(const std::string& path, Mode mode) : impl_(std::make_unique<Impl>()) {
+Hdf5File::Hdf5File(const std::string& path, Mode mode, int64_t alignment) : impl_(std::make_unique<Impl>()) {
   Locked lock;
   impl_->path = path;
   impl_->mode = mode;
@@ -396,6 +433,7 @@ Hdf5File::Hdf5File(const std::string& path, Mode mode) : impl_(std::make_unique<
   // 1.10's format also checksums the metadata, so that a flipped byte outside the data is found too.
   H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
   H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+  if (alignment > 1) H5Pset_alignment(access, 1, static_cast<hsize_t>(alignment));
   if (mode == Mode::create) {
     Handle timeless(H5Pcreate(H5P_FILE_CREATE), H5Pclose);  // of the root group
     H5Pset_obj_track_times(timeless, false);
@@ -507,6 +545,36 @@ void Hdf5File::append(const std::string& dataset, std::span<const T> values, int
   if (c.pending.size() >= c.chunk_rows * c.row_bytes()) impl_->flush(name, c, false);
 }
 
+template <typename T>
+void Hdf5File::reserve(const std::string& dataset, int64_t rows, int64_t cols) {
+  Locked lock;
+  const std::string name = normal(dataset);
+  LIME_CHECK(rows >= 0, name, ": ", rows, " rows");
+  impl_->make_whole(name, impl_->plan(name, h5_type_of<T>(), cols, {}), static_cast<hsize_t>(rows));
+}
+
+template <typename T>
+void Hdf5File::write_rows(const std::string& dataset, int64_t first, std::span<const T> values) {
+  Locked lock;
+  const std::string name = normal(dataset);
+  auto& c = impl_->column(name);
+  const auto begin = static_cast<hsize_t>(first), rows = values.size() / c.width();
+  LIME_CHECK(c.type == h5_type_of<T>() && values.size() % c.width() == 0 && begin + rows <= c.shape[0], name,
+             ": ", values.size(), " values from row ", first, " into ", c.shape[0], " rows of ", c.width(),
+             " ", to_string(c.type));
+  if (rows > 0) impl_->put(name, c, begin, rows, values.data());
+}
+
+int64_t Hdf5File::offset(const std::string& dataset) const {
+  Locked lock;
+  const std::string name = normal(dataset);
+  const auto& c = impl_->column(name);
+  if (c.shape[0] == 0) return 0;
+  const haddr_t at = c.chunk_rows == 0 ? H5Dget_offset(c.dataset) : HADDR_UNDEF;
+  if (at == HADDR_UNDEF) impl_->fail(name, "is stored in chunks, expected one piece");
+  return static_cast<int64_t>(at);
+}
+
 void Hdf5File::set_attribute(const std::string& object, const std::string& name, const std::string& value) {
   Locked lock;
   Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
@@ -562,17 +630,20 @@ void Hdf5File::close() {
   impl_->close();
 }
 
-#define LIME_INSTANTIATE(T)                                                                            \
-  template std::vector<T> Hdf5File::read<T>(const std::string&, int64_t, int64_t) const;               \
-  template void Hdf5File::read_into<T>(const std::string&, int64_t, int64_t, T*) const;                \
-  template void Hdf5File::write<T>(const std::string&, std::span<const T>, int64_t, const H5Options&); \
-  template void Hdf5File::append<T>(const std::string&, std::span<const T>, int64_t, const H5Options&);
+#define LIME_INSTANTIATE(T)                                                                             \
+  template std::vector<T> Hdf5File::read<T>(const std::string&, int64_t, int64_t) const;                \
+  template void Hdf5File::read_into<T>(const std::string&, int64_t, int64_t, T*) const;                 \
+  template void Hdf5File::write<T>(const std::string&, std::span<const T>, int64_t, const H5Options&);  \
+  template void Hdf5File::append<T>(const std::string&, std::span<const T>, int64_t, const H5Options&); \
+  template void Hdf5File::reserve<T>(const std::string&, int64_t, int64_t);                             \
+  template void Hdf5File::write_rows<T>(const std::string&, int64_t, std::span<const T>);
 LIME_INSTANTIATE(int8_t)
 LIME_INSTANTIATE(uint8_t)
 LIME_INSTANTIATE(int32_t)
 LIME_INSTANTIATE(int64_t)
 LIME_INSTANTIATE(float)
 LIME_INSTANTIATE(double)
+LIME_INSTANTIATE(f16)
 #undef LIME_INSTANTIATE
 
 }  // namespace lime

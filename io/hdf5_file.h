@@ -8,9 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "runtime/f16.h"
+
 namespace lime {
 
-enum class H5Type : uint8_t { i8, u8, i32, i64, f32, f64 };
+enum class H5Type : uint8_t { i8, u8, i32, i64, f32, f64, f16 };
 
 struct H5Options {
   int64_t chunk_bytes = int64_t{1} << 20;
@@ -21,8 +23,9 @@ struct H5Options {
 class Hdf5File {
  public:
   enum class Mode : uint8_t { read, create };
-  // read: throws UserError if missing, not HDF5, or truncated. create: replaces.
-  Hdf5File(const std::string& path, Mode);
+  // read: throws UserError if missing, not HDF5, or truncated. create: replaces; what is stored begins at
+  // multiples of `alignment` bytes.
+  Hdf5File(const std::string& path, Mode, int64_t alignment = 1);
   ~Hdf5File();
   Hdf5File(Hdf5File&&) noexcept;
   Hdf5File& operator=(Hdf5File&&) noexcept;
@@ -45,6 +48,16 @@ class Hdf5File {
   // Appendable 1-D or 2-D dataset.
   template <typename T>
   void append(const std::string& dataset, std::span<const T> values, int64_t cols = 0, const H5Options& = {});
+
+  // A 1-D or 2-D dataset of known size, in one piece and without filters, so that programs may map it: filled
+  // by write_rows().
+  template <typename T>
+  void reserve(const std::string& dataset, int64_t rows, int64_t cols = 0);
+  template <typename T>
+  void write_rows(const std::string& dataset, int64_t first, std::span<const T> values);
+  // Where the values of such a dataset begin, in bytes from the file's beginning. Throws UserError where they
+  // are in chunks.
+  int64_t offset(const std::string& dataset) const;
 
   void set_attribute(const std::string& object, const std::string& name, const std::string& value);
   void set_attribute(const std::string& object, const std::string& name, int64_t value);

@@ -1,12 +1,10 @@
 #include "io/part_cache.h"
 
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "io/part_files.h"
 #include "runtime/error.h"
-#include "runtime/philox.h"
 
 namespace lime {
 namespace {
@@ -135,36 +133,29 @@ std::vector<FeatureSource> ReadPlan::sources(const std::vector<ResolvedFeature>&
 }
 
 ItemTable::ItemTable(const Dataset& dataset, const std::vector<ColumnSchema>& columns) {
-  if (columns.empty()) return;
-  const Hdf5File file(dataset.items_path(), Hdf5File::Mode::read);
+  if (!columns.empty()) load(dataset.items_path(), dataset.items(), columns);
+}
+
+ItemTable::ItemTable(const std::string& path, const std::vector<ColumnSchema>& columns) {
+  load(path, std::nullopt, columns);
+}
+
+void ItemTable::load(const std::string& path, std::optional<int64_t> expected,
+                     const std::vector<ColumnSchema>& columns) {
+  const Hdf5File file(path, Hdf5File::Mode::read);
   check_part_file(file, "items");
-  const int64_t rows = dataset.items();
+  const int64_t rows = expected ? *expected : file.shape("/item/id").front();
   LIME_CHECK(rows < INT32_MAX, "items.h5 has ", rows, " rows");
   id_ = load_integers(file, "/item/id", 0, rows, rows);
-  slots_.assign(std::bit_ceil(static_cast<size_t>(rows) + static_cast<size_t>(rows) / 2 + 2), -1);
-  const size_t mask = slots_.size() - 1;
-  for (int32_t row = 0; row < static_cast<int32_t>(rows); ++row) {
-    const int64_t id = id_[static_cast<size_t>(row)];
-    if (row > 0 && id_[static_cast<size_t>(row) - 1] >= id)
-      throw UserError(
-          str(file.path(), ": /item/id: row ", row, ": found ", id, ", expected ids in ascending order"));
-    size_t slot = mix64(static_cast<uint64_t>(id)) & mask;
-    while (slots_[slot] >= 0) slot = (slot + 1) & mask;
-    slots_[slot] = row;
-  }
+  for (size_t row = 1; row < id_.size(); ++row)
+    if (id_[row - 1] >= id_[row])
+      throw UserError(str(file.path(), ": /item/id: row ", row, ": found ", id_[row],
+                          ", expected ids in ascending order"));
+  index_ = RowIndex(id_);
   for (const auto& column : columns) columns_.push_back(load_column(file, "/item", column, 0, rows, rows));
 }
 
-int32_t ItemTable::row_of(int64_t item) const {
-  if (slots_.empty()) return -1;
-  const size_t mask = slots_.size() - 1;
-  for (size_t slot = mix64(static_cast<uint64_t>(item)) & mask;; slot = (slot + 1) & mask) {
-    const int32_t row = slots_[slot];
-    if (row < 0 || id_[static_cast<size_t>(row)] == item) return row;
-  }
-}
-
-int64_t ItemTable::bytes() const { return bytes_of(id_) + bytes_of(slots_) + bytes_of(columns_); }
+int64_t ItemTable::bytes() const { return bytes_of(id_) + index_.bytes() + bytes_of(columns_); }
 
 EventsPart::EventsPart(const Dataset& dataset, int64_t part, const ReadPlan& plan, const ItemTable& items)
     : path(dataset.events_path(part)) {

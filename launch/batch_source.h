@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "io/reader.h"
-#include "launch/config.h"
+#include "model/config.h"
 #include "parallel/process_group.h"
 
 namespace lime {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "launch/config.h"
+#include "model/config.h"
 #include "parallel/process_group.h"
 
 namespace CLI {
@@ -27,6 +27,8 @@ void add_inspect_command(CLI::App&, Job&);
 void add_train_command(CLI::App&, Job&);
 void add_eval_command(CLI::App&, Job&);
 void add_predict_command(CLI::App&, Job&);
+void add_cache_command(CLI::App&, Job&);
+void add_score_command(CLI::App&, Job&);
 void add_help_command(CLI::App&, Job&);
 
 // --- shared by commands

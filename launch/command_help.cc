@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "launch/command.h"
-#include "launch/config_keys.h"
+#include "model/config_keys.h"
 #include "runtime/error.h"
 
 namespace lime {

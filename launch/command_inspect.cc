@@ -4,10 +4,11 @@
 #include <memory>
 
 #include "io/inspect.h"
-#include "launch/checkpoint.h"
 #include "launch/command.h"
 #include "launch/run_directory.h"
 #include "launch/trained_run.h"
+#include "model/checkpoint.h"
+#include "model/run_choice.h"
 #include "runtime/error.h"
 
 namespace lime {

@@ -5,6 +5,7 @@
 #include "launch/command.h"
 #include "launch/run_directory.h"
 #include "launch/trainer.h"
+#include "model/run_choice.h"
 #include "parallel/communicator.h"
 #include "runtime/error.h"
 #include "runtime/log.h"

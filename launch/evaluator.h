@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "io/reader.h"
-#include "launch/config.h"
 #include "launch/metrics.h"
-#include "launch/network.h"
+#include "model/config.h"
+#include "model/network.h"
 #include "parallel/process_group.h"
 
 namespace lime {

@@ -3,9 +3,9 @@
 #include <iostream>
 
 #include "launch/command.h"
-#include "launch/config_keys.h"
 #include "launch/failure.h"
 #include "launch/version.h"
+#include "model/config_keys.h"
 #include "runtime/error.h"
 
 namespace {
@@ -61,6 +61,8 @@ int run(int argc, char** argv, ProcessGroup& group) {
   add_train_command(app, job);
   add_eval_command(app, job);
   add_predict_command(app, job);
+  add_cache_command(app, job);
+  add_score_command(app, job);
   add_help_command(app, job);
   try {
     app.parse(argc, argv);

@@ -8,8 +8,8 @@
 #include "io/hdf5_file.h"
 #include "launch/evaluator.h"
 #include "launch/scoring.h"
-#include "launch/together.h"
 #include "layers/loss.h"
+#include "model/together.h"
 #include "runtime/error.h"
 
 namespace lime {

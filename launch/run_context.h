@@ -1,7 +1,7 @@
 // RunContext: the context that a configuration asks for.
 #pragma once
 
-#include "launch/config.h"
+#include "model/config.h"
 #include "runtime/context.h"
 
 namespace lime {

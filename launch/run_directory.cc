@@ -13,8 +13,9 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "launch/together.h"
 #include "launch/version.h"
+#include "model/run_choice.h"
+#include "model/together.h"
 #include "parallel/communicator.h"
 #include "runtime/error.h"
 #include "runtime/primitives.h"
@@ -79,8 +80,6 @@ Json earlier_jobs(const std::string& path) {
 }
 
 }  // namespace
-
-std::string config_path(const std::string& run_directory) { return run_directory + "/config.yaml"; }
 
 void write_file_atomically(const std::string& path, const std::string& text) {
   const std::string partial = path + ".partial";

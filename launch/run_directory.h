@@ -2,7 +2,7 @@
 //
 //   RUN/config.yaml        every key, resolved: `lime train --resume RUN` and `lime eval RUN` read it
 //   RUN/environment.json   version, commit, compiler, libraries, hosts, ranks, date; a resumed run adds a job
-//   RUN/checkpoints/       launch/checkpoint.h
+//   RUN/checkpoints/       model/checkpoint.h
 //   RUN/metrics.jsonl      RUN/tensorboard/    launch/metrics_log.h
 //   RUN/.lock              held (flock) while a job trains here; a killed process lets go of it
 #pragma once
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "launch/config.h"
+#include "model/config.h"
 #include "parallel/process_group.h"
 
 namespace lime {
@@ -45,8 +45,6 @@ class RunDirectory {
   std::vector<std::string> made_;
   bool made_lock_ = false;
 };
-
-std::string config_path(const std::string& run_directory);
 
 // Writes a file under a temporary name, syncs and renames it. Throws UserError naming the path.
 void write_file_atomically(const std::string& path, const std::string& text);

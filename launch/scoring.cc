@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "launch/batch_source.h"
-#include "launch/device_transfer.h"
-#include "launch/together.h"
+#include "model/device_transfer.h"
+#include "model/together.h"
 #include "runtime/trace.h"
 
 namespace lime {

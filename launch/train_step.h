@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "launch/batch_source.h"
-#include "launch/config.h"
-#include "launch/network.h"
 #include "layers/adamw.h"
+#include "model/config.h"
+#include "model/network.h"
 #include "parallel/gradient_buckets.h"
 #include "parallel/process_group.h"
 

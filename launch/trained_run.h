@@ -5,22 +5,13 @@
 #include <string>
 
 #include "io/dataset.h"
-#include "launch/config.h"
-#include "launch/network.h"
 #include "launch/run_context.h"
+#include "model/config.h"
+#include "model/network.h"
+#include "model/run_choice.h"
 #include "parallel/process_group.h"
 
 namespace lime {
-
-struct RunChoice {
-  std::string run;         // run directory
-  std::string checkpoint;  // name under RUN/checkpoints; "": the newest good one
-  std::string data;        // dataset directory in place of the run's, or ""
-  Overrides overrides;
-};
-
-// The run's configuration with the choice's overrides. Throws UserError where it is no run directory.
-Config load_run_config(const RunChoice&);
 
 class TrainedRun {
  public:

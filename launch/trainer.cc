@@ -10,15 +10,15 @@
 #include <optional>
 
 #include "launch/batch_source.h"
-#include "launch/checkpoint.h"
 #include "launch/evaluator.h"
 #include "launch/metrics_log.h"
-#include "launch/network.h"
 #include "launch/progress.h"
 #include "launch/run_context.h"
 #include "launch/run_directory.h"
 #include "launch/stop_signal.h"
 #include "launch/train_step.h"
+#include "model/checkpoint.h"
+#include "model/network.h"
 #include "parallel/device_communicator.h"
 #include "runtime/trace.h"
 
@@ -138,9 +138,9 @@ class Trainer {
   bool root() const { return group_.rank() == 0; }
 
   void restore() {
-    const auto checkpoint = newest_good_checkpoint(group_, options_.run_directory);
+    const auto checkpoint = newest_good_checkpoint(group_.world(), options_.run_directory);
     if (checkpoint) {
-      state_ = load_checkpoint(group_, *checkpoint, config_, *network_, adamw_.get());
+      state_ = load_checkpoint(group_.world(), *checkpoint, config_, *network_, adamw_.get());
       resumed_from_ = *checkpoint;
       first_step_ = state_.step;
       entropy_.restore(state_.extra);
@@ -260,8 +260,8 @@ class Trainer {
     flush_window();
     state_.finished = finished;
     entropy_.save(state_.extra);
-    const std::string path = save_checkpoint(group_, options_.run_directory, config_, *network_, *adamw_,
-                                             state_, config_.train.keep_checkpoints);
+    const std::string path = save_checkpoint(group_.world(), options_.run_directory, config_, *network_,
+                                             *adamw_, state_, config_.train.keep_checkpoints);
     progress_->message("checkpoint " + path);
   }
 

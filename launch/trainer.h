@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "launch/config.h"
+#include "model/config.h"
 #include "parallel/process_group.h"
 
 namespace lime {

@@ -4,6 +4,7 @@
 
 #include "layers/causal_attention.h"
 #include "layers/fused.h"
+#include "layers/item_rows.h"
 #include "layers/link_attention.h"
 #include "layers/target_attention.h"
 #include "layers/xor_attention.h"
@@ -42,6 +43,11 @@ void target_attention(Context&, const TargetAttention&, const ConstView& q, cons
 void target_attention_backward(Context&, const TargetAttention&, const ConstView& q, const ConstView& k,
                                const ConstView& v, const ConstView& out, const ConstView& lse,
                                const ConstView& dout, View dq, View dk, View dv);
+
+void encode_rows(const ConstView& rows, int64_t weights, RowType, void* values, float* scales);
+void decode_rows(const ItemRows&, std::span<const int32_t> chosen, View out);
+void score_rows(Context&, const ItemRows&, std::span<const int32_t> chosen, const RequestShare&,
+                const ScoreTail&, View logits);
 
 void link_attention_begin(const LinkAttentionState&, View out);
 void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,

@@ -79,6 +79,20 @@ void DecoupledAttention::backward(Context& ctx, const ConstView& dz, View dt, Vi
   tq_.ready();
 }
 
+void DecoupledAttention::fold(Context& ctx, const ConstView& lp, const ConstView& zw, View mix) const {
+  const TraceRange range(ctx, "fold_links");
+  check_shape(ctx, lp, links_, width_, "personalised links");
+  check_shape(ctx, zw, width_, mix.cols(), "output weights");
+  check_shape(ctx, mix, weight_columns(), mix.cols(), "mixture");
+  const Arena::Scope scope(ctx.arena());
+  const View values = ctx.alloc(links_, width_);
+  v_.forward(ctx, lp, values);
+  for (int64_t h = 0; h < heads_; ++h)
+    gemm(ctx, Transpose::no, Transpose::no, 1, head(values, h),
+         zw.slice_rows(h * head_width_, (h + 1) * head_width_), 0,
+         mix.slice_rows(h * links_, (h + 1) * links_));
+}
+
 double DecoupledAttention::forward_flops(int64_t requests, int64_t candidates) const {
   const auto c = static_cast<double>(candidates), d = static_cast<double>(width_),
              l = static_cast<double>(links_);

@@ -28,6 +28,13 @@ class DecoupledAttention {
   void backward(Context&, const ConstView& dz, View dt, View dl, View dlp);
   double forward_flops(int64_t requests, int64_t candidates) const;
 
+  // Where z is only ever multiplied with one matrix w (d x n), W_z w and b_z w are known ahead ...
+  LinearPart output() const { return z_.all(); }
+  // ... and a request's links fold into zw = W_z w (d x n), so that z_c w = P_c mix + b_z w:
+  //   mix[(h,i),:] = (L^P W_v)_{i,h} zw_h            lp: links x d, of one request; mix: heads*links x n
+  void fold(Context&, const ConstView& lp, const ConstView& zw, View mix) const;
+  int64_t weight_columns() const { return heads_ * links_; }
+
  private:
   ConstView head(const ConstView& x, int64_t h) const {
     return x.slice_cols(h * head_width_, (h + 1) * head_width_);

@@ -21,11 +21,20 @@ Lime::Lime(const RankingModelConfig& c, ParameterStore& store)
       personaliser_(make_personaliser(c, store)),
       attention_(store, "interaction.decoupled", c.width, c.heads, c.links, c.candidate_attention) {}
 
+void Lime::personalise(Context& ctx, const ConstView& tokens, const ConstView& user, const Jagged& history,
+                       View lp) {
+  View lc = ctx.alloc(lp.rows(), links_.cols);
+  context_.forward(ctx, links_.value, user, lc);
+  personaliser_->forward(ctx, lc, tokens, history, lp);
+}
+
+void Lime::candidate_weights(Context& ctx, const ConstView& candidates, View p) {
+  attention_.weights(ctx, candidates, links_.value, p);
+}
+
 void Lime::do_forward(Context& ctx, const InteractionInput& in, View z) {
-  const int64_t rows = in.user.rows() * links_.rows;
-  View lc = ctx.alloc(rows, links_.cols), lp = ctx.alloc(rows, links_.cols);
-  context_.forward(ctx, links_.value, in.user, lc);
-  personaliser_->forward(ctx, lc, in.tokens, in.history, lp);
+  View lp = ctx.alloc(in.user.rows() * links_.rows, links_.cols);
+  personalise(ctx, in.tokens, in.user, in.history, lp);
   attention_.forward(ctx, in.candidates, links_.value, lp, in.impressions, z);
 }
 

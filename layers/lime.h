@@ -20,6 +20,13 @@ class Lime final : public Interaction {
   Lime(const RankingModelConfig&, ParameterStore&);
   double forward_flops(int64_t requests, int64_t history_tokens, int64_t candidates) const override;
 
+  // The two sides by themselves. L^P (B*links x d) of requests ...
+  void personalise(Context&, const ConstView& tokens, const ConstView& user, const Jagged& history, View lp);
+  // ... and P (C x heads*links) of candidates, whatever the request.
+  void candidate_weights(Context&, const ConstView& candidates, View p);
+  const DecoupledAttention& attention() const { return attention_; }
+  int64_t links() const { return links_.rows; }
+
  protected:
   void do_forward(Context&, const InteractionInput&, View z) override;
   void do_backward(Context&, const InteractionInput&, const ConstView& dz, const InteractionGrad&) override;

@@ -35,6 +35,10 @@ class Mlp {
                          View dx) const;
   void ready() const;
 
+  // The layers themselves, for who multiplies them out ahead (cached_scoring.h).
+  const Linear& hidden_layer() const { return hidden_; }
+  const Linear& out_layer() const { return out_; }
+
   double forward_flops(int64_t rows) const;
 
  private:

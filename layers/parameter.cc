@@ -62,6 +62,18 @@ void ParameterStore::allocate(Context& ctx, uint64_t seed) {
   refresh(ctx);
 }
 
+void ParameterStore::share(const ParameterStore& other) {
+  LIME_CHECK(parameters_.size() == other.parameters_.size(), parameters_.size(),
+             " parameters share those of ", other.parameters_.size());
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    Parameter& mine = parameters_[i];
+    const Parameter& theirs = other.parameters_[i];
+    LIME_CHECK(mine.name == theirs.name && mine.rows == theirs.rows && mine.cols == theirs.cols, mine.name,
+               " shares ", theirs.name);
+    mine.value = theirs.value, mine.master = theirs.master, mine.grad = theirs.grad;
+  }
+}
+
 void ParameterStore::refresh(Context& ctx) {
   if (copies_.cols() > 0) copy(ctx, values_.view(), copies_);
 }

@@ -57,6 +57,9 @@ class ParameterStore {
   // Takes memory on the context's device and draws values: Philox keyed by (seed, name), so that adding
   // a parameter changes no other, and the same bits on every device.
   void allocate(Context&, uint64_t seed);
+  // Instead of allocate(): the memory of another store with the same parameters, which must stay. So several
+  // models compute with one set of weights at once, each with activations of its own.
+  void share(const ParameterStore& other);
   // After values() changed: brings the copies of lower precision up to date. Nothing to do where there are
   // none.
   void refresh(Context&);

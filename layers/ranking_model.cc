@@ -1,10 +1,7 @@
 #include "layers/ranking_model.h"
 
 #include "layers/dispatch.h"
-#include "layers/interaction.h"
-#include "layers/mlp.h"
-#include "layers/score_head.h"
-#include "layers/token_encoder.h"
+#include "layers/ranking_model_parts.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -32,23 +29,13 @@ const RankingModelConfig& checked(const RankingModelConfig& c) {
 
 }  // namespace
 
-struct RankingModel::Impl {
-  Impl(const RankingModelConfig& c, ParameterStore& parameters)
-      : config(checked(c)),
-        store(parameters),
-        tokens(store, "token", c.history_features, c.width, c.max_positions),
-        tower(store, "tower", c.candidate_features, c.width, c.width),
-        interaction(make_interaction(c, store)),
-        head(store, "head", c.width, c.user_features, c.head_hidden, c.tasks) {}
-
-  RankingModelConfig config;
-  ParameterStore& store;
-  TokenEncoder tokens;
-  Mlp tower;
-  std::unique_ptr<Interaction> interaction;
-  ScoreHead head;
-  int64_t requests = 0, history_rows = 0, candidate_rows = 0;  // of the last forward
-};
+RankingModel::Impl::Impl(const RankingModelConfig& c, ParameterStore& parameters)
+    : config(checked(c)),
+      store(parameters),
+      tokens(store, "token", c.history_features, c.width, c.max_positions),
+      tower(store, "tower", c.candidate_features, c.width, c.width),
+      interaction(make_interaction(c, store)),
+      head(store, "head", c.width, c.user_features, c.head_hidden, c.tasks) {}
 
 RankingModel::RankingModel(const RankingModelConfig& config, ParameterStore& store)
     : impl_(std::make_unique<Impl>(config, store)) {}

@@ -70,6 +70,7 @@ class RankingModel {
   double training_flops(int64_t requests, int64_t history_tokens, int64_t candidates) const;
 
  private:
+  friend class CachedScoring;  // runs the same layers, item side and user side apart
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -21,6 +21,13 @@ class ScoreHead {
   void backward(Context&, const ConstView& dlogits, View dz, View dt, View duser);
   double forward_flops(int64_t requests, int64_t candidates) const;
 
+  // The blocks of the hidden layer that z, T and u are multiplied with, each with the hidden bias, and the
+  // layer behind it.
+  LinearPart of_interaction() const { return mlp_.hidden_layer().rows(0, width_); }
+  LinearPart of_candidate() const { return mlp_.hidden_layer().rows(width_, 2 * width_); }
+  LinearPart of_user() const { return mlp_.hidden_layer().rows(2 * width_, 2 * width_ + user_features_); }
+  LinearPart output() const { return mlp_.out_layer().all(); }
+
  private:
   int64_t width_, user_features_, tasks_;
   Mlp mlp_;

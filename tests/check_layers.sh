@@ -10,9 +10,11 @@ declare -A may_include=(
   [layers]="layers runtime"
   [embeddings]="embeddings parallel runtime"
   [io]="io runtime"
-  [launch]="launch layers embeddings io parallel runtime"
+  [model]="model layers embeddings io parallel runtime"
+  [serving]="serving model layers embeddings io parallel runtime"
+  [launch]="launch serving model layers embeddings io parallel runtime"
 )
-folders="runtime parallel layers embeddings io launch"
+folders="runtime parallel layers embeddings io model serving launch"
 bad=0
 sources() { find "$@" -name '*.h' -o -name '*.cc' -o -name '*.cu' | sort; }
 
@@ -35,9 +37,9 @@ homes=(
   '(cblas|dnnl|oneapi/dnnl/dnnl)\.h(pp)?|^runtime/primitives_cpu\.cc$'
   'hwy/|^(runtime/kernels_[a-z_]+(\.cc|-inl\.h)|(layers|embeddings)/[a-z_]+(_cpu\.cc|-inl\.h))$'
   'CLI/|^launch/'
-  'yaml-cpp/|^(launch/|io/dataset_yaml\.cc$|io/import_csv[a-z_]*\.cc$)'
-  'nlohmann/|^(launch/|runtime/trace\.cc$)'
-  'xxhash\.h|^(io|launch)/'
+  'yaml-cpp/|^(model/config_yaml\.cc$|io/dataset_yaml\.cc$|io/import_csv[a-z_]*\.cc$)'
+  'nlohmann/|^(model/|launch/|runtime/trace\.cc$)'
+  'xxhash\.h|^(io|model)/'
   'cuda|^([a-z]+/[a-z_]+_cuda\.cu|runtime/[a-z_]+_cuda\.cc|runtime/cuda_kernel[a-z_]*\.h)$'
   'cublas|^runtime/cublaslt\.h$'
   'boost/|^runtime/cuda_emulator\.cc$'
@@ -48,5 +50,9 @@ for home in "${homes[@]}"; do
     [[ $file =~ $where ]] || { echo "$file:$line: $include belongs in $where"; bad=1; }
   done < <(sources $folders | xargs -r grep -nE "^#include <$pattern" || true)
 done
+# What serves a model needs no MPI: of parallel/, it knows what one process has.
+while IFS=: read -r file line include; do
+  echo "$file:$line: $include needs MPI; model/ and serving/ do without"; bad=1
+done < <(sources model serving embeddings | xargs -r grep -nE '^#include "parallel/(process_group|comm_|device_)' || true)
 [ $bad -eq 0 ] && echo "layers: ok"
 exit $bad

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs a build and links a program of another project against it: check_install.sh BUILD_DIR
+# Installs a build and links programs of another project against it: check_install.sh BUILD_DIR
 set -euo pipefail
 build=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -9,4 +9,24 @@ cmake --install "$build" --prefix "$temp/prefix" >/dev/null
 cmake -S "$here/consumer" -B "$temp/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$temp/prefix" >/dev/null
 cmake --build "$temp/consumer"
 "$temp/consumer/consumer" | grep -q ' parameters$'
-"$temp/prefix/bin/lime" --version
+lime=$temp/prefix/bin/lime
+"$lime" --version
+
+# The scorer: its examples, against a run made on the spot. MPI is not looked for, nor linked.
+share=$temp/prefix/share/lime-train
+cmake -S "$share/examples" -B "$temp/examples" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$temp/prefix" \
+      -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON >/dev/null
+cmake --build "$temp/examples"
+"$lime" generate --preset quickstart --users 60 --items 80 --out "$temp/data" >/dev/null
+"$lime" train "$share/configs/quickstart.yaml" --set data.path="$temp/data" --set data.eval= --set train.max_steps=2 \
+        --out "$temp/run" >/dev/null 2>&1
+"$lime" cache build "$temp/run" --type int8 --out "$temp/cache.h5"
+for example in score_request score_request_c; do
+  if ldd "$temp/examples/$example" | grep -i 'libmpi\|libopen-rte'; then
+    echo "$example links MPI"; exit 1
+  fi
+  "$temp/examples/$example" "$temp/run" "$temp/cache.h5" | tee "$temp/$example.out"
+  grep -c '^item [0-9]*  click logit ' "$temp/$example.out" | grep -qx 5
+done
+# C and C++ say the same.
+diff <(grep '^item' "$temp/score_request.out") <(grep '^item' "$temp/score_request_c.out")

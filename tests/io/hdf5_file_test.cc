@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <numeric>
 
@@ -31,6 +32,51 @@ template <typename T>
 class Hdf5Types : public testing::Test {};
 using AllTypes = testing::Types<int8_t, uint8_t, int32_t, int64_t, float, double>;
 TYPED_TEST_SUITE(Hdf5Types, AllTypes);
+
+TYPED_TEST(Hdf5Types, WholeDatasetsLieWhereTheySay) {
+  TempDirectory temp;
+  const auto values = ramp<TypeParam>(42);
+  {
+    Hdf5File file(temp.file("x.h5"), Mode::create, 64);
+    file.write<TypeParam>("/before", ramp<TypeParam>(3));
+    file.reserve<TypeParam>("/rows", 6, 7);
+    file.reserve<TypeParam>("/column", 5);
+    file.reserve<TypeParam>("/none", 0);
+    file.write_rows<TypeParam>("/rows", 4, std::span(values).subspan(28));  // in any order
+    file.write_rows<TypeParam>("/rows", 0, std::span(values).first(28));
+    file.write_rows<TypeParam>("/column", 0, std::span(values).first(5));
+    EXPECT_THROW(file.write_rows<TypeParam>("/column", 1, std::span(values).first(5)), Error);
+    file.close();
+  }
+  const Hdf5File read(temp.file("x.h5"), Mode::read);
+  EXPECT_EQ(read.read<TypeParam>("/rows"), values);
+  EXPECT_EQ(read.shape("/none"), std::vector<int64_t>{0});
+  EXPECT_EQ(read.offset("/none"), 0);
+  const std::string bytes = read_file(temp.file("x.h5"));
+  for (const auto& [name, count] : {std::pair<const char*, size_t>{"/rows", 42}, {"/column", 5}}) {
+    const auto at = static_cast<size_t>(read.offset(name));
+    EXPECT_EQ(at % 64, 0u) << name;
+    ASSERT_LE(at + count * sizeof(TypeParam), bytes.size());
+    EXPECT_EQ(0, std::memcmp(bytes.data() + at, values.data(), count * sizeof(TypeParam))) << name;
+  }
+  EXPECT_THROW(read.offset("/before"), UserError);
+}
+
+// Halves are bits here, and numbers to other readers.
+TEST(Hdf5File, HoldsHalves) {
+  TempDirectory temp;
+  const std::vector<f16> values = {{0x3c00}, {0xc000}, {0x3555}, {0x0001}};  // 1, -2, about 1/3, 2^-24
+  {
+    Hdf5File file(temp.file("x.h5"), Mode::create);
+    file.reserve<f16>("/half", 4);
+    file.write_rows<f16>("/half", 0, values);
+    file.close();
+  }
+  const Hdf5File read(temp.file("x.h5"), Mode::read);
+  EXPECT_EQ(read.type("/half"), H5Type::f16);
+  EXPECT_EQ(read.read<f16>("/half"), values);
+  EXPECT_EQ(read.read<double>("/half"), (std::vector<double>{1, -2, 1365 / 4096.0, 0x1p-24}));
+}
 
 TYPED_TEST(Hdf5Types, ColumnsAndMatricesComeBack) {
   TempDirectory temp;

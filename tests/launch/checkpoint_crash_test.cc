@@ -17,8 +17,8 @@
 #include <functional>
 #include <random>
 
-#include "launch/checkpoint.h"
-#include "launch/checkpoint_manifest.h"
+#include "model/checkpoint.h"
+#include "model/checkpoint_manifest.h"
 #include "tests/launch/small_run.h"
 #include "tests/support/test_support.h"
 
@@ -39,7 +39,8 @@ class CheckpointCrash : public testing::Test {
   std::string save(const std::string& run_directory, int64_t step, int64_t keep = 2) {
     TrainState state = run_.state;
     state.step = step;
-    return save_checkpoint(test_group(), run_directory, run_.config, run_.network, run_.adamw, state, keep);
+    return save_checkpoint(test_group().world(), run_directory, run_.config, run_.network, run_.adamw, state,
+                           keep);
   }
   std::string save_error(const std::string& run_directory, int64_t step) {
     try {
@@ -51,8 +52,9 @@ class CheckpointCrash : public testing::Test {
   }
   void expect_loads(const std::string& checkpoint, int64_t step) {
     SmallRun fresh(test_group().world(), run_.config, dataset_);
-    EXPECT_EQ(load_checkpoint(test_group(), checkpoint, fresh.config, fresh.network, &fresh.adamw).step,
-              step);
+    EXPECT_EQ(
+        load_checkpoint(test_group().world(), checkpoint, fresh.config, fresh.network, &fresh.adamw).step,
+        step);
   }
 
   TempDirectory directory_;
@@ -85,14 +87,14 @@ TEST_F(CheckpointCrash, KilledAtAnyMomentAGoodOneRemains) {
       EXPECT_NO_THROW(read_verified_manifest(test_group().world(), run + "/checkpoints/" + name));
     for (const auto& entry : fs::directory_iterator(run + "/checkpoints"))
       found_partial += entry.path().extension() == ".partial" ? 1 : 0;
-    const auto newest = newest_good_checkpoint(test_group(), run);
+    const auto newest = newest_good_checkpoint(test_group().world(), run);
     ASSERT_TRUE(newest);
     EXPECT_EQ(*newest, run + "/checkpoints/" + names.front());
     const int64_t step = std::stoll(names.front().substr(5));
     EXPECT_GE(step, reached);
     reached = step;
   }
-  expect_loads(*newest_good_checkpoint(test_group(), run), reached);
+  expect_loads(*newest_good_checkpoint(test_group().world(), run), reached);
   RecordProperty("steps", static_cast<int>(reached));
   RecordProperty("killed_while_writing", found_partial);
 }
@@ -114,7 +116,7 @@ TEST_F(CheckpointCrash, AFileThatMayNotGrowIsAUserError) {
     EXPECT_THAT(error, HasSubstr(".h5")) << bytes;
     EXPECT_FALSE(fs::exists(run + "/checkpoints/step-000000002")) << bytes;
     EXPECT_FALSE(fs::exists(run + "/checkpoints/step-000000002.partial")) << bytes;
-    EXPECT_EQ(newest_good_checkpoint(test_group(), run), good) << bytes;
+    EXPECT_EQ(newest_good_checkpoint(test_group().world(), run), good) << bytes;
   }
   expect_loads(save(run, 3), 3);  // and with space again it works again
 }
@@ -185,7 +187,8 @@ TEST_F(CheckpointCrash, AFullDiskIsAUserError) {
       if (fs::exists(run + "/checkpoints/step-000000002") ||
           fs::exists(run + "/checkpoints/step-000000002.partial"))
         complaints += str("[", free_kilobytes, " KiB free: something was left] ");
-      if (newest_good_checkpoint(test_group(), run) != good) complaints += "[the one before is gone] ";
+      if (newest_good_checkpoint(test_group().world(), run) != good)
+        complaints += "[the one before is gone] ";
     }
     fs::remove(disk + "/filler");
     save(run, 3);

@@ -1,6 +1,6 @@
 // Checkpoints: what is saved comes back to the bit on any number of ranks; what is broken is named and passed
 // over.
-#include "launch/checkpoint.h"
+#include "model/checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "io/hdf5_file.h"
-#include "launch/checkpoint_manifest.h"
+#include "model/checkpoint_manifest.h"
 #include "tests/launch/small_run.h"
 #include "tests/support/test_support.h"
 
@@ -62,12 +62,12 @@ class Checkpoint : public testing::Test {
   static std::string save(const std::string& run, int64_t step = 3, int64_t keep = 9) {
     TrainState state = run_->state;
     state.step = step;
-    return save_checkpoint(test_group(), run, run_->config, run_->network, run_->adamw, state, keep);
+    return save_checkpoint(test_group().world(), run, run_->config, run_->network, run_->adamw, state, keep);
   }
   static std::string load_error(const std::string& checkpoint, const Config& config) {
     return user_error([&] {
       SmallRun fresh(test_group().world(), config, *dataset_);
-      load_checkpoint(test_group(), checkpoint, fresh.config, fresh.network, &fresh.adamw);
+      load_checkpoint(test_group().world(), checkpoint, fresh.config, fresh.network, &fresh.adamw);
     });
   }
   // Breaks something on rank 0 only.
@@ -91,7 +91,8 @@ TEST_F(Checkpoint, ComesBackToTheBit) {
   const std::string saved = save(run.path());
   EXPECT_EQ(saved, run.file("checkpoints/step-000000003"));
   SmallRun fresh(test_group().world(), run_->config, *dataset_);
-  const TrainState state = load_checkpoint(test_group(), saved, fresh.config, fresh.network, &fresh.adamw);
+  const TrainState state =
+      load_checkpoint(test_group().world(), saved, fresh.config, fresh.network, &fresh.adamw);
   EXPECT_EQ(state.step, 3);
   EXPECT_EQ(state.epoch, run_->state.epoch);
   EXPECT_FALSE(state.finished);
@@ -139,10 +140,10 @@ TEST_F(Checkpoint, MovesBetweenNumbersOfRanks) {
   test_group().world().barrier()->wait();
   // And back over all ranks.
   SmallRun all(test_group().world(), run_->config, *dataset_);
-  const TrainState state = load_checkpoint(test_group(), run.file("alone/checkpoints/step-000000003"),
+  const TrainState state = load_checkpoint(test_group().world(), run.file("alone/checkpoints/step-000000003"),
                                            all.config, all.network, &all.adamw);
   const std::string again =
-      save_checkpoint(test_group(), run.file("all"), all.config, all.network, all.adamw, state, 1);
+      save_checkpoint(test_group().world(), run.file("all"), all.config, all.network, all.adamw, state, 1);
   EXPECT_EQ(describe_checkpoint(again), described);
 }
 
@@ -166,7 +167,7 @@ TEST_F(Checkpoint, EvaluationNeedsNoOptimizer) {
   TempDirectory run(TempDirectory::Shared::yes);
   const std::string saved = save(run.path());
   SmallRun fresh(test_group().world(), config({{"train.micro_batches", "8"}}), *dataset_);
-  load_checkpoint(test_group(), saved, fresh.config, fresh.network, nullptr);
+  load_checkpoint(test_group().world(), saved, fresh.config, fresh.network, nullptr);
   EXPECT_EQ(fresh.network.parameters().values().data<float>()[0],
             run_->network.parameters().values().data<float>()[0]);
 }
@@ -203,7 +204,7 @@ TEST_F(Checkpoint, PartialOnesAreIgnoredAndRemoved) {
     fs::create_directories(run.file("checkpoints/notes"));
   });
   EXPECT_THAT(list_checkpoints(run.path()), ElementsAre("step-000000010"));
-  EXPECT_EQ(newest_good_checkpoint(test_group(), run.path()), run.file("checkpoints/step-000000010"));
+  EXPECT_EQ(newest_good_checkpoint(test_group().world(), run.path()), run.file("checkpoints/step-000000010"));
   test_group().world().barrier()->wait();
   save(run.path(), 30);
   EXPECT_FALSE(fs::exists(run.file("checkpoints/step-000000020.partial")));
@@ -213,7 +214,7 @@ TEST_F(Checkpoint, PartialOnesAreIgnoredAndRemoved) {
 TEST_F(Checkpoint, NoneIsNone) {
   TempDirectory run(TempDirectory::Shared::yes);
   EXPECT_TRUE(list_checkpoints(run.path()).empty());
-  EXPECT_EQ(newest_good_checkpoint(test_group(), run.path()), std::nullopt);
+  EXPECT_EQ(newest_good_checkpoint(test_group().world(), run.path()), std::nullopt);
 }
 
 struct Damage {
@@ -236,7 +237,7 @@ TEST_P(BrokenCheckpoint, IsNamedAndPassedOver) {
   EXPECT_THAT(error, HasSubstr(path));
   EXPECT_THAT(error, HasSubstr(GetParam().says));
   EXPECT_EQ(error.find('\n'), std::string::npos);
-  EXPECT_EQ(newest_good_checkpoint(test_group(), run.path()), good);
+  EXPECT_EQ(newest_good_checkpoint(test_group().world(), run.path()), good);
 }
 
 void truncate_file(const std::string& path) { fs::resize_file(path, fs::file_size(path) - 100); }
@@ -276,7 +277,7 @@ TEST_F(Checkpoint, OfAnotherVersionIsRefusedNotPassedOver) {
   });
   const std::string says = "manifest.json: checkpoint format version 9, this program reads version 1";
   EXPECT_THAT(load_error(newer, run_->config), HasSubstr(says));
-  EXPECT_THAT(user_error([&] { newest_good_checkpoint(test_group(), run.path()); }), HasSubstr(says));
+  EXPECT_THAT(user_error([&] { newest_good_checkpoint(test_group().world(), run.path()); }), HasSubstr(says));
 }
 
 TEST_F(Checkpoint, FailureOnOneRankIsThrownOnAll) {
@@ -295,7 +296,7 @@ TEST_F(Checkpoint, FailureOnOneRankIsThrownOnAll) {
   test_group().world().barrier()->wait();  // removing the partial one is rank 0's
   EXPECT_FALSE(fs::exists(run.file("checkpoints/step-000000020")));
   EXPECT_FALSE(fs::exists(run.file("checkpoints/step-000000020.partial")));
-  EXPECT_EQ(newest_good_checkpoint(test_group(), run.path()), good);
+  EXPECT_EQ(newest_good_checkpoint(test_group().world(), run.path()), good);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "launch/config_keys.h"
+#include "model/config_keys.h"
 #include "runtime/error.h"
 #include "tests/launch/program.h"
 #include "tests/support/test_support.h"
@@ -20,7 +20,8 @@ TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
   const Outcome help = lime_program("--help");
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_EQ(help.err, "");
-  for (const std::string command : {"import", "generate", "inspect", "train", "eval", "predict", "help"}) {
+  for (const std::string command :
+       {"import", "generate", "inspect", "train", "eval", "predict", "cache", "score", "help"}) {
     EXPECT_THAT(help.out, HasSubstr("  " + command + " "));
     const Outcome own = lime_program(command + " --help");
     EXPECT_EQ(own.exit_code, 0) << command;

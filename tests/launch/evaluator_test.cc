@@ -37,7 +37,7 @@ class Evaluator : public testing::Test {
     run_ = new SmallRun(test_group().world(),
                         small_config(directory_->file("data"), {{"data.train", "2024-01-01"}}), *dataset_);
     run_->train(test_group(), *dataset_, 2);
-    checkpoint_ = save_checkpoint(test_group(), directory_->file("run"), run_->config, run_->network,
+    checkpoint_ = save_checkpoint(test_group().world(), directory_->file("run"), run_->config, run_->network,
                                   run_->adamw, run_->state, 1);
   }
   static void TearDownTestSuite() {
@@ -123,7 +123,7 @@ TEST_F(Evaluator, CountsEveryRowOnce) {
 TEST_F(Evaluator, LeavesNoTraceInTheTables) {
   // A network that nothing was evaluated with yet: held-out ids that it has not seen get no rows.
   SmallRun fresh(test_group().world(), run_->config, *dataset_);
-  load_checkpoint(test_group(), checkpoint_, fresh.config, fresh.network, nullptr);
+  load_checkpoint(test_group().world(), checkpoint_, fresh.config, fresh.network, nullptr);
   const auto rows = [&] {
     std::vector<int64_t> counts;
     for (size_t t = 0; t < fresh.network.tables().tables().size(); ++t)

@@ -1,5 +1,6 @@
 // Run directories: made, kept, refused, held by one job at a time, and gone again where a run did not start.
 #include "launch/run_directory.h"
+#include "model/run_choice.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -5,10 +5,11 @@
 #include <memory>
 #include <string>
 
-#include "launch/checkpoint.h"
-#include "launch/config.h"
-#include "launch/network.h"
 #include "layers/adamw.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "model/network.h"
+#include "parallel/process_group.h"
 #include "runtime/context.h"
 
 namespace lime {

@@ -1,0 +1,39 @@
+// Time, and what this machine's memory gives: what figures are compared with.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <vector>
+
+namespace lime {
+
+inline double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+inline double median(std::vector<double> x) {
+  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
+  return x[x.size() / 2];
+}
+
+// The rate of copies of 256 MiB, in bytes read and written a millisecond; sampled between what is compared
+// with it, as a shared machine's memory is faster at one time than at another.
+class CopyRate {
+ public:
+  void sample() {
+    const double begin = now_ms();
+    std::memcpy(to_.data(), from_.data(), from_.size());
+    rates_.push_back(2.0 * static_cast<double>(from_.size()) / (now_ms() - begin));
+    from_[rates_.size()] = to_[from_.size() - 1];
+  }
+  double best() const { return *std::max_element(rates_.begin(), rates_.end()); }
+  double typical() const { return median(rates_); }
+
+ private:
+  std::vector<char> from_ = std::vector<char>(size_t{256} << 20, 1), to_ = std::vector<char>(from_.size(), 2);
+  std::vector<double> rates_;
+};
+
+}  // namespace lime

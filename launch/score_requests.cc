@@ -1,0 +1,220 @@
+#include "launch/score_requests.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <exception>
+#include <filesystem>
+#include <iterator>
+#include <span>
+#include <thread>
+
+#include "io/hdf5_file.h"
+#include "launch/batch_source.h"
+#include "runtime/error.h"
+#include "runtime/philox.h"
+#include "serving/build_item_cache.h"
+#include "serving/served_model.h"
+
+namespace lime {
+namespace {
+
+// `count` of the items, in ascending order: selection sampling, one draw an item.
+std::vector<int64_t> sample(std::span<const int64_t> items, int64_t count, uint64_t seed) {
+  const Philox random(seed, stream_of("score candidates"));
+  std::vector<int64_t> chosen;
+  auto left = static_cast<int64_t>(items.size()), wanted = std::min(count, left);
+  for (size_t i = 0; i < items.size() && wanted > 0; ++i, --left) {
+    if (static_cast<int64_t>(random.below(static_cast<uint64_t>(left), i)) >= wanted) continue;
+    chosen.push_back(items[i]);
+    --wanted;
+  }
+  return chosen;
+}
+
+// One request's result.
+struct Scored {
+  Ranking ranking;
+  std::vector<float> scores;  // ranking.items x tasks, probabilities
+  int64_t shown = 0;          // impressions: the first candidates
+  int64_t events = 0;
+  double milliseconds = 0;
+};
+
+class Results {
+ public:
+  void add(const MicroBatch& batch, std::vector<Scored>& scored, const std::vector<std::string>& days) {
+    for (size_t r = 0; r < scored.size(); ++r) {
+      std::string day = days[static_cast<size_t>(batch.day[r])];
+      std::erase(day, '-');
+      day_.push_back(static_cast<int32_t>(std::stol(day)));
+      user_.push_back(batch.user_id[r]), time_.push_back(batch.time_ms[r]);
+      part_.push_back(batch.part[r]), row_.push_back(batch.row[r]);
+      for (const RankedItem& best : scored[r].ranking.items) {
+        item_.push_back(best.item);
+        shown_.push_back(best.position < scored[r].shown ? 1 : 0);
+      }
+      scores_.insert(scores_.end(), scored[r].scores.begin(), scored[r].scores.end());
+      offsets_.push_back(static_cast<int64_t>(item_.size()));
+    }
+  }
+
+  void write(const std::string& path, const Scorer& scorer, HistoryMode history) const {
+    const std::string partial = path + ".partial";
+    try {
+      Hdf5File file(partial, Hdf5File::Mode::create);
+      file.set_attribute("/", "format", std::string("lime-ranking"));
+      file.set_attribute("/", "version", int64_t{1});
+      file.set_attribute("/", "checkpoint", scorer.checkpoint());
+      file.set_attribute("/", "history", std::string(to_string(history)));
+      file.write<int32_t>("/request/day", day_);
+      file.write<int64_t>("/request/user", user_);
+      file.write<int64_t>("/request/time", time_);
+      file.write<int64_t>("/request/part", part_);
+      file.write<int64_t>("/request/row", row_);
+      file.write<int64_t>("/candidate/offsets", offsets_);
+      file.write<int64_t>("/candidate/item", item_);
+      file.write<uint8_t>("/candidate/shown", shown_);
+      const size_t tasks = scorer.tasks().size();
+      std::vector<float> column(item_.size());
+      for (size_t t = 0; t < tasks; ++t) {
+        for (size_t i = 0; i < column.size(); ++i) column[i] = scores_[i * tasks + t];
+        file.write<float>("/score/" + scorer.tasks()[t], column);
+      }
+      file.close();
+      std::filesystem::rename(partial, path);
+    } catch (const std::filesystem::filesystem_error& error) {
+      throw UserError(str(path, ": ", error.code().message()));
+    } catch (...) {
+      std::error_code ignored;
+      std::filesystem::remove(partial, ignored);
+      throw;
+    }
+  }
+
+ private:
+  std::vector<int32_t> day_;
+  std::vector<int64_t> user_, time_, part_, row_, offsets_{0}, item_;
+  std::vector<uint8_t> shown_;
+  std::vector<float> scores_;
+};
+
+// What is the same for all requests of a run.
+struct Plan {
+  const Scorer& scorer;
+  std::vector<int64_t> pool;  // further candidates
+  int64_t top, task;
+
+  Scored score(const MicroBatch& batch, int64_t r) const {
+    const auto first = batch.item.begin() + batch.candidate_offsets[static_cast<size_t>(r)],
+               last = batch.item.begin() + batch.candidate_offsets[static_cast<size_t>(r) + 1];
+    std::vector<int64_t> items(first, last);
+    std::copy_if(pool.begin(), pool.end(), std::back_inserter(items),
+                 [&](int64_t item) { return std::find(first, last, item) == last; });
+    ScoringRequest request = scorer.make_request();
+    request.assign(batch, r);
+    const size_t tasks = scorer.tasks().size();
+    std::vector<float> logits(items.size() * tasks);
+
+    Scored scored;
+    scored.shown = last - first;
+    scored.events = request.events();
+    const auto begin = std::chrono::steady_clock::now();
+    scored.ranking.counts = scorer.score(request, items, logits);
+    const auto n = static_cast<int64_t>(items.size());
+    const auto best =
+        best_positions(logits.data() + task, n, static_cast<int64_t>(tasks), top == 0 ? n : top);
+    scored.milliseconds =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+    for (const int64_t p : best) {
+      const float* logit = logits.data() + static_cast<size_t>(p) * tasks;
+      scored.ranking.items.push_back({items[static_cast<size_t>(p)], p, logit[task]});
+      for (size_t t = 0; t < tasks; ++t) scored.scores.push_back(1 / (1 + std::exp(-logit[t])));
+    }
+    return scored;
+  }
+
+  // All requests of a micro-batch, by some threads; throws what the first request that failed threw.
+  std::vector<Scored> score_all(const MicroBatch& batch, int threads) const {
+    std::vector<Scored> scored(static_cast<size_t>(batch.requests()));
+    std::vector<std::exception_ptr> failures(scored.size());
+    std::atomic<int64_t> next = 0;
+    const auto work = [&] {
+      for (int64_t r; (r = next++) < batch.requests();) try {
+          scored[static_cast<size_t>(r)] = score(batch, r);
+        } catch (...) {
+          failures[static_cast<size_t>(r)] = std::current_exception();
+        }
+    };
+    std::vector<std::thread> others;
+    for (int t = 1; t < threads; ++t) others.emplace_back(work);
+    work();
+    for (auto& thread : others) thread.join();
+    for (const auto& failure : failures)
+      if (failure) std::rethrow_exception(failure);
+    return scored;
+  }
+};
+
+int64_t task_of(const Scorer& scorer, const std::string& name) {
+  const auto& tasks = scorer.tasks();
+  const auto found = name.empty() ? tasks.begin() : std::find(tasks.begin(), tasks.end(), name);
+  if (found != tasks.end()) return found - tasks.begin();
+  std::string known;
+  for (const auto& task : tasks) known += (known.empty() ? "" : ", ") + task;
+  throw UserError(str("--task: found ", name, ", expected one of ", known));
+}
+
+double quantile(std::vector<double>& values, double q) {
+  if (values.empty()) return 0;
+  const auto at = values.begin() + static_cast<ptrdiff_t>(q * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+}  // namespace
+
+ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const ScoringProgress& progress) {
+  const Scorer scorer(options.scorer);
+  const Config& config = scorer.served().config();
+  Plan plan{scorer, {}, options.top, task_of(scorer, options.task)};
+  if (options.candidates > 0) {
+    const auto cached = scorer.cached_items();
+    plan.pool = cached.empty() ? sample(items_to_cache(scorer.served(), options.scorer.items),
+                                        options.candidates, config.seed)
+                               : sample(cached, options.candidates, config.seed);
+  }
+  const Dataset dataset = Dataset::open(config.data.path);
+  const auto days = dataset.select_days(options.days, "--requests");
+  ReaderOptions reading = reader_options(*make_self_communicator(), config, days);
+  reading.requests = std::max<int64_t>(1, config.eval.batch_requests / reading.virtual_shards);
+  reading.history_mode = options.history;
+  reading.shuffle = false;
+  BatchReader reader(dataset, reading);
+
+  ScoreRequestsReport report;
+  Results results;
+  std::vector<double> milliseconds;
+  const auto begin = std::chrono::steady_clock::now();
+  for (Batch batch = reader.next(); !batch.empty(); batch = reader.next())
+    for (const MicroBatch& micro : batch.micro) {
+      std::vector<Scored> scored = plan.score_all(micro, options.threads);
+      for (const Scored& one : scored) {
+        report.without_history += one.events == 0;
+        report.counts.cached += one.ranking.counts.cached,
+            report.counts.uncached += one.ranking.counts.uncached;
+        milliseconds.push_back(one.milliseconds);
+      }
+      if (!options.out.empty()) results.add(micro, scored, days);
+      report.requests += micro.requests();
+      if (progress) progress(report.requests, reader.requests_in_epoch());
+    }
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  report.candidates = report.counts.cached + report.counts.uncached;
+  report.median_ms = quantile(milliseconds, 0.5), report.p99_ms = quantile(milliseconds, 0.99);
+  if (!options.out.empty()) results.write(options.out, scorer, options.history);
+  return report;
+}
+
+}  // namespace lime

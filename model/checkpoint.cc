@@ -1,0 +1,143 @@
+#include "model/checkpoint.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "model/checkpoint_files.h"
+#include "model/checkpoint_manifest.h"
+#include "model/checkpoint_tensors.h"
+#include "model/together.h"
+#include "runtime/error.h"
+#include "runtime/log.h"
+
+namespace lime {
+namespace {
+
+std::string join(const std::string& directory, const std::string& name) {
+  return (std::filesystem::path(directory) / name).string();
+}
+
+// Every rank's files and positions on rank 0: files in order of rank, positions in order of shard.
+void collect(Communicator& comm, const std::vector<CheckpointFile>& files, const TrainState& state,
+             CheckpointManifest& manifest) {
+  nlohmann::json mine{{"files", nlohmann::json::array()}, {"positions", nlohmann::json::array()}};
+  for (const auto& file : files) mine["files"].push_back({file.name, file.bytes, file.xxh3});
+  for (const auto& p : state.positions) mine["positions"].push_back({p.shard, p.epoch, p.unit, p.request});
+  const std::string text = mine.dump();
+  std::map<int64_t, ShardPosition> positions;
+  for (const auto& bytes : gather_bytes(comm, std::span<const char>(text.data(), text.size()), 0)) {
+    const auto theirs = nlohmann::json::parse(bytes.begin(), bytes.end());
+    for (const auto& f : theirs["files"])
+      manifest.files.push_back({f[0].get<std::string>(), f[1].get<int64_t>(), f[2].get<std::string>()});
+    for (const auto& p : theirs["positions"]) {
+      const ShardPosition position{p[0].get<int64_t>(), p[1].get<int64_t>(), p[2].get<int64_t>(),
+                                   p[3].get<int64_t>()};
+      positions.emplace(position.shard, position);
+    }
+  }
+  manifest.state.positions.clear();
+  for (const auto& [shard, position] : positions) manifest.state.positions.push_back(position);
+}
+
+// Steps of a save; each throws on all ranks if it fails on one.
+void write_checkpoint(Communicator& comm, const std::string& run_directory, const std::string& directory,
+                      const Config& config, const Network& network, const AdamW& optimizer,
+                      const TrainState& state) {
+  const bool root = comm.rank() == 0;
+  const std::string partial = partial_name(directory);
+  together(comm, [&] {
+    if (!root) return;
+    remove_partial(run_directory);
+    make_directories(partial);
+  });
+
+  std::vector<CheckpointFile> files;
+  together(comm, [&] {
+    if (root) {
+      write_dense(join(partial, dense_file_name), network.context(), network.parameters(), optimizer);
+      files.push_back(describe_file(partial, dense_file_name));
+    }
+    const std::string name = tables_file_name(comm.rank(), comm.size());
+    write_tables(join(partial, name), network.tables());
+    files.push_back(describe_file(partial, name));
+  });
+
+  CheckpointManifest manifest{model_signature(config), config.seed, state, {}};
+  collect(comm, files, state, manifest);
+  together(comm, [&] {
+    if (!root) return;
+    write_and_sync(join(partial, manifest_name), to_text(manifest));
+    publish(partial, directory);
+  });
+}
+
+}  // namespace
+
+std::string save_checkpoint(Communicator& comm, const std::string& run_directory, const Config& config,
+                            const Network& network, const AdamW& optimizer, const TrainState& state,
+                            int64_t keep) {
+  const std::string directory = join(checkpoints_directory(run_directory), checkpoint_name(state.step));
+  const bool root = comm.rank() == 0;
+  try {
+    write_checkpoint(comm, run_directory, directory, config, network, optimizer, state);
+  } catch (const Error& error) {
+    std::error_code ignored;
+    if (root) std::filesystem::remove_all(partial_name(directory), ignored);
+    const std::string message = str("cannot write checkpoint ", directory, ": ", error.what());
+    if (dynamic_cast<const UserError*>(&error)) throw UserError(message);
+    throw Error(message);
+  }
+  if (root) keep_newest(run_directory, state.step, keep);
+  return directory;
+}
+
+TrainState load_checkpoint(Communicator& comm, const std::string& directory, const Config& config,
+                           Network& network, AdamW* optimizer) {
+  const CheckpointManifest manifest = read_verified_manifest(comm, directory);
+  check_same_model(manifest, config, directory);
+  if (manifest.seed != config.seed)
+    throw UserError(str("checkpoint ", directory, " is of another run: seed is ", manifest.seed, " there, ",
+                        config.seed, " here"));
+  const auto shards = static_cast<int64_t>(manifest.state.positions.size());
+  if (optimizer && shards > 0 && shards != config.train.micro_batches)
+    throw UserError(str("checkpoint ", directory, " is of another run: train.micro_batches is ", shards,
+                        " there, ", config.train.micro_batches, " here"));
+  together(comm, [&] {
+    for (const auto& file : manifest.files) {
+      const std::string path = join(directory, file.name);
+      if (file.name == dense_file_name) read_dense(path, network.context(), network.parameters(), optimizer);
+      if (is_tables_file(file.name)) read_tables(path, network.tables(), comm.rank(), comm.size());
+    }
+  });
+  return manifest.state;
+}
+
+std::string checkpoint_checksum(const std::string& directory) {
+  const std::string path = join(directory, manifest_name);
+  return parse_manifest(read_text(path), path).xxh3;
+}
+
+std::optional<std::string> newest_good_checkpoint(Communicator& comm, const std::string& run_directory) {
+  std::vector<char> bytes;
+  together(comm, [&] {
+    if (comm.rank() != 0) return;
+    const std::string text = nlohmann::json(list_checkpoints(run_directory)).dump();
+    bytes.assign(text.begin(), text.end());
+  });
+  broadcast_bytes(comm, bytes, 0);
+  for (const auto& name : nlohmann::json::parse(bytes.begin(), bytes.end())) {
+    const std::string directory = join(checkpoints_directory(run_directory), name.get<std::string>());
+    try {
+      read_verified_manifest(comm, directory);
+      return directory;
+    } catch (const CheckpointVersionError&) {
+      throw;
+    } catch (const UserError& error) {
+      LOG_IF(WARNING, comm.rank() == 0) << "passing over a broken checkpoint: " << error.what();
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace lime

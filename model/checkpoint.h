@@ -1,0 +1,66 @@
+// Checkpoints: everything a run needs to go on, bit for bit, on any number of ranks.
+// docs/checkpoint_format.md.
+//
+//   RUN/checkpoints/step-000000335/
+//     manifest.json              version, model signature, step, positions, seed, files with checksums
+//     dense.h5                   /parameters/NAME, /adamw/first_moment/NAME, /adamw/second_moment/NAME
+//     tables-00000-of-00002.h5   /TABLE/bucket_offsets, /TABLE/id, /TABLE/value, /TABLE/state
+//
+// Written to "step-N.partial", synced, checksummed, renamed; only then are older ones beyond `keep` removed.
+// So a run killed at any moment leaves the previous checkpoint whole.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/batch.h"
+#include "layers/adamw.h"
+#include "model/config.h"
+#include "model/network.h"
+#include "parallel/communicator.h"
+
+namespace lime {
+
+struct TrainState {
+  int64_t step = 0;                      // steps done
+  int64_t epoch = 0;                     // of the next batch
+  std::vector<ShardPosition> positions;  // of all virtual shards; empty: the epoch's beginning
+  bool finished = false;                 // the run's last step is done
+  std::map<std::string, double> extra;   // running statistics and the like, kept to the bit (rank 0's)
+  friend bool operator==(const TrainState&, const TrainState&) = default;
+};
+
+// Collective: every rank gives its own positions in `state`; a shard that several give counts as the lowest
+// rank has it. Throws the same UserError on every rank, on a full disk or an unwritable directory for
+// instance, having removed the partial one; earlier checkpoints stay. Returns the new checkpoint's directory.
+// One of the same step is replaced.
+std::string save_checkpoint(Communicator&, const std::string& run_directory, const Config&, const Network&,
+                            const AdamW&, const TrainState&, int64_t keep);
+
+// Names ("step-000000335") of the complete checkpoints under a run directory, newest first (not verified).
+std::vector<std::string> list_checkpoints(const std::string& run_directory);
+
+// Collective. Loads one checkpoint directory into a new network (one without table rows), on any number of
+// ranks; the state returned has the positions of all virtual shards. Throws the same UserError on every rank
+// if it is broken (a file missing, truncated, with a wrong checksum: named), of another format version, of
+// another model (names the first difference) or seed. `optimizer` may be null (evaluation).
+TrainState load_checkpoint(Communicator&, const std::string& directory, const Config&, Network&,
+                           AdamW* optimizer);
+
+// Collective. Directory of the newest checkpoint that passes verification of sizes and checksums; broken ones
+// are named in a warning and passed over. Nothing if there is none. Throws UserError at one of another format
+// version.
+std::optional<std::string> newest_good_checkpoint(Communicator&, const std::string& run_directory);
+
+// The checksum of a checkpoint's manifest, which holds those of all its files: equal for the same weights of
+// the same run. Throws UserError where the manifest is missing or altered.
+std::string checkpoint_checksum(const std::string& directory);
+
+// Where the run stood, then one line a tensor and table: shape or rows, and a digest. Equal text for equal
+// content, however many ranks wrote it. Throws UserError if it is broken.
+std::string describe_checkpoint(const std::string& directory);
+
+}  // namespace lime

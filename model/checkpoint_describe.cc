@@ -1,0 +1,144 @@
+// describe_checkpoint: digests of a checkpoint's content, the same for every way it was cut into files.
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+#include "model/checkpoint.h"
+#include "model/checkpoint_files.h"
+#include "model/checkpoint_manifest.h"
+#include "model/checkpoint_tensors.h"
+#include "model/file_checksum.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr int64_t block_rows = int64_t{1} << 16;
+
+template <typename T>
+void add_rows(Digest& digest, const Hdf5File& file, const std::string& object, int64_t begin, int64_t end) {
+  for (; begin < end; begin += block_rows) {
+    const auto values = file.read<T>(object, begin, std::min(end, begin + block_rows));
+    digest.add(std::span<const T>(values));
+  }
+}
+
+void add_object(Digest& digest, const Hdf5File& file, const std::string& object) {
+  const int64_t rows = file.shape(object).at(0);
+  if (file.type(object) == H5Type::f64)
+    add_rows<double>(digest, file, object, 0, rows);
+  else
+    add_rows<float>(digest, file, object, 0, rows);
+}
+
+// One table over all of its files: rows by bucket, then id.
+class TableDigest {
+ public:
+  TableDigest(const std::vector<std::unique_ptr<Hdf5File>>& files, const std::string& table)
+      : group_("/" + table) {
+    for (const auto& file : files)
+      parts_.push_back({file.get(), file->read<int64_t>(group_ + "/bucket_offsets")});
+    dim_ = width(*files.front(), "/value");
+    state_width_ = files.front()->exists(group_ + "/state") ? width(*files.front(), "/state") : 0;
+    for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) add_bucket(bucket);
+    flush();
+  }
+
+  int64_t rows() const { return rows_; }
+  std::string line() const {
+    return str("rows ", rows_, " dim ", dim_, " state ", state_width_, " id ", ids_.hex(), " value ",
+               values_.hex(), " state ", state_.hex());
+  }
+
+ private:
+  struct Part {
+    const Hdf5File* file;
+    std::vector<int64_t> offsets;
+  };
+
+  int64_t width(const Hdf5File& file, const char* name) const { return file.shape(group_ + name).at(1); }
+
+  // Consecutive buckets of one file are one range of rows, read together.
+  void add_bucket(int64_t bucket) {
+    for (const auto& part : parts_) {
+      const int64_t begin = part.offsets.at(static_cast<size_t>(bucket)),
+                    end = part.offsets.at(static_cast<size_t>(bucket) + 1);
+      if (begin == end) continue;
+      if (part.file != file_ || begin != end_) {
+        flush();
+        file_ = part.file;
+        begin_ = begin;
+      }
+      end_ = end;
+    }
+  }
+  void flush() {
+    if (!file_) return;
+    add_rows<int64_t>(ids_, *file_, group_ + "/id", begin_, end_);
+    add_rows<float>(values_, *file_, group_ + "/value", begin_, end_);
+    if (state_width_ > 0) add_rows<float>(state_, *file_, group_ + "/state", begin_, end_);
+    rows_ += end_ - begin_;
+    begin_ = end_;
+  }
+
+  std::string group_;
+  std::vector<Part> parts_;
+  int64_t dim_ = 0, state_width_ = 0, rows_ = 0;
+  const Hdf5File* file_ = nullptr;
+  int64_t begin_ = 0, end_ = 0;
+  Digest ids_, values_, state_;
+};
+
+std::string describe_state(const CheckpointManifest& manifest) {
+  const TrainState& state = manifest.state;
+  std::string text =
+      str("step ", state.step, " epoch ", state.epoch, " finished ", state.finished ? "yes" : "no", " seed ",
+          manifest.seed, " model ", digest_of(manifest.model), "\n");
+  for (const auto& p : state.positions)
+    text +=
+        str("position shard ", p.shard, " epoch ", p.epoch, " unit ", p.unit, " request ", p.request, "\n");
+  for (const auto& [name, value] : state.extra) {
+    Digest digest;
+    digest.add(std::span<const double>(&value, 1));
+    text += str("extra ", name, " ", value, " ", digest.hex(), "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string describe_checkpoint(const std::string& directory) {
+  const auto path_of = [&](const std::string& name) {
+    return (std::filesystem::path(directory) / name).string();
+  };
+  const auto alone = make_self_communicator();
+  const CheckpointManifest manifest = read_verified_manifest(*alone, directory);
+  std::string text = describe_state(manifest);
+
+  const Hdf5File dense(path_of(dense_file_name), Hdf5File::Mode::read);
+  int64_t parameters = 0;
+  for (const char* group : {"/parameters", "/adamw/first_moment", "/adamw/second_moment"})
+    for (const auto& name : dense.list(group)) {
+      const std::string object = str(group, "/", name);
+      const auto shape = dense.shape(object);
+      Digest digest;
+      add_object(digest, dense, object);
+      text += str(object, " ", shape.at(0), " x ", shape.at(1), " ", digest.hex(), "\n");
+      if (group == std::string("/parameters")) parameters += shape[0] * shape[1];
+    }
+
+  std::vector<std::unique_ptr<Hdf5File>> files;
+  for (const auto& file : manifest.files)
+    if (is_tables_file(file.name))
+      files.push_back(std::make_unique<Hdf5File>(path_of(file.name), Hdf5File::Mode::read));
+  int64_t rows = 0;
+  if (!files.empty())
+    for (const auto& table : files.front()->list("/")) {
+      const TableDigest digest(files, table);
+      text += str("/", table, " ", digest.line(), "\n");
+      rows += digest.rows();
+    }
+  return text + str("total parameters ", parameters, " rows ", rows, " ", digest_of(text), "\n");
+}
+
+}  // namespace lime

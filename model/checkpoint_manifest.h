@@ -1,0 +1,53 @@
+// manifest.json of a checkpoint: what it is, where the run stood, and the files that belong to it with their
+// checksums.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/checkpoint.h"
+#include "parallel/communicator.h"
+
+namespace lime {
+
+inline constexpr int checkpoint_version = 1;
+inline constexpr const char* manifest_name = "manifest.json";
+
+struct CheckpointFile {
+  std::string name;
+  int64_t bytes = 0;
+  std::string xxh3;
+};
+
+struct CheckpointManifest {
+  std::string model;  // model_signature of the config
+  uint64_t seed = 0;
+  TrainState state;  // positions of all virtual shards
+  std::vector<CheckpointFile> files;
+  std::string xxh3 = {};  // of the whole document; known of a manifest that was read
+};
+
+// Another format version: not broken, but not to be read either.
+class CheckpointVersionError : public UserError {
+ public:
+  using UserError::UserError;
+};
+
+std::string to_text(const CheckpointManifest&);
+// Throws UserError naming `origin` where the text is no manifest, was altered, or is of another version.
+CheckpointManifest parse_manifest(const std::string& text, const std::string& origin);
+
+// A file's entry, read back from the disk.
+CheckpointFile describe_file(const std::string& directory, const std::string& name);
+// Throws UserError naming the file if it is missing or its size or checksum differs.
+void verify_file(const std::string& directory, const CheckpointFile&);
+
+// Collective. The manifest of a checkpoint whose files have all been read and found whole; the ranks share
+// the reading.
+CheckpointManifest read_verified_manifest(Communicator&, const std::string& directory);
+
+// Throws UserError naming the first difference between the checkpoint's model and this config's.
+void check_same_model(const CheckpointManifest&, const Config&, const std::string& directory);
+
+}  // namespace lime

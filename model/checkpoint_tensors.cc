@@ -1,0 +1,144 @@
+#include "model/checkpoint_tensors.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <span>
+#include <vector>
+
+#include "runtime/error.h"
+#include "runtime/host_copy.h"
+#include "runtime/primitives.h"
+
+namespace lime {
+namespace {
+
+constexpr int64_t block_values = int64_t{1} << 22;  // floats read at a time: 16 MiB
+
+void write_tensor(Hdf5File& file, const std::string& object, const ConstView& values, int64_t cols) {
+  const auto write = [&]<typename T>(const T* data) {
+    file.write<T>(object, std::span<const T>(data, static_cast<size_t>(values.size())), cols);
+  };
+  if (values.dtype() == DType::f32)
+    write(values.data<float>());
+  else
+    write(values.data<double>());
+}
+
+void read_tensor(const Hdf5File& file, const std::string& object, View out, int64_t rows, int64_t cols) {
+  if (!file.exists(object)) throw UserError(str(file.path(), ": ", object, ": missing from the file"));
+  const std::vector<int64_t> shape = file.shape(object);
+  if (shape != std::vector<int64_t>{rows, cols}) {
+    std::string found;
+    for (const int64_t n : shape) found += str(found.empty() ? "" : " x ", n);
+    throw UserError(str(file.path(), ": ", object, ": shape ", found, ", expected ", rows, " x ", cols));
+  }
+  if (out.dtype() == DType::f32)
+    file.read_into<float>(object, 0, rows, out.data<float>());
+  else
+    file.read_into<double>(object, 0, rows, out.data<double>());
+}
+
+// A parameter's part of a flat buffer of all parameters.
+View part_of(const View& flat, const Parameter& parameter) {
+  return flat.slice_cols(parameter.offset, parameter.offset + parameter.rows * parameter.cols);
+}
+
+// The three arrays of each parameter, on the context's device: (object, values).
+template <typename Visit>
+void for_each_array(const ParameterStore& parameters, const AdamW* optimizer, Visit&& visit) {
+  for (const auto& p : parameters.all()) {
+    visit(p, "/parameters/" + p.name, part_of(parameters.values(), p));
+    if (!optimizer) continue;
+    visit(p, "/adamw/first_moment/" + p.name, part_of(optimizer->first_moment(), p));
+    visit(p, "/adamw/second_moment/" + p.name, part_of(optimizer->second_moment(), p));
+  }
+}
+
+}  // namespace
+
+std::string tables_file_name(int rank, int ranks) {
+  char name[64];
+  std::snprintf(name, sizeof name, "tables-%05d-of-%05d.h5", rank, ranks);
+  return name;
+}
+
+bool is_tables_file(const std::string& name) { return name.starts_with("tables-"); }
+
+void write_dense(const std::string& path, Context& ctx, const ParameterStore& parameters,
+                 const AdamW& optimizer) {
+  Hdf5File file(path, Hdf5File::Mode::create);
+  for_each_array(parameters, &optimizer,
+                 [&](const Parameter& p, const std::string& object, const View& array) {
+                   write_tensor(file, object, host_copy(ctx, array).view(), p.cols);
+                 });
+  file.close();
+}
+
+void read_dense(const std::string& path, Context& ctx, ParameterStore& parameters, AdamW* optimizer) {
+  Hdf5File file(path, Hdf5File::Mode::read);
+  for_each_array(parameters, optimizer,
+                 [&](const Parameter& p, const std::string& object, const View& array) {
+                   const Tensor host(Device{}, array.dtype(), array.rows(), array.cols());
+                   read_tensor(file, object, host, p.rows, p.cols);
+                   copy(ctx, host.view(), array);
+                 });
+  parameters.refresh(ctx);
+}
+
+void write_tables(const std::string& path, const EmbeddingCollection& tables) {
+  Hdf5File file(path, Hdf5File::Mode::create);
+  for (size_t t = 0; t < tables.tables().size(); ++t) {
+    const auto table = static_cast<int64_t>(t);
+    const TableConfig& config = tables.tables()[t];
+    const std::string group = "/" + config.name;
+    const int64_t state_width = tables.state_width(table);
+    const auto append = [&](const TableRows& rows) {
+      file.append<int64_t>(group + "/id", rows.ids);
+      file.append<float>(group + "/value", rows.values, config.dim);
+      if (state_width > 0) file.append<float>(group + "/state", rows.state, state_width);
+    };
+    append({});  // a rank without rows writes empty arrays
+    std::vector<int64_t> offsets{0};
+    for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
+      const TableRows rows = tables.bucket_rows(table, bucket);
+      if (!rows.ids.empty()) append(rows);
+      offsets.push_back(offsets.back() + static_cast<int64_t>(rows.ids.size()));
+    }
+    file.write<int64_t>(group + "/bucket_offsets", offsets);
+  }
+  file.close();
+}
+
+void read_tables(const std::string& path, EmbeddingCollection& tables, int rank, int ranks) {
+  Hdf5File file(path, Hdf5File::Mode::read);
+  int64_t first = 0, last = 0;  // buckets owned here
+  while (first < virtual_buckets && owner_of(first, ranks) != rank) ++first;
+  for (last = first; last < virtual_buckets && owner_of(last, ranks) == rank;) ++last;
+
+  for (size_t t = 0; t < tables.tables().size(); ++t) {
+    const auto table = static_cast<int64_t>(t);
+    const TableConfig& config = tables.tables()[t];
+    const std::string group = "/" + config.name;
+    const int64_t state_width = tables.state_width(table);
+    const auto offsets = file.read<int64_t>(group + "/bucket_offsets");
+    if (offsets.size() != static_cast<size_t>(virtual_buckets) + 1)
+      throw UserError(str(path, ": ", group, "/bucket_offsets: ", offsets.size(), " entries, expected ",
+                          virtual_buckets + 1));
+    const int64_t block_rows = std::max<int64_t>(1, block_values / (config.dim + state_width));
+    for (int64_t bucket = first; bucket < last;) {
+      const int64_t begin_bucket = bucket;
+      const int64_t begin = offsets[static_cast<size_t>(begin_bucket)];
+      do ++bucket;
+      while (bucket < last && offsets[static_cast<size_t>(bucket) + 1] - begin <= block_rows);
+      const int64_t end = offsets[static_cast<size_t>(bucket)];
+      if (begin == end) continue;
+      TableRows rows;
+      rows.ids = file.read<int64_t>(group + "/id", begin, end);
+      rows.values = file.read<float>(group + "/value", begin, end);
+      if (state_width > 0) rows.state = file.read<float>(group + "/state", begin, end);
+      tables.load_rows(table, rows);
+    }
+  }
+}
+
+}  // namespace lime

@@ -1,0 +1,147 @@
+#include "serving/item_cache.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr const char* format_name = "lime-item-cache";
+constexpr int64_t format_version = 1;
+constexpr int64_t alignment = 64;  // of ids, rows and scales in the file: a cache line
+constexpr const char* ids_object = "/item/id";
+constexpr const char* rows_object = "/item/rows";
+constexpr const char* scales_object = "/item/scales";
+
+constexpr RowType all_types[] = {RowType::f32, RowType::f16, RowType::i8};
+
+H5Type stored_type(RowType type) {
+  return type == RowType::f32 ? H5Type::f32 : type == RowType::f16 ? H5Type::f16 : H5Type::i8;
+}
+
+// Calls f with a null pointer of the type that HDF5 stores.
+template <typename F>
+void for_type(RowType type, F&& f) {
+  if (type == RowType::f32) return f(static_cast<float*>(nullptr));
+  if (type == RowType::f16) return f(static_cast<f16*>(nullptr));
+  f(static_cast<int8_t*>(nullptr));
+}
+
+CacheInfo read_info(const Hdf5File& file) {
+  if (!file.has_attribute("/", "format") || file.attribute("/", "format") != format_name)
+    throw UserError(file.path() + ": is no item cache (lime cache build makes them)");
+  if (const int64_t version = file.integer_attribute("/", "version"); version != format_version)
+    throw UserError(
+        str(file.path(), ": item cache version ", version, ", this program reads version ", format_version));
+  CacheInfo info{file.attribute("/", "checkpoint"),      file.attribute("/", "checkpoint_xxh3"),
+                 file.attribute("/", "model"),           parse_row_type(file.attribute("/", "type")),
+                 file.integer_attribute("/", "weights"), file.integer_attribute("/", "hidden")};
+  return info;
+}
+
+}  // namespace
+
+const char* to_string(RowType type) {
+  return type == RowType::f32 ? "f32" : type == RowType::f16 ? "f16" : "int8";
+}
+
+RowType parse_row_type(const std::string& text) {
+  for (const RowType type : all_types)
+    if (text == to_string(type)) return type;
+  throw UserError(str("found item rows of '", text, "', expected f32, f16 or int8"));
+}
+
+ItemCacheWriter::ItemCacheWriter(const std::string& path, const CacheInfo& info, std::span<const int64_t> ids)
+    : path_(path), partial_(path + ".partial"), info_(info), ids_(ids.begin(), ids.end()) {
+  file_ = std::make_unique<Hdf5File>(partial_, Hdf5File::Mode::create, alignment);
+  file_->set_attribute("/", "format", std::string(format_name));
+  file_->set_attribute("/", "version", format_version);
+  file_->set_attribute("/", "checkpoint", info.checkpoint);
+  file_->set_attribute("/", "checkpoint_xxh3", info.xxh3);
+  file_->set_attribute("/", "model", info.model);
+  file_->set_attribute("/", "type", std::string(to_string(info.type)));
+  file_->set_attribute("/", "weights", info.weights);
+  file_->set_attribute("/", "hidden", info.hidden);
+  const auto count = static_cast<int64_t>(ids.size());
+  file_->reserve<int64_t>(ids_object, count);
+  file_->write_rows<int64_t>(ids_object, 0, ids);
+  for_type(info.type,
+           [&]<typename T>(T*) { file_->reserve<T>(rows_object, count, info.weights + info.hidden); });
+  if (info.type == RowType::i8) file_->reserve<float>(scales_object, count, 2);
+}
+
+ItemCacheWriter::~ItemCacheWriter() {
+  if (!file_) return;
+  file_.reset();
+  std::error_code ignored;
+  std::filesystem::remove(partial_, ignored);
+}
+
+void ItemCacheWriter::check(int64_t first, const ConstView& rows) const {
+  const float limit = info_.type == RowType::f16 ? largest_f16 : std::numeric_limits<float>::max();
+  for (int64_t r = 0; r < rows.rows(); ++r) {
+    const float* row = rows.row<float>(r);
+    const float* bad =
+        std::find_if(row, row + rows.cols(), [limit](float x) { return !(std::abs(x) <= limit); });
+    if (bad == row + rows.cols()) continue;
+    throw UserError(
+        str("item ", ids_[static_cast<size_t>(first + r)], ": its row holds ", *bad,
+            std::isfinite(*bad) ? ", which f16 cannot store; use f32 or int8" : ", expected finite numbers"));
+  }
+}
+
+void ItemCacheWriter::write(int64_t first, const ConstView& rows) {
+  check(first, rows);
+  encoded_.resize(static_cast<size_t>(rows.size()) * size_of(info_.type));
+  scales_.resize(static_cast<size_t>(info_.type == RowType::i8 ? 2 * rows.rows() : 0));
+  encode_rows(rows, info_.weights, info_.type, encoded_.data(), scales_.data());
+  for_type(info_.type, [&]<typename T>(T*) {
+    file_->write_rows<T>(rows_object, first,
+                         {reinterpret_cast<const T*>(encoded_.data()), static_cast<size_t>(rows.size())});
+  });
+  if (info_.type == RowType::i8) file_->write_rows<float>(scales_object, first, scales_);
+}
+
+void ItemCacheWriter::finish() {
+  file_->close();
+  std::error_code error;
+  std::filesystem::rename(partial_, path_, error);
+  if (error) throw UserError(str(path_, ": ", error.message()));
+  file_.reset();
+}
+
+ItemCache::ItemCache(const std::string& path) : path_(path) {
+  const Hdf5File file(path, Hdf5File::Mode::read);
+  info_ = read_info(file);
+  const auto expect = [&](const char* object, H5Type type, const std::vector<int64_t>& shape) {
+    if (file.type(object) != type || file.shape(object) != shape)
+      throw UserError(str(path, ": ", object, ": is not of the shape and type that the attributes say"));
+    return file.offset(object);
+  };
+  const int64_t count = file.shape(ids_object).front(), columns = info_.weights + info_.hidden;
+  const int64_t ids_at = expect(ids_object, H5Type::i64, {count}),
+                rows_at = expect(rows_object, stored_type(info_.type), {count, columns}),
+                scales_at = info_.type == RowType::i8 ? expect(scales_object, H5Type::f32, {count, 2}) : 0;
+  file_ = MappedFile(path);
+  const auto at = [&](int64_t offset, int64_t bytes) {
+    if (offset % alignment != 0 || offset + bytes > static_cast<int64_t>(file_.size()))
+      throw UserError(str(path, ": is truncated or was not written by lime cache build"));
+    return file_.data() + offset;
+  };
+  ids_ = {reinterpret_cast<const int64_t*>(at(ids_at, count * 8)), static_cast<size_t>(count)};
+  rows_ = {info_.type,
+           count,
+           info_.weights,
+           info_.hidden,
+           at(rows_at, count * columns * static_cast<int64_t>(size_of(info_.type))),
+           nullptr};
+  if (info_.type == RowType::i8) rows_.scales = reinterpret_cast<const float*>(at(scales_at, count * 8));
+  if (!std::is_sorted(ids_.begin(), ids_.end(), std::less_equal<>()))
+    throw UserError(str(path, ": ", ids_object, ": expected ids in ascending order"));
+  index_ = RowIndex(ids_);
+}
+
+}  // namespace lime

@@ -1,0 +1,88 @@
+#include "serving/served_model.h"
+
+#include <cmath>
+#include <filesystem>
+#include <utility>
+
+#include "io/item_features.h"
+#include "model/checkpoint.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+// The same tables without optimizer state, which a checkpoint's rows are then read without.
+Config without_optimizer_state(Config config) {
+  config.embeddings.defaults.optimizer = SparseOptimizer::sgd;
+  for (auto& [name, table] : config.embeddings.tables) table.optimizer = SparseOptimizer::sgd;
+  return config;
+}
+
+std::string find_checkpoint(const RunChoice& choice) {
+  const auto alone = make_self_communicator();
+  return choose_checkpoint(*alone, choice);
+}
+
+Network make_network(Context& ctx, const Config& config, const Dataset& dataset) {
+  const auto alone = make_self_communicator();
+  return Network(ctx, *alone, without_optimizer_state(config), dataset.schema());
+}
+
+}  // namespace
+
+ServingSession::ServingSession(Network& network) : model_(network.model().config(), store_) {
+  store_.share(network.parameters());
+  if (CachedScoring::supports(model_.config().name)) cached_ = std::make_unique<CachedScoring>(ctx_, model_);
+}
+
+ServedModel::ServedModel(const RunChoice& choice)
+    : config_(load_run_config(choice)),
+      dataset_(Dataset::describe(config_.data.path)),
+      features_(resolve_features(dataset_.schema(), config_.features)),
+      directory_(find_checkpoint(choice)),
+      checkpoint_(std::filesystem::path(directory_).filename().string()),
+      checkpoint_xxh3_(checkpoint_checksum(directory_)),
+      network_(make_network(ctx_, config_, dataset_)) {
+  ItemFeatures::check(dataset_.schema(), config_.features);
+  const auto alone = make_self_communicator();
+  load_checkpoint(*alone, directory_, config_, network_, nullptr);
+  check_finite();
+}
+
+void ServedModel::check_finite() const {
+  for (const auto& p : std::as_const(network_).parameters().all()) {
+    const float* value = p.value.data<float>();
+    for (int64_t i = 0; i < p.value.size(); ++i)
+      if (!std::isfinite(value[i]))
+        throw UserError(str(directory_, ": parameter ", p.name, " holds ", value[i], " at row ", i / p.cols,
+                            ", column ", i % p.cols, ", expected finite numbers"));
+  }
+  const auto& tables = std::as_const(network_).tables();
+  for (size_t t = 0; t < tables.tables().size(); ++t)
+    if (const auto id = tables.not_finite(static_cast<int64_t>(t)))
+      throw UserError(str(directory_, ": table ", tables.tables()[t].name, ": the row of id ", *id,
+                          " holds a NaN or an infinity, expected finite numbers"));
+}
+
+ServedModel::Session::Session(const ServedModel& model) : model_(model) {
+  {
+    const std::lock_guard lock(model.mutex_);
+    if (model.free_.empty()) {
+      model.free_.reserve(++model.sessions_);  // so that giving one back cannot fail
+    } else {
+      session_ = std::move(model.free_.back());
+      model.free_.pop_back();
+    }
+  }
+  if (session_)
+    session_->context().arena().reset();
+  else
+    session_ = std::make_unique<ServingSession>(model.network_);
+}
+
+ServedModel::Session::~Session() {
+  const std::lock_guard lock(model_.mutex_);
+  model_.free_.push_back(std::move(session_));
+}
+
+}  // namespace lime
