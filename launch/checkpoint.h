@@ -59,6 +59,13 @@ std::optional<std::string> newest_good_checkpoint(Communicator&, const std::stri
 // content, however many ranks wrote it. Throws UserError if it is broken.
 std::string describe_checkpoint(const std::string& directory);
 
+// How large the model is, from the shapes alone (nothing is verified).
+struct CheckpointSize {
+  int64_t parameters = 0;  // dense
+  int64_t table_rows = 0;  // over all tables
+};
+CheckpointSize checkpoint_size(const std::string& directory);
+
 // The same over all ranks of a job.
 inline std::string save_checkpoint(ProcessGroup& group, const std::string& run_directory,
                                    const Config& config, const Network& network, const AdamW& optimizer,

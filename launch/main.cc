@@ -61,6 +61,7 @@ int run(int argc, char** argv, ProcessGroup& group) {
   add_train_command(app, job);
   add_eval_command(app, job);
   add_predict_command(app, job);
+  add_compare_command(app, job);
   add_help_command(app, job);
   try {
     app.parse(argc, argv);

@@ -1,0 +1,118 @@
+// The table that all reports show.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "launch/chart_axis.h"
+#include "launch/compare/report.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr int digits = 4;
+
+std::string signed_number(double value) {
+  return str(value >= 0 ? "+" : "", grouped(value, digits));
+}
+
+// Half of the interval; its ends are where they are not the same on either side.
+std::string half_width(const Estimate& e) { return "\xC2\xB1" + grouped((e.high - e.low) / 2, digits); }
+
+ReportCell metric_cell(const MetricResult& metric, MetricKind kind) {
+  ReportCell cell;
+  cell.value = grouped(metric.value.value, digits);
+  if (std::isfinite(metric.value.low)) {
+    cell.interval = str(grouped(metric.value.low, digits), " to ", grouped(metric.value.high, digits));
+    cell.half_width = half_width(metric.value);
+  }
+  const Estimate& difference = metric.difference;
+  if (std::isfinite(difference.value)) cell.difference = signed_number(difference.value);
+  if (std::isfinite(difference.low)) {
+    cell.difference_interval = str(signed_number(difference.low), " to ", signed_number(difference.high));
+    cell.difference_half_width = half_width(difference);
+    const bool higher = difference.value > 0;
+    if (difference.excludes(0)) cell.verdict = higher == (kind != MetricKind::ne) ? 1 : -1;
+  }
+  return cell;
+}
+
+bool is_measured(const TaskResult& result, MetricKind kind) {
+  return std::any_of(result.models.begin(), result.models.end(),
+                     [&](const ModelResult& model) { return !std::isnan(model.metric(kind).value.value); });
+}
+
+using Size = std::pair<int64_t, int64_t>;  // candidates, history
+
+std::vector<Size> latency_sizes(const ComparisonResults& results) {
+  std::vector<Size> sizes;
+  for (const auto& model : results.models)
+    for (const auto& point : model.latency) sizes.emplace_back(point.candidates, point.history);
+  std::sort(sizes.begin(), sizes.end());
+  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  return sizes;
+}
+
+std::string latency_at(const ComparedModel& model, const Size& size) {
+  for (const auto& point : model.latency)
+    if (Size(point.candidates, point.history) == size)
+      return grouped(point.median_ms, point.median_ms < 10 ? 2 : point.median_ms < 100 ? 1 : 0);
+  return "-";
+}
+
+std::string plain(const std::string& text) {  // 56658 as 56,658
+  return grouped(std::stod(text), 0);
+}
+
+}  // namespace
+
+ReportTable report_table(const ComparisonResults& results, const std::string& task) {
+  ReportTable table;
+  table.models.resize(results.models.size());
+  for (const MetricKind kind : metric_kinds) {
+    const TaskResult& result = results.quoted(task, kind);
+    if (!is_measured(result, kind)) continue;
+    const bool other = &result != &results.quoted(task, MetricKind::auc);
+    table.columns.push_back(other ? str(to_string(kind), " (", result.history, ")") : to_string(kind));
+    for (size_t m = 0; m < results.models.size(); ++m)
+      table.models[m].push_back(metric_cell(result.models[m].metric(kind), kind));
+  }
+  const auto add = [&](const std::string& column, auto text_of) {
+    table.columns.push_back(column);
+    for (size_t m = 0; m < results.models.size(); ++m)
+      table.models[m].push_back({text_of(results.models[m]), "", "", "", "", "", 0});
+  };
+  add("requests/s", [](const ComparedModel& model) { return grouped(model.requests_per_s, 0); });
+  add("parameters",
+      [](const ComparedModel& model) { return grouped(static_cast<double>(model.parameters), 0); });
+  add("table rows",
+      [](const ComparedModel& model) { return grouped(static_cast<double>(model.table_rows), 0); });
+  for (const auto& size : latency_sizes(results))
+    add(str("ms at ", plain(str(size.first)), " candidates, ", plain(str(size.second)), " events"),
+        [&](const ComparedModel& model) { return latency_at(model, size); });
+  return table;
+}
+
+std::string measured_on(const ComparisonResults& results, const std::string& task) {
+  const TaskResult& result = results.quoted(task, MetricKind::auc);
+  const auto count = [](int64_t n) { return grouped(static_cast<double>(n), 0); };
+  return str(count(result.rows), " rows of ", count(result.users), " users, ", count(result.positives),
+             " positive; histories ", result.history);
+}
+
+std::string how_to_read(const ComparisonResults& results) {
+  std::string text = str("Means over ", results.seeds.size(), results.seeds.size() == 1 ? " seed" : " seeds",
+                         " with 95 % bootstrap intervals over users (",
+                         grouped(static_cast<double>(results.resamples), 0), " resamples). ");
+  if (!results.baseline.empty() && results.models.size() > 1)
+    text += str(
+        "Differences to ", results.baseline,
+        " are over the same users and seeds; a mark says that the interval excludes 0: * better, ! worse. ");
+  text += "The intervals say nothing of another seed: see the spread of single seeds for that.";
+  if (results.jobs > 1)
+    text += str(" ", results.jobs,
+                " runs shared the machine at a time: their requests/s are below what one alone reaches.");
+  return text;
+}
+
+}  // namespace lime
