@@ -220,6 +220,7 @@ std::string to_svg(const IntervalChart& chart, SvgUse use) {
   double name_width = 0;
   for (const auto& row : chart.rows) {
     values.insert(values.end(), {row.value, row.low, row.high});
+    values.insert(values.end(), row.singles.begin(), row.singles.end());
     name_width = std::max(name_width, text_width(row.name));
   }
   const AxisRange range = cover(chart.x.scale, values, 0.06);
@@ -238,6 +239,8 @@ std::string to_svg(const IntervalChart& chart, SvgUse use) {
     const IntervalRow& row = chart.rows[r];
     const double y = top + row_height * (static_cast<double>(r) + 0.5);
     canvas.text("name", {left - 16, y + 4}, TextAnchor::end, row.name);
+    for (const double x : row.singles)
+      canvas.polyline("single " + chart_slot_class(row.slot), {{x_of(x), y - 8}, {x_of(x), y + 8}});
     canvas.polyline("whisker " + chart_slot_class(row.slot), {{x_of(row.low), y}, {x_of(row.high), y}});
     canvas.mark(row.slot, {x_of(row.value), y},
                 str(row.name, ": ", row.value, " (", row.low, " to ", row.high, ")"));

@@ -43,6 +43,7 @@ struct Chart {
 struct IntervalRow {
   std::string name;
   double value = 0, low = 0, high = 0;  // NaN: the row stays empty
+  std::vector<double> singles;          // single measurements behind the estimate: small ticks
   int slot = 0;
 };
 struct IntervalChart {

@@ -110,7 +110,8 @@ std::string chart_css() {
          ".chart .line,.key "
          ".line{stroke:var(--c);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
          ".chart .reference.line{stroke-width:1.2;stroke-dasharray:4 4}\n"
-         ".chart .band{fill:var(--c);opacity:.14}.chart .whisker{stroke:var(--c);stroke-width:1.4}\n"
+         ".chart .band{fill:var(--c);opacity:.14}.chart .whisker{stroke:var(--c);stroke-width:1.4}.chart "
+         ".single{stroke:var(--c);opacity:.55}\n"
          ".chart .mark,.chart .mark path,.key .mark{fill:var(--c);stroke:var(--paper)}\n";
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/philox.h"
@@ -19,12 +20,13 @@ using Lane = std::array<double, lanes>;
 
 // Pairs (positive above negative) of all lanes at once, ties counting half: see metrics.cc for one. Whole
 // numbers below 2^53 in doubles are exact, which vectors of the processor add.
+template <bool watched>
 class PairLanes {
  public:
-  void add_positive(const uint8_t* counts, double weight) {
+  void add_positive(const uint8_t* counts, [[maybe_unused]] double weight) {
     for (size_t l = 0; l < lanes; ++l) {
       tied_positive_[l] += counts[l];
-      tied_watched_[l] += counts[l] * weight;
+      if constexpr (watched) tied_watched_[l] += counts[l] * weight;
     }
   }
   void add_negative(const uint8_t* counts) {
@@ -34,11 +36,11 @@ class PairLanes {
     for (size_t l = 0; l < lanes; ++l) {
       const double below = 2 * negative_[l] + tied_negative_[l];
       pairs_[l] += tied_positive_[l] * below;
-      watched_pairs_[l] += tied_watched_[l] * below;
+      if constexpr (watched) watched_pairs_[l] += tied_watched_[l] * below;
       positive_[l] += tied_positive_[l];
-      watched_[l] += tied_watched_[l];
+      if constexpr (watched) watched_[l] += std::exchange(tied_watched_[l], 0);
       negative_[l] += tied_negative_[l];
-      tied_positive_[l] = tied_watched_[l] = tied_negative_[l] = 0;
+      tied_positive_[l] = tied_negative_[l] = 0;
     }
   }
   double auc(size_t l) const { return share(pairs_[l], positive_[l], negative_[l]); }
@@ -128,8 +130,9 @@ ResampledRows::ResampledRows(std::vector<ScoredRow> rows, const std::vector<int6
   }
 }
 
-ResampledRows::LaneValues ResampledRows::metrics(std::span<const uint8_t> counts) const {
-  PairLanes pairs;
+template <bool watched>
+void ResampledRows::count_pairs(std::span<const uint8_t> counts, LaneValues& values) const {
+  PairLanes<watched> pairs;
   for (const Row& row : rows_) {
     const uint8_t* own = counts.data() + size_t{row.user} * lanes;
     if (row.positive_weight >= 0)
@@ -138,6 +141,18 @@ ResampledRows::LaneValues ResampledRows::metrics(std::span<const uint8_t> counts
       pairs.add_negative(own);
     if (row.ends_tie) pairs.close_tie();
   }
+  for (size_t l = 0; l < lanes; ++l) {
+    values[l][at(MetricKind::auc)] = pairs.auc(l);
+    values[l][at(MetricKind::wt_auc)] = watched ? pairs.watched_auc(l) : undefined;
+  }
+}
+
+ResampledRows::LaneValues ResampledRows::metrics(std::span<const uint8_t> counts) const {
+  LaneValues values;
+  if (with_watch_time_)
+    count_pairs<true>(counts, values);
+  else
+    count_pairs<false>(counts, values);
   Lane rows{}, labels{}, loss{}, gauc_rows{}, gauc{};
   for (const User& user : users_) {
     const uint8_t* own = counts.data() + size_t{user.user} * lanes;
@@ -150,12 +165,9 @@ ResampledRows::LaneValues ResampledRows::metrics(std::span<const uint8_t> counts
       gauc[l] += n * user.gauc;
     }
   }
-  LaneValues values;
   for (size_t l = 0; l < lanes; ++l) {
     const double base = rows[l] > 0 ? entropy(labels[l] / rows[l]) : 0.0;
     auto& mine = values[l];
-    mine[at(MetricKind::auc)] = pairs.auc(l);
-    mine[at(MetricKind::wt_auc)] = with_watch_time_ ? pairs.watched_auc(l) : undefined;
     mine[at(MetricKind::ne)] = base > 0 ? loss[l] / rows[l] / base : undefined;
     mine[at(MetricKind::gauc)] = gauc_rows[l] > 0 ? gauc[l] / gauc_rows[l] : undefined;
   }

@@ -53,6 +53,9 @@ class ResampledRows {
     double rows, labels, loss, gauc_rows, gauc;  // sums; gauc: gauc_rows times the user's own AUC
   };
 
+  template <bool watched>
+  void count_pairs(std::span<const uint8_t> counts, LaneValues& values) const;
+
   std::vector<Row> rows_;    // ascending by logit
   std::vector<User> users_;  // those that have rows
   bool with_watch_time_;

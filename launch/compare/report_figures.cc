@@ -21,9 +21,12 @@ ReportFigure differences(const ComparisonResults& results, const std::string& ta
   for (size_t m = 0; m < results.models.size(); ++m) {
     if (results.models[m].name == results.baseline) continue;
     const Estimate& e = measured.models[m].metric(kind).difference;
-    chart.rows.push_back({results.models[m].name, e.value, e.low, e.high, results.models[m].slot});
+    chart.rows.push_back({results.models[m].name, e.value, e.low, e.high,
+                          measured.models[m].metric(kind).difference_by_seed, results.models[m].slot});
   }
-  return {to_svg(chart, SvgUse::inside), "With 95 % intervals, over the same users and seeds."};
+  return {to_svg(chart, SvgUse::inside),
+          "With 95 % intervals over users; the ticks are single seeds, each less the baseline's of the same "
+          "seed."};
 }
 
 ReportFigure auc_by_day(const ComparisonResults& results, const std::string& task) {
@@ -137,7 +140,7 @@ std::vector<ReportFigure> task_figures(const ComparisonResults& results, const s
   if (!results.baseline.empty() && results.models.size() > 1)
     for (const MetricKind kind : {MetricKind::auc, MetricKind::ne})
       figures.push_back(differences(results, task, kind));
-  figures.push_back(auc_by_day(results, task));
+  if (results.held_out_days.size() > 1) figures.push_back(auc_by_day(results, task));
   figures.push_back(calibration(results, task));
   return figures;
 }

@@ -58,7 +58,10 @@ Json to_object(const ModelResult& result, const std::string& name) {
     const MetricResult& metric = result.metric(kind);
     Json entry = to_object(metric.value);
     entry["by_seed"] = numbers(metric.by_seed);
-    if (std::isfinite(metric.difference.value)) entry["difference"] = to_object(metric.difference);
+    if (std::isfinite(metric.difference.value)) {
+      entry["difference"] = to_object(metric.difference);
+      entry["difference"]["by_seed"] = numbers(metric.difference_by_seed);
+    }
     object[key_of(kind)] = entry;
   }
   object["calibration"] = number(result.calibration);

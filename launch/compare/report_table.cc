@@ -12,9 +12,7 @@ namespace {
 
 constexpr int digits = 4;
 
-std::string signed_number(double value) {
-  return str(value >= 0 ? "+" : "", grouped(value, digits));
-}
+std::string signed_number(double value) { return str(value >= 0 ? "+" : "", grouped(value, digits)); }
 
 // Half of the interval; its ends are where they are not the same on either side.
 std::string half_width(const Estimate& e) { return "\xC2\xB1" + grouped((e.high - e.low) / 2, digits); }
@@ -35,6 +33,17 @@ ReportCell metric_cell(const MetricResult& metric, MetricKind kind) {
     if (difference.excludes(0)) cell.verdict = higher == (kind != MetricKind::ne) ? 1 : -1;
   }
   return cell;
+}
+
+// Each of a few, the least and the greatest of many.
+std::string seed_values(const std::vector<double>& values) {
+  if (values.size() > 5) {
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    return str(grouped(*low, digits), " to ", grouped(*high, digits));
+  }
+  std::string text;
+  for (const double value : values) text += str(text.empty() ? "" : " ", grouped(value, digits));
+  return text;
 }
 
 bool is_measured(const TaskResult& result, MetricKind kind) {
@@ -82,6 +91,13 @@ ReportTable report_table(const ComparisonResults& results, const std::string& ta
     for (size_t m = 0; m < results.models.size(); ++m)
       table.models[m].push_back({text_of(results.models[m]), "", "", "", "", "", 0});
   };
+  const auto& by_seed = results.quoted(task, MetricKind::auc).models;
+  if (results.seeds.size() > 1) {
+    table.columns.push_back("AUC by seed");
+    for (size_t m = 0; m < results.models.size(); ++m)
+      table.models[m].push_back(
+          {seed_values(by_seed[m].metric(MetricKind::auc).by_seed), "", "", "", "", "", 0});
+  }
   add("requests/s", [](const ComparedModel& model) { return grouped(model.requests_per_s, 0); });
   add("parameters",
       [](const ComparedModel& model) { return grouped(static_cast<double>(model.parameters), 0); });
@@ -100,15 +116,18 @@ std::string measured_on(const ComparisonResults& results, const std::string& tas
              " positive; histories ", result.history);
 }
 
-std::string how_to_read(const ComparisonResults& results) {
+std::string how_to_read(const ComparisonResults& results, const std::string& better,
+                        const std::string& worse) {
   std::string text = str("Means over ", results.seeds.size(), results.seeds.size() == 1 ? " seed" : " seeds",
                          " with 95 % bootstrap intervals over users (",
                          grouped(static_cast<double>(results.resamples), 0), " resamples). ");
   if (!results.baseline.empty() && results.models.size() > 1)
-    text += str(
-        "Differences to ", results.baseline,
-        " are over the same users and seeds; a mark says that the interval excludes 0: * better, ! worse. ");
-  text += "The intervals say nothing of another seed: see the spread of single seeds for that.";
+    text += str("Differences to ", results.baseline,
+                " are over the same users and seeds; a mark says that the interval ", "excludes 0: ", better,
+                " better, ", worse, " worse. ");
+  text +=
+      "The intervals say how much depends on who the users were, not how much on the seed: compare single "
+      "seeds for that.";
   if (results.jobs > 1)
     text += str(" ", results.jobs,
                 " runs shared the machine at a time: their requests/s are below what one alone reaches.");

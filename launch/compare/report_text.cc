@@ -58,7 +58,7 @@ std::string to_text(const ComparisonResults& results) {
     }
     text += aligned_table(lines) + "\n";
   }
-  return text + how_to_read(results) + "\n" + failures_of(results, "");
+  return text + how_to_read(results, "*", "!") + "\n" + failures_of(results, "");
 }
 
 std::string to_markdown(const ComparisonResults& results) {
@@ -89,7 +89,7 @@ std::string to_markdown(const ComparisonResults& results) {
     if (!results.baseline.empty() && results.models.size() > 1)
       text += str("\nBelow each value: its difference to ", escape_markdown(results.baseline), ".\n");
   }
-  text += "\n" + how_to_read(results) + "\n";
+  text += "\n" + how_to_read(results, "**better**", "**worse**") + "\n";
   if (!results.failures.empty()) text += "\n" + failures_of(results, "* ");
   return text;
 }

@@ -49,9 +49,10 @@ class Measurement {
 
  private:
   size_t seeds() const { return plan_.seeds.size(); }
+  size_t day_parts() const { return days_.size() > 1 ? days_.size() : 0; }  // one day alone is all rows
   // Sets of a model: for each seed all rows, then those of each day.
   size_t set_of(size_t model, size_t seed, size_t part) const {
-    return (model * seeds() + seed) * (1 + days_.size()) + part;
+    return (model * seeds() + seed) * (1 + day_parts()) + part;
   }
 
   void read(size_t m) {
@@ -72,7 +73,8 @@ class Measurement {
       day_auc_by_seed_.push_back(day_aucs);
       together.insert(together.end(), rows.begin(), rows.end());
       sets_.emplace_back(std::move(rows), users_, with_watch_time_);
-      for (auto& day : by_day_) sets_.emplace_back(std::move(day), users_, false);
+      if (day_parts() > 0)
+        for (auto& day : by_day_) sets_.emplace_back(std::move(day), users_, false);
     }
     model.calibration = compute_metrics(together, false).calibration;
     model.reliability = reliability(std::move(together), reliability_bins);
@@ -119,16 +121,19 @@ class Measurement {
       metric.difference = {undefined, undefined, undefined};
       if (baseline == entries_.end() || entries_[m] == plan_.baseline) continue;
       const auto b = static_cast<size_t>(baseline - entries_.begin());
+      const MetricResult& base = result_.models[b].metric(kind);
       const auto theirs = resampled(values, b, 0, kind);
       for (size_t i = 0; i < means.size(); ++i) means[i] -= theirs[i];
-      metric.difference =
-          estimate(metric.value.value - mean(result_.models[b].metric(kind).by_seed), std::move(means));
+      metric.difference = estimate(metric.value.value - mean(base.by_seed), std::move(means));
+      for (size_t i = 0; i < seeds(); ++i)
+        metric.difference_by_seed.push_back(metric.by_seed[i] - base.by_seed[i]);
     }
     for (size_t d = 0; d < days_.size(); ++d) {
       double value = 0;
       for (size_t s = 0; s < seeds(); ++s)
         value += day_auc_by_seed_[m * seeds() + s][d] / static_cast<double>(seeds());
-      result_.models[m].auc_by_day.push_back(estimate(value, resampled(values, m, 1 + d, MetricKind::auc)));
+      result_.models[m].auc_by_day.push_back(
+          estimate(value, resampled(values, m, day_parts() > 0 ? 1 + d : 0, MetricKind::auc)));
     }
   }
 

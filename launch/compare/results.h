@@ -15,7 +15,9 @@ namespace lime {
 struct MetricResult {
   Estimate value;               // mean over seeds, interval over users
   std::vector<double> by_seed;  // in the order of the seeds
-  Estimate difference;  // to the baseline's, over the same users and seeds; undefined for the baseline itself
+  // To the baseline's, over the same users and seeds; undefined (and empty) for the baseline itself.
+  Estimate difference;
+  std::vector<double> difference_by_seed;
 };
 
 struct ReliabilityBin {

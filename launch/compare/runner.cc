@@ -85,7 +85,7 @@ class Runner {
     std::error_code none;
     const auto size = fs::file_size(log, none);
     active_.push_back({&run, log, none ? 0 : static_cast<std::streamoff>(size),
-                       ChildProcess(run_command(plan_, run, options_), log)});
+                       ChildProcess(train_command(plan_, run, options_), log)});
   }
 
   void stop() {
@@ -188,7 +188,7 @@ RunnerOutcome train_runs(const ComparisonPlan& plan, const RunnerOptions& option
   return Runner(plan, options).run();
 }
 
-std::vector<std::string> run_command(const ComparisonPlan& plan, const ComparisonRun& run,
+std::vector<std::string> train_command(const ComparisonPlan& plan, const ComparisonRun& run,
                                      const RunnerOptions& options) {
   std::vector<std::string> words;
   if (options.ranks > 1) {

@@ -34,7 +34,7 @@ struct RunnerOutcome {
 RunnerOutcome train_runs(const ComparisonPlan&, const RunnerOptions&);
 
 // The words that start (or, where there is something to go on with, resume) a run.
-std::vector<std::string> run_command(const ComparisonPlan&, const ComparisonRun&, const RunnerOptions&);
+std::vector<std::string> train_command(const ComparisonPlan&, const ComparisonRun&, const RunnerOptions&);
 
 // What the last progress line of a run's output says: steps done and in all (0: not known).
 struct RunProgress {

@@ -250,14 +250,16 @@ TEST(IntervalChart, RowsLieAboutTheReference) {
   IntervalChart chart;
   chart.title = "AUC less hstu's";
   chart.x.label = "difference";
-  chart.rows = {
-      {"better", 0.01, 0.005, 0.015, 0}, {"worse", -0.01, -0.02, -0.005, 1}, {"unknown", NAN, NAN, NAN, 2}};
+  chart.rows = {{"better", 0.01, 0.005, 0.015, {0.009, 0.011}, 0},
+                {"worse", -0.01, -0.02, -0.005, {}, 1},
+                {"unknown", NAN, NAN, NAN, {}, 2}};
   const auto picture = parse_xml(to_svg(chart, SvgUse::inside));
   const double zero = with_class(picture, "zero")[0].number("x1");
   EXPECT_NEAR(zero, text_that_says(picture, "0.00").number("x"), 0.02);
   EXPECT_GT(spot_of(data_marks(picture, "s0")[0]).x, zero);
   EXPECT_LT(spot_of(data_marks(picture, "s1")[0]).x, zero);
   EXPECT_TRUE(data_marks(picture, "s2").empty());
+  EXPECT_EQ(with_class(picture, "single").size(), 2u);
   EXPECT_NEAR(spot_of(data_marks(picture, "s0")[0]).y, text_that_says(picture, "better").number("y") - 4,
               0.02);
 }
