@@ -32,6 +32,19 @@ class PairLanes {
   void add_negative(const uint8_t* counts) {
     for (size_t l = 0; l < lanes; ++l) tied_negative_[l] += counts[l];
   }
+  // A row whose logit no other has.
+  void add_lone_positive(const uint8_t* counts, [[maybe_unused]] double weight) {
+    for (size_t l = 0; l < lanes; ++l) {
+      const double below = counts[l] * (2 * negative_[l]);
+      pairs_[l] += below;
+      positive_[l] += counts[l];
+      if constexpr (watched) watched_pairs_[l] += weight * below;
+      if constexpr (watched) watched_[l] += counts[l] * weight;
+    }
+  }
+  void add_lone_negative(const uint8_t* counts) {
+    for (size_t l = 0; l < lanes; ++l) negative_[l] += counts[l];
+  }
   void close_tie() {
     for (size_t l = 0; l < lanes; ++l) {
       const double below = 2 * negative_[l] + tied_negative_[l];
@@ -107,10 +120,15 @@ ResampledRows::ResampledRows(std::vector<ScoredRow> rows, const std::vector<int6
   std::sort(rows.begin(), rows.end(),
             [](const ScoredRow& a, const ScoredRow& b) { return a.logit < b.logit; });
   rows_.reserve(rows.size());
-  for (size_t i = 0; i < rows.size(); ++i)
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const bool as_before = i > 0 && rows[i - 1].logit == rows[i].logit;
+    const bool as_next = i + 1 < rows.size() && rows[i + 1].logit == rows[i].logit;
     rows_.push_back({index_of(rows[i].user),
                      is_positive(rows[i].label) ? std::max(0.0f, rows[i].watch_time) : -1.0f,
-                     i + 1 == rows.size() || rows[i + 1].logit != rows[i].logit});
+                     as_next     ? Tie::goes_on
+                     : as_before ? Tie::ends
+                                 : Tie::none});
+  }
 
   std::stable_sort(rows.begin(), rows.end(),
                    [](const ScoredRow& a, const ScoredRow& b) { return a.user < b.user; });
@@ -135,11 +153,13 @@ void ResampledRows::count_pairs(std::span<const uint8_t> counts, LaneValues& val
   PairLanes<watched> pairs;
   for (const Row& row : rows_) {
     const uint8_t* own = counts.data() + size_t{row.user} * lanes;
-    if (row.positive_weight >= 0)
-      pairs.add_positive(own, row.positive_weight);
-    else
-      pairs.add_negative(own);
-    if (row.ends_tie) pairs.close_tie();
+    const bool positive = row.positive_weight >= 0;
+    if (row.tie == Tie::none) {
+      positive ? pairs.add_lone_positive(own, row.positive_weight) : pairs.add_lone_negative(own);
+      continue;
+    }
+    positive ? pairs.add_positive(own, row.positive_weight) : pairs.add_negative(own);
+    if (row.tie == Tie::ends) pairs.close_tie();
   }
   for (size_t l = 0; l < lanes; ++l) {
     values[l][at(MetricKind::auc)] = pairs.auc(l);

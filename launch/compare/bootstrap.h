@@ -43,10 +43,11 @@ class ResampledRows {
   LaneValues metrics(std::span<const uint8_t> counts) const;
 
  private:
+  enum class Tie : uint8_t { none, goes_on, ends };  // with rows of the same logit
   struct Row {
     uint32_t user;
     float positive_weight;  // watch time of a positive, >= 0; -1 of a negative
-    bool ends_tie;          // the last of its logit
+    Tie tie;
   };
   struct User {
     uint32_t user;

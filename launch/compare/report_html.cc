@@ -27,7 +27,7 @@ td .value{font-weight:600}td small{display:block;color:var(--soft);font-size:12p
 td .difference{display:block;font-size:13px}.better{color:var(--good)}.worse{color:var(--bad)}
 tr.baseline th small{display:block;color:var(--soft);font-weight:400}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,560px),1fr));gap:16px}
-figure{margin:0}figure .chart{display:block;width:100%;height:auto}figcaption{color:var(--soft);font-size:13px;padding:4px 12px 2px}
+figure{margin:0;overflow-x:auto}figure .chart{display:block;width:100%;min-width:520px;height:auto}figcaption{color:var(--soft);font-size:13px;padding:4px 12px 2px}
 .failures{background:var(--warn);margin:16px 0}.failures p{color:var(--ink)}.failures ul{margin:6px 0 0;padding-left:20px}
 footer{margin-top:32px;color:var(--soft);font-size:13px}
 @media print{body{background:none}.card{break-inside:avoid}}

@@ -189,7 +189,7 @@ RunnerOutcome train_runs(const ComparisonPlan& plan, const RunnerOptions& option
 }
 
 std::vector<std::string> train_command(const ComparisonPlan& plan, const ComparisonRun& run,
-                                     const RunnerOptions& options) {
+                                       const RunnerOptions& options) {
   std::vector<std::string> words;
   if (options.ranks > 1) {
     std::istringstream launcher(options.launcher);

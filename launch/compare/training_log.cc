@@ -11,18 +11,18 @@
 namespace lime {
 namespace {
 
-// By stretch of steps, the mean or the last of one run's values; NaN where it has none.
+// By stretch of steps (each up to its end), the mean or the last of one run's values; NaN where it has none.
 std::vector<double> by_stretch(const std::vector<double>& step, const std::vector<double>& values, bool last,
-                               double stretch, size_t count) {
-  std::vector<double> sums(count, 0.0);
-  std::vector<int> numbers(count, 0);
+                               const std::vector<double>& ends) {
+  std::vector<double> sums(ends.size(), 0.0);
+  std::vector<int> numbers(ends.size(), 0);
   for (size_t i = 0; i < step.size(); ++i) {
-    if (!std::isfinite(values[i])) continue;
-    const size_t bin = std::min(count - 1, static_cast<size_t>((step[i] - 0.5) / stretch));
+    const auto bin = static_cast<size_t>(std::lower_bound(ends.begin(), ends.end(), step[i]) - ends.begin());
+    if (!std::isfinite(values[i]) || bin == ends.size()) continue;
     sums[bin] = last ? values[i] : sums[bin] + values[i];
     numbers[bin] = last ? 1 : numbers[bin] + 1;
   }
-  for (size_t b = 0; b < count; ++b)
+  for (size_t b = 0; b < ends.size(); ++b)
     sums[b] = numbers[b] > 0 ? sums[b] / numbers[b] : std::numeric_limits<double>::quiet_NaN();
   return sums;
 }
@@ -53,18 +53,18 @@ TrainingLog read_training_log(const std::string& metrics_path) {
 
 TrainingCurve training_curve(const std::vector<TrainingLog>& logs, std::vector<double> TrainingLog::*values,
                              bool last, int bins) {
-  double steps = 0;
-  size_t lines = 0;
-  for (const auto& log : logs) {
-    lines = std::max(lines, log.step.size());
-    if (!log.step.empty()) steps = std::max(steps, log.step.back());
-  }
   TrainingCurve curve;
-  if (lines == 0) return curve;
-  const size_t count = std::min(lines, static_cast<size_t>(bins));
-  const double stretch = steps / static_cast<double>(count);
+  if (logs.empty()) return curve;
+  // Lines come at the same steps in all runs, unless one was interrupted and has some more: stretches are so
+  // many lines of the run with the fewest.
+  const auto fewest = std::min_element(
+      logs.begin(), logs.end(),
+      [](const TrainingLog& a, const TrainingLog& b) { return a.step.size() < b.step.size(); });
+  const size_t lines = fewest->step.size(), count = std::min(lines, static_cast<size_t>(bins));
+  std::vector<double> ends;
+  for (size_t b = 1; b <= count; ++b) ends.push_back(fewest->step[lines * b / count - 1]);
   std::vector<std::vector<double>> runs;
-  for (const auto& log : logs) runs.push_back(by_stretch(log.step, log.*values, last, stretch, count));
+  for (const auto& log : logs) runs.push_back(by_stretch(log.step, log.*values, last, ends));
   for (size_t b = 0; b < count; ++b) {
     double sum = 0, low = std::numeric_limits<double>::infinity(), high = -low;
     for (const auto& run : runs) {  // NaN in one is NaN in the mean: a gap
@@ -73,7 +73,7 @@ TrainingCurve training_curve(const std::vector<TrainingLog>& logs, std::vector<d
       high = std::max(high, run[b]);
     }
     if (std::isnan(sum)) continue;
-    curve.step.push_back(stretch * static_cast<double>(b + 1));
+    curve.step.push_back(ends[b]);
     curve.mean.push_back(sum / static_cast<double>(runs.size()));
     curve.low.push_back(low);
     curve.high.push_back(high);

@@ -11,7 +11,8 @@
 namespace lime {
 namespace {
 
-// Users with few and many rows; logits on a grid, so that many are tied; one user has positives alone.
+// Users with few and many rows; half of the logits on a grid, so that many are tied; one user has positives
+// alone.
 std::vector<ScoredRow> random_rows(int users, uint64_t seed, float shift = 0) {
   const Philox random(seed, stream_of("rows"));
   std::vector<ScoredRow> rows;
@@ -22,6 +23,7 @@ std::vector<ScoredRow> random_rows(int users, uint64_t seed, float shift = 0) {
       ScoredRow row;
       row.user = 1000 - 7 * user;
       row.logit = shift + static_cast<float>(random.below(9, draw++)) / 4.0f - 1.0f;
+      if (i % 2 == 1) row.logit += static_cast<float>(random.uniform(draw++));  // no other has this one
       row.label = user == 1 ? 1.0f : static_cast<float>(random.below(2, draw++));
       row.watch_time = static_cast<float>(random.below(100, draw++)) / 10 - 1;  // below 0, too
       row.day = static_cast<int32_t>(i % 2);
