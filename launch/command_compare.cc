@@ -76,10 +76,12 @@ void add_compare_command(CLI::App& app, Job& job) {
                   "Models, apart by commas; NAME=MODEL names a variant that --set-for makes different")
       ->required()
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("LIST");
   request.seeds = {1, 2, 3};
   command.add_option("--seeds", request.seeds, "Seeds, apart by commas [1,2,3]")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("LIST");
   command.add_option("--baseline", request.baseline, "What differences are to [the first of --models]")
       ->type_name("NAME");

@@ -150,8 +150,11 @@ class Runner {
     std::string line = str("run ", done_ + outcome_.failures.size() + 1, "/", plan_.runs.size());
     for (const auto& active : active_) {
       line += "  " + active.run->name;
-      if (const auto progress = last_progress(read_from(active.log, active.log_begin)))
-        line += str(" step ", progress->step, progress->total > 0 ? str("/", progress->total) : "");
+      const auto progress = last_progress(read_from(active.log, active.log_begin));
+      if (!progress) continue;
+      line += progress->step == progress->total
+                  ? " evaluating"
+                  : str(" step ", progress->step, progress->total > 0 ? str("/", progress->total) : "");
     }
     if (const double left = seconds_left(); left >= 0) line += str("  ETA ", format_duration(left));
     std::fprintf(stderr, "\r\033[K%s", line.c_str());
