@@ -98,7 +98,18 @@ TEST_F(Compare, ReportsWhatItsRunsMeasured) {
                         "/eval.json"))[history]["tasks"][0]["days"]["2024-01-03"]["auc"]
                    .get<double>() /
                2;
-      EXPECT_NEAR(task["models"][m]["auc_by_day"][1]["value"], day, 1e-12);
+      const Json& of_day = task["models"][m]["auc_by_day"][1];
+      EXPECT_NEAR(of_day["value"], day, 1e-12);
+      EXPECT_LT(of_day["low"], day);
+      EXPECT_GT(of_day["high"], day);
+    }
+    for (const char* metric : {"auc", "ne"}) {
+      const Json& own = task["models"][1][metric];
+      const Json& difference = own["difference"];
+      EXPECT_LT(difference["low"], difference["value"]);
+      EXPECT_GT(difference["high"], difference["value"]);
+      EXPECT_EQ(difference["by_seed"][1].get<double>(),
+                own["by_seed"][1].get<double>() - task["models"][0][metric]["by_seed"][1].get<double>());
     }
     EXPECT_NEAR(
         task["models"][1]["auc"]["difference"]["value"],
