@@ -24,7 +24,9 @@ struct ChartSeries {
   std::string name;
   std::vector<double> x, y;  // of one length; a y without a place (NaN, <= 0 on a log axis) breaks the line
   std::vector<double> low, high;  // interval of each y; empty: none
-  int slot = 0;                   // colour and mark: the same thing has the same slot in all charts
+  // Colour and mark: the same thing has the same slot in all charts. There are eight; the next eight have
+  // dashed lines.
+  int slot = 0;
 
   static constexpr int reference = -1;  // as slot: a dashed line in a quiet colour, without marks ("ideal")
 };
@@ -64,7 +66,7 @@ std::string to_svg(const IntervalChart&, SvgUse);
 // --paper, and
 // --c, which classes s0..s7 (`chart_slot_class`) set to their slot's colour.
 std::string chart_css();
-std::string chart_slot_class(int slot);  // "s2", "reference"
+std::string chart_slot_class(int slot);  // "s2", "s2 second", "reference"
 // A small picture of the slot's line and mark, for legends in text and tables.
 std::string chart_key(int slot);
 

@@ -86,7 +86,8 @@ std::string escape_xml(const std::string& text) {
 }
 
 std::string chart_slot_class(int slot) {
-  return slot == ChartSeries::reference ? "reference" : str("s", slot % slots);
+  if (slot == ChartSeries::reference) return "reference";
+  return str("s", slot % slots, slot < slots ? "" : slot < 2 * slots ? " second" : " third");
 }
 
 std::string chart_css() {
@@ -109,6 +110,7 @@ std::string chart_css() {
          ".chart .zero{stroke:var(--axis);stroke-dasharray:4 3}\n"
          ".chart .line,.key "
          ".line{stroke:var(--c);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
+         ".second.line{stroke-dasharray:7 4}.third.line{stroke-dasharray:1 4}\n"
          ".chart .reference.line{stroke-width:1.2;stroke-dasharray:4 4}\n"
          ".chart .band{fill:var(--c);opacity:.14}.chart .whisker{stroke:var(--c);stroke-width:1.4}.chart "
          ".single{stroke:var(--c);opacity:.55}\n"

@@ -38,7 +38,7 @@ ComparisonPlan::Entry parse_entry(const std::string& text) {
   Config ignored;
   if (!key->set(ignored, "", {false, {model}}))
     throw UserError(str("--models: found '", model, "', expected ", key->expected));
-  return {name, model};
+  return {name, model, {}};
 }
 
 std::vector<std::string> names_of(const std::vector<ComparisonPlan::Entry>& entries) {
@@ -57,7 +57,7 @@ size_t index_of(const std::vector<ComparisonPlan::Entry>& entries, const std::st
   return static_cast<size_t>(found - entries.begin());
 }
 
-void check_names(const ComparisonRequest& request, const ComparisonPlan& plan) {
+void check_names(const ComparisonPlan& plan) {
   if (plan.entries.empty()) throw UserError("--models: found an empty list, expected at least one model");
   std::set<std::string> names;
   for (const auto& entry : plan.entries)
@@ -69,7 +69,6 @@ void check_names(const ComparisonRequest& request, const ComparisonPlan& plan) {
   for (const uint64_t seed : plan.seeds)
     if (!seeds.insert(seed).second)
       throw UserError(str("--seeds: found ", seed, " twice, expected each seed once"));
-  for (const auto& [name, settings] : request.settings_for) index_of(plan.entries, name, "--set-for");
 }
 
 // Every key of a configuration, as text.
@@ -152,19 +151,21 @@ ComparisonPlan plan_comparison(const ComparisonRequest& request) {
   plan.out = request.out;
   plan.seeds = request.seeds;
   for (const auto& text : request.entries) plan.entries.push_back(parse_entry(text));
-  check_names(request, plan);
+  check_names(plan);
+  plan.settings = request.settings;
+  for (const auto& [name, settings] : request.settings_for)
+    plan.entries[index_of(plan.entries, name, "--set-for")].settings = settings;
   if (!request.baseline.empty()) plan.baseline = index_of(plan.entries, request.baseline, "--baseline");
   for (const uint64_t seed : plan.seeds)
     for (size_t e = 0; e < plan.entries.size(); ++e) {
-      const auto& [name, model] = plan.entries[e];
+      const auto& [name, model, own] = plan.entries[e];
       ComparisonRun run;
       run.entry = e;
       run.seed = seed;
       run.name = str(name, "-", seed);
       run.directory = str(plan.out, "/runs/", run.name);
       run.overrides = request.settings;
-      if (const auto own = request.settings_for.find(name); own != request.settings_for.end())
-        run.overrides.insert(run.overrides.end(), own->second.begin(), own->second.end());
+      run.overrides.insert(run.overrides.end(), own.begin(), own.end());
       run.overrides.emplace_back("model.name", model);
       run.overrides.emplace_back("seed", std::to_string(seed));
       run.config = load_config(plan.config_path, run.overrides);

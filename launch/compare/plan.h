@@ -33,8 +33,10 @@ struct ComparisonRun {
 struct ComparisonPlan {
   struct Entry {
     std::string name, model;
+    Overrides settings;  // its own
   };
   std::string config_path, out;
+  Overrides settings;  // of all
   std::vector<Entry> entries;
   std::vector<uint64_t> seeds;
   size_t baseline = 0;

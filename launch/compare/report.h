@@ -28,7 +28,8 @@ struct ReportCell {
   std::string difference;           // "+0.0061", or ""
   std::string difference_interval;  // "+0.0049 to +0.0073"
   std::string difference_half_width;
-  int verdict = 0;  // of the difference, where its interval excludes 0: 1 better than the baseline, -1 worse
+  int verdict = 0;  // of the difference, where its interval excludes 0 and every seed agrees: 1 better than
+                    // the baseline, -1 worse
 };
 struct ReportTable {
   std::vector<std::string> columns;             // "AUC", ..., "requests/s", ...; without the model's

@@ -25,7 +25,7 @@ thead th{border-top:0;color:var(--soft);font-weight:600;font-size:13px;white-spa
 th:first-child{text-align:left}tbody th{font-weight:600}tbody th .key{vertical-align:middle;margin-right:8px}
 td .value{font-weight:600}td small{display:block;color:var(--soft);font-size:12px}
 td .difference{display:block;font-size:13px}.better{color:var(--good)}.worse{color:var(--bad)}
-tr.baseline th small{display:block;color:var(--soft);font-weight:400}
+tbody th small{display:block;color:var(--soft);font-size:12px;font-weight:400}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,560px),1fr));gap:16px}
 figure{margin:0;overflow-x:auto}figure .chart{display:block;width:100%;min-width:520px;height:auto}figcaption{color:var(--soft);font-size:13px;padding:4px 12px 2px}
 .failures{background:var(--warn);margin:16px 0}.failures p{color:var(--ink)}.failures ul{margin:6px 0 0;padding-left:20px}
@@ -63,8 +63,10 @@ std::string table_html(const ComparisonResults& results, const std::string& task
   for (size_t m = 0; m < results.models.size(); ++m) {
     const ComparedModel& model = results.models[m];
     const bool baseline = model.name == results.baseline && results.models.size() > 1;
-    html += str(baseline ? "<tr class=\"baseline\">" : "<tr>", "<th>", chart_key(model.slot),
-                escape_xml(model.name), baseline ? "<small>baseline</small>" : "", "</th>");
+    html += str("<tr><th>", chart_key(model.slot), escape_xml(model.name));
+    if (baseline) html += "<small>baseline</small>";
+    if (!model.variant.empty()) html += str("<small>", escape_xml(model.variant), "</small>");
+    html += "</th>";
     for (const auto& cell : table.models[m]) html += cell_html(cell);
     html += "</tr>\n";
   }
@@ -101,7 +103,8 @@ std::string to_html(const ComparisonResults& results) {
   html += str("<header>\n<h1>", escape_xml(title), "</h1>\n<dl class=\"facts\">\n",
               fact("configuration", results.config), fact("data", results.data),
               fact("trained on", results.train_days), fact("held out", joined(results.held_out_days)),
-              fact("seeds", joined(results.seeds)), "</dl>\n</header>\n");
+              fact("seeds", joined(results.seeds)),
+              results.settings.empty() ? "" : fact("set", joined(results.settings)), "</dl>\n</header>\n");
   html += failures_html(results);
   for (const auto& task : tasks)
     html += str("<section>\n<h2>", escape_xml(task), "</h2>\n<p>", escape_xml(measured_on(results, task)),

@@ -39,6 +39,7 @@ Json to_object(const TrainingCurve& curve) {
 Json to_object(const ComparedModel& model) {
   Json object = {{"name", model.name},
                  {"model", model.model},
+                 {"variant", model.variant},
                  {"parameters", model.parameters},
                  {"table_rows", model.table_rows},
                  {"requests_per_s", number(model.requests_per_s)},
@@ -79,6 +80,7 @@ Json to_object(const ModelResult& result, const std::string& name) {
 std::string to_json(const ComparisonResults& results) {
   Json report = {{"config", results.config},
                  {"data", results.data},
+                 {"settings", results.settings},
                  {"train_days", results.train_days},
                  {"held_out_days", results.held_out_days},
                  {"seeds", results.seeds},

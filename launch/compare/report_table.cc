@@ -30,7 +30,10 @@ ReportCell metric_cell(const MetricResult& metric, MetricKind kind) {
     cell.difference_interval = str(signed_number(difference.low), " to ", signed_number(difference.high));
     cell.difference_half_width = half_width(difference);
     const bool higher = difference.value > 0;
-    if (difference.excludes(0)) cell.verdict = higher == (kind != MetricKind::ne) ? 1 : -1;
+    const auto& seeds = metric.difference_by_seed;
+    const bool seeds_agree =
+        std::all_of(seeds.begin(), seeds.end(), [&](double d) { return (d > 0) == higher; });
+    if (difference.excludes(0) && seeds_agree) cell.verdict = higher == (kind != MetricKind::ne) ? 1 : -1;
   }
   return cell;
 }
@@ -69,10 +72,6 @@ std::string latency_at(const ComparedModel& model, const Size& size) {
   return "-";
 }
 
-std::string plain(const std::string& text) {  // 56658 as 56,658
-  return grouped(std::stod(text), 0);
-}
-
 }  // namespace
 
 ReportTable report_table(const ComparisonResults& results, const std::string& task) {
@@ -104,7 +103,8 @@ ReportTable report_table(const ComparisonResults& results, const std::string& ta
   add("table rows",
       [](const ComparedModel& model) { return grouped(static_cast<double>(model.table_rows), 0); });
   for (const auto& size : latency_sizes(results))
-    add(str("ms at ", plain(str(size.first)), " candidates, ", plain(str(size.second)), " events"),
+    add(str("ms at ", grouped(static_cast<double>(size.first), 0), " candidates, ",
+            grouped(static_cast<double>(size.second), 0), " events"),
         [&](const ComparedModel& model) { return latency_at(model, size); });
   return table;
 }
@@ -122,9 +122,8 @@ std::string how_to_read(const ComparisonResults& results, const std::string& bet
                          " with 95 % bootstrap intervals over users (",
                          grouped(static_cast<double>(results.resamples), 0), " resamples). ");
   if (!results.baseline.empty() && results.models.size() > 1)
-    text += str("Differences to ", results.baseline,
-                " are over the same users and seeds; a mark says that the interval ", "excludes 0: ", better,
-                " better, ", worse, " worse. ");
+    text += str("Differences to ", results.baseline, " are over the same users and seeds: ", better,
+                " better or ", worse, " worse where the interval excludes 0 and every seed agrees. ");
   text +=
       "The intervals say how much depends on who the users were, not how much on the seed: compare single "
       "seeds for that.";

@@ -26,6 +26,19 @@ std::string escape_markdown(const std::string& text) {
   return safe;
 }
 
+std::string variants_of(const ComparisonResults& results, const char* bullet) {
+  std::string text;
+  for (const auto& model : results.models)
+    if (!model.variant.empty()) text += str(bullet, model.name, ": ", model.variant, "\n");
+  return text;
+}
+
+std::string settings_of(const ComparisonResults& results) {
+  std::string text;
+  for (const auto& setting : results.settings) text += str(text.empty() ? "; set " : ", ", setting);
+  return text;
+}
+
 std::string failures_of(const ComparisonResults& results, const char* bullet) {
   std::string text;
   for (const auto& failure : results.failures)
@@ -58,13 +71,13 @@ std::string to_text(const ComparisonResults& results) {
     }
     text += aligned_table(lines) + "\n";
   }
-  return text + how_to_read(results, "*", "!") + "\n" + failures_of(results, "");
+  return text + variants_of(results, "") + how_to_read(results, "*", "!") + "\n" + failures_of(results, "");
 }
 
 std::string to_markdown(const ComparisonResults& results) {
   std::string text =
       str("# Comparison\n\n`", results.config, "` on `", results.data, "`: trained on ", results.train_days,
-          ", held out ", days_of(results), "; seeds ", seeds_of(results), ".\n");
+          ", held out ", days_of(results), "; seeds ", seeds_of(results), settings_of(results), ".\n");
   for (const auto& task : results.task_names()) {
     text += str("\n## ", escape_markdown(task), "\n\n", measured_on(results, task), "\n\n| model |");
     const ReportTable table = report_table(results, task);
@@ -89,6 +102,7 @@ std::string to_markdown(const ComparisonResults& results) {
     if (!results.baseline.empty() && results.models.size() > 1)
       text += str("\nBelow each value: its difference to ", escape_markdown(results.baseline), ".\n");
   }
+  if (const auto variants = variants_of(results, "* "); !variants.empty()) text += "\n" + variants;
   text += "\n" + how_to_read(results, "**better**", "**worse**") + "\n";
   if (!results.failures.empty()) text += "\n" + failures_of(results, "* ");
   return text;

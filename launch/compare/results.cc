@@ -154,6 +154,9 @@ ComparedModel describe(const ComparisonPlan& plan, size_t entry, const ResultOpt
   model.name = plan.entries[entry].name;
   model.model = plan.entries[entry].model;
   model.slot = static_cast<int>(entry);
+  if (model.name != model.model) model.variant = model.model;
+  for (const auto& [key, value] : plan.entries[entry].settings)
+    model.variant += str(model.variant.empty() ? "" : ", ", key, "=", value);
   std::vector<TrainingLog> logs;
   for (size_t s = 0; s < plan.seeds.size(); ++s) {
     const TrainingLog& log =
@@ -204,6 +207,7 @@ ComparisonResults collect_results(const ComparisonPlan& plan, const std::vector<
   results.data = config.data.path;
   results.train_days = config.data.train;
   results.seeds = plan.seeds;
+  for (const auto& [key, value] : plan.settings) results.settings.push_back(str(key, "=", value));
   results.resamples = options.resamples;
   results.failures = failures;
   std::vector<size_t> whole;

@@ -53,7 +53,8 @@ struct LatencyPoint {
 
 struct ComparedModel {
   std::string name, model;
-  int slot = 0;                            // colour: its place in the list that was asked for
+  std::string variant;  // what makes it another than its name says: "lime_xor, data.max_history=0"; or ""
+  int slot = 0;         // colour: its place in the list that was asked for
   int64_t parameters = 0, table_rows = 0;  // dense parameters; rows of all tables (of the first seed)
   double requests_per_s = 0;               // in training, evaluation left out: mean over seeds
   TrainingCurve loss, ne;
@@ -62,6 +63,7 @@ struct ComparedModel {
 
 struct ComparisonResults {
   std::string config, data, train_days;
+  std::vector<std::string> settings;  // --set, of all models: "train.epochs=2"
   std::vector<std::string> held_out_days;
   std::vector<uint64_t> seeds;
   std::string baseline;  // name; "" where its runs failed: no differences

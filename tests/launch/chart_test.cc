@@ -244,6 +244,9 @@ TEST(LineChart, SlotsDifferInColourAndMark) {
       shapes.insert(element.attributes.at("d"));
   EXPECT_EQ(shapes.size(), 8u);
   EXPECT_TRUE(data_marks(picture, "reference").empty());
+  std::set<std::string> lines;
+  for (int s = 0; s < 24; ++s) lines.insert(chart_slot_class(s));
+  EXPECT_EQ(lines.size(), 24u);
 }
 
 TEST(IntervalChart, RowsLieAboutTheReference) {

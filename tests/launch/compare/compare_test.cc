@@ -102,6 +102,8 @@ TEST_F(Compare, ReportsWhatItsRunsMeasured) {
       EXPECT_NEAR(of_day["value"], day, 1e-12);
       EXPECT_LT(of_day["low"], day);
       EXPECT_GT(of_day["high"], day);
+      const auto width = [](const Json& e) { return e["high"].get<double>() - e["low"].get<double>(); };
+      EXPECT_GT(width(of_day), width(task["models"][m]["auc"]));  // of half the rows
     }
     for (const char* metric : {"auc", "ne"}) {
       const Json& own = task["models"][1][metric];

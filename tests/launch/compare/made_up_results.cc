@@ -55,6 +55,7 @@ ComparisonResults made_up_results(bool with_latency) {
   ComparisonResults results;
   results.config = "configs/kuairand.yaml";
   results.data = "data/made-up & <more>";
+  results.settings = {"train.epochs=2", "data.threads=2"};
   results.train_days = "2022-04-25..2022-05-04";
   results.held_out_days = {"2022-05-05", "2022-05-06", "2022-05-07", "2022-05-08"};
   results.seeds = {1, 2, 3};
@@ -67,6 +68,7 @@ ComparisonResults made_up_results(bool with_latency) {
     ComparedModel model;
     model.name = names[m];
     model.model = m == 6 ? "lime_xor" : names[m];
+    if (m == 6) model.variant = "lime_xor, model.links=64";
     model.slot = slot;
     model.parameters = 100000 + 20000 * slot;
     model.table_rows = 1234567;

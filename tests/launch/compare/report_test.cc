@@ -67,6 +67,12 @@ TEST(ReportTable, AnIntervalThatExcludesZeroIsBetterOrWorse) {
   EXPECT_THAT(verdicts(2), ElementsAre(-1, -1, 0, 0, 0, 1, 1));  // NE: less is better
 }
 
+TEST(ReportTable, SeedsThatDisagreeGiveNoVerdict) {
+  auto results = made_up_results(false);
+  results.tasks[0].models[5].metrics[0].difference_by_seed[1] *= -1;
+  EXPECT_EQ(report_table(results, "is_click").models[5][0].verdict, 0);
+}
+
 TEST(ReportTable, LatencyIsThereWhereItWasMeasured) {
   const auto columns = report_table(made_up_results(true), "is_click").columns;
   EXPECT_EQ(columns.size(), 7u + 10u);
@@ -154,6 +160,14 @@ TEST(ReportText, HasALineOfDifferencesBelowEachModel) {
   for (size_t at = text.find("  less hstu "); at != std::string::npos; at = text.find("  less hstu ", at + 1))
     ++below;
   EXPECT_EQ(below, 2u * 6);
+}
+
+TEST(ReportText, SaysWhatVariantsAndSettingsAre) {
+  const auto results = made_up_results(false);
+  for (const auto& text : {to_text(results), to_markdown(results), to_html(results), to_json(results)})
+    EXPECT_THAT(text, HasSubstr("lime_xor, model.links=64"));
+  for (const auto& text : {to_markdown(results), to_html(results), to_json(results)})
+    EXPECT_THAT(text, HasSubstr("train.epochs=2"));
 }
 
 TEST(ReportMarkdown, IsATableATask) {
