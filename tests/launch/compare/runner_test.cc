@@ -143,7 +143,7 @@ class TrainRuns : public testing::Test {
     plan_.out = temp_.file("out");
   }
   void add(const std::string& name) {
-    plan_.entries.push_back({name, "hstu"});
+    plan_.entries.push_back({name, "hstu", {}});
     ComparisonRun run;
     run.entry = plan_.entries.size() - 1;
     run.name = name + "-1";
