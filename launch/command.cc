@@ -25,6 +25,13 @@ void add_set_option(CLI::App& command, std::vector<std::string>& settings) {
       ->allow_extra_args(false);
 }
 
+void add_rows_option(CLI::App& command, std::string& path) {
+  command
+      .add_option("--rows", path,
+                  "Write every row of the evaluation (logit, label, watch time, day, user) to this HDF5 file")
+      ->type_name("FILE");
+}
+
 void require_single_process(const ProcessGroup& group, const std::string& command) {
   if (group.size() > 1)
     throw UserError(str("lime ", command, " is one process: found ", group.size(),

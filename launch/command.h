@@ -29,6 +29,7 @@ void add_eval_command(CLI::App&, Job&);
 void add_predict_command(CLI::App&, Job&);
 void add_cache_command(CLI::App&, Job&);
 void add_score_command(CLI::App&, Job&);
+void add_compare_command(CLI::App&, Job&);
 void add_help_command(CLI::App&, Job&);
 
 // --- shared by commands
@@ -37,6 +38,8 @@ void add_help_command(CLI::App&, Job&);
 Overrides parse_overrides(const std::vector<std::string>& settings);
 // Adds --set, repeatable.
 void add_set_option(CLI::App&, std::vector<std::string>& settings);
+// Adds --rows, of the commands that evaluate.
+void add_rows_option(CLI::App&, std::string& path);
 // Import, generate and inspect are one process: throws UserError under mpirun with several ranks.
 void require_single_process(const ProcessGroup&, const std::string& command);
 

@@ -18,7 +18,7 @@ namespace {
 struct Choices {
   RunChoice run;
   std::vector<std::string> settings;
-  std::string days, history, json, out;
+  std::string days, history, json, rows, out;
 };
 
 void add_run_options(CLI::App& command, Job& job, Choices& choices) {
@@ -58,10 +58,8 @@ int run_eval(Job& job, Choices& choices) {
         str("--days: expected the days to evaluate: data.eval of ", choices.run.run, " is empty"));
   const auto days = trained.dataset().select_days(text, choices.days.empty() ? "data.eval" : "--days");
   refuse_trained_days(config, trained.dataset(), days);
-  std::vector<EvalResult> results;
-  for (const HistoryMode mode : history_modes(config.eval.history))
-    results.push_back(evaluate(job.group, trained.context(), trained.network(), trained.dataset(), config,
-                               days, mode, scoring_progress(job.group, "evaluating")));
+  const auto results = evaluate_modes(job.group, trained.context(), trained.network(), trained.dataset(),
+                                      config, days, choices.rows, scoring_progress(job.group, "evaluating"));
   if (job.group.rank() != 0) return 0;
   std::cout << trained.checkpoint() << "\n" << to_table(results);
   if (!choices.json.empty()) write_file_atomically(choices.json, to_json(results));
@@ -102,6 +100,7 @@ void add_eval_command(CLI::App& app, Job& job) {
       ->check(CLI::IsMember({"running", "frozen", "both", "none", "stranger"}))
       ->type_name("MODE");
   command.add_option("--json", chosen->json, "Write the results here as well")->type_name("FILE");
+  add_rows_option(command, chosen->rows);
   command.footer(
       "Days that the model was trained on are refused.\nExample:\n"
       "  mpirun -np 2 lime eval runs/first --days 2022-05-05..2022-05-08 --history both");

@@ -14,7 +14,7 @@ namespace lime {
 namespace {
 
 struct Train {
-  std::string config, out, resume, trace;
+  std::string config, out, resume, trace, rows;
   std::vector<std::string> settings;
 };
 
@@ -37,6 +37,7 @@ int run(Job& job, const Train& chosen) {
   options.resume = resume;
   options.verbose = job.verbose;
   options.trace_path = chosen.trace;
+  options.rows_path = chosen.rows;
   if (resume && !std::filesystem::exists(config_path(chosen.resume)))
     throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
   const Config config =
@@ -64,6 +65,7 @@ void add_train_command(CLI::App& app, Job& job) {
   add_set_option(command, chosen->settings);
   command.add_option("--trace", chosen->trace, "Write a Chrome trace (Perfetto) of rank 0")
       ->type_name("FILE");
+  add_rows_option(command, chosen->rows);
   command.add_flag("--verbose", job.verbose, "Log lines of all ranks");
   command.footer(
       "A run directory holds config.yaml (every key, resolved), environment.json, metrics.jsonl, "

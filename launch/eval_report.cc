@@ -1,10 +1,10 @@
 // Evaluation results as text for people and as JSON for programs.
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "launch/evaluator.h"
+#include "launch/text_table.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -14,26 +14,6 @@ std::string fixed(double value, int digits) {
   if (std::isnan(value)) return "-";
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
-// Left-aligned first column, right-aligned others.
-std::string aligned(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths;
-  for (const auto& row : rows)
-    for (size_t c = 0; c < row.size(); ++c) {
-      if (c == widths.size()) widths.push_back(0);
-      widths[c] = std::max(widths[c], row[c].size());
-    }
-  std::string text;
-  for (const auto& row : rows) {
-    std::string line;
-    for (size_t c = 0; c < row.size(); ++c) {
-      const std::string padding(widths[c] - row[c].size(), ' ');
-      line += c == 0 ? row[c] + padding : "  " + padding + row[c];
-    }
-    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
-  }
   return text;
 }
 
@@ -67,7 +47,7 @@ std::string to_table(const std::vector<EvalResult>& results) {
       for (const auto& [day, metrics] : task.days) rows.push_back(table_row(day, metrics));
       rows.push_back(table_row("all", task.all));
     }
-    text += aligned(rows);
+    text += aligned_table(rows);
   }
   return text;
 }

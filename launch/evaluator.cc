@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 
+#include "launch/scored_rows.h"
 #include "launch/scoring.h"
+#include "model/together.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -104,7 +107,7 @@ void refuse_trained_days(const Config& config, const Dataset& dataset, const std
 
 EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset,
                     const Config& config, const std::vector<std::string>& days, HistoryMode mode,
-                    const ScoringProgress& progress) {
+                    const ScoringProgress& progress, const RowSink& sink) {
   const auto begin = std::chrono::steady_clock::now();
   RowCollector collector(config);
   const ScoringTotals totals = score_days(
@@ -113,6 +116,10 @@ EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Da
   EvalResult result;
   for (size_t t = 0; t < config.tasks.size(); ++t) {
     std::vector<ScoredRow> rows = collector.take(comm, t);
+    if (sink)
+      together(comm, [&] {
+        if (comm.rank() == 0) sink(config.tasks[t].label, rows);
+      });
     if (comm.rank() == 0)
       result.tasks.push_back(
           metrics_of(config.tasks[t].label, days, std::move(rows), !config.eval.watch_time.empty()));
@@ -123,6 +130,29 @@ EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Da
   result.truncated = totals.truncated;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
+}
+
+std::vector<EvalResult> evaluate_modes(ProcessGroup& group, Context& ctx, Network& network,
+                                       const Dataset& dataset, const Config& config,
+                                       const std::vector<std::string>& days, const std::string& rows_path,
+                                       const ScoringProgress& progress) {
+  std::optional<ScoredRowsWriter> writer;
+  together(group.world(), [&] {
+    if (group.rank() == 0 && !rows_path.empty()) writer.emplace(rows_path, days);
+  });
+  std::vector<EvalResult> results;
+  for (const HistoryMode mode : history_modes(config.eval.history)) {
+    RowSink sink;
+    if (!rows_path.empty())
+      sink = [&](const std::string& task, const std::vector<ScoredRow>& rows) {
+        writer->add(to_string(mode), task, rows);
+      };
+    results.push_back(evaluate(group.world(), ctx, network, dataset, config, days, mode, progress, sink));
+  }
+  together(group.world(), [&] {
+    if (writer) writer->finish();
+  });
+  return results;
 }
 
 }  // namespace lime

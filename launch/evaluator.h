@@ -43,8 +43,17 @@ void refuse_trained_days(const Config&, const Dataset&, const std::vector<std::s
 // but for `seconds`. Scores with the tables as they are: unseen ids read as their initial values. A candidate
 // whose sample weight for a task is 0 is left out of that task. Uses the context's arena. A file that is
 // broken is one UserError on all ranks.
+// `sink` is given each task's rows on rank 0, in any order; what it throws is thrown on all ranks.
+using RowSink = std::function<void(const std::string& task, const std::vector<ScoredRow>&)>;
 EvalResult evaluate(Communicator&, Context&, Network&, const Dataset&, const Config&,
-                    const std::vector<std::string>& days, HistoryMode, const ScoringProgress& progress = {});
+                    const std::vector<std::string>& days, HistoryMode, const ScoringProgress& progress = {},
+                    const RowSink& sink = {});
+
+// Collective. Every mode of config.eval.history, in order. Where `rows_path` is not empty, rank 0 writes all
+// rows there (launch/scored_rows.h) once the last mode is done.
+std::vector<EvalResult> evaluate_modes(ProcessGroup&, Context&, Network&, const Dataset&, const Config&,
+                                       const std::vector<std::string>& days, const std::string& rows_path,
+                                       const ScoringProgress& progress = {});
 
 // A block a history mode: for each task rows by day, then all days. "-" where a metric is not defined.
 std::string to_table(const std::vector<EvalResult>&);

@@ -29,8 +29,6 @@ class Sum {
   double sum_ = 0, correction_ = 0;
 };
 
-bool is_positive(float label) { return label >= 0.5f; }
-
 // Bits that sort as the floats do.
 uint32_t ordered_bits(float x) {
   const auto bits = std::bit_cast<uint32_t>(x);
@@ -100,13 +98,6 @@ class PairCounter {
   Weight tied_positive_ = 0, tied_negative_ = 0, positive_ = 0, negative_ = 0, twice_pairs_ = 0;
 };
 
-// `rows` ascending by score.
-double counted_auc(std::span<const ScoredRow> rows) {
-  PairCounter<uint64_t> pairs;
-  for (const auto& row : rows) pairs.add(row.logit, is_positive(row.label), 1);
-  return pairs.auc();
-}
-
 // Each row counts its watch time; a negative counts 1 where only positives are weighed.
 double weighed_auc(std::span<const ScoredRow> rows, bool only_positives) {
   PairCounter<double> pairs;
@@ -125,27 +116,13 @@ void check_rows(size_t rows) {
 // log(1 + exp(x)) without overflow.
 double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
 
-double log_loss(double logit, double label) {
-  double loss = 0;  // a class with no share must not turn an infinite logit into NaN
-  if (label != 0) loss += label * softplus(-logit);
-  if (label != 1) loss += (1 - label) * softplus(logit);
-  return loss;
-}
-
-double sigmoid(double x) {
-  const double e = std::exp(-std::abs(x));
-  return (x >= 0 ? 1.0 : e) / (1.0 + e);
-}
-
-double entropy(double p) { return p > 0 && p < 1 ? -(p * std::log(p) + (1 - p) * std::log1p(-p)) : 0.0; }
-
 // Mean of the per-user AUCs, weighted by rows. `rows` are sorted by user, then score.
 void set_gauc(const std::vector<ScoredRow>& rows, Metrics& metrics) {
   Sum weighted;
   int64_t counted_rows = 0;
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     while (end < rows.size() && rows[end].user == rows[begin].user) ++end;
-    const double auc = counted_auc(std::span(rows).subspan(begin, end - begin));
+    const double auc = auc_of_sorted(std::span(rows).subspan(begin, end - begin));
     if (std::isnan(auc)) continue;
     const auto n = static_cast<int64_t>(end - begin);
     weighted.add(static_cast<double>(n) * auc);
@@ -156,6 +133,28 @@ void set_gauc(const std::vector<ScoredRow>& rows, Metrics& metrics) {
 }
 
 }  // namespace
+
+bool is_positive(float label) { return label >= 0.5f; }
+
+double log_loss(double logit, double label) {
+  double loss = 0;  // a class with no share must not turn an infinite logit into NaN
+  if (label != 0) loss += label * softplus(-logit);
+  if (label != 1) loss += (1 - label) * softplus(logit);
+  return loss;
+}
+
+double probability(double logit) {
+  const double e = std::exp(-std::abs(logit));
+  return (logit >= 0 ? 1.0 : e) / (1.0 + e);
+}
+
+double entropy(double p) { return p > 0 && p < 1 ? -(p * std::log(p) + (1 - p) * std::log1p(-p)) : 0.0; }
+
+double auc_of_sorted(std::span<const ScoredRow> rows) {
+  PairCounter<uint64_t> pairs;
+  for (const auto& row : rows) pairs.add(row.logit, is_positive(row.label), 1);
+  return pairs.auc();
+}
 
 Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
   check_rows(rows.size());
@@ -172,14 +171,14 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
 
   std::vector<ScoredRow> scratch;
   sort_by_score(rows, scratch);
-  metrics.auc = counted_auc(rows);
+  metrics.auc = auc_of_sorted(rows);
   if (with_watch_time) metrics.wt_auc = weighed_auc(rows, true);
 
   Sum losses, labels, predictions;
   for (const auto& row : rows) {
     losses.add(log_loss(row.logit, row.label));
     labels.add(row.label);
-    predictions.add(sigmoid(row.logit));
+    predictions.add(probability(row.logit));
   }
   const auto n = static_cast<double>(rows.size());
   const double base_rate = labels.value() / n;
@@ -206,7 +205,7 @@ double weighted_auc(std::span<const float> scores, std::span<const float> labels
     if (!weights.empty()) rows[i].watch_time = weights[i];
   }
   sort_by_score(rows, scratch);
-  return weights.empty() ? counted_auc(rows) : weighed_auc(rows, false);
+  return weights.empty() ? auc_of_sorted(rows) : weighed_auc(rows, false);
 }
 
 }  // namespace lime

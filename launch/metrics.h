@@ -43,4 +43,11 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time);
 double weighted_auc(std::span<const float> scores, std::span<const float> labels,
                     std::span<const float> weights);
 
+// What they are made of.
+bool is_positive(float label);                     // label >= 0.5
+double log_loss(double logit, double label);       // stable for any logit
+double probability(double logit);                  // sigmoid
+double entropy(double p);                          // of a base rate, in nats; 0 at 0 and 1
+double auc_of_sorted(std::span<const ScoredRow>);  // of rows ascending by logit
+
 }  // namespace lime

@@ -31,8 +31,6 @@ double milliseconds(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double, std::milli>(end - begin).count();
 }
 
-double entropy(double p) { return p <= 0 || p >= 1 ? 0.0 : -p * std::log(p) - (1 - p) * std::log1p(-p); }
-
 // Normalised entropy of all steps so far, over tasks: weighted log loss / weighted entropy of the base rates.
 class RunningEntropy {
  public:
@@ -284,9 +282,7 @@ class Trainer {
                            usage.ru_maxrss / 1024, " MiB"));
     if (config_.data.eval.empty()) return;
     const auto days = dataset_.select_days(config_.data.eval, "data.eval");
-    std::vector<EvalResult> results;
-    for (const HistoryMode mode : history_modes(config_.eval.history))
-      results.push_back(evaluate(group_, ctx_, *network_, dataset_, config_, days, mode));
+    const auto results = evaluate_modes(group_, ctx_, *network_, dataset_, config_, days, options_.rows_path);
     if (!root()) return;
     log_->eval(state_.step, results);
     write_file_atomically(options_.run_directory + "/eval.json", to_json(results));

@@ -14,6 +14,7 @@ struct TrainOptions {
   bool resume = false;
   bool verbose = false;
   std::string trace_path;  // Chrome trace JSON of rank 0; empty: none
+  std::string rows_path;   // the rows of the evaluation at the end (scored_rows.h); empty: not written
 };
 
 // Collective. Trains to the end (or to a signal: then checkpoints and returns), writes checkpoints,

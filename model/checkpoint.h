@@ -63,4 +63,11 @@ std::string checkpoint_checksum(const std::string& directory);
 // content, however many ranks wrote it. Throws UserError if it is broken.
 std::string describe_checkpoint(const std::string& directory);
 
+// How large the model is, from the shapes alone (nothing is verified).
+struct CheckpointSize {
+  int64_t parameters = 0;  // dense
+  int64_t table_rows = 0;  // over all tables
+};
+CheckpointSize checkpoint_size(const std::string& directory);
+
 }  // namespace lime

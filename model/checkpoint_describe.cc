@@ -107,6 +107,21 @@ std::string describe_state(const CheckpointManifest& manifest) {
 
 }  // namespace
 
+CheckpointSize checkpoint_size(const std::string& directory) {
+  CheckpointSize size;
+  const Hdf5File dense((std::filesystem::path(directory) / dense_file_name).string(), Hdf5File::Mode::read);
+  for (const auto& name : dense.list("/parameters")) {
+    const auto shape = dense.shape(str("/parameters/", name));
+    size.parameters += shape[0] * shape[1];
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    if (!is_tables_file(entry.path().filename().string())) continue;
+    const Hdf5File tables(entry.path().string(), Hdf5File::Mode::read);
+    for (const auto& table : tables.list("/")) size.table_rows += tables.shape(str("/", table, "/id"))[0];
+  }
+  return size;
+}
+
 std::string describe_checkpoint(const std::string& directory) {
   const auto path_of = [&](const std::string& name) {
     return (std::filesystem::path(directory) / name).string();

@@ -1,0 +1,128 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "launch/command.h"
+#include "launch/compare/child_process.h"
+#include "launch/compare/report.h"
+#include "launch/compare/runner.h"
+#include "launch/run_directory.h"
+#include "runtime/error.h"
+#include "runtime/log.h"
+
+namespace lime {
+namespace {
+
+struct Compare {
+  ComparisonRequest request;
+  RunnerOptions runner;
+  ResultOptions results;
+  std::vector<std::string> settings;
+  std::vector<std::vector<std::string>> settings_for;
+};
+
+// A live percentage on a terminal.
+void show_progress(const std::string& what, double fraction) {
+  if (isatty(fileno(stderr)) == 0) return;
+  std::fprintf(stderr, "\r\033[K%s %3.0f%%", what.c_str(), 100 * fraction);
+  if (fraction >= 1) std::fputs("\r\033[K", stderr);
+  std::fflush(stderr);
+}
+
+int run(Job& job, Compare& chosen) {
+  require_single_process(job.group, "compare");
+  start_logging("lime", job.group.rank(), job.group.size(), job.verbose);
+  chosen.request.settings = parse_overrides(chosen.settings);
+  for (const auto& words : chosen.settings_for) {
+    const auto setting = parse_overrides({words.at(1)});
+    auto& of_entry = chosen.request.settings_for[words.at(0)];
+    of_entry.insert(of_entry.end(), setting.begin(), setting.end());
+  }
+  const ComparisonPlan plan = plan_comparison(chosen.request);
+  chosen.runner.program = this_program();
+  const RunnerOutcome outcome = train_runs(plan, chosen.runner);
+  if (outcome.stopped) {
+    std::fprintf(stderr, "stopped; the same command goes on\n");
+    return 0;
+  }
+  chosen.results.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  chosen.results.progress = show_progress;
+  ComparisonResults results = collect_results(plan, outcome.failures, chosen.results);
+  results.jobs = chosen.runner.jobs;
+  write_file_atomically(plan.out + "/report.json", to_json(results));
+  write_file_atomically(plan.out + "/report.md", to_markdown(results));
+  write_file_atomically(plan.out + "/report.html", to_html(results));
+  std::cout << to_text(results) << "\nwrote " << plan.out << "/report.html, report.md, report.json\n";
+  return outcome.failures.empty() ? 0 : 1;
+}
+
+}  // namespace
+
+void add_compare_command(CLI::App& app, Job& job) {
+  auto& command = *app.add_subcommand("compare", "Train several models on the same days and compare them");
+  auto chosen = std::make_shared<Compare>();
+  auto& request = chosen->request;
+  command
+      .add_option("config", request.config, "YAML file, as for lime train; data.eval are the held-out days")
+      ->required()
+      ->type_name("FILE");
+  command
+      .add_option("--models", request.entries,
+                  "Models, apart by commas; NAME=MODEL names a variant that --set-for makes different")
+      ->required()
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST");
+  request.seeds = {1, 2, 3};
+  command.add_option("--seeds", request.seeds, "Seeds, apart by commas [1,2,3]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST");
+  command.add_option("--baseline", request.baseline, "What differences are to [the first of --models]")
+      ->type_name("NAME");
+  add_set_option(command, chosen->settings);
+  command.add_option("--set-for", chosen->settings_for, "Set a key for one of the models only (repeatable)")
+      ->type_name("NAME KEY=VALUE")
+      ->type_size(2)
+      ->allow_extra_args(false);
+  command.add_option("--out", request.out, "Directory of the comparison; one that is there goes on")
+      ->required()
+      ->type_name("DIR");
+  command
+      .add_option("--jobs", chosen->runner.jobs, "Runs at a time; with more than one, requests/s mean little")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1024}));
+  command.add_option("--ranks", chosen->runner.ranks, "Ranks of each run, started by --launcher")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  command
+      .add_option("--launcher", chosen->runner.launcher,
+                  "Starts the ranks of a run: LAUNCHER -np RANKS lime train ...")
+      ->capture_default_str()
+      ->type_name("COMMAND");
+  command.add_option("--resamples", chosen->results.resamples, "Bootstrap resamples of users")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
+  command.add_flag("--verbose", job.verbose, "Log lines");
+  command.footer(
+      "Every run is a `lime train` of its own, in DIR/runs/NAME-SEED, its output in DIR/logs. A run that is "
+      "complete is "
+      "not\ntrained again, one that was interrupted goes on: after a stop or a failure, give the same "
+      "command again. More "
+      "models\nor seeds may be added to a comparison. A run that fails is named, the others go on; its model "
+      "is left out "
+      "of the\nreport, and the exit code is 1. Writes DIR/report.html, report.md and report.json.\n"
+      "Examples:\n"
+      "  lime compare configs/kuairand.yaml --models hstu,mha,lime_xor --baseline hstu --out runs/compare\n"
+      "  lime compare configs/kuairand.yaml --models lime_xor,blind=lime_xor --set-for blind "
+      "data.max_history=0 "
+      "--out runs/blind");
+  command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
+}
+
+}  // namespace lime

@@ -1,0 +1,136 @@
+// The table that all reports show.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "launch/chart_axis.h"
+#include "launch/compare/report.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr int digits = 4;
+
+std::string signed_number(double value) { return str(value >= 0 ? "+" : "", grouped(value, digits)); }
+
+// Half of the interval; its ends are where they are not the same on either side.
+std::string half_width(const Estimate& e) { return "\xC2\xB1" + grouped((e.high - e.low) / 2, digits); }
+
+ReportCell metric_cell(const MetricResult& metric, MetricKind kind) {
+  ReportCell cell;
+  cell.value = grouped(metric.value.value, digits);
+  if (std::isfinite(metric.value.low)) {
+    cell.interval = str(grouped(metric.value.low, digits), " to ", grouped(metric.value.high, digits));
+    cell.half_width = half_width(metric.value);
+  }
+  const Estimate& difference = metric.difference;
+  if (std::isfinite(difference.value)) cell.difference = signed_number(difference.value);
+  if (std::isfinite(difference.low)) {
+    cell.difference_interval = str(signed_number(difference.low), " to ", signed_number(difference.high));
+    cell.difference_half_width = half_width(difference);
+    const bool higher = difference.value > 0;
+    const auto& seeds = metric.difference_by_seed;
+    const bool seeds_agree =
+        std::all_of(seeds.begin(), seeds.end(), [&](double d) { return (d > 0) == higher; });
+    if (difference.excludes(0) && seeds_agree) cell.verdict = higher == (kind != MetricKind::ne) ? 1 : -1;
+  }
+  return cell;
+}
+
+// Each of a few, the least and the greatest of many.
+std::string seed_values(const std::vector<double>& values) {
+  if (values.size() > 5) {
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    return str(grouped(*low, digits), " to ", grouped(*high, digits));
+  }
+  std::string text;
+  for (const double value : values) text += str(text.empty() ? "" : " ", grouped(value, digits));
+  return text;
+}
+
+bool is_measured(const TaskResult& result, MetricKind kind) {
+  return std::any_of(result.models.begin(), result.models.end(),
+                     [&](const ModelResult& model) { return !std::isnan(model.metric(kind).value.value); });
+}
+
+using Size = std::pair<int64_t, int64_t>;  // candidates, history
+
+std::vector<Size> latency_sizes(const ComparisonResults& results) {
+  std::vector<Size> sizes;
+  for (const auto& model : results.models)
+    for (const auto& point : model.latency) sizes.emplace_back(point.candidates, point.history);
+  std::sort(sizes.begin(), sizes.end());
+  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  return sizes;
+}
+
+std::string latency_at(const ComparedModel& model, const Size& size) {
+  for (const auto& point : model.latency)
+    if (Size(point.candidates, point.history) == size)
+      return grouped(point.median_ms, point.median_ms < 10 ? 2 : point.median_ms < 100 ? 1 : 0);
+  return "-";
+}
+
+}  // namespace
+
+ReportTable report_table(const ComparisonResults& results, const std::string& task) {
+  ReportTable table;
+  table.models.resize(results.models.size());
+  for (const MetricKind kind : metric_kinds) {
+    const TaskResult& result = results.quoted(task, kind);
+    if (!is_measured(result, kind)) continue;
+    const bool other = &result != &results.quoted(task, MetricKind::auc);
+    table.columns.push_back(other ? str(to_string(kind), " (", result.history, ")") : to_string(kind));
+    for (size_t m = 0; m < results.models.size(); ++m)
+      table.models[m].push_back(metric_cell(result.models[m].metric(kind), kind));
+  }
+  const auto add = [&](const std::string& column, auto text_of) {
+    table.columns.push_back(column);
+    for (size_t m = 0; m < results.models.size(); ++m)
+      table.models[m].push_back({text_of(results.models[m]), "", "", "", "", "", 0});
+  };
+  const auto& by_seed = results.quoted(task, MetricKind::auc).models;
+  if (results.seeds.size() > 1) {
+    table.columns.push_back("AUC by seed");
+    for (size_t m = 0; m < results.models.size(); ++m)
+      table.models[m].push_back(
+          {seed_values(by_seed[m].metric(MetricKind::auc).by_seed), "", "", "", "", "", 0});
+  }
+  add("requests/s", [](const ComparedModel& model) { return grouped(model.requests_per_s, 0); });
+  add("parameters",
+      [](const ComparedModel& model) { return grouped(static_cast<double>(model.parameters), 0); });
+  add("table rows",
+      [](const ComparedModel& model) { return grouped(static_cast<double>(model.table_rows), 0); });
+  for (const auto& size : latency_sizes(results))
+    add(str("ms at ", grouped(static_cast<double>(size.first), 0), " candidates, ",
+            grouped(static_cast<double>(size.second), 0), " events"),
+        [&](const ComparedModel& model) { return latency_at(model, size); });
+  return table;
+}
+
+std::string measured_on(const ComparisonResults& results, const std::string& task) {
+  const TaskResult& result = results.quoted(task, MetricKind::auc);
+  const auto count = [](int64_t n) { return grouped(static_cast<double>(n), 0); };
+  return str(count(result.rows), " rows of ", count(result.users), " users, ", count(result.positives),
+             " positive; histories ", result.history);
+}
+
+std::string how_to_read(const ComparisonResults& results, const std::string& better,
+                        const std::string& worse) {
+  std::string text = str("Means over ", results.seeds.size(), results.seeds.size() == 1 ? " seed" : " seeds",
+                         " with 95 % bootstrap intervals over users (",
+                         grouped(static_cast<double>(results.resamples), 0), " resamples). ");
+  if (!results.baseline.empty() && results.models.size() > 1)
+    text += str("Differences to ", results.baseline, " are over the same users and seeds: ", better,
+                " better or ", worse, " worse where the interval excludes 0 and every seed agrees. ");
+  text +=
+      "The intervals say how much depends on who the users were, not how much on the seed: compare single "
+      "seeds for that.";
+  if (results.jobs > 1)
+    text += str(" ", results.jobs,
+                " runs shared the machine at a time: their requests/s are below what one alone reaches.");
+  return text;
+}
+
+}  // namespace lime

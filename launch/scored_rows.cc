@@ -1,0 +1,102 @@
+#include "launch/scored_rows.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+#include <tuple>
+#include <utility>
+
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr int64_t format_version = 1;
+
+std::string partial_path(const std::string& path) { return path + ".partial"; }
+
+std::string group_of(const std::string& history, const std::string& task) {
+  return str("/", history, "/", task);
+}
+
+template <typename T>
+void write_column(Hdf5File& file, const std::string& name, const std::vector<ScoredRow>& rows,
+                  T ScoredRow::*member) {
+  std::vector<T> values;
+  values.reserve(rows.size());
+  for (const auto& row : rows) values.push_back(row.*member);
+  file.write(name, std::span(std::as_const(values)));
+}
+
+template <typename T>
+void read_column(const Hdf5File& file, const std::string& name, std::vector<ScoredRow>& rows,
+                 T ScoredRow::*member) {
+  const auto values = file.read<T>(name);
+  rows.resize(std::max(rows.size(), values.size()));
+  for (size_t i = 0; i < values.size(); ++i) rows[i].*member = values[i];
+}
+
+}  // namespace
+
+ScoredRowsWriter::ScoredRowsWriter(const std::string& path, const std::vector<std::string>& days)
+    : path_(path), file_(partial_path(path), Hdf5File::Mode::create) {
+  std::string list;
+  for (const auto& day : days) list += (list.empty() ? "" : ",") + day;
+  file_.set_attribute("/", "format", std::string("lime-rows"));
+  file_.set_attribute("/", "version", format_version);
+  file_.set_attribute("/", "days", list);
+}
+
+ScoredRowsWriter::~ScoredRowsWriter() {
+  std::error_code ignored;
+  if (!finished_) std::filesystem::remove(partial_path(path_), ignored);
+}
+
+void ScoredRowsWriter::add(const std::string& history, const std::string& task, std::vector<ScoredRow> rows) {
+  const auto values = [](const ScoredRow& r) {
+    return std::tie(r.day, r.user, r.logit, r.label, r.watch_time);
+  };
+  std::sort(rows.begin(), rows.end(),
+            [&](const ScoredRow& a, const ScoredRow& b) { return values(a) < values(b); });
+  const std::string group = group_of(history, task);
+  write_column(file_, group + "/logit", rows, &ScoredRow::logit);
+  write_column(file_, group + "/label", rows, &ScoredRow::label);
+  write_column(file_, group + "/watch_time", rows, &ScoredRow::watch_time);
+  write_column(file_, group + "/day", rows, &ScoredRow::day);
+  write_column(file_, group + "/user", rows, &ScoredRow::user);
+}
+
+void ScoredRowsWriter::finish() {
+  file_.close();
+  std::error_code error;
+  std::filesystem::rename(partial_path(path_), path_, error);
+  if (error) throw UserError(str(path_, ": ", error.message()));
+  finished_ = true;
+}
+
+ScoredRowsFile::ScoredRowsFile(const std::string& path) : file_(path, Hdf5File::Mode::read) {
+  if (!file_.has_attribute("/", "format") || file_.attribute("/", "format") != "lime-rows")
+    throw UserError(str(path, ": found another kind of HDF5 file, expected the rows that --rows writes"));
+  const int64_t version = file_.integer_attribute("/", "version");
+  if (version != format_version)
+    throw UserError(str(path, ": found version ", version, ", expected ", format_version));
+  std::istringstream list(file_.attribute("/", "days"));
+  for (std::string day; std::getline(list, day, ',');) days_.push_back(day);
+}
+
+bool ScoredRowsFile::holds(const std::string& history, const std::string& task) const {
+  return file_.exists("/" + history) && file_.exists(group_of(history, task));
+}
+
+std::vector<ScoredRow> ScoredRowsFile::read(const std::string& history, const std::string& task) const {
+  const std::string group = group_of(history, task);
+  std::vector<ScoredRow> rows;
+  read_column(file_, group + "/logit", rows, &ScoredRow::logit);
+  read_column(file_, group + "/label", rows, &ScoredRow::label);
+  read_column(file_, group + "/watch_time", rows, &ScoredRow::watch_time);
+  read_column(file_, group + "/day", rows, &ScoredRow::day);
+  read_column(file_, group + "/user", rows, &ScoredRow::user);
+  return rows;
+}
+
+}  // namespace lime

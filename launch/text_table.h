@@ -1,0 +1,13 @@
+// Tables as plain text.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace lime {
+
+// A line a row: the first column left-aligned, the others right-aligned, two spaces between them. Widths are
+// counted in characters (UTF-8); rows may be shorter than others.
+std::string aligned_table(const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace lime
