@@ -64,6 +64,7 @@ int run(int argc, char** argv, ProcessGroup& group) {
   add_cache_command(app, job);
   add_score_command(app, job);
   add_compare_command(app, job);
+  add_bench_command(app, job);
   add_help_command(app, job);
   try {
     app.parse(argc, argv);

@@ -40,13 +40,6 @@ bool holds_files(const std::string& path) {
   return false;
 }
 
-std::string cpu_model() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown";
-}
-
 std::string now_utc() {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};

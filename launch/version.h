@@ -1,4 +1,4 @@
-// What this program was built from.
+// What this program was built from, and what it runs on.
 #pragma once
 
 #include <string>
@@ -14,6 +14,7 @@ struct BuildInfo {
 };
 
 BuildInfo build_info();
+std::string cpu_model();     // "Intel(R) Xeon(R) ...", or "unknown"
 std::string version_text();  // lime --version: one line an item
 
 }  // namespace lime

@@ -1,0 +1,108 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "launch/command.h"
+#include "launch/latency_report.h"
+#include "launch/run_directory.h"
+#include "runtime/error.h"
+#include "runtime/log.h"
+#include "serving/item_cache.h"
+
+namespace lime {
+namespace {
+
+struct Choices {
+  LatencyPlan plan;
+  std::vector<int64_t> candidates = {64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+  std::vector<int64_t> history = {64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
+  std::vector<int64_t> widths = {16, 32, 64, 128, 256, 512};
+  std::string rows = "f32", out;
+};
+
+void show(const LatencyPointOf& point, int64_t done, int64_t total) {
+  if (isatty(fileno(stderr)) == 0) return;
+  std::fprintf(stderr, "\r\033[K%ld/%ld %s, %s: %.3f ms", static_cast<long>(done), static_cast<long>(total),
+               to_string(point.swept).c_str(), point.model.c_str(), point.latency.median_ms);
+  if (done == total) std::fputs("\r\033[K", stderr);
+  std::fflush(stderr);
+}
+
+int run(Job& job, Choices& chosen) {
+  require_single_process(job.group, "bench latency");
+  start_logging("lime", 0, 1, job.verbose);
+  LatencyPlan& plan = chosen.plan;
+  plan.options.rows = parse_row_type(chosen.rows);
+  const auto sweep = [&](Swept what, std::vector<int64_t> values) {
+    std::sort(values.begin(), values.end());
+    if (!values.empty()) plan.sweeps.push_back({what, std::move(values)});
+  };
+  sweep(Swept::candidates, chosen.candidates);
+  sweep(Swept::history, chosen.history);
+  sweep(Swept::width, chosen.widths);
+  std::filesystem::create_directories(chosen.out);
+  const auto points = measure_latencies(plan, show);
+  write_file_atomically(chosen.out + "/latency.json", latency_json(plan, points));
+  for (const auto& one : plan.sweeps) {
+    write_file_atomically(chosen.out + "/latency-" + to_string(one.what) + ".svg",
+                          to_svg(latency_chart(plan, one.what, points), SvgUse::alone));
+  }
+  std::cout << latency_text(plan, points) << "wrote " << chosen.out
+            << "/latency.json and a chart of each sweep\n";
+  return 0;
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app, Job& job) {
+  auto& bench = *app.add_subcommand("bench", "Measure this machine");
+  bench.require_subcommand(1);
+  auto& command =
+      *bench.add_subcommand("latency", "Latency of scoring a request: over candidates, history and width");
+  auto chosen = std::make_shared<Choices>();
+  LatencyPlan& plan = chosen->plan;
+  plan.models = {"mha", "hstu", "lime_mha", "lime_xor"};
+  plan.options.model = latency_model("lime_xor");
+  const auto list = [&](const std::string& name, auto& values, const std::string& what) {
+    command.add_option(name, values, what)->delimiter(',')->capture_default_str()->type_name("LIST");
+  };
+  const auto size = [&](const std::string& name, int64_t& value, const std::string& what) {
+    command.add_option(name, value, what)
+        ->capture_default_str()
+        ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  };
+  list("--models", plan.models, "Models, apart by commas");
+  list("--candidates", chosen->candidates, "Candidates a request of the first curve");
+  list("--history", chosen->history, "Events of history of the second");
+  list("--widths", chosen->widths, "Widths of queries and keys, over all heads, of the third");
+  size("--base-candidates", plan.base.candidates, "Candidates of the other curves");
+  size("--base-history", plan.base.history, "Events of history of the other curves");
+  size("--base-width", plan.base.width, "Width of the other curves");
+  size("--heads", plan.options.model.heads, "Heads");
+  size("--links", plan.options.model.links, "Links of lime_mha and lime_xor");
+  size("--blocks", plan.options.model.blocks, "Blocks of hstu and lime_xor");
+  size("--items", plan.options.items, "Items in the tables and in the cache");
+  command.add_option("--type", chosen->rows, "How cached item rows are stored: f32, f16, int8")
+      ->capture_default_str();
+  command.add_option("--seconds", plan.options.seconds, "Time for each point, which has at least 5 requests")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command.add_option("--out", chosen->out, "Directory for latency.json and the charts")
+      ->required()
+      ->type_name("DIR");
+  command.add_flag("--verbose", job.verbose, "Log lines");
+  command.footer(
+      "One request at a time on one thread of the CPU, with random weights: history and user are gathered "
+      "from tables; "
+      "lime_mha and\nlime_xor run their user side and score cached items, the others run the whole network. "
+      "Without a list (--widths '') a curve is left out.\n"
+      "Example:\n  lime bench latency --models hstu,lime_xor --candidates 64,4096,32768 --out runs/latency");
+  command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
+}
+
+}  // namespace lime
