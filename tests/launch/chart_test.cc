@@ -205,7 +205,7 @@ TEST(LineChart, NamedPlacesAreLeftOutWhereTheyHaveNoRoom) {
 TEST(LineChart, LongNumbersBelowTheAxisHaveRoom) {
   Chart chart;
   chart.title = "long";
-  chart.series = {{"a", {0, 3e8}, {0, 1}, {}, {}, 0}};
+  chart.series = {{"a", {0, 9e8}, {0, 1}, {}, {}, 0}};
   std::vector<double> places;
   for (const auto& tick : with_class(parse_xml(to_svg(chart, SvgUse::inside)), "tick"))
     if (tick.attributes.at("text-anchor") == "middle") places.push_back(tick.number("x"));
