@@ -202,6 +202,17 @@ TEST(LineChart, NamedPlacesAreLeftOutWhereTheyHaveNoRoom) {
   EXPECT_NEAR(spot_of(data_marks(picture, "s1")[0]).x - spot_of(data_marks(picture, "s0")[0]).x, 7, 0.02);
 }
 
+TEST(LineChart, LongNumbersBelowTheAxisHaveRoom) {
+  Chart chart;
+  chart.title = "long";
+  chart.series = {{"a", {0, 9e8}, {0, 1}, {}, {}, 0}};
+  std::vector<double> places;
+  for (const auto& tick : with_class(parse_xml(to_svg(chart, SvgUse::inside)), "tick"))
+    if (tick.attributes.at("text-anchor") == "middle") places.push_back(tick.number("x"));
+  ASSERT_GE(places.size(), 3u);
+  for (size_t i = 1; i < places.size(); ++i) EXPECT_GE(places[i] - places[i - 1], 80);  // "100,000,000"
+}
+
 TEST(LineChart, TextIsEscaped) {
   Chart chart = latency();
   chart.title = "a < b & \"c\"\n'd'";
