@@ -5,10 +5,11 @@
 #include <set>
 
 #include "io/dataset.h"
-#include "model/config_keys.h"
-#include "model/config_yaml.h"
 #include "launch/evaluator.h"
 #include "launch/run_directory.h"
+#include "model/config_keys.h"
+#include "model/config_yaml.h"
+#include "model/run_choice.h"
 #include "runtime/error.h"
 
 namespace lime {

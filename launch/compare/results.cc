@@ -6,9 +6,9 @@
 #include <limits>
 #include <numeric>
 
-#include "model/checkpoint.h"
 #include "launch/evaluator.h"
 #include "launch/scored_rows.h"
+#include "model/checkpoint.h"
 #include "runtime/error.h"
 
 namespace lime {

@@ -16,6 +16,7 @@
 #include "launch/progress.h"
 #include "launch/run_directory.h"
 #include "launch/stop_signal.h"
+#include "model/run_choice.h"
 #include "runtime/error.h"
 
 namespace lime {
