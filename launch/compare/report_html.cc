@@ -20,10 +20,10 @@ p{margin:0 0 12px;color:var(--soft);max-width:100ch}code{font:13px ui-monospace,
 .card{background:var(--paper);border:1px solid var(--grid);border-radius:10px;padding:14px}
 .wide{overflow-x:auto;margin:12px 0 16px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:8px 14px;text-align:right;white-space:nowrap;vertical-align:top;border-top:1px solid var(--grid)}
+th,td{padding:8px 10px;text-align:right;white-space:nowrap;vertical-align:top;border-top:1px solid var(--grid)}
 thead th{border-top:0;color:var(--soft);font-weight:600;font-size:13px;white-space:normal;vertical-align:bottom}
 th:first-child{text-align:left}tbody th{font-weight:600}tbody th .key{vertical-align:middle;margin-right:8px}
-td .value{font-weight:600}td small{display:block;color:var(--soft);font-size:12px}
+td.plain{white-space:normal}td .value{font-weight:600}td small{display:block;color:var(--soft);font-size:12px}
 td .difference{display:block;font-size:13px}.better{color:var(--good)}.worse{color:var(--bad)}
 tbody th small{display:block;color:var(--soft);font-size:12px;font-weight:400}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,560px),1fr));gap:16px}
@@ -44,6 +44,8 @@ std::string joined(const auto& list) {
 }
 
 std::string cell_html(const ReportCell& cell) {
+  if (cell.interval.empty() && cell.difference.empty())
+    return str("<td class=\"plain\">", cell.value, "</td>");
   std::string html = str("<td><span class=\"value\">", cell.value, "</span>");
   if (!cell.interval.empty()) html += str("<small>", cell.interval, "</small>");
   if (!cell.difference.empty()) {

@@ -56,13 +56,18 @@ bool is_measured(const TaskResult& result, MetricKind kind) {
 
 using Size = std::pair<int64_t, int64_t>;  // candidates, history
 
+// At most four of them, from the least to the greatest: the chart has the others.
 std::vector<Size> latency_sizes(const ComparisonResults& results) {
   std::vector<Size> sizes;
   for (const auto& model : results.models)
     for (const auto& point : model.latency) sizes.emplace_back(point.candidates, point.history);
   std::sort(sizes.begin(), sizes.end());
   sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
-  return sizes;
+  constexpr size_t most = 4;
+  if (sizes.size() <= most) return sizes;
+  std::vector<Size> chosen;
+  for (size_t i = 0; i < most; ++i) chosen.push_back(sizes[i * (sizes.size() - 1) / (most - 1)]);
+  return chosen;
 }
 
 std::string latency_at(const ComparedModel& model, const Size& size) {
