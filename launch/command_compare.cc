@@ -11,6 +11,7 @@
 #include "launch/compare/child_process.h"
 #include "launch/compare/report.h"
 #include "launch/compare/runner.h"
+#include "launch/latency.h"
 #include "launch/run_directory.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
@@ -24,7 +25,25 @@ struct Compare {
   ResultOptions results;
   std::vector<std::string> settings;
   std::vector<std::vector<std::string>> settings_for;
+  std::vector<int64_t> latency_candidates = {64, 1024, 16384};
 };
+
+// One request of a full history, at each number of candidates, with the sizes of the run's model.
+LatencyProbe latency_probe(const std::vector<int64_t>& candidates) {
+  if (candidates.empty()) return {};
+  return [candidates](const ComparisonRun& run) {
+    LatencyOptions options;
+    options.model = run.config.model;
+    options.seconds = 0.3;
+    std::vector<LatencyPoint> points;
+    for (const int64_t n : candidates) {
+      const RequestSize size = {n, run.config.data.max_history, run.config.model.width};
+      const Latency latency = measure_latency(options, size);
+      points.push_back({n, size.history, latency.median_ms, latency.p99_ms});
+    }
+    return points;
+  };
+}
 
 // A live percentage on a terminal.
 void show_progress(const std::string& what, double fraction) {
@@ -52,6 +71,7 @@ int run(Job& job, Compare& chosen) {
   }
   chosen.results.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   chosen.results.progress = show_progress;
+  chosen.results.latency = latency_probe(chosen.latency_candidates);
   ComparisonResults results = collect_results(plan, outcome.failures, chosen.results);
   results.jobs = chosen.runner.jobs;
   write_file_atomically(plan.out + "/report.json", to_json(results));
@@ -108,6 +128,12 @@ void add_compare_command(CLI::App& app, Job& job) {
   command.add_option("--resamples", chosen->results.resamples, "Bootstrap resamples of users")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
+  command
+      .add_option("--latency", chosen->latency_candidates,
+                  "Candidates at which a request's latency is measured, apart by commas; '' for none")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->type_name("LIST");
   command.add_flag("--verbose", job.verbose, "Log lines");
   command.footer(
       "Every run is a `lime train` of its own, in DIR/runs/NAME-SEED, its output in DIR/logs. A run that is "
