@@ -35,6 +35,7 @@ LatencyProbe latency_probe(const std::vector<int64_t>& candidates) {
     LatencyOptions options;
     options.model = run.config.model;
     options.seconds = 0.3;
+    options.items = 1 << 15;
     std::vector<LatencyPoint> points;
     for (const int64_t n : candidates) {
       const RequestSize size = {n, run.config.data.max_history, run.config.model.width};

@@ -49,7 +49,8 @@ class Compare : public testing::Test {
   }
   static std::string path(const std::string& name) { return temp_->file(name); }
   static std::string command(const std::string& out, const std::string& options) {
-    return str("compare ", path("config.yaml"), " --resamples 50 --out ", path(out), " ", options);
+    return str("compare ", path("config.yaml"), " --resamples 50 --latency 2,5 --out ", path(out), " ",
+               options);
   }
   static Json json(const std::string& file) { return Json::parse(read_file(path(file))); }
   static fs::file_time_type written(const std::string& file) { return fs::last_write_time(path(file)); }
@@ -72,6 +73,12 @@ TEST_F(Compare, ReportsWhatItsRunsMeasured) {
 
   const Json report = json("both/report.json");
   EXPECT_EQ(report["baseline"], "two_tower");
+  for (const Json& model : report["models"]) {
+    ASSERT_EQ(model["latency"].size(), 2u);
+    EXPECT_EQ(model["latency"][1]["candidates"], 5);
+    EXPECT_EQ(model["latency"][1]["history"], 8);
+    EXPECT_GT(model["latency"][1]["median_ms"], 0);
+  }
   ASSERT_EQ(report["tasks"].size(), 2u);  // running, frozen
   for (size_t history = 0; history < 2; ++history) {
     const Json& task = report["tasks"][history];
