@@ -68,20 +68,6 @@ TEST(Latency, RowsOfEveryTypeAndModelsOfEveryKind) {
   }
 }
 
-// The claim in little: 64 times the candidates cost a model with links far less than 64 times the time.
-TEST(Latency, ManyCandidatesCostModelsWithLinksLittle) {
-  LatencyOptions options = small_plan().options;
-  options.model.links = 8;
-  options.least = 5;
-  const auto ratio = [&](const std::string& model) {
-    options.model.name = model;
-    const double few = measure_latency(options, {32, 512, 32}).median_ms;
-    return measure_latency(options, {2048, 512, 32}).median_ms / few;
-  };
-  const double mha = ratio("mha"), lime = ratio("lime_xor");
-  EXPECT_LT(lime, mha / 2);
-}
-
 TEST(Latency, SizesThatDoNotFitAreRefused) {
   LatencyOptions options = small_plan().options;
   EXPECT_THROW(measure_latency(options, {4, 4, 18}), UserError);  // 4 heads
