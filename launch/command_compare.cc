@@ -3,8 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "launch/command.h"
@@ -28,10 +30,15 @@ struct Compare {
   std::vector<int64_t> latency_candidates = {64, 1024, 16384};
 };
 
-// One request of a full history, at each number of candidates, with the sizes of the run's model.
+// One request of a full history, at each number of candidates, with the sizes of the run's model. What was
+// measured stays beside the run: the same command again gives the same report.
 LatencyProbe latency_probe(const std::vector<int64_t>& candidates) {
   if (candidates.empty()) return {};
   return [candidates](const ComparisonRun& run) {
+    const std::string path = run.directory + "/latency.json";
+    nlohmann::json kept = nlohmann::json::object();
+    if (std::ifstream file(path); file) kept = nlohmann::json::parse(file, nullptr, false);
+    if (!kept.is_object()) kept = nlohmann::json::object();
     LatencyOptions options;
     options.model = run.config.model;
     options.seconds = 0.3;
@@ -39,9 +46,14 @@ LatencyProbe latency_probe(const std::vector<int64_t>& candidates) {
     std::vector<LatencyPoint> points;
     for (const int64_t n : candidates) {
       const RequestSize size = {n, run.config.data.max_history, run.config.model.width};
-      const Latency latency = measure_latency(options, size);
-      points.push_back({n, size.history, latency.median_ms, latency.p99_ms});
+      auto& entry = kept[std::to_string(n)];
+      if (!entry.is_object() || !entry.contains("median_ms") || !entry.contains("p99_ms")) {
+        const Latency latency = measure_latency(options, size);
+        entry = {{"median_ms", latency.median_ms}, {"p99_ms", latency.p99_ms}};
+      }
+      points.push_back({n, size.history, entry["median_ms"], entry["p99_ms"]});
     }
+    write_file_atomically(path, kept.dump(2) + "\n");
     return points;
   };
 }
