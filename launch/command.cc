@@ -1,6 +1,9 @@
 #include "launch/command.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <sstream>
 
 #include "runtime/error.h"
 
@@ -23,6 +26,26 @@ void add_set_option(CLI::App& command, std::vector<std::string>& settings) {
                   "Set a key of the configuration: --set train.epochs=2 (repeatable; lime help config)")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
+}
+
+void add_sizes_option(CLI::App& command, const std::string& name, std::vector<int64_t>& sizes,
+                      const std::string& what) {
+  std::string standard;
+  for (const int64_t n : sizes) standard += (standard.empty() ? "" : ",") + std::to_string(n);
+  const auto read = [&sizes, name](const std::string& text) {
+    sizes.clear();
+    std::istringstream words(text);
+    for (std::string word; std::getline(words, word, ',');) {
+      int64_t n = 0;
+      const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), n);
+      if (error != std::errc() || end != word.data() + word.size() || n < 1)
+        throw UserError(str(name, ": found '", word, "', expected whole numbers > 0 apart by commas"));
+      sizes.push_back(n);
+    }
+    std::sort(sizes.begin(), sizes.end());
+  };
+  command.add_option_function<std::string>(name, read, str(what, "; '' for none [", standard, "]"))
+      ->type_name("LIST");
 }
 
 void add_rows_option(CLI::App& command, std::string& path) {

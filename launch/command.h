@@ -41,6 +41,10 @@ Overrides parse_overrides(const std::vector<std::string>& settings);
 void add_set_option(CLI::App&, std::vector<std::string>& settings);
 // Adds --rows, of the commands that evaluate.
 void add_rows_option(CLI::App&, std::string& path);
+// Adds an option of whole numbers > 0 apart by commas, kept ascending; '' is none. What `sizes` holds is the
+// default.
+void add_sizes_option(CLI::App&, const std::string& name, std::vector<int64_t>& sizes,
+                      const std::string& what);
 // Import, generate and inspect are one process: throws UserError under mpirun with several ranks.
 void require_single_process(const ProcessGroup&, const std::string& command);
 

@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -38,9 +37,8 @@ int run(Job& job, Choices& chosen) {
   start_logging("lime", 0, 1, job.verbose);
   LatencyPlan& plan = chosen.plan;
   plan.options.rows = parse_row_type(chosen.rows);
-  const auto sweep = [&](Swept what, std::vector<int64_t> values) {
-    std::sort(values.begin(), values.end());
-    if (!values.empty()) plan.sweeps.push_back({what, std::move(values)});
+  const auto sweep = [&](Swept what, const std::vector<int64_t>& values) {
+    if (!values.empty()) plan.sweeps.push_back({what, values});
   };
   sweep(Swept::candidates, chosen.candidates);
   sweep(Swept::history, chosen.history);
@@ -68,18 +66,19 @@ void add_bench_command(CLI::App& app, Job& job) {
   LatencyPlan& plan = chosen->plan;
   plan.models = {"mha", "hstu", "lime_mha", "lime_xor"};
   plan.options.model = latency_model("lime_xor");
-  const auto list = [&](const std::string& name, auto& values, const std::string& what) {
-    command.add_option(name, values, what)->delimiter(',')->capture_default_str()->type_name("LIST");
-  };
   const auto size = [&](const std::string& name, int64_t& value, const std::string& what) {
     command.add_option(name, value, what)
         ->capture_default_str()
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
   };
-  list("--models", plan.models, "Models, apart by commas");
-  list("--candidates", chosen->candidates, "Candidates a request of the first curve");
-  list("--history", chosen->history, "Events of history of the second");
-  list("--widths", chosen->widths, "Widths of queries and keys, over all heads, of the third");
+  command.add_option("--models", plan.models, "Models, apart by commas")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->type_name("LIST");
+  add_sizes_option(command, "--candidates", chosen->candidates, "Candidates a request of the first curve");
+  add_sizes_option(command, "--history", chosen->history, "Events of history of the second");
+  add_sizes_option(command, "--widths", chosen->widths,
+                   "Widths of queries and keys, over all heads, of the third");
   size("--base-candidates", plan.base.candidates, "Candidates of the other curves");
   size("--base-history", plan.base.history, "Events of history of the other curves");
   size("--base-width", plan.base.width, "Width of the other curves");
@@ -100,7 +99,6 @@ void add_bench_command(CLI::App& app, Job& job) {
       "One request at a time on one thread of the CPU, with random weights: history and user are gathered "
       "from tables; "
       "lime_mha and\nlime_xor run their user side and score cached items, the others run the whole network. "
-      "Without a list (--widths '') a curve is left out.\n"
       "Example:\n  lime bench latency --models hstu,lime_xor --candidates 64,4096,32768 --out runs/latency");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
 }

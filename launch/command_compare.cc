@@ -141,12 +141,8 @@ void add_compare_command(CLI::App& app, Job& job) {
   command.add_option("--resamples", chosen->results.resamples, "Bootstrap resamples of users")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
-  command
-      .add_option("--latency", chosen->latency_candidates,
-                  "Candidates at which a request's latency is measured, apart by commas; '' for none")
-      ->delimiter(',')
-      ->capture_default_str()
-      ->type_name("LIST");
+  add_sizes_option(command, "--latency", chosen->latency_candidates,
+                   "Candidates at which a request's latency is measured");
   command.add_flag("--verbose", job.verbose, "Log lines");
   command.footer(
       "Every run is a `lime train` of its own, in DIR/runs/NAME-SEED, its output in DIR/logs. A run that is "

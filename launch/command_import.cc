@@ -67,7 +67,8 @@ void add_movielens(CLI::App& importers, Job& job) {
   command.add_option("--threshold", options.threshold, "Ratings from here on are liked")
       ->capture_default_str();
   command
-      .add_option("--period", options.period, "What one day of the dataset covers; for years of ratings: month")
+      .add_option("--period", options.period,
+                  "What one day of the dataset covers; for years of ratings: month")
       ->check(CLI::IsMember({"day", "month", "year"}))
       ->capture_default_str();
   command.add_option("--time-zone", options.time_zone, "Of the days")
