@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "layers/cpu_kernels.h"
+#include "runtime/primitives.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "layers/item_rows_cpu.cc"
@@ -15,7 +16,6 @@
 #include <hwy/cache_control.h>
 
 #include "layers/activation-inl.h"
-#include "layers/small_gemm-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lime::cpu::HWY_NAMESPACE {
@@ -25,7 +25,8 @@ using D = Tag<float>;
 using Half = hn::Rebind<hwy::float16_t, D>;
 using Byte = hn::Rebind<int8_t, D>;
 
-constexpr int64_t tile_rows = 32;  // of 256 weights: 32 KiB
+constexpr int64_t tile_rows = 256;  // of 128 weights and 128 of the head: 256 KiB, decoded
+constexpr int64_t ahead = 32;       // rows under way from memory
 constexpr int64_t cache_line = 64;
 
 // A vector of stored values as floats, before the scale.
@@ -158,7 +159,7 @@ void decode_all(const ItemRows& rows, std::span<const int32_t> chosen, const Vie
     const StoredRows<Stored> stored(rows);
     const auto count = static_cast<int64_t>(chosen.size());
     for (int64_t i = 0; i < count; ++i) {
-      if (i + tile_rows < count) stored.prefetch(chosen[static_cast<size_t>(i + tile_rows)]);
+      if (i + ahead < count) stored.prefetch(chosen[static_cast<size_t>(i + ahead)]);
       const int32_t r = chosen[static_cast<size_t>(i)];
       float* to = out.row<float>(i);
       decode(stored.row(r), rows.columns(), to);
@@ -176,24 +177,23 @@ void score_all(Context& ctx, const ItemRows& rows, std::span<const int32_t> chos
   const Arena::Scope scope(ctx.arena());
   const int64_t hidden = rows.hidden, tasks = tail.out.rows();
   const auto count = static_cast<int64_t>(chosen.size());
-  const View tile = ctx.alloc(tile_rows, rows.columns()), product = ctx.alloc(tile_rows, hidden);
+  const View tile = ctx.alloc(std::min(tile_rows, count), rows.columns()),
+             product = ctx.alloc(tile.rows(), hidden);
   const float* base = request.base.data<float>();
   const float* bias = tail.bias.data<float>();
   for_type(rows.type, [&](auto* null) HWY_ATTR {
     using Stored = std::remove_cv_t<std::remove_pointer_t<decltype(null)>>;
     const StoredRows<Stored> stored(rows);
-    const D d;
-    for (int64_t i = 0; i < std::min(tile_rows, count); ++i) stored.prefetch(chosen[static_cast<size_t>(i)]);
+    for (int64_t i = 0; i < std::min(ahead, count); ++i) stored.prefetch(chosen[static_cast<size_t>(i)]);
     for (int64_t first = 0; first < count; first += tile_rows) {
       const int64_t n = std::min(tile_rows, count - first);
       const int32_t* row = chosen.data() + first;
       for (int64_t i = 0; i < n; ++i) {
-        if (first + i + tile_rows < count) stored.prefetch(row[i + tile_rows]);
+        if (first + i + ahead < count) stored.prefetch(row[i + ahead]);
         decode(stored.row(row[i]), rows.columns(), tile.row<float>(i));
       }
-      small_gemm(d, n, hidden, rows.weights, Elements<float>{tile.data<float>(), tile.stride(), 1},
-                 Rows<const float>{request.mix.data<float>(), request.mix.stride()}, false,
-                 Rows<float>{product.data<float>(), product.stride()});
+      gemm(ctx, Transpose::no, Transpose::no, 1, tile.slice_rows(0, n).slice_cols(0, rows.weights),
+           request.mix, 0, product.slice_rows(0, n));
       constexpr float unscaled[2] = {1, 1};
       for (int64_t i = 0; i < n; ++i) {
         float* active = product.row<float>(i);
