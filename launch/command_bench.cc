@@ -24,7 +24,7 @@ struct Choices {
   std::string rows = "f32", out;
 };
 
-void show(const LatencyPointOf& point, int64_t done, int64_t total) {
+void show(const MeasuredLatency& point, int64_t done, int64_t total) {
   if (isatty(fileno(stderr)) == 0) return;
   std::fprintf(stderr, "\r\033[K%ld/%ld %s, %s: %.3f ms", static_cast<long>(done), static_cast<long>(total),
                to_string(point.swept).c_str(), point.model.c_str(), point.latency.median_ms);

@@ -153,16 +153,16 @@ std::string to_string(Swept swept) {
   return swept == Swept::candidates ? "candidates" : swept == Swept::history ? "history" : "width";
 }
 
-std::vector<LatencyPointOf> measure_latencies(
-    const LatencyPlan& plan, const std::function<void(const LatencyPointOf&, int64_t, int64_t)>& done) {
+std::vector<MeasuredLatency> measure_latencies(
+    const LatencyPlan& plan, const std::function<void(const MeasuredLatency&, int64_t, int64_t)>& done) {
   int64_t total = 0;
   for (const auto& sweep : plan.sweeps)
     total += static_cast<int64_t>(sweep.values.size() * plan.models.size());
-  std::vector<LatencyPointOf> points;
+  std::vector<MeasuredLatency> points;
   for (const auto& sweep : plan.sweeps) {
     for (const int64_t value : sweep.values) {
       for (const auto& model : plan.models) {
-        LatencyPointOf point = {model, sweep.what, plan.base, {}};
+        MeasuredLatency point = {model, sweep.what, plan.base, {}};
         (sweep.what == Swept::candidates ? point.size.candidates
          : sweep.what == Swept::history  ? point.size.history
                                          : point.size.width) = value;

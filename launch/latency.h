@@ -49,7 +49,7 @@ struct LatencySweep {
   Swept what = Swept::candidates;
   std::vector<int64_t> values;  // ascending
 };
-struct LatencyPointOf {
+struct MeasuredLatency {
   std::string model;
   Swept swept = Swept::candidates;
   RequestSize size;
@@ -64,7 +64,7 @@ struct LatencyPlan {
 };
 // Models take turns at each size, so that a machine that gets slower does so for all. `done`: after each
 // point.
-std::vector<LatencyPointOf> measure_latencies(
-    const LatencyPlan&, const std::function<void(const LatencyPointOf&, int64_t done, int64_t total)>& done);
+std::vector<MeasuredLatency> measure_latencies(
+    const LatencyPlan&, const std::function<void(const MeasuredLatency&, int64_t done, int64_t total)>& done);
 
 }  // namespace lime

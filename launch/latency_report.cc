@@ -41,7 +41,7 @@ std::string row_type_name(RowType type) {
 
 }  // namespace
 
-Chart latency_chart(const LatencyPlan& plan, Swept swept, const std::vector<LatencyPointOf>& points) {
+Chart latency_chart(const LatencyPlan& plan, Swept swept, const std::vector<MeasuredLatency>& points) {
   Chart chart;
   chart.title = "Latency of a request: " + rest_of(plan.base, swept);
   chart.x = {axis_of(swept), Scale::log2, {}};
@@ -62,7 +62,7 @@ Chart latency_chart(const LatencyPlan& plan, Swept swept, const std::vector<Late
   return chart;
 }
 
-std::string latency_json(const LatencyPlan& plan, const std::vector<LatencyPointOf>& points) {
+std::string latency_json(const LatencyPlan& plan, const std::vector<MeasuredLatency>& points) {
   const RankingModelConfig& model = plan.options.model;
   Json json = {{"what", "latency of scoring one request"},
                {"version", build_info().version},
@@ -90,7 +90,7 @@ std::string latency_json(const LatencyPlan& plan, const std::vector<LatencyPoint
   return json.dump(2) + "\n";
 }
 
-std::string latency_text(const LatencyPlan& plan, const std::vector<LatencyPointOf>& points) {
+std::string latency_text(const LatencyPlan& plan, const std::vector<MeasuredLatency>& points) {
   std::string text;
   for (const auto& sweep : plan.sweeps) {
     std::vector<std::vector<std::string>> rows = {{to_string(sweep.what)}};

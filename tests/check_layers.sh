@@ -36,6 +36,7 @@ homes=(
   'hdf5\.h|^io/hdf5_file\.cc$'
   '(cblas|dnnl|oneapi/dnnl/dnnl)\.h(pp)?|^runtime/primitives_cpu\.cc$'
   'hwy/|^(runtime/kernels_[a-z_]+(\.cc|-inl\.h)|(layers|embeddings)/[a-z_]+(_cpu\.cc|-inl\.h))$'
+  '(immintrin|cpuid)\.h|^runtime/kernels_amx\.cc$'
   'CLI/|^launch/'
   'yaml-cpp/|^(model/config_yaml\.cc$|io/dataset_yaml\.cc$|io/import_csv[a-z_]*\.cc$)'
   'nlohmann/|^(model/|launch/|runtime/trace\.cc$)'

@@ -30,7 +30,7 @@ LatencyPlan small_plan() {
 TEST(Latency, EveryModelAtEverySizeInTurns) {
   const LatencyPlan plan = small_plan();
   int64_t calls = 0;
-  const auto points = measure_latencies(plan, [&](const LatencyPointOf&, int64_t done, int64_t total) {
+  const auto points = measure_latencies(plan, [&](const MeasuredLatency&, int64_t done, int64_t total) {
     EXPECT_EQ(done, ++calls);
     EXPECT_EQ(total, 10);
   });
@@ -77,7 +77,7 @@ TEST(Latency, SizesThatDoNotFitAreRefused) {
 
 TEST(Latency, ReportsSayWhatWasMeasured) {
   const LatencyPlan plan = small_plan();
-  std::vector<LatencyPointOf> points;
+  std::vector<MeasuredLatency> points;
   for (const auto& model : plan.models)
     for (const int64_t c : {4, 8})
       points.push_back({model, Swept::candidates, {c, 16, 16}, {model == "mha" ? 2.0 * c : 0.5, 20, 7}});
