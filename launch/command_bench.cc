@@ -43,6 +43,7 @@ int run(Job& job, Choices& chosen) {
   sweep(Swept::candidates, chosen.candidates);
   sweep(Swept::history, chosen.history);
   sweep(Swept::width, chosen.widths);
+  check(plan);
   std::filesystem::create_directories(chosen.out);
   const auto points = measure_latencies(plan, show);
   write_file_atomically(chosen.out + "/latency.json", latency_json(plan, points));

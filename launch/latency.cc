@@ -41,11 +41,20 @@ void gather(const Tensor& table, const std::vector<int32_t>& ids, View out) {
                 bytes);
 }
 
+RankingModelConfig config_of(const LatencyOptions& options, int64_t width) {
+  RankingModelConfig c = options.model;
+  c.history_features = item_width + 2 * side_width;
+  c.candidate_features = c.user_features = item_width;
+  c.width = width;
+  c.tasks = 1;
+  return c;
+}
+
 // All that one request needs, with random weights and ids.
 class Bench {
  public:
   Bench(const LatencyOptions& options, const RequestSize& size)
-      : options_(options), size_(size), model_(config(options, size), store_) {
+      : options_(options), size_(size), model_(config_of(options, size.width), store_) {
     const auto stream = [&](const char* name) { return Philox(options.seed, stream_of(name)); };
     store_.allocate(ctx_, options.seed);
     items_ = random_rows(options.items, item_width, stream("items"));
@@ -76,15 +85,6 @@ class Bench {
   }
 
  private:
-  static RankingModelConfig config(const LatencyOptions& options, const RequestSize& size) {
-    RankingModelConfig c = options.model;
-    c.history_features = item_width + 2 * side_width;
-    c.candidate_features = c.user_features = item_width;
-    c.width = size.width;
-    c.tasks = 1;
-    return c;
-  }
-
   // Every item's row, as in a cache of them all.
   void cache() {
     cached_ = std::make_unique<CachedScoring>(ctx_, model_);
@@ -151,6 +151,20 @@ Latency measure_latency(const LatencyOptions& options, const RequestSize& size) 
 
 std::string to_string(Swept swept) {
   return swept == Swept::candidates ? "candidates" : swept == Swept::history ? "history" : "width";
+}
+
+void check(const LatencyPlan& plan) {
+  LatencyOptions options = plan.options;
+  const auto make = [&](int64_t width) {
+    ParameterStore store;
+    RankingModel(config_of(options, width), store);
+  };
+  for (const auto& model : plan.models) {
+    options.model.name = model;
+    make(plan.base.width);
+    for (const auto& sweep : plan.sweeps)
+      if (sweep.what == Swept::width) std::for_each(sweep.values.begin(), sweep.values.end(), make);
+  }
 }
 
 std::vector<MeasuredLatency> measure_latencies(

@@ -62,6 +62,8 @@ struct LatencyPlan {
   std::vector<LatencySweep> sweeps;
   LatencyOptions options;  // its model's name is not used
 };
+// Throws UserError where a model and a width do not fit, before anything is measured.
+void check(const LatencyPlan&);
 // Models take turns at each size, so that a machine that gets slower does so for all. `done`: after each
 // point.
 std::vector<MeasuredLatency> measure_latencies(

@@ -20,8 +20,8 @@ TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
   const Outcome help = lime_program("--help");
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_EQ(help.err, "");
-  for (const std::string command :
-       {"import", "generate", "inspect", "train", "eval", "predict", "cache", "score", "help"}) {
+  for (const std::string command : {"import", "generate", "inspect", "train", "eval", "predict", "cache",
+                                    "score", "compare", "bench", "help"}) {
     EXPECT_THAT(help.out, HasSubstr("  " + command + " "));
     const Outcome own = lime_program(command + " --help");
     EXPECT_EQ(own.exit_code, 0) << command;
@@ -86,6 +86,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "checkpoint directory"},
         Mistake{"import", "A subcommand is required; see: lime import --help"},
         Mistake{"import kuairand --out x", "--logs is required; see: lime import kuairand --help"},
+        Mistake{"bench latency --out x --history 3,x",
+                "--history: found 'x', expected whole numbers > 0 apart by commas"},
+        Mistake{"bench latency --out nowhere --models lime_xyz --items 9",
+                "model name: found 'lime_xyz', expected two_tower, din, mha, truncated_mha, linformer, hstu, "
+                "lime_mha or lime_xor"},
         Mistake{"help confg", "lime help: unknown topic 'confg' (did you mean 'config'?)"}));
 
 TEST(Cli, TrainingWithoutItsDatasetLeavesNoRunDirectory) {
@@ -112,6 +117,19 @@ TEST(Cli, OneProcessCommandsRefuseSeveralRanks) {
   EXPECT_EQ(outcome.exit_code, 2);
   ASSERT_EQ(outcome.error_lines().size(), 1u) << outcome.err;
   EXPECT_THAT(outcome.error_lines()[0], HasSubstr("lime inspect is one process: found 2 ranks"));
+}
+
+TEST(Cli, LatencyIsATableAndFilesOfTheSweepsAskedFor) {
+  const TempDirectory temp;
+  const Outcome outcome = lime_program(
+      "bench latency --models two_tower,lime_xor --candidates 4,2 --history '' --widths '' --base-history 3 "
+      "--base-width 8 --items 50 --seconds 0.0001 --out " +
+      temp.file("latency"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("candidates  two_tower  lime_xor\n2 "));
+  EXPECT_TRUE(fs::exists(temp.file("latency/latency.json")));
+  EXPECT_TRUE(fs::exists(temp.file("latency/latency-candidates.svg")));
+  EXPECT_FALSE(fs::exists(temp.file("latency/latency-history.svg")));
 }
 
 TEST(Cli, HelpUnderMpirunIsPrintedOnce) {

@@ -71,6 +71,10 @@ TEST(Latency, RowsOfEveryTypeAndModelsOfEveryKind) {
 TEST(Latency, SizesThatDoNotFitAreRefused) {
   LatencyOptions options = small_plan().options;
   EXPECT_THROW(measure_latency(options, {4, 4, 18}), UserError);  // 4 heads
+  LatencyPlan plan = small_plan();
+  EXPECT_NO_THROW(check(plan));
+  plan.sweeps.push_back({Swept::width, {16, 18}});
+  EXPECT_THROW(check(plan), UserError);
   options.model.name = "lime_xyz";
   EXPECT_THROW(measure_latency(options, {4, 4, 16}), UserError);
 }
