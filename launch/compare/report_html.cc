@@ -111,7 +111,7 @@ std::string to_html(const ComparisonResults& results) {
   for (const auto& task : tasks)
     html += str("<section>\n<h2>", escape_xml(task), "</h2>\n<p>", escape_xml(measured_on(results, task)),
                 "</p>\n", table_html(results, task), "<p>",
-                escape_xml(how_to_read(results, "\xE2\x96\xB2", "\xE2\x96\xBC")), "</p>\n",
+                escape_xml(how_to_read(results, "\xE2\x96\xB2 better", "\xE2\x96\xBC worse")), "</p>\n",
                 figures_html(task_figures(results, task)), "</section>\n");
   html += str("<section>\n<h2>Training</h2>\n", figures_html(run_figures(results)), "</section>\n");
   return html + str("<footer>lime ", escape_xml(build_info().version), ", ", escape_xml(build_info().commit),

@@ -127,8 +127,8 @@ std::string how_to_read(const ComparisonResults& results, const std::string& bet
                          " with 95 % bootstrap intervals over users (",
                          grouped(static_cast<double>(results.resamples), 0), " resamples). ");
   if (!results.baseline.empty() && results.models.size() > 1)
-    text += str("Differences to ", results.baseline, " are over the same users and seeds: ", better,
-                " better or ", worse, " worse where the interval excludes 0 and every seed agrees. ");
+    text += str("Differences to ", results.baseline, " are over the same users and seeds: ", better, " or ",
+                worse, " where the interval excludes 0 and every seed agrees. ");
   text +=
       "The intervals say how much depends on who the users were, not how much on the seed: compare single "
       "seeds for that.";

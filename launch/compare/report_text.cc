@@ -71,7 +71,7 @@ std::string to_text(const ComparisonResults& results) {
     }
     text += aligned_table(lines) + "\n";
   }
-  return text + variants_of(results, "") + how_to_read(results, "*", "!") + "\n" + failures_of(results, "");
+  return text + variants_of(results, "") + how_to_read(results, "* better", "! worse") + "\n" + failures_of(results, "");
 }
 
 std::string to_markdown(const ComparisonResults& results) {
