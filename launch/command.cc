@@ -1,8 +1,11 @@
 #include "launch/command.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <sstream>
 
 #include "runtime/error.h"
@@ -46,6 +49,19 @@ void add_sizes_option(CLI::App& command, const std::string& name, std::vector<in
   };
   command.add_option_function<std::string>(name, read, str(what, "; '' for none [", standard, "]"))
       ->type_name("LIST");
+}
+
+void show_live(const std::string& line, bool finished) {
+  if (isatty(fileno(stderr)) == 0) return;
+  std::fprintf(stderr, "\r\033[K%s", line.c_str());
+  if (finished) std::fputs("\r\033[K", stderr);
+  std::fflush(stderr);
+}
+
+void show_live_share(const std::string& what, double fraction) {
+  char percent[16];
+  std::snprintf(percent, sizeof percent, " %3.0f%%", 100 * fraction);
+  show_live(what + percent, fraction >= 1);
 }
 
 void add_rows_option(CLI::App& command, std::string& path) {

@@ -45,6 +45,9 @@ void add_rows_option(CLI::App&, std::string& path);
 // default.
 void add_sizes_option(CLI::App&, const std::string& name, std::vector<int64_t>& sizes,
                       const std::string& what);
+// A line that is written over itself, on a terminal only; gone once `finished`.
+void show_live(const std::string& line, bool finished);
+void show_live_share(const std::string& what, double fraction);  // "sorting  42%"
 // Import, generate and inspect are one process: throws UserError under mpirun with several ranks.
 void require_single_process(const ProcessGroup&, const std::string& command);
 

@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -25,11 +23,9 @@ struct Choices {
 };
 
 void show(const MeasuredLatency& point, int64_t done, int64_t total) {
-  if (isatty(fileno(stderr)) == 0) return;
-  std::fprintf(stderr, "\r\033[K%ld/%ld %s, %s: %.3f ms", static_cast<long>(done), static_cast<long>(total),
-               to_string(point.swept).c_str(), point.model.c_str(), point.latency.median_ms);
-  if (done == total) std::fputs("\r\033[K", stderr);
-  std::fflush(stderr);
+  char ms[32];
+  std::snprintf(ms, sizeof ms, "%.3f ms", point.latency.median_ms);
+  show_live(str(done, "/", total, " ", to_string(point.swept), ", ", point.model, ": ", ms), done == total);
 }
 
 int run(Job& job, Choices& chosen) {

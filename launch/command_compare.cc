@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -58,14 +56,6 @@ LatencyProbe latency_probe(const std::vector<int64_t>& candidates) {
   };
 }
 
-// A live percentage on a terminal.
-void show_progress(const std::string& what, double fraction) {
-  if (isatty(fileno(stderr)) == 0) return;
-  std::fprintf(stderr, "\r\033[K%s %3.0f%%", what.c_str(), 100 * fraction);
-  if (fraction >= 1) std::fputs("\r\033[K", stderr);
-  std::fflush(stderr);
-}
-
 int run(Job& job, Compare& chosen) {
   require_single_process(job.group, "compare");
   start_logging("lime", job.group.rank(), job.group.size(), job.verbose);
@@ -83,7 +73,7 @@ int run(Job& job, Compare& chosen) {
     return 0;
   }
   chosen.results.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  chosen.results.progress = show_progress;
+  chosen.results.progress = show_live_share;
   chosen.results.latency = latency_probe(chosen.latency_candidates);
   ComparisonResults results = collect_results(plan, outcome.failures, chosen.results);
   results.jobs = chosen.runner.jobs;

@@ -1,7 +1,4 @@
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <iostream>
 #include <memory>
 
@@ -40,12 +37,9 @@ TrainedRun open_run(Job& job, Choices& choices) {
 
 // A live percentage on rank 0's terminal.
 ScoringProgress scoring_progress(const ProcessGroup& group, const char* what) {
-  if (group.rank() != 0 || !isatty(fileno(stderr))) return {};
+  if (group.rank() != 0) return {};
   return [what](int64_t done, int64_t total) {
-    std::fprintf(stderr, "\r\033[K%s %ld/%ld requests", what, static_cast<long>(done),
-                 static_cast<long>(total));
-    if (done >= total) std::fputs("\r\033[K", stderr);
-    std::fflush(stderr);
+    show_live(str(what, " ", done, "/", total, " requests"), done >= total);
   };
 }
 

@@ -1,8 +1,5 @@
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
@@ -19,12 +16,7 @@ namespace {
 
 // A live count on the terminal.
 std::function<void(int64_t, int64_t)> live_progress(const char* what) {
-  if (!isatty(fileno(stderr))) return {};
-  return [what](int64_t done, int64_t total) {
-    std::fprintf(stderr, "\r\033[K%s %ld/%ld", what, static_cast<long>(done), static_cast<long>(total));
-    if (done >= total) std::fputs("\r\033[K", stderr);
-    std::fflush(stderr);
-  };
+  return [what](int64_t done, int64_t total) { show_live(str(what, " ", done, "/", total), done >= total); };
 }
 
 struct CacheChoices {

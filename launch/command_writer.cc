@@ -1,10 +1,9 @@
 #include "launch/command_writer.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <iostream>
+
+#include "launch/command.h"
 
 namespace lime {
 
@@ -26,12 +25,7 @@ void add_writer_options(CLI::App& command, WriterChoices& choices) {
 WriterOptions writer_options(const WriterChoices& choices) {
   WriterOptions options = choices.writer;
   options.memory_bytes = choices.memory_mb << 20;
-  if (isatty(fileno(stderr)))
-    options.progress = [](const std::string& phase, double fraction) {
-      std::fprintf(stderr, "\r\033[K%s %3.0f%%", phase.c_str(), 100 * fraction);
-      if (fraction >= 1) std::fputs("\r\033[K", stderr);
-      std::fflush(stderr);
-    };
+  options.progress = show_live_share;
   return options;
 }
 

@@ -6,6 +6,7 @@
 #include "launch/text_table.h"
 #include "launch/version.h"
 #include "runtime/primitives.h"
+#include "serving/item_cache.h"
 
 namespace lime {
 namespace {
@@ -33,10 +34,6 @@ std::string axis_of(Swept swept) {
   return swept == Swept::candidates ? "candidates a request"
          : swept == Swept::history  ? "events of history"
                                     : "width of queries and keys, all heads";
-}
-
-std::string row_type_name(RowType type) {
-  return type == RowType::f32 ? "f32" : type == RowType::f16 ? "f16" : "int8";
 }
 
 }  // namespace
@@ -76,7 +73,7 @@ std::string latency_json(const LatencyPlan& plan, const std::vector<MeasuredLate
                {"blocks", model.blocks},
                {"head_hidden", model.head_hidden},
                {"items", plan.options.items},
-               {"rows", row_type_name(plan.options.rows)}};
+               {"rows", to_string(plan.options.rows)}};
   for (const auto& p : points) {
     json["points"].push_back({{"sweep", to_string(p.swept)},
                               {"model", p.model},

@@ -7,7 +7,6 @@
 
 #include "io/dataset_writer.h"
 #include "io/reader.h"
-#include "runtime/error.h"
 
 namespace lime {
 
@@ -46,16 +45,5 @@ int64_t rid_of(const MicroBatch&, int64_t r);
 std::vector<Batch> read_all(BatchReader&);
 // The rids of one shard's micro-batches.
 std::vector<std::vector<int64_t>> rids_of_shard(const std::vector<Batch>&, int64_t shard);
-
-// The message of the UserError that `body` throws; fails the test if it throws none.
-template <typename Body>
-std::string user_error(Body&& body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no UserError was thrown";
-}
 
 }  // namespace lime

@@ -21,16 +21,6 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-template <typename F>
-std::string user_error(F&& f) {
-  try {
-    f();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no UserError";
-}
-
 void flip_byte(const std::string& path, size_t at) {
   std::string bytes = read_file(path);
   bytes.at(at) = static_cast<char>(bytes[at] ^ 0x10);

@@ -42,16 +42,6 @@ void write(const std::string& path, RowType type, const ConstView& rows) {
   writer.finish();
 }
 
-template <typename F>
-std::string user_error(F&& f) {
-  try {
-    f();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 class ItemCacheTypes : public testing::TestWithParam<RowType> {};
 
 TEST_P(ItemCacheTypes, AreMappedAsTheyWereWritten) {

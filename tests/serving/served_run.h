@@ -49,15 +49,4 @@ class ServedRun {
 // The candidates of a request of a batch.
 std::vector<int64_t> items_of(const MicroBatch&, int64_t request);
 
-// What a call throws as UserError; "no error" where it does not.
-template <typename F>
-std::string user_error(F&& f) {
-  try {
-    f();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 }  // namespace lime

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "parallel/process_group.h"
+#include "runtime/error.h"
 
 namespace lime {
 
@@ -34,5 +35,16 @@ class TempDirectory {
 // Reads and writes whole files; both fail the test by throwing Error.
 std::string read_file(const std::string& path);
 void write_file(const std::string& path, const std::string& text);
+
+// The message of the UserError that `body` throws; says so where it throws none.
+template <typename Body>
+std::string user_error(Body&& body) {
+  try {
+    body();
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  return "no UserError was thrown";
+}
 
 }  // namespace lime
