@@ -7,6 +7,7 @@
 #include "layers/loss.h"
 #include "parallel/device_communicator.h"
 #include "parallel/tree_sum.h"
+#include "runtime/host_copy.h"
 #include "runtime/memory.h"
 #include "runtime/primitives.h"
 #include "runtime/trace.h"
@@ -25,6 +26,7 @@ struct TrainStep::Impl {
   Tensor gradient;    // the step's summed dense gradient, 1 x size
   Tensor losses;      // weighted loss sums by micro-batch and task, on the device
   PinnedBuffer mine;  // the same, on the host when the device was waited for
+  Tensor scalar;      // what the tables are given and give: 1 x 1, f64, on the device
   std::unique_ptr<Lookup> lookup;
   const GlobalBatch* lookup_batch = nullptr;  // whose lookup it is
 
@@ -47,6 +49,7 @@ struct TrainStep::Impl {
                                                 static_cast<int64_t>(config.train.bucket_mb * (1 << 20)));
     network.parameters().on_ready([this](const Parameter& p) { buckets->mark_ready(p.index); });
     gradient = Tensor(ctx.device(), ctx.parameter_dtype(), 1, parameters.size());
+    scalar = Tensor(ctx.device(), DType::f64, 1, 1);
     losses =
         Tensor(ctx.device(), DType::f64, last_leaf - first_leaf, static_cast<int64_t>(config.tasks.size()));
   }
@@ -144,7 +147,10 @@ StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, in
     outcome.loss += im.config.tasks[k].weight * outcome.task_loss.back();
   }
   const bool clip = im.config.train.clip_norm > 0;
-  if (clip) squares += tables.gradient_sum_of_squares(*im.lookup);
+  if (clip) {
+    tables.gradient_sum_of_squares(*im.lookup, im.scalar);
+    squares += host_copy(im.ctx, im.scalar.view()).view().data<double>()[0];
+  }
   outcome.gradient_norm = std::sqrt(squares);
   outcome.finite = std::isfinite(outcome.loss) && std::isfinite(squares);
 
@@ -154,7 +160,8 @@ StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, in
                                   ? im.config.train.clip_norm / outcome.gradient_norm
                                   : 1.0;
     im.adamw.update(im.ctx, im.network.parameters(), im.gradient.view(), learning_rate, grad_scale, step);
-    tables.update(*im.lookup, grad_scale, sparse_lr_scale, step);
+    fill(im.ctx, im.scalar, grad_scale);
+    tables.update(*im.lookup, im.scalar.view(), sparse_lr_scale, step);
   }
   im.lookup = std::move(next_lookup);
   im.lookup_batch = next;
