@@ -30,6 +30,7 @@
 #include <initializer_list>
 
 #include "layers/attention_chunks_cuda.h"
+#include "layers/attention_mma_cuda.h"
 #include "layers/xor_attention.h"
 #include "runtime/cuda_kernel_math.h"
 #include "runtime/cuda_kernel_mma.h"
@@ -62,102 +63,6 @@ struct MmaPlan {
   }
 };
 
-// Rows of `width` bf16 in shared memory, in pieces of 16 bytes that change places from row to row.
-template <int width>
-struct Swizzled {
-  bf16* data;
-  static constexpr int pieces = width / 8;
-  static constexpr __host__ __device__ int place(int row, int piece) {
-    return row * pieces + (piece ^ (pieces == 4 ? row / 2 % 4 : row % 8));
-  }
-  __device__ bf16* at(int row, int piece) const { return data + place(row, piece) * 8; }
-  // Starts to copy `count` rows from (row, column) of m; zeros past `valid` rows.
-  __device__ void load(const Matrix<const bf16>& m, int64_t row, int64_t column, int count,
-                       int64_t valid) const {
-    for (int i = static_cast<int>(threadIdx.x); i < count * pieces; i += static_cast<int>(blockDim.x)) {
-      const int r = i / pieces, piece = i % pieces;
-      const bool inside = r < valid;
-      copy_async(at(r, piece), inside ? m.row(row + r) + column + piece * 8 : m.data, inside);
-    }
-  }
-};
-
-// Whether eight consecutive rows of ldmatrix have any one piece in different banks, of which 128 bytes are
-// one round.
-template <int width>
-constexpr bool without_bank_conflicts() {
-  for (int row = 0; row < 16; row += 8) {
-    for (int piece = 0; piece < width / 8; ++piece) {
-      unsigned banks = 0;
-      for (int r = row; r < row + 8; ++r) banks |= 1u << Swizzled<width>::place(r, piece) % 8;
-      if (banks != 0xff) return false;
-    }
-  }
-  return true;
-}
-static_assert(without_bank_conflicts<32>() && without_bank_conflicts<64>() && without_bank_conflicts<128>());
-
-// 16 rows as left operands: `held` in registers, or read from shared memory whenever they are needed.
-template <int width, bool held>
-struct LeftRows {
-  Swizzled<width> rows;
-  int first;
-  uint32_t at[held ? width / 16 : 1][4];
-
-  __device__ void read(int k, uint32_t (&fragment)[4]) const {
-    const int lane = static_cast<int>(threadIdx.x) % warp_size;
-    ldmatrix(fragment, rows.at(first + lane % 16, 2 * k + lane / 16));
-  }
-  __device__ void load(Swizzled<width> from, int row) {
-    rows = from, first = row;
-    if constexpr (held) {
-#pragma unroll
-      for (int k = 0; k < width / 16; ++k) read(k, at[k]);
-    }
-  }
-};
-
-// 16 x width sums.
-template <int width>
-using RowSums = float[width / 8][4];
-
-// s = x y^T for 16 rows of y from `row`: s[0] has the first eight, s[1] the others.
-template <int width, bool held>
-__device__ __forceinline__ void mma_scores(const LeftRows<width, held>& x, Swizzled<width> y, int row,
-                                           float (&s)[2][4]) {
-  const int lane = static_cast<int>(threadIdx.x) % warp_size;
-#pragma unroll
-  for (int k = 0; k < width / 16; ++k) {
-    uint32_t b[4];
-    ldmatrix(b, y.at(row + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
-    const uint32_t first[2] = {b[0], b[1]}, second[2] = {b[2], b[3]};
-    if constexpr (held) {
-      mma_bf16(s[0], x.at[k], first);
-      mma_bf16(s[1], x.at[k], second);
-    } else {
-      uint32_t a[4];
-      x.read(k, a);
-      mma_bf16(s[0], a, first);
-      mma_bf16(s[1], a, second);
-    }
-  }
-}
-
-// sum += a y for 16 rows of y from `row`.
-template <int width>
-__device__ __forceinline__ void mma_accumulate(const uint32_t (&a)[4], Swizzled<width> y, int row,
-                                               RowSums<width>& sum) {
-  const int lane = static_cast<int>(threadIdx.x) % warp_size;
-#pragma unroll
-  for (int n = 0; n < width / 16; ++n) {
-    uint32_t b[4];
-    ldmatrix_trans(b, y.at(row + lane % 16, 2 * n + lane / 16));
-    const uint32_t left[2] = {b[0], b[1]}, right[2] = {b[2], b[3]};
-    mma_bf16(sum[2 * n], a, left);
-    mma_bf16(sum[2 * n + 1], a, right);
-  }
-}
-
 // Adds what 16 rows of y give to the sums of the warp's 16 rows of x. Factors are left to the end. Rows of
 // zeros give nothing: SiLU(0) = 0, and the gradient of their score is 0.
 template <bool with0, bool with1, int width, bool held>
@@ -168,36 +73,9 @@ __device__ __forceinline__ void mma_add_rows(const LeftRows<width, held>& x0, co
   mma_scores(x0, y0, row, s);
   if constexpr (with0) mma_scores(x1, y1, row, g);
   uint32_t a[4], d[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    float weight[2], gradient[2];
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      const float h = half_slope * s[i / 2][i % 2 * 2 + j], t = fast_tanh(h);
-      weight[j] = fmaf(h, t, h);
-      // SiLU'(2h) = (1 + t)/2 + h (1 - t^2)/2
-      if constexpr (with0)
-        gradient[j] = fmaf(0.5f, fmaf(h, fmaf(-t, t, 1.0f), t), 0.5f) * g[i / 2][i % 2 * 2 + j];
-    }
-    if constexpr (with1) a[i] = pack_bf16(weight[0], weight[1]);
-    if constexpr (with0) d[i] = pack_bf16(gradient[0], gradient[1]);
-  }
+  mma_silu<with0, with1>(half_slope, s, g, a, d);
   if constexpr (with0) mma_accumulate(d, y0, row, sum0);
   if constexpr (with1) mma_accumulate(a, y1, row, sum1);
-}
-
-// Writes the warp's sums to rows of f32.
-template <int width>
-__device__ void write_link_sums(const RowSums<width>& sum, float factor, float* first, int64_t stride) {
-  const int lane = static_cast<int>(threadIdx.x) % warp_size;
-#pragma unroll
-  for (int n = 0; n < width / 8; ++n) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float* to = first + (lane / 4 + 8 * half) * stride + n * 8 + lane % 4 * 2;
-      store_pack(to, Pack<float, 2>{{factor * sum[n][2 * half], factor * sum[n][2 * half + 1]}});
-    }
-  }
 }
 
 // Adds the warp's sums to rows of bf16.
@@ -216,27 +94,6 @@ __device__ void add_link_sums(const RowSums<width>& sum, float factor, const Mat
         pair.at[i] = from_compute<bf16>(to_compute(pair.at[i]) + factor * sum[n][2 * half + i]);
       store_pack(to, pair);
     }
-  }
-}
-
-// Writes the warp's sums to 16 rows of bf16, of which `valid` exist, by way of its own 16 rows from `mine` of
-// a tile.
-template <int width>
-__device__ void write_history_sums(const RowSums<width>& sum, float factor, Swizzled<width> tile, int mine,
-                                   const Matrix<bf16>& out, int64_t row, int64_t valid, int64_t column) {
-  const int lane = static_cast<int>(threadIdx.x) % warp_size;
-#pragma unroll
-  for (int n = 0; n < width / 8; ++n) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const Pack<uint32_t, 1> pair{{pack_bf16(factor * sum[n][2 * half], factor * sum[n][2 * half + 1])}};
-      store_pack(reinterpret_cast<uint32_t*>(tile.at(mine + lane / 4 + 8 * half, n)) + lane % 4, pair);
-    }
-  }
-  __syncwarp();
-  for (int i = lane; i < 16 * (width / 8); i += warp_size) {
-    const int r = i / (width / 8), piece = i % (width / 8);
-    if (r < valid) store_pack(out.row(row + r) + column + piece * 8, load_pack<8>(tile.at(mine + r, piece)));
   }
 }
 
