@@ -11,7 +11,18 @@
 
 namespace lime::cuda {
 
-// Rows of `width` bf16 in shared memory, in pieces of 16 bytes that change places from row to row.
+// x, of which the compiler does not know that it stays the same: what is computed from it is computed anew,
+// and not kept in registers, of which sums need all.
+__device__ __forceinline__ int unknown(int x) {
+#ifndef LIME_CUDA_EMULATED
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+__device__ __forceinline__ int thread_now() { return unknown(static_cast<int>(threadIdx.x)); }
+
+// Rows of `width` bf16 in shared memory, in pieces of 16 bytes that change places from row to row. `data` is
+// at a multiple of 256 bytes.
 template <int width>
 struct Swizzled {
   bf16* data;
@@ -20,14 +31,17 @@ struct Swizzled {
     return row * pieces + (piece ^ (pieces == 4 ? row / 2 % 4 : row % 8));
   }
   __device__ bf16* at(int row, int piece) const { return data + place(row, piece) * 8; }
-  // Starts to copy `count` rows from (row, column) of m; zeros past `valid` rows.
+  // That of piece `first`, 0 or 1, of a row; that of piece first + 2n is `address(row, first) ^ 32 * n`.
+  __device__ SharedAddress address(int row, int first) const { return shared_address(at(row, first)); }
+  // Starts to copy `count` rows from (row, column) of m; zeros past `valid` rows. All threads of the block
+  // call, of which there are a multiple of 128: a thread's pieces are at like places of every eighth row.
   __device__ void load(const Matrix<const bf16>& m, int64_t row, int64_t column, int count,
                        int64_t valid) const {
-    for (int i = static_cast<int>(threadIdx.x); i < count * pieces; i += static_cast<int>(blockDim.x)) {
-      const int r = i / pieces, piece = i % pieces;
-      const bool inside = r < valid;
-      copy_async(at(r, piece), inside ? m.row(row + r) + column + piece * 8 : m.data, inside);
-    }
+    const int thread = thread_now(), piece = thread % pieces, step = static_cast<int>(blockDim.x) / pieces;
+    bf16* to = at(thread / pieces, piece);
+    const bf16* from = m.row(row + thread / pieces) + column + piece * 8;
+    for (int r = thread / pieces; r < count; r += step, to += step * width, from += step * m.stride)
+      copy_async(to, r < valid ? from : m.data, r < valid);
   }
 };
 
@@ -49,14 +63,10 @@ static_assert(without_bank_conflicts<32>() && without_bank_conflicts<64>() && wi
 // 16 rows as left operands: `held` in registers, or read from shared memory whenever they are needed.
 template <int width, bool held>
 struct LeftRows {
-  Swizzled<width> rows;
-  int first;
+  SharedAddress first;
   uint32_t at[held ? width / 16 : 1][4];
 
-  __device__ void read(int k, uint32_t (&fragment)[4]) const {
-    const int lane = static_cast<int>(threadIdx.x) % warp_size;
-    ldmatrix(fragment, rows.at(first + lane % 16, 2 * k + lane / 16));
-  }
+  __device__ void read(int k, uint32_t (&fragment)[4]) const { ldmatrix(fragment, first ^ 32 * k); }
   __device__ __forceinline__ void fragment(int k, uint32_t (&a)[4]) const {
     if constexpr (held) {
 #pragma unroll
@@ -66,7 +76,8 @@ struct LeftRows {
     }
   }
   __device__ void load(Swizzled<width> from, int row) {
-    rows = from, first = row;
+    const int lane = thread_now() % warp_size;
+    first = from.address(row + lane % 16, lane / 16);
     if constexpr (held) {
 #pragma unroll
       for (int k = 0; k < width / 16; ++k) read(k, at[k]);
@@ -83,10 +94,11 @@ using RowSums = float[width / 8][4];
 template <int width, typename F>
 __device__ __forceinline__ void each_score_operand(Swizzled<width> y, int row, F f) {
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  const SharedAddress from = y.address(row + lane % 8 + lane / 16 * 8, lane / 8 % 2);
 #pragma unroll
   for (int k = 0; k < width / 16; ++k) {
     uint32_t b[4];
-    ldmatrix(b, y.at(row + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
+    ldmatrix(b, from ^ 32 * k);
     f(k, {b[0], b[1]}, {b[2], b[3]});
   }
 }
@@ -117,33 +129,35 @@ __device__ __forceinline__ void mma_scores(const LeftRows<width, held> (&x)[grou
   });
 }
 
-// Calls f(n, left, right) for each 16 columns of 16 rows of y from `row`: right operands of a y, eight
-// columns each.
-template <int width, typename F>
-__device__ __forceinline__ void each_sum_operand(Swizzled<width> y, int row, F f) {
+// Calls f(n, left, right) for each 16 of `columns` columns from `first` of 16 rows of y from `row`: right
+// operands of a y, eight columns each.
+template <int columns, int width, typename F>
+__device__ __forceinline__ void each_sum_operand(Swizzled<width> y, int row, int first, F f) {
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  const SharedAddress from = y.address(row + lane % 16, lane / 16);
 #pragma unroll
-  for (int n = 0; n < width / 16; ++n) {
+  for (int n = 0; n < columns / 16; ++n) {
     uint32_t b[4];
-    ldmatrix_trans(b, y.at(row + lane % 16, 2 * n + lane / 16));
+    ldmatrix_trans(b, from ^ 32 * (first / 16 + n));
     f(2 * n, {b[0], b[1]}, {b[2], b[3]});
   }
 }
 
-// sum += a y for 16 rows of y from `row`.
-template <int width>
+// sum += a y for 16 rows of y from `row`, and as many columns from `first` as there are sums.
+template <int width, int eights>
 __device__ __forceinline__ void mma_accumulate(const uint32_t (&a)[4], Swizzled<width> y, int row,
-                                               RowSums<width>& sum) {
-  each_sum_operand(y, row, [&](int n, const uint32_t(&left)[2], const uint32_t(&right)[2]) {
-    mma_bf16(sum[n], a, left);
-    mma_bf16(sum[n + 1], a, right);
-  });
+                                               float (&sum)[eights][4], int first = 0) {
+  each_sum_operand<8 * eights>(y, row, first,
+                               [&](int n, const uint32_t(&left)[2], const uint32_t(&right)[2]) {
+                                 mma_bf16(sum[n], a, left);
+                                 mma_bf16(sum[n + 1], a, right);
+                               });
 }
 // ... for several groups of 16 rows of a, with one read of y.
 template <int width, int groups>
 __device__ __forceinline__ void mma_accumulate(const uint32_t (&a)[groups][4], Swizzled<width> y, int row,
                                                RowSums<width> (&sum)[groups]) {
-  each_sum_operand(y, row, [&](int n, const uint32_t(&left)[2], const uint32_t(&right)[2]) {
+  each_sum_operand<width>(y, row, 0, [&](int n, const uint32_t(&left)[2], const uint32_t(&right)[2]) {
 #pragma unroll
     for (int g = 0; g < groups; ++g) {
       mma_bf16(sum[g][n], a[g], left);
@@ -188,23 +202,25 @@ __device__ void write_link_sums(const RowSums<width>& sum, float factor, float* 
   }
 }
 
-// Writes the warp's sums to 16 rows of bf16, of which `valid` exist, by way of its own 16 rows from `mine` of
-// a tile.
-template <int width>
-__device__ void write_history_sums(const RowSums<width>& sum, float factor, Swizzled<width> tile, int mine,
-                                   const Matrix<bf16>& out, int64_t row, int64_t valid, int64_t column) {
-  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+// Writes the warp's sums, of columns from `first` of a head, to 16 rows of bf16, of which `valid` exist, by
+// way of its own 16 rows from `mine` of a tile.
+template <int width, int eights>
+__device__ void write_history_sums(const float (&sum)[eights][4], float factor, Swizzled<width> tile,
+                                   int mine, const Matrix<bf16>& out, int64_t row, int64_t valid,
+                                   int64_t column, int first = 0) {
+  const int lane = thread_now() % warp_size;
 #pragma unroll
-  for (int n = 0; n < width / 8; ++n) {
+  for (int n = 0; n < eights; ++n) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const Pack<uint32_t, 1> pair{{pack_bf16(factor * sum[n][2 * half], factor * sum[n][2 * half + 1])}};
-      store_pack(reinterpret_cast<uint32_t*>(tile.at(mine + lane / 4 + 8 * half, n)) + lane % 4, pair);
+      bf16* to = tile.at(mine + lane / 4 + 8 * half, first / 8 + n);
+      store_pack(reinterpret_cast<uint32_t*>(to) + lane % 4, pair);
     }
   }
   __syncwarp();
-  for (int i = lane; i < 16 * (width / 8); i += warp_size) {
-    const int r = i / (width / 8), piece = i % (width / 8);
+  for (int i = lane; i < 16 * eights; i += warp_size) {
+    const int r = i / eights, piece = first / 8 + i % eights;
     if (r < valid) store_pack(out.row(row + r) + column + piece * 8, load_pack<8>(tile.at(mine + r, piece)));
   }
 }

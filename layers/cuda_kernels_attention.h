@@ -21,7 +21,7 @@ void xor_attention_backward(Context&, const XorAttentionTile&, bool both, const 
                             const ConstView& dlinks_out, const AttentionRowsGrad& dhistory,
                             const AttentionRowsGrad& dlinks);
 
-// link_attention_cuda.cu
+// link_attention_cuda.cu; tensor cores where link_attention_mma_cuda.h says so
 void link_attention_begin(Context&, const LinkAttentionState&, View out);
 void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,
                          const ConstView& k, const ConstView& v, const LinkAttentionState&, View out);

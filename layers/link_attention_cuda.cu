@@ -3,12 +3,15 @@
 // Forward, a block takes 32 links and 64 columns of a head over a chunk of the history, and keeps the running
 // maximum m, sum s and weighted sums o of link_attention.h; a second pass brings the chunks of a request to
 // their common maximum and adds them in order. Backward is the sum of attention_sums_cuda.h with weights
-// A = exp(S / sqrt(w) - L), D = A (G - delta) / sqrt(w).
+// A = exp(S / sqrt(w) - L), D = A (G - delta) / sqrt(w). Rows that tensor cores can take are handed to
+// link_attention_mma_cuda.h.
 #include <cmath>
 #include <limits>
 
 #include "layers/attention_sums_cuda.h"
 #include "layers/cuda_kernels_attention.h"
+#include "layers/link_attention_chunks_cuda.h"
+#include "layers/link_attention_mma_cuda.h"
 #include "runtime/cuda_kernel_math.h"
 #include "runtime/primitives.h"
 
@@ -17,22 +20,15 @@ namespace lime::cuda {
 namespace {
 
 constexpr const char *forward_name = "link_attention", *backward_name = "link_attention_backward";
-constexpr int merge_threads = 64;
 
 // --- forward
 // ------------------------------------------------------------------------------------------------------------
-
-// Of each chunk: maximum and sum are numbers*heads x links, out is numbers*links x d.
-template <typename A>
-struct ChunkState {
-  A *maximum, *sum, *out;
-};
 
 // Grid: chunks x 32 links each; heads; 64 columns of a head each.
 template <typename T, typename A = Compute<T>>
 __global__ void __launch_bounds__(256)
     link_chunk_kernel(Chunks chunks, int64_t links, int64_t width, A slope, A lowest, Matrix<const T> q,
-                      Matrix<const T> k, Matrix<const T> v, ChunkState<A> state) {
+                      Matrix<const T> k, Matrix<const T> v, LinkChunks<A> state) {
   __shared__ Square<A> xs, ys, weights;
   __shared__ A maximum[square], sum[square], factor[square];
   const int64_t link_blocks = (links + square - 1) / square;
@@ -88,41 +84,8 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-// Takes the chunks into the running state and out, in order. Grid: links of requests, heads.
-template <typename T, typename A = Compute<T>>
-__global__ void merge_chunks_kernel(Chunks chunks, int64_t links, int64_t width, ChunkState<A> state,
-                                    Matrix<A> maximum, Matrix<A> sum, Matrix<T> out) {
-  const int64_t row = blockIdx.x, request = row / links, link = row % links, head = blockIdx.y;
-  const int64_t first = chunks.number(request), count = chunks.count(request);
-  if (count == 0) return;
-  A& running = maximum.row(request * gridDim.y + head)[link];
-  A& total = sum.row(request * gridDim.y + head)[link];
-  const auto of_chunk = [&](const A* values, int64_t n) {
-    return values[((first + n) * gridDim.y + head) * links + link];
-  };
-  A top = running;
-  for (int64_t n = 0; n < count; ++n) {
-    const A m = of_chunk(state.maximum, n);
-    top = m > top ? m : top;
-  }
-  const A before = exponential(running - top);
-  for (int64_t c = threadIdx.x; c < width; c += merge_threads) {
-    T& to = out.row(row)[head * width + c];
-    A o = before * to_compute(to);
-    for (int64_t n = 0; n < count; ++n)
-      o += exponential(of_chunk(state.maximum, n) - top) *
-           state.out[((first + n) * links + link) * width * gridDim.y + head * width + c];
-    to = from_compute<T>(o);
-  }
-  __syncthreads();  // all threads have read the state
-  if (threadIdx.x != 0) return;
-  A s = before * total;
-  for (int64_t n = 0; n < count; ++n)
-    s += exponential(of_chunk(state.maximum, n) - top) * of_chunk(state.sum, n);
-  running = top, total = s;
-}
-
-// out /= sum, maximum += log(sum), except where the history is empty. Grid as above.
+// out /= sum, maximum += log(sum), except where the history is empty. Grid: links of
+// requests, heads.
 template <typename T, typename A = Compute<T>>
 __global__ void finish_kernel(int64_t links, int64_t width, Matrix<A> maximum, Matrix<A> sum, Matrix<T> out) {
   const int64_t row = blockIdx.x, state_row = row / links * gridDim.y + blockIdx.y, link = row % links;
@@ -190,24 +153,20 @@ void link_attention_begin(Context& ctx, const LinkAttentionState& state, View ou
 
 void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
                          const ConstView& k, const ConstView& v, const LinkAttentionState& state, View out) {
+  const Arena::Scope scope(ctx.arena());
+  if (link_attention_mma(ctx, a, first, q, k, v, state, out)) return;
   with_row_type(q.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
-    const Arena::Scope scope(ctx.arena());
     const int64_t d = q.cols(), width = d / a.heads;
     const Chunks chunks = make_chunks(a.history, first, k.rows(), chunk_size(k.rows(), a.heads));
-    const auto alloc = [&](int64_t rows, int64_t cols) {
-      return ctx.arena().alloc(dtype_of<A>(), rows, cols).template data<A>();
-    };
-    const int64_t states = chunks.numbers() * a.heads;
-    const ChunkState<A> partial{alloc(states, a.links), alloc(states, a.links),
-                                alloc(chunks.numbers() * a.links, d)};
+    const LinkChunks<A> partial = alloc_link_chunks<A>(ctx, chunks, 1, a.heads, a.links, d);
     const dim3 grid(static_cast<uint32_t>(chunks.numbers()) * divide_up(a.links, square),
                     static_cast<uint32_t>(a.heads), divide_up(width, sum_columns));
     launch(ctx, forward_name, link_chunk_kernel<T>, grid, square_threads, 0, chunks, a.links, width,
            slope_of<A>(width), std::numeric_limits<A>::lowest(), matrix<const T>(q), matrix<const T>(k),
            matrix<const T>(v), partial);
-    launch(ctx, forward_name, merge_chunks_kernel<T>, link_grid(a), dim3(merge_threads), 0, chunks, a.links,
-           width, partial, matrix<A>(state.maximum), matrix<A>(state.sum), matrix<T>(out));
+    merge_link_chunks<T>(ctx, forward_name, chunks, a.heads, a.links, 1, 1, partial,
+                         {matrix<A>(state.maximum), matrix<A>(state.sum), matrix<T>(out)});
   });
 }
 
@@ -230,9 +189,10 @@ void link_attention_backward_begin(Context& ctx, const LinkAttention& a, const C
 void link_attention_backward_tile(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
                                   const ConstView& k, const ConstView& v, const ConstView& dout,
                                   const LinkAttentionState& state, View dq, View dk, View dv) {
+  const Arena::Scope scope(ctx.arena());
+  if (link_attention_backward_mma(ctx, a, first, q, k, v, dout, state, dq, dk, dv)) return;
   with_row_type(q.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
-    const Arena::Scope scope(ctx.arena());
     const int64_t d = q.cols(), width = d / a.heads, rows = k.rows();
     const Chunks long_chunks = make_chunks(a.history, first, rows, chunk_size(rows, a.heads));
     const auto m = [](const ConstView& x) { return matrix<const T>(x); };

@@ -1,8 +1,8 @@
-// XOR attention with tensor cores, backward; see xor_attention_mma_kernel_cuda.h.
+// XOR attention with tensor cores, backward; see attention_sums_mma_cuda.h.
 #include <cmath>
 
 #include "layers/xor_attention_mma_cuda.h"
-#include "layers/xor_attention_mma_kernel_cuda.h"
+#include "layers/xor_attention_mma_weights_cuda.h"
 
 namespace lime::cuda {
 
@@ -10,19 +10,18 @@ bool xor_attention_backward_mma(Context& ctx, const XorAttentionTile& tile, bool
                                 const AttentionRows& history, const AttentionRows& links,
                                 const ConstView& dhistory_out, const ConstView& dlinks_out,
                                 const AttentionRowsGrad& dhistory, const AttentionRowsGrad& dlinks) {
-  if (!takes_mma<true>(ctx, tile, both, history.k,
-                       {&history.q, &history.k, &history.v, &links.q, &links.k, &links.v, &dhistory_out,
-                        &dlinks_out, &dhistory.q, &dhistory.k, &dhistory.v, &dlinks.q, &dlinks.k, &dlinks.v}))
+  if (!takes_mma<true, SiluMmaWeights>(
+          ctx, tile.links, history.k.cols() / tile.heads, both,
+          {&history.q, &history.k, &history.v, &links.q, &links.k, &links.v, &dhistory_out, &dlinks_out,
+           &dhistory.q, &dhistory.k, &dhistory.v, &dlinks.q, &dlinks.k, &dlinks.v}))
     return false;
   const char* name = "xor_attention_backward";
   const int64_t d = history.k.cols(), width = d / tile.heads, rows = history.k.rows();
   const int64_t parts = mma_parts(tile.links);
   const int sums = both ? 3 : 1;
   const auto m = [](const ConstView& v) { return matrix<const bf16>(v); };
-  MmaCall call{make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads)),
-               tile.links,
-               static_cast<float>(0.5 / std::sqrt(static_cast<double>(width))),
-               {}};
+  MmaCall call{make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads)), tile.links, {}};
+  const SiluMmaWeights weights{static_cast<float>(0.5 / std::sqrt(static_cast<double>(width)))};
   const int64_t sum_rows = call.chunks.numbers() * parts * tile.links;
   auto* dq = ctx.arena().alloc(DType::f32, sums * sum_rows, d).template data<float>();
   auto *dk = dq + sum_rows * d, *dv = dk + sum_rows * d;
@@ -40,7 +39,7 @@ bool xor_attention_backward_mma(Context& ctx, const XorAttentionTile& tile, bool
                          {matrix<bf16>(dlinks.k), matrix<bf16>(dlinks.v)}};
     link_sums.at[1] = matrix<bf16>(dlinks.k), link_sums.at[2] = matrix<bf16>(dlinks.v);
   }
-  launch_mma<true>(ctx, name, tile.heads, width, both, call);
+  launch_mma<true>(ctx, name, tile.heads, width, both, weights, call);
   add_chunks<bf16>(ctx, name, call.chunks, tile.links, parts, 2, dq, link_sums, sums);
   return true;
 }

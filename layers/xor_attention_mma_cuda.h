@@ -1,5 +1,5 @@
 // XOR attention of bf16 rows with tensor cores: what the host calls. The kernel is in
-// xor_attention_mma_kernel_cuda.h.
+// attention_sums_mma_cuda.h.
 //
 // Taken are heads of 32, 64 or 128 columns, a multiple of 16 links up to 128, and rows that begin at
 // multiples of 16 bytes. For others these return false and do nothing.

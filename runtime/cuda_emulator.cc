@@ -23,7 +23,7 @@ using boost::context::fiber;
 constexpr size_t stack_bytes = 128 * 1024;
 constexpr uint32_t warp_size = 32, most_threads = 1024, most_blocks_yz = 65535;
 constexpr size_t most_shared = 227 * 1024;  // of a block on sm_90
-constexpr size_t shared_guard = 1024;
+constexpr size_t shared_guard = 1024, shared_alignment = 256;
 constexpr char shared_guard_byte = 0x7b;
 
 // 0 .. n-1 in an order given by a seed: i -> (a i + b) mod n, with a and n relatively prime.
@@ -180,9 +180,9 @@ class Machine {
       threads_[t].index = {t % b.x, t / b.x % b.y, t / b.x / b.y};
     }
     shared_bytes_ = launch.shared_bytes;
-    shared_.assign(shared_bytes_ + 2 * shared_guard + 128, shared_guard_byte);
-    shared_offset_ =
-        shared_guard + (128 - reinterpret_cast<uintptr_t>(shared_.data() + shared_guard) % 128) % 128;
+    shared_.assign(shared_bytes_ + 2 * shared_guard + shared_alignment, shared_guard_byte);
+    const size_t beyond = reinterpret_cast<uintptr_t>(shared_.data() + shared_guard) % shared_alignment;
+    shared_offset_ = shared_guard + (shared_alignment - beyond) % shared_alignment;
   }
 
   // A fiber runs one thread after the other, for all blocks and launches.

@@ -16,8 +16,10 @@ namespace lime::cuda {
 
 #ifdef LIME_CUDA_EMULATED
 #define LIME_PLACE , emulator::Place place = emulator::Place::current()
+#define LIME_PLACE_GIVEN , place
 #else
 #define LIME_PLACE
+#define LIME_PLACE_GIVEN
 #endif
 
 // d += a b. Products of bf16 are exact, sums f32.
@@ -58,29 +60,47 @@ __device__ __forceinline__ uint32_t to_tf32(float x) {
 #endif
 }
 
+// An address in shared memory, for arithmetic that pointers do not have.
+#ifdef LIME_CUDA_EMULATED
+using SharedAddress = uintptr_t;
+inline SharedAddress shared_address(const void* p) { return reinterpret_cast<SharedAddress>(p); }
+#else
+using SharedAddress = uint32_t;
+__device__ __forceinline__ SharedAddress shared_address(const void* p) {
+  return static_cast<SharedAddress>(__cvta_generic_to_shared(p));
+}
+#endif
+
 // Four 8 x 8 matrices of 16-bit elements from shared memory. Lane l names the beginning of row l % 8 of
 // matrix l / 8 (16-byte aligned); r[m] receives elements 2t, 2t+1 of row g of matrix m: with rows of a
 // row-major operand, a fragment.
-__device__ __forceinline__ void ldmatrix(uint32_t (&r)[4], const void* shared_row LIME_PLACE) {
+__device__ __forceinline__ void ldmatrix(uint32_t (&r)[4], SharedAddress row LIME_PLACE) {
 #ifdef LIME_CUDA_EMULATED
-  emulator::load_matrices<false>(r, shared_row, place);
+  emulator::load_matrices<false>(r, reinterpret_cast<const void*>(row), place);
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared_row)))
+               : "r"(row)
                : "memory");
 #endif
 }
+__device__ __forceinline__ void ldmatrix(uint32_t (&r)[4], const void* shared_row LIME_PLACE) {
+  ldmatrix(r, shared_address(shared_row) LIME_PLACE_GIVEN);
+}
 // Each matrix transposed: r[m] receives rows 2t, 2t+1 of column g.
-__device__ __forceinline__ void ldmatrix_trans(uint32_t (&r)[4], const void* shared_row LIME_PLACE) {
+__device__ __forceinline__ void ldmatrix_trans(uint32_t (&r)[4], SharedAddress row LIME_PLACE) {
 #ifdef LIME_CUDA_EMULATED
-  emulator::load_matrices<true>(r, shared_row, place);
+  emulator::load_matrices<true>(r, reinterpret_cast<const void*>(row), place);
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared_row)))
+               : "r"(row)
                : "memory");
 #endif
+}
+
+__device__ __forceinline__ void ldmatrix_trans(uint32_t (&r)[4], const void* shared_row LIME_PLACE) {
+  ldmatrix_trans(r, shared_address(shared_row) LIME_PLACE_GIVEN);
 }
 
 // Starts to copy 16 bytes, both sides 16-byte aligned, from global to shared memory; zeros where not `valid`
@@ -92,8 +112,7 @@ __device__ __forceinline__ void copy_async(void* shared_to, const void* from, bo
     emulator::fault("asynchronous copy that is not 16-byte aligned", place);
   emulator::start_copy(shared_to, valid ? from : nullptr, 16);
 #else
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                   static_cast<uint32_t>(__cvta_generic_to_shared(shared_to))),
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared_to)),
                "l"(__cvta_generic_to_global(from)), "r"(valid ? 16 : 0)
                : "memory");
 #endif
@@ -117,5 +136,6 @@ __device__ __forceinline__ void copy_wait() {
 }
 
 #undef LIME_PLACE
+#undef LIME_PLACE_GIVEN
 
 }  // namespace lime::cuda

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "layers/cuda_kernels_attention.h"
+#include "layers/link_attention_mma_cuda.h"
 #include "layers/xor_attention_mma_cuda.h"
 #include "tests/layers/device_buffer.h"
 
@@ -26,11 +27,13 @@ void PrintTo(const Case& c, std::ostream* out) {
 // Sums of at most a few hundred terms.
 constexpr Tolerance f64_tolerance{1e-13, 1e-12}, f32_tolerance{1e-6, 1e-5};
 // The generic kernels round results alone, to 8 bits; but softmax takes delta, a difference of like numbers
-// where the history is short, from rounded outputs.
+// where the history is short, from rounded outputs; so with tensor cores, which round weights too.
 constexpr Tolerance bf16_tolerance{1.0 / 256, 1e-5}, bf16_softmax{1.0 / 128, 1.0 / 32};
 // Tensor cores have weights rounded to 8 bits and a tanh of 11: of a few terms, some are several times their
 // root mean square. In tiles, sums of links are rounded twice.
 constexpr Tolerance mma_tolerance{1.0 / 256, 1.0 / 32}, mma_tiles_tolerance{2.0 / 256, 1.0 / 32};
+// The one weight of a history of one row is 1 but for rounding, and its gradient 0.
+constexpr Tolerance mma_softmax{1.0 / 128, 1.0 / 32, 1e-5};
 
 class OnCuda : public DeviceTest, public testing::WithParamInterface<Case> {
  protected:
@@ -252,7 +255,8 @@ class LinkOnCuda : public OnCuda {
   struct Views {
     View q, kv, dout, maximum, sum, out, dq, dkv;
   };
-  void run(Context& device, int64_t step, const Views& v) {
+  // Forward and backward in tiles of `step` rows.
+  void run(Context& device, int64_t step, Kernels kernels, const Views& v) {
     const int64_t d = shape.width();
     const LinkAttention a{shape.heads, shape.links, history};
     const LinkAttentionState state{v.maximum, v.sum};
@@ -267,20 +271,30 @@ class LinkOnCuda : public OnCuda {
     };
     direct ? cuda::link_attention_begin(device, state, v.out) : link_attention_begin(device, a, state, v.out);
     tiles([&](int64_t first, const View& k, const View& val, const View&, const View&) {
-      direct ? cuda::link_attention_tile(device, a, first, v.q, k, val, state, v.out)
-             : link_attention_tile(device, a, first, v.q, k, val, state, v.out);
+      if (kernels == Kernels::mma) {
+        EXPECT_TRUE(cuda::link_attention_mma(device, a, first, v.q, k, val, state, v.out));
+      } else {
+        direct ? cuda::link_attention_tile(device, a, first, v.q, k, val, state, v.out)
+               : link_attention_tile(device, a, first, v.q, k, val, state, v.out);
+      }
     });
     direct ? cuda::link_attention_finish(device, a, state, v.out)
            : link_attention_finish(device, a, state, v.out);
     direct ? cuda::link_attention_backward_begin(device, a, v.out, v.dout, state)
            : link_attention_backward_begin(device, a, v.out, v.dout, state);
     tiles([&](int64_t first, const View& k, const View& val, const View& dk, const View& dv) {
-      direct ? cuda::link_attention_backward_tile(device, a, first, v.q, k, val, v.dout, state, v.dq, dk, dv)
-             : link_attention_backward_tile(device, a, first, v.q, k, val, v.dout, state, v.dq, dk, dv);
+      if (kernels == Kernels::mma) {
+        EXPECT_TRUE(
+            cuda::link_attention_backward_mma(device, a, first, v.q, k, val, v.dout, state, v.dq, dk, dv));
+      } else {
+        direct
+            ? cuda::link_attention_backward_tile(device, a, first, v.q, k, val, v.dout, state, v.dq, dk, dv)
+            : link_attention_backward_tile(device, a, first, v.q, k, val, v.dout, state, v.dq, dk, dv);
+      }
     });
   }
-  void compare(Context& device, DType type, int64_t step, Tolerance tolerance) {
-    constexpr int64_t guard = 3;
+  void compare(Context& device, DType type, int64_t guard, int64_t step, Kernels kernels,
+               Tolerance tolerance) {
     const int64_t d = shape.width(), states = jagged().segments() * shape.heads;
     const DType state_type = type == DType::bf16 ? DType::f32 : type;
     const double start = type == DType::bf16 ? 0 : 0.5;
@@ -297,7 +311,7 @@ class LinkOnCuda : public OnCuda {
       const auto views = [&](auto of) {
         return Views{of(q), of(kv), of(dout), of(maximum), of(sum), of(out), of(dq), of(dkv)};
       };
-      run(device, step, views([](Buffer& b) { return b.device(); }));
+      run(device, step, kernels, views([](Buffer& b) { return b.device(); }));
       std::vector<std::vector<double>> now = {out.download(), dq.download(), dkv.download()};
       if (repeat == 1) {
         EXPECT_EQ(now, before);
@@ -305,7 +319,7 @@ class LinkOnCuda : public OnCuda {
       }
       before = std::move(now);
       Context f64({}, DType::f64);
-      run(f64, rows() + 1, views([](Buffer& b) { return b.reference(); }));
+      run(f64, rows() + 1, Kernels::any, views([](Buffer& b) { return b.reference(); }));
       out.expect_near(link_offsets, tolerance, "out");
       dq.expect_near(link_offsets, tolerance, "gradient of q");
       dkv.expect_near(offsets(), tolerance, "gradient of k|v");
@@ -315,15 +329,81 @@ class LinkOnCuda : public OnCuda {
 
 TEST_P(LinkOnCuda, F64) {
   Context f64(ctx.device(), DType::f64);
-  compare(f64, DType::f64, rows() / 3 + 1, f64_tolerance);
+  compare(f64, DType::f64, 3, rows() / 3 + 1, Kernels::any, f64_tolerance);
 }
-TEST_P(LinkOnCuda, F32) { compare(ctx, DType::f32, rows() / 2 + 1, f32_tolerance); }
-TEST_P(LinkOnCuda, Bf16) { compare(ctx, DType::bf16, rows() + 1, bf16_softmax); }
+TEST_P(LinkOnCuda, F32) { compare(ctx, DType::f32, 3, rows() / 2 + 1, Kernels::any, f32_tolerance); }
+// Rows that are not at multiples of 16 bytes.
+TEST_P(LinkOnCuda, Bf16) { compare(ctx, DType::bf16, 3, rows() + 1, Kernels::any, bf16_softmax); }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, LinkOnCuda,
                          testing::Values(Case{{4}, 1, 1, 1}, Case{{0, 1, 5}, 2, 3, 5},
                                          Case{{33, 0, 70, 2}, 2, 7, 4}, Case{{64, 31}, 1, 32, 32},
                                          Case{{17, 0}, 1, 33, 70}, Case{{2, 513, 1}, 1, 5, 8}));
+
+class LinkMmaOnCuda : public LinkOnCuda {};
+
+TEST_P(LinkMmaOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_softmax); }
+
+// With chunks of 256 rows: one chunk and several, one warp a row and several.
+INSTANTIATE_TEST_SUITE_P(Shapes, LinkMmaOnCuda,
+                         testing::Values(Case{{1}, 1, 16, 32}, Case{{63, 64, 128, 257}, 1, 16, 32},
+                                         Case{{70, 0, 1, 33}, 2, 16, 32}, Case{{0, 260, 5}, 1, 32, 32},
+                                         Case{{256, 0, 257}, 1, 64, 32}, Case{{65}, 2, 48, 64},
+                                         Case{{81, 16}, 1, 64, 64}, Case{{50}, 1, 80, 128},
+                                         Case{{300, 3}, 1, 128, 32}, Case{{17}, 1, 128, 128}));
+
+// Tiles that begin and end within requests: what runs between them is rounded.
+class LinkMmaTilesOnCuda : public LinkOnCuda {};
+
+TEST_P(LinkMmaTilesOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() / 2 + 1, Kernels::mma, mma_softmax); }
+
+INSTANTIATE_TEST_SUITE_P(Shapes, LinkMmaTilesOnCuda,
+                         testing::Values(Case{{70, 0, 1, 50}, 1, 16, 32}, Case{{33, 40}, 2, 64, 64}));
+
+// One score above all others by far: the weights are 1 and 0, and their gradients 0.
+TEST_P(LinkMmaTilesOnCuda, HugeScoresStayFinite) {
+  const int64_t d = shape.width(), states = jagged().segments() * shape.heads;
+  const auto input = [&](int64_t n, int64_t cols, uint64_t seed, double deviation) {
+    return Buffer::input(ctx, DType::bf16, n, cols, 8, seed, deviation);
+  };
+  const auto output = [&](DType type, int64_t n, int64_t cols) {
+    return Buffer::output(ctx, type, n, cols, 8, 0);
+  };
+  const Buffer q = input(link_rows(), d, 1, 1e6), kv = input(rows(), 2 * d, 2, 1e6),
+               dout = input(link_rows(), d, 3, 1);
+  const Buffer maximum = output(DType::f32, states, shape.links),
+               sum = output(DType::f32, states, shape.links), out = output(DType::bf16, link_rows(), d),
+               dq = output(DType::bf16, link_rows(), d), dkv = output(DType::bf16, rows(), 2 * d);
+  run(ctx, rows() / 2 + 1, Kernels::mma,
+      {q.device(), kv.device(), dout.device(), maximum.device(), sum.device(), out.device(), dq.device(),
+       dkv.device()});
+  for (const Buffer* b : {&out, &dq, &dkv})
+    for (const double value : b->download()) ASSERT_TRUE(std::isfinite(value));
+}
+
+// Shapes and views that tensor cores cannot take are left to the generic kernel.
+TEST(LinkMma, SaysWhatItCannotTake) {
+  const std::vector<int64_t> offsets = {0, 8};
+  if (!skip_reason({DeviceType::cuda, 0}).empty()) GTEST_SKIP();
+  Context ctx({DeviceType::cuda, 0});
+  const DeviceJagged history(ctx, offsets);
+  const auto takes = [&](int64_t width, int64_t links, DType type, int64_t column) {
+    const Tensor memory(ctx.device(), type, 8 + links, 2 * width + 8),
+        state(ctx.device(), DType::f32, 2, links);
+    const View a = memory.view().slice_cols(column, column + width),
+               b = memory.view().slice_cols(column + width, column + 2 * width);
+    const View q = a.slice_rows(8, 8 + links), out = b.slice_rows(8, 8 + links);
+    return cuda::link_attention_mma(ctx, {1, links, history}, 0, q, a.slice_rows(0, 8), b.slice_rows(0, 8),
+                                    {state.view().slice_rows(0, 1), state.view().slice_rows(1, 2)}, out);
+  };
+  EXPECT_TRUE(takes(32, 16, DType::bf16, 0));
+  EXPECT_TRUE(takes(128, 128, DType::bf16, 8));
+  EXPECT_FALSE(takes(32, 16, DType::bf16, 1));
+  EXPECT_FALSE(takes(32, 16, DType::f32, 0));
+  EXPECT_FALSE(takes(48, 16, DType::bf16, 0));
+  EXPECT_FALSE(takes(32, 20, DType::bf16, 0));
+  EXPECT_FALSE(takes(32, 144, DType::bf16, 0));
+}
 
 }  // namespace
 }  // namespace lime
