@@ -314,7 +314,7 @@ class Trainer {
     progress_->message(to_table(results));
   }
 
-  void write_trace() const {
+  void write_trace() {
     if (root() && !options_.trace_path.empty()) tracer_.write_chrome_json(options_.trace_path);
   }
 

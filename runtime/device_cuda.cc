@@ -126,10 +126,11 @@ void Stream::wait(const Event& event) {
   check(cudaStreamWaitEvent(stream_of(handle_), event_of(event.handle()), 0), "cudaStreamWaitEvent");
 }
 
-Event::Event(int index) : index_(index) {
+Event::Event(int index, Timed timed) : index_(index) {
   set_device(index_);
   cudaEvent_t event = nullptr;
-  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+  const unsigned flags = timed == Timed::yes ? cudaEventDefault : cudaEventDisableTiming;
+  check(cudaEventCreateWithFlags(&event, flags), "cudaEventCreate");
   handle_ = event;
 }
 
@@ -146,6 +147,12 @@ bool Event::reached() const {
   const cudaError_t status = cudaEventQuery(event_of(handle_));
   if (status != cudaErrorNotReady) check(status, "work on the device");
   return status == cudaSuccess;
+}
+
+double Event::milliseconds_since(const Event& earlier) const {
+  float ms = 0;
+  check(cudaEventElapsedTime(&ms, event_of(earlier.handle_), event_of(handle_)), "cudaEventElapsedTime");
+  return ms;
 }
 
 }  // namespace lime::cuda

@@ -1,6 +1,7 @@
 // runtime/cuda_device.h over the emulator: one device, whose work is done when it is asked for; but what
 // to_host() copies arrives when the host waits for it and holds NaNs until then, so that a missing wait
 // shows.
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <mutex>
@@ -44,6 +45,7 @@ struct Work {
 struct Mark {  // what an event recorded
   std::weak_ptr<Work> work;
   int64_t sent = 0;
+  std::chrono::steady_clock::time_point time{};
 };
 
 std::shared_ptr<Work>& work_of(void* handle) { return *static_cast<std::shared_ptr<Work>*>(handle); }
@@ -135,12 +137,12 @@ void Stream::synchronize() {
 
 void Stream::wait(const Event&) {}  // all work is done
 
-Event::Event(int index) : index_(index), handle_(new Mark) {}
+Event::Event(int index, Timed) : index_(index), handle_(new Mark) {}
 Event::~Event() { delete &mark_of(handle_); }
 
 void Event::record(Stream& stream) {
   const auto& work = work_of(stream.handle());
-  mark_of(handle_) = {work, work->sent()};
+  mark_of(handle_) = {work, work->sent(), std::chrono::steady_clock::now()};
 }
 
 void Event::synchronize() const {
@@ -151,6 +153,11 @@ void Event::synchronize() const {
 bool Event::reached() const {
   synchronize();
   return true;
+}
+
+double Event::milliseconds_since(const Event& earlier) const {
+  return std::chrono::duration<double, std::milli>(mark_of(handle_).time - mark_of(earlier.handle_).time)
+      .count();
 }
 
 }  // namespace lime::cuda

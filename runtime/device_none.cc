@@ -25,11 +25,12 @@ void Stream::copy(const void*, void*, size_t) { refuse(); }
 void Stream::synchronize() { refuse(); }
 void Stream::wait(const Event&) { refuse(); }
 
-Event::Event(int index) : index_(index) { refuse(); }
+Event::Event(int index, Timed) : index_(index) { refuse(); }
 Event::~Event() = default;
 void Event::record(Stream&) { refuse(); }
 void Event::synchronize() const { refuse(); }
 bool Event::reached() const { refuse(); }
+double Event::milliseconds_since(const Event&) const { refuse(); }
 
 void throw_failure(const std::string&, int) { refuse(); }
 

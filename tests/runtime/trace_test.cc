@@ -9,6 +9,8 @@
 #include <thread>
 
 #include "runtime/error.h"
+#include "runtime/primitives.h"
+#include "tests/support/device_support.h"
 
 namespace lime {
 namespace {
@@ -58,6 +60,55 @@ TEST(Trace, TotalsAreTakenOnce) {
   EXPECT_DOUBLE_EQ(totals.at("a"), 5);
   EXPECT_DOUBLE_EQ(totals.at("b"), 0.5);
   EXPECT_TRUE(tracer.take_totals_ms().empty());
+}
+
+// The emulator's device takes as long as the host that does its work; a GPU, some time.
+TEST(Trace, TimesADevicesWorkThere) {
+  for (const Device device : test_cuda_devices()) {
+    if (!skip_reason(device).empty()) GTEST_SKIP() << skip_reason(device);
+    Context ctx(device);
+    Tensor x(device, DType::f32, 1000, 1000);
+    Tracer tracer(0);
+    ctx.set_tracer(&tracer);
+    {
+      const TraceRange outer(ctx, "outer");
+      for (int i = 0; i < 3; ++i) {
+        const TraceRange inner(ctx, "inner");
+        fill(ctx, x, i);
+      }
+    }
+    ctx.synchronize();
+    const auto totals = tracer.take_totals_ms();
+    EXPECT_GT(totals.at("inner"), 0);
+    EXPECT_GE(totals.at("outer"), totals.at("inner"));
+
+    const std::string directory = fresh_directory(), path = directory + "/trace.json";
+    tracer.write_chrome_json(path);
+    std::ifstream file(path);
+    const auto json = nlohmann::json::parse(file);
+    std::filesystem::remove_all(directory);
+    std::map<std::string, std::vector<nlohmann::json>> by_thread;
+    int64_t on_device = -1;
+    for (const auto& event : json.at("traceEvents")) {
+      if (event.at("name") == "thread_name") on_device = event.at("tid").get<int64_t>();
+      if (event.at("ph") == "X") by_thread[event.at("tid") == on_device ? "device" : "host"].push_back(event);
+    }
+    ASSERT_EQ(by_thread["device"].size(), 4u);
+    EXPECT_EQ(by_thread["host"].size(), 4u);
+    const auto& outer = by_thread["device"].back();
+    EXPECT_EQ(outer.at("name"), "outer");
+    for (const auto& event : by_thread["device"]) {
+      EXPECT_GE(event.at("ts"), outer.at("ts").get<int64_t>() - 1);
+      EXPECT_LE(event.at("ts").get<int64_t>() + event.at("dur").get<int64_t>(),
+                outer.at("ts").get<int64_t>() + outer.at("dur").get<int64_t>() + 2);
+    }
+    EXPECT_TRUE(tracer.take_totals_ms().empty());
+
+    Tracer totals_only(0, false);
+    ctx.set_tracer(&totals_only);
+    { const TraceRange range(ctx, "on the host"); }
+    EXPECT_EQ(totals_only.take_totals_ms().size(), 1u);
+  }
 }
 
 TEST(Trace, NothingHappensWithoutATracer) {
