@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "runtime/linear_products.h"
 #include "runtime/philox.h"
 #include "tests/support/device_support.h"
 
@@ -158,6 +159,30 @@ TEST_P(Bf16OnCuda, ProductsIntoBf16AndF32) {
       for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(x[i], y[i], 1e-4);
     }
   }
+}
+
+// A bias of f32 goes with rows of either type; its gradient, of f32, with products into f32.
+TEST_P(Bf16OnCuda, ProductsWithBias) {
+  const int64_t m = 24, n = 16, k = 40;
+  const View x = random(m, k, 1), w = random(k, n, 2), bias = parameter(1, n, 3), y = random(m, n, 4),
+             y32 = parameter(m, n, 4), want = parameter(m, n, 4);
+  gemm_bias(ctx, x, w, bias, y);
+  gemm_bias(ctx, x, w, bias, y32);
+  gemm_bias(ctx, wide(x), wide(w), bias, want);
+  const auto expect_near = [&](const ConstView& got, const ConstView& expected, double distance,
+                               const char* what) {
+    const auto u = to_host<float>(ctx, got), v = to_host<float>(ctx, expected);
+    for (size_t i = 0; i < u.size(); ++i) ASSERT_NEAR(u[i], v[i], distance) << what;
+  };
+  expect_near(wide(y), want, 32 * 0x1p-8, "bf16");  // of at most 32, twice rounded
+  expect_near(y32, want, 1e-4, "f32");
+
+  const View dy = random(m, n, 5), dw = parameter(k, n, 6), dw32 = wide(dw), dbias = parameter(1, n, 7),
+             dbias32 = wide(dbias);
+  gemm_bias_gradient(ctx, x, dy, dw, dbias);
+  gemm_bias_gradient(ctx, wide(x), wide(dy), dw32, dbias32);
+  expect_near(dw, dw32, 1e-4, "weight gradient");
+  expect_near(dbias, dbias32, 1e-4, "bias gradient");
 }
 
 }  // namespace
