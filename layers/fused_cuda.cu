@@ -1,16 +1,16 @@
-// Fused row operations: a thread has 16 bytes of a row, or, where a row is summed over, a warp has the row.
+// Fused row operations: a thread has 16 bytes of a row, or, where a row is summed over, a warp has the row,
+// or half of one where rows are short. Each goes over its rows once, where they are short enough to be held.
 // In bf16, what is kept is rounded before anything is computed from it: as backward will see it.
 #include "layers/cuda_kernels.h"
 #include "runtime/cuda_kernel.h"
 #include "runtime/cuda_kernel_columns.h"
+#include "runtime/cuda_kernel_lanes.h"
 #include "runtime/cuda_kernel_math.h"
 #include "runtime/cuda_kernel_rows.h"
 
 namespace lime::cuda {
 
 namespace {
-
-constexpr int rows_a_block = 8;
 
 template <typename T>
 __device__ Compute<T> rounded(Compute<T> x) {
@@ -24,10 +24,11 @@ struct BiasSiluKeep {
   Matrix<T> kept, a;
   template <int N>
   __device__ void at(int64_t r, int64_t c) const {
-    Compute<T> x[N], y[N];
+    Compute<T> x[N], y[N], b[N];
     load(z.row(r) + c, x);
+    load_vector(bias + c, b);
     for (int i = 0; i < N; ++i) {
-      x[i] = rounded<T>(x[i] + bias[c + i]);
+      x[i] = rounded<T>(x[i] + b[i]);
       y[i] = silu(x[i]);
     }
     store(x, kept.row(r) + c);
@@ -78,9 +79,11 @@ struct Normalise {
   template <int N>
   __device__ void at(int64_t r, int64_t c) const {
     const Compute<T> m = *mean.row(r), s = *rstd.row(r);
-    Compute<T> v[N];
+    Compute<T> v[N], g[N], b[N];
     load(x.row(r) + c, v);
-    for (int i = 0; i < N; ++i) v[i] = multiply_add((v[i] - m) * s, gain[c + i], bias[c + i]);
+    load_vector(gain + c, g);
+    load_vector(bias + c, b);
+    for (int i = 0; i < N; ++i) v[i] = multiply_add((v[i] - m) * s, g[i], b[i]);
     store(v, y.row(r) + c);
   }
 };
@@ -92,10 +95,11 @@ struct AddResidual {
   Matrix<T> kept;
   template <int N>
   __device__ void at(int64_t r, int64_t c) const {
-    Compute<T> a[N], b[N];
+    Compute<T> a[N], b[N], shift[N];
     load(x.row(r) + c, a);
     load(y.row(r) + c, b);
-    for (int i = 0; i < N; ++i) a[i] = a[i] + b[i] + bias[c + i];
+    load_vector(bias + c, shift);
+    for (int i = 0; i < N; ++i) a[i] = a[i] + b[i] + shift[i];
     store(a, kept.row(r) + c);
   }
 };
@@ -115,71 +119,96 @@ struct Norm {
         eps(static_cast<Compute<T>>(n.eps)) {}
 };
 
-template <int N, typename T>
-__global__ void gated_norm_kernel(Norm<T> norm, Matrix<const T> x, Matrix<const T> u, Matrix<T> y) {
+template <typename T, typename L>
+__global__ void __launch_bounds__(lanes_threads)
+    gated_norm_kernel(Norm<T> norm, Matrix<const T> x, Matrix<const T> u, Matrix<T> y) {
   using A = Compute<T>;
-  const int64_t r = int64_t{blockIdx.x} * rows_a_block + threadIdx.y;
-  if (r >= x.rows) return;
-  const int64_t first = int64_t{threadIdx.x} * N, step = warp_size * N;
+  constexpr int N = L::N;
+  const RowLanes<L> lanes(x.rows, x.cols, int64_t{blockIdx.x} * L::rows);
+  const LaneValues<T, L> row(lanes, x), gates(lanes, u);
   const auto count = static_cast<A>(x.cols);
-  A v[N], gate[N], sum = 0, squares = 0;
-  for (int64_t c = first; c < x.cols; c += step) {
-    load(x.row(r) + c, v);
+  A sum = 0, squares = 0;
+  lanes.each([&](int p, int64_t c) {
+    A v[N];
+    row.get(p, c, v);
     for (int i = 0; i < N; ++i) sum += v[i];
-  }
-  const A m = warp_sum(sum) / count;
-  for (int64_t c = first; c < x.cols; c += step) {
-    load(x.row(r) + c, v);
+  });
+  const A m = lanes.sum(sum) / count;
+  lanes.each([&](int p, int64_t c) {
+    A v[N];
+    row.get(p, c, v);
     for (int i = 0; i < N; ++i) squares += (v[i] - m) * (v[i] - m);
-  }
-  const A s = 1 / square_root(warp_sum(squares) / count + norm.eps);
-  for (int64_t c = first; c < x.cols; c += step) {
-    load(x.row(r) + c, v);
-    load(u.row(r) + c, gate);
-    for (int i = 0; i < N; ++i)
-      v[i] = multiply_add((v[i] - m) * s, norm.gain[c + i], norm.bias[c + i]) * gate[i];
-    store(v, y.row(r) + c);
-  }
-  if (threadIdx.x == 0) *norm.mean.row(r) = m, *norm.rstd.row(r) = s;
+  });
+  const A s = 1 / square_root(lanes.sum(squares) / count + norm.eps);
+  if (!lanes.there) return;
+  lanes.each([&](int p, int64_t c) {
+    A v[N], gate[N], gain[N], bias[N];
+    row.get(p, c, v);
+    gates.get(p, c, gate);
+    load_vector(norm.gain + c, gain);
+    load_vector(norm.bias + c, bias);
+    for (int i = 0; i < N; ++i) v[i] = multiply_add((v[i] - m) * s, gain[i], bias[i]) * gate[i];
+    store(v, y.row(lanes.r) + c);
+  });
+  if (lanes.lane == 0) *norm.mean.row(lanes.r) = m, *norm.rstd.row(lanes.r) = s;
 }
 
-// With e = (x - mean) rstd and h = gain . u . dy: dx = rstd (h - mean(h) - e mean(h e)).
-template <int N, typename T>
-__global__ void gated_norm_backward_kernel(Norm<T> norm, Matrix<const T> x, Matrix<const T> u,
-                                           Matrix<const T> dy, Matrix<T> y, Matrix<T> du, Matrix<T> dx) {
+// With e = (x - mean) rstd and h = gain . u . dy: dx = rstd (h - mean(h) - e mean(h e)). Where rows are held,
+// also the block's part of dgain += u dy e, dbias += u dy.
+template <typename T, typename L>
+__global__ void __launch_bounds__(lanes_threads)
+    gated_norm_backward_kernel(Norm<T> norm, Matrix<const T> x, Matrix<const T> u, Matrix<const T> dy,
+                               Matrix<T> y, Matrix<T> du, Matrix<T> dx, int64_t rows_of_block,
+                               Compute<T>* partial) {
   using A = Compute<T>;
-  const int64_t r = int64_t{blockIdx.x} * rows_a_block + threadIdx.y;
-  if (r >= x.rows) return;
-  const int64_t first = int64_t{threadIdx.x} * N, step = warp_size * N;
-  const A m = *norm.mean.row(r), s = *norm.rstd.row(r), count = static_cast<A>(x.cols);
-  A v[N], gate[N], g[N], sum = 0, sum_e = 0;
-  for (int64_t c = first; c < x.cols; c += step) {
-    load(x.row(r) + c, v);
-    load(u.row(r) + c, gate);
-    load(dy.row(r) + c, g);
-    A out[N], dgate[N];
-    for (int i = 0; i < N; ++i) {
-      const A e = (v[i] - m) * s, normed = multiply_add(e, norm.gain[c + i], norm.bias[c + i]);
-      const A h = norm.gain[c + i] * gate[i] * g[i];
-      out[i] = normed * gate[i];
-      dgate[i] = normed * g[i];
-      sum += h;
-      sum_e += h * e;
-    }
-    store(out, y.row(r) + c);
-    store(dgate, du.row(r) + c);
+  constexpr int N = L::N;
+  LaneColumnSums<2, L, A> parameters;
+  const int64_t begin = blockIdx.x * rows_of_block,
+                end = begin + rows_of_block < x.rows ? begin + rows_of_block : x.rows;
+  for (int64_t first = begin; first < end; first += L::rows) {
+    const RowLanes<L> lanes(end, x.cols, first);
+    const LaneValues<T, L> row(lanes, x), gates(lanes, u), drow(lanes, dy);
+    const A m = *norm.mean.row(lanes.r), s = *norm.rstd.row(lanes.r), count = static_cast<A>(x.cols);
+    A sum = 0, sum_e = 0;
+    lanes.each([&](int p, int64_t c) {
+      A v[N], gate[N], g[N], gain[N], bias[N], dgate[N];
+      row.get(p, c, v);
+      gates.get(p, c, gate);
+      drow.get(p, c, g);
+      load_vector(norm.gain + c, gain);
+      load_vector(norm.bias + c, bias);
+      for (int i = 0; i < N; ++i) {
+        const A e = (v[i] - m) * s, normed = multiply_add(e, gain[i], bias[i]), d = gate[i] * g[i];
+        const A h = gain[i] * d;
+        v[i] = normed * gate[i];
+        dgate[i] = normed * g[i];
+        sum += h;
+        sum_e += h * e;
+        if constexpr (L::held) {
+          parameters.at[0][p][i] += lanes.there ? d * e : 0;
+          parameters.at[1][p][i] += lanes.there ? d : 0;
+        }
+      }
+      if (!lanes.there) return;
+      store(v, y.row(lanes.r) + c);
+      store(dgate, du.row(lanes.r) + c);
+    });
+    const A shift = lanes.sum(sum) / count, tilt = lanes.sum(sum_e) / count;
+    if (!lanes.there) continue;
+    lanes.each([&](int p, int64_t c) {
+      A v[N], gate[N], g[N], gain[N];
+      row.get(p, c, v);
+      gates.get(p, c, gate);
+      drow.get(p, c, g);
+      load_vector(norm.gain + c, gain);
+      for (int i = 0; i < N; ++i) {
+        const A e = (v[i] - m) * s, h = gain[i] * (gate[i] * g[i]);
+        v[i] = s * (h - shift - e * tilt);
+      }
+      store(v, dx.row(lanes.r) + c);
+    });
   }
-  const A shift = warp_sum(sum) / count, tilt = warp_sum(sum_e) / count;
-  for (int64_t c = first; c < x.cols; c += step) {
-    load(x.row(r) + c, v);
-    load(u.row(r) + c, gate);
-    load(dy.row(r) + c, g);
-    for (int i = 0; i < N; ++i) {
-      const A e = (v[i] - m) * s, h = norm.gain[c + i] * gate[i] * g[i];
-      v[i] = s * (h - shift - e * tilt);
-    }
-    store(v, dx.row(r) + c);
-  }
+  if constexpr (L::held) parameters.write(x.cols, partial);
 }
 
 // dgain += u dy e, dbias += u dy.
@@ -201,15 +230,13 @@ struct GatedNormParameters {
   }
 };
 
-dim3 blocks_of_rows(int64_t rows) { return dim3(divide_up(rows, rows_a_block)); }
-
 }  // namespace
 
 void bias_silu_keep(Context& ctx, const ConstView& bias, const ConstView& z, View kept, View a) {
   with_row_type(z.dtype(), [&]<typename T>(T) {
     each_pack<T>(ctx, "bias_silu_keep",
                  BiasSiluKeep<T>{bias.data<Compute<T>>(), matrix<const T>(z), matrix<T>(kept), matrix<T>(a)},
-                 {z, kept, a});
+                 {z, kept, a, bias});
   });
 }
 
@@ -237,34 +264,43 @@ void normalise(Context& ctx, const ConstView& gain, const ConstView& bias, const
     each_pack<T>(ctx, "normalise",
                  Normalise<T>{gain.data<A>(), bias.data<A>(), matrix<const A>(mean), matrix<const A>(rstd),
                               matrix<const T>(x), matrix<T>(y)},
-                 {x, y});
+                 {x, y, gain, bias});
   });
 }
 
 void gated_norm(Context& ctx, const GatedNorm& norm, const ConstView& x, const ConstView& u, View y) {
   with_row_type(x.dtype(), [&]<typename T>(T) {
-    with_pack_width<T>({x, u, y}, [&]<int N>() {
-      launch(ctx, "gated_norm", gated_norm_kernel<N, T>, blocks_of_rows(x.rows()),
-             dim3(warp_size, rows_a_block), 0, Norm<T>(norm), matrix<const T>(x), matrix<const T>(u),
-             matrix<T>(y));
+    with_row_lanes<T>({x, u, y}, {norm.gain, norm.bias}, [&]<typename L>() {
+      launch(ctx, "gated_norm", gated_norm_kernel<T, L>, dim3(divide_up(x.rows(), L::rows)),
+             dim3(lanes_threads), 0, Norm<T>(norm), matrix<const T>(x), matrix<const T>(u), matrix<T>(y));
     });
   });
 }
 
 void gated_norm_backward(Context& ctx, const GatedNorm& norm, const ConstView& x, const ConstView& u,
                          const ConstView& dy, View y, View du, View dx, View dgain, View dbias) {
+  const char* name = "gated_norm_backward";
   with_row_type(x.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
-    with_pack_width<T>({x, u, dy, y, du, dx}, [&]<int N>() {
-      // First the parameters: dx may be dy.
-      column_sums_of_packs<2, N, A>(
-          ctx, "gated_norm_backward",
-          GatedNormParameters<N, T>{matrix<const A>(norm.mean), matrix<const A>(norm.rstd),
-                                    matrix<const T>(x), matrix<const T>(u), matrix<const T>(dy)},
-          x.rows(), x.cols(), true, {dgain.data<A>(), dbias.data<A>()});
-      launch(ctx, "gated_norm_backward", gated_norm_backward_kernel<N, T>, blocks_of_rows(x.rows()),
-             dim3(warp_size, rows_a_block), 0, Norm<T>(norm), matrix<const T>(x), matrix<const T>(u),
-             matrix<const T>(dy), matrix<T>(y), matrix<T>(du), matrix<T>(dx));
+    const Arena::Scope scope(ctx.arena());
+    const columns::Outputs<2, A> out{dgain.data<A>(), dbias.data<A>()};
+    with_row_lanes<T>({x, u, dy, y, du, dx}, {norm.gain, norm.bias}, [&]<typename L>() {
+      const int64_t rows_of_block = columns::rows_a_block(x.rows()),
+                    blocks = divide_up(x.rows(), rows_of_block);
+      A* partial = nullptr;
+      if constexpr (L::held) {
+        partial = ctx.arena().alloc(dtype_of<A>(), 2 * blocks, x.cols()).template data<A>();
+      } else {  // first the parameters: dx may be dy
+        column_sums_of_packs<2, L::N, A>(
+            ctx, name,
+            GatedNormParameters<L::N, T>{matrix<const A>(norm.mean), matrix<const A>(norm.rstd),
+                                         matrix<const T>(x), matrix<const T>(u), matrix<const T>(dy)},
+            x.rows(), x.cols(), true, out);
+      }
+      launch(ctx, name, gated_norm_backward_kernel<T, L>, dim3(static_cast<uint32_t>(blocks)),
+             dim3(lanes_threads), 0, Norm<T>(norm), matrix<const T>(x), matrix<const T>(u),
+             matrix<const T>(dy), matrix<T>(y), matrix<T>(du), matrix<T>(dx), rows_of_block, partial);
+      if constexpr (L::held) columns::add_partial_sums(ctx, name, partial, blocks, x.cols(), true, out);
     });
   });
 }
@@ -274,7 +310,7 @@ void add_residual(Context& ctx, const ConstView& x, const ConstView& y, const Co
     each_pack<T>(
         ctx, "add_residual",
         AddResidual<T>{bias.data<Compute<T>>(), matrix<const T>(x), matrix<const T>(y), matrix<T>(kept)},
-        {x, y, kept});
+        {x, y, kept, bias});
   });
 }
 

@@ -81,8 +81,7 @@ void GatedBlock::update_backward(Context& ctx, const Rows& r, const View& a, con
   w.backward_input(ctx, dx_out, GradMode::overwrite, dav);
   gated_norm_backward(ctx, gated(r), r.av, column(r, a, 0), dav, y, column(r, da, 0), dav,
                       norm_av_.gain().grad, norm_av_.bias().grad);
-  w.backward_weight(ctx, y, dx_out);
-  w.backward_bias(ctx, dx_out);
+  w.backward_parameters(ctx, y, dx_out);
 }
 
 void GatedBlock::project_backward(Context& ctx, const Rows& r, const ConstView& slope, View da, GradMode mode,

@@ -1,6 +1,7 @@
 #include "layers/linear.h"
 
 #include "layers/dispatch.h"
+#include "runtime/linear_products.h"
 
 namespace lime {
 namespace {
@@ -31,6 +32,16 @@ void LinearPart::multiply(Context& ctx, const ConstView& x, GradMode mode, View 
   gemm(ctx, Transpose::no, Transpose::no, 1, x, weight, beta_of(mode), y);
 }
 
+void LinearPart::forward(Context& ctx, const ConstView& x, View y) const {
+  if (bias.empty() || weight.rows() == 0) {
+    multiply(ctx, x, GradMode::overwrite, y);
+    return add_bias(ctx, y);
+  }
+  check_shape(ctx, x, y.rows(), weight.rows(), "linear input");
+  check_output(ctx, y, y.rows(), weight.cols(), "linear output");
+  gemm_bias(ctx, x, weight, bias, y);
+}
+
 void LinearPart::add_bias(Context& ctx, View y) const {
   if (!bias.empty()) lime::add_bias(ctx, bias, y);
 }
@@ -40,6 +51,16 @@ void LinearPart::backward_weight(Context& ctx, const ConstView& x, const ConstVi
   check_shape(ctx, dy, dy.rows(), weight.cols(), "gradient of linear output");
   if (x.empty()) return;
   gemm(ctx, Transpose::yes, Transpose::no, 1, x, dy, 1, dweight);
+}
+
+void LinearPart::backward_parameters(Context& ctx, const ConstView& x, const ConstView& dy) const {
+  if (bias.empty() || x.empty()) {
+    backward_weight(ctx, x, dy);
+    return backward_bias(ctx, dy);
+  }
+  check_shape(ctx, x, dy.rows(), weight.rows(), "linear input");
+  check_shape(ctx, dy, dy.rows(), weight.cols(), "gradient of linear output");
+  gemm_bias_gradient(ctx, x, dy, dweight, dbias);
 }
 
 void LinearPart::backward_bias(Context& ctx, const ConstView& dy) const {
@@ -66,16 +87,11 @@ LinearPart Linear::part(int64_t r0, int64_t r1, int64_t c0, int64_t c1) const {
   return p;
 }
 
-void Linear::forward(Context& ctx, const ConstView& x, View y) const {
-  const LinearPart p = all();
-  p.multiply(ctx, x, GradMode::overwrite, y);
-  p.add_bias(ctx, y);
-}
+void Linear::forward(Context& ctx, const ConstView& x, View y) const { all().forward(ctx, x, y); }
 
 void Linear::backward(Context& ctx, const ConstView& x, const ConstView& dy, GradMode input, View dx) const {
   const LinearPart p = all();
-  p.backward_weight(ctx, x, dy);
-  p.backward_bias(ctx, dy);
+  p.backward_parameters(ctx, x, dy);
   p.backward_input(ctx, dy, input, dx);
 }
 

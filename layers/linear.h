@@ -24,9 +24,13 @@ struct LinearPart {
   ConstView bias;    // 1 x out; empty if the layer has none
   View dweight, dbias;
 
+  // y (r x out) = x (r x in) weight + bias
+  void forward(Context&, const ConstView& x, View y) const;
   // y (r x out) = or += x (r x in) weight, without bias. y may be of the parameters' type, as logits are.
   void multiply(Context&, const ConstView& x, GradMode, View y) const;
   void add_bias(Context&, View y) const;
+  // dweight += x^T dy; dbias += column sums of dy
+  void backward_parameters(Context&, const ConstView& x, const ConstView& dy) const;
   // dweight += x^T dy; dbias is not touched
   void backward_weight(Context&, const ConstView& x, const ConstView& dy) const;
   // dbias += column sums of dy

@@ -11,7 +11,12 @@ namespace lime::cuda {
 namespace columns {
 
 inline constexpr int tile_cols = 32, tile_rows = 8;
-inline constexpr int64_t fewest_rows_a_block = 64, most_row_blocks = 128;
+inline constexpr int64_t fewest_rows_a_block = 64, most_row_blocks = 512;
+
+// Rows of a block that sums over some: a function of their number alone.
+inline int64_t rows_a_block(int64_t rows) {
+  return std::max(fewest_rows_a_block, (rows + most_row_blocks - 1) / most_row_blocks);
+}
 
 // partial[s, block, c] = the sum of F's s-th term over the block's rows: those of each thread in order, then
 // the threads'. N columns a thread.
@@ -54,16 +59,35 @@ struct Outputs {
   A* sum[Sums];
 };
 
+inline constexpr int partial_rows = 16;
+
+// Column c of each sum: partial sums of threads that take every sixteenth block, in order, then the threads'.
 template <int Sums, typename A>
 __global__ void add_partial_sums_kernel(const A* partial, int64_t blocks, int64_t cols, bool accumulate,
                                         Outputs<Sums, A> out) {
-  const int64_t c = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (c >= cols) return;
+  __shared__ A of_thread[partial_rows][tile_cols];
+  const int64_t c = int64_t{blockIdx.x} * tile_cols + threadIdx.x;
+#pragma unroll
   for (int s = 0; s < Sums; ++s) {
+    A sum = 0;
+    if (c < cols)
+      for (int64_t b = threadIdx.y; b < blocks; b += partial_rows)
+        sum += partial[(s * blocks + b) * cols + c];
+    __syncthreads();  // the sum before has been read
+    of_thread[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y != 0 || c >= cols) continue;
     A total = 0;
-    for (int64_t b = 0; b < blocks; ++b) total += partial[(s * blocks + b) * cols + c];
+    for (int y = 0; y < partial_rows; ++y) total += of_thread[y][threadIdx.x];
     out.sum[s][c] = accumulate ? out.sum[s][c] + total : total;
   }
+}
+
+template <int Sums, typename A>
+void add_partial_sums(Context& ctx, const char* name, const A* partial, int64_t blocks, int64_t cols,
+                      bool accumulate, const Outputs<Sums, A>& out) {
+  launch(ctx, name, add_partial_sums_kernel<Sums, A>, dim3(divide_up(cols, tile_cols)),
+         dim3(tile_cols, partial_rows), 0, partial, blocks, cols, accumulate, out);
 }
 
 }  // namespace columns
@@ -79,14 +103,12 @@ void column_sums_of_packs(Context& ctx, const char* name, F f, int64_t rows, int
   using namespace columns;
   if (cols == 0) return;
   const Arena::Scope scope(ctx.arena());
-  const int64_t rows_a_block = std::max(fewest_rows_a_block, (rows + most_row_blocks - 1) / most_row_blocks);
-  const int64_t blocks = divide_up(rows, rows_a_block);
+  const int64_t rows_of_block = columns::rows_a_block(rows), blocks = divide_up(rows, rows_of_block);
   A* partial = ctx.arena().alloc(dtype_of<A>(), Sums * blocks, cols).template data<A>();
   launch(ctx, name, partial_sums_kernel<Sums, N, A, F>,
          dim3(divide_up(cols, tile_cols * N), static_cast<uint32_t>(blocks)), dim3(tile_cols, tile_rows), 0,
-         f, rows, cols, rows_a_block, partial);
-  launch(ctx, name, add_partial_sums_kernel<Sums, A>, dim3(divide_up(cols, 128)), dim3(128), 0, partial,
-         blocks, cols, accumulate, out);
+         f, rows, cols, rows_of_block, partial);
+  add_partial_sums(ctx, name, partial, blocks, cols, accumulate, out);
 }
 
 // ... column by column: f(r, c, sum) with A (&sum)[Sums].

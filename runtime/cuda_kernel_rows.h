@@ -37,6 +37,19 @@ __device__ __forceinline__ void store(const Compute<T> (&x)[N], T* p) {
   store_pack(p, pack);
 }
 
+// N neighbours of a vector that goes with rows (a bias, a gain), 16 bytes at a time: N is 1, or p is aligned
+// to 16 bytes.
+template <int N, typename A>
+__device__ __forceinline__ void load_vector(const A* p, A (&x)[N]) {
+  constexpr int part = N < pack_width<A> ? N : pack_width<A>;
+#pragma unroll
+  for (int first = 0; first < N; first += part) {
+    const auto pack = load_pack<part>(p + first);
+#pragma unroll
+    for (int i = 0; i < part; ++i) x[first + i] = pack.at[i];
+  }
+}
+
 // with_row_type for what is never bf16: parameters' values and gradients, statistics, logits.
 template <typename F>
 void with_parameter_type(DType dtype, F f) {

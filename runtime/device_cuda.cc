@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "runtime/cuda_device.h"
+#include "runtime/cuda_device_calls.h"
 #include "runtime/error.h"
 
 namespace lime::cuda {
@@ -64,7 +65,11 @@ std::shared_ptr<void> allocate(int index, size_t bytes, Fill fill) {
   void* memory = nullptr;
   check(cudaMalloc(&memory, std::max<size_t>(bytes, 1)),
         str("cudaMalloc(", bytes, " bytes on cuda:", index, ")"));
-  std::shared_ptr<void> owner(memory, [](void* p) { cudaFree(p); });  // waits for the device
+  ++device_calls.allocations;
+  std::shared_ptr<void> owner(memory, [](void* p) {
+    cudaFree(p);  // waits for the device
+    ++device_calls.frees;
+  });
   if (fill == Fill::zeros) {
     check(cudaMemset(memory, 0, bytes), "cudaMemset");
     check(cudaStreamSynchronize(nullptr), "cudaMemset");  // contexts' streams do not wait for this one
@@ -76,7 +81,11 @@ std::shared_ptr<void> allocate_pinned(int index, size_t bytes) {
   set_device(index);
   void* memory = nullptr;
   check(cudaMallocHost(&memory, std::max<size_t>(bytes, 1)), str("cudaMallocHost(", bytes, " bytes)"));
-  return {memory, [](void* p) { cudaFreeHost(p); }};
+  ++device_calls.allocations;
+  return {memory, [](void* p) {
+            cudaFreeHost(p);
+            ++device_calls.frees;
+          }};
 }
 
 Stream::Stream(int index) : index_(index) {
@@ -120,7 +129,10 @@ void Stream::copy(const void* from, void* to, size_t bytes) {
         "copy within the device");
 }
 
-void Stream::synchronize() { check(cudaStreamSynchronize(stream_of(handle_)), "work on the device"); }
+void Stream::synchronize() {
+  ++device_calls.waits;
+  check(cudaStreamSynchronize(stream_of(handle_)), "work on the device");
+}
 
 void Stream::wait(const Event& event) {
   check(cudaStreamWaitEvent(stream_of(handle_), event_of(event.handle()), 0), "cudaStreamWaitEvent");
@@ -141,7 +153,10 @@ void Event::record(Stream& stream) {
   check(cudaEventRecord(event_of(handle_), stream_of(stream.handle())), "cudaEventRecord");
 }
 
-void Event::synchronize() const { check(cudaEventSynchronize(event_of(handle_)), "work on the device"); }
+void Event::synchronize() const {
+  ++device_calls.waits;
+  check(cudaEventSynchronize(event_of(handle_)), "work on the device");
+}
 
 bool Event::reached() const {
   const cudaError_t status = cudaEventQuery(event_of(handle_));

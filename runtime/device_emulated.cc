@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/cuda_device.h"
+#include "runtime/cuda_device_calls.h"
 #include "runtime/cuda_emulator_memory.h"
 #include "runtime/error.h"
 #include "runtime/host_memory.h"
@@ -48,6 +49,10 @@ struct Mark {  // what an event recorded
   std::chrono::steady_clock::time_point time{};
 };
 
+void deliver(const Mark& mark) {
+  if (const auto work = mark.work.lock()) work->deliver(mark.sent);
+}
+
 std::shared_ptr<Work>& work_of(void* handle) { return *static_cast<std::shared_ptr<Work>*>(handle); }
 Mark& mark_of(void* handle) { return *static_cast<Mark*>(handle); }
 
@@ -58,6 +63,13 @@ void check_device(const char* what, const void* memory, size_t pitch, Stream::Ro
 
 void check_host(const char* what, const void* memory) {
   LIME_CHECK(!emulator::is_device_memory(memory, 1), what, " was given device memory as host memory");
+}
+
+// The memory, whose end is counted, as its beginning is here.
+std::shared_ptr<void> counted(std::shared_ptr<void> memory) {
+  ++device_calls.allocations;
+  void* at = memory.get();
+  return {at, [memory = std::move(memory)](void*) { ++device_calls.frees; }};
 }
 
 }  // namespace
@@ -76,10 +88,10 @@ std::shared_ptr<void> allocate(int, size_t bytes, Fill fill) {
     const emulator::Access access;
     std::memset(memory.get(), 0, bytes);
   }
-  return memory;
+  return counted(std::move(memory));
 }
 
-std::shared_ptr<void> allocate_pinned(int, size_t bytes) { return allocate_host(bytes); }
+std::shared_ptr<void> allocate_pinned(int, size_t bytes) { return counted(allocate_host(bytes)); }
 
 Stream::Stream(int index) : index_(index), handle_(new std::shared_ptr<Work>(new Work)) {}
 Stream::~Stream() { delete static_cast<std::shared_ptr<Work>*>(handle_); }  // what nobody waited for is lost
@@ -131,6 +143,7 @@ void Stream::copy(const void* from, void* to, size_t bytes) {
 }
 
 void Stream::synchronize() {
+  ++device_calls.waits;
   Work& work = *work_of(handle_);
   work.deliver(work.sent());
 }
@@ -146,12 +159,12 @@ void Event::record(Stream& stream) {
 }
 
 void Event::synchronize() const {
-  const Mark& mark = mark_of(handle_);
-  if (const auto work = mark.work.lock()) work->deliver(mark.sent);
+  ++device_calls.waits;
+  deliver(mark_of(handle_));
 }
 
 bool Event::reached() const {
-  synchronize();
+  deliver(mark_of(handle_));
   return true;
 }
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "runtime/cublaslt.h"
 #include "runtime/memory.h"
@@ -26,6 +27,8 @@ struct Shape {
   bool ta, tb, tf32;
   DType in, out;
   std::array<int, 3> alignment;  // log2 of the addresses', at most 16 bytes
+  Epilogue::Kind epilogue;
+  int vector_alignment;
   friend auto operator<=>(const Shape&, const Shape&) = default;
 };
 
@@ -38,7 +41,7 @@ using Handle = std::unique_ptr<std::remove_pointer_t<T>, cublasStatus_t (*)(T)>;
 struct Plan {
   Handle<cublasLtMatmulDesc_t> operation;
   Handle<cublasLtMatrixLayout_t> a, b, c;
-  cublasLtMatmulAlgo_t algorithm;
+  std::optional<cublasLtMatmulAlgo_t> algorithm;  // none: the library has no such product
 };
 
 class Gemm {
@@ -50,26 +53,37 @@ class Gemm {
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
 
-  void run(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
-           const View& c) {
+  // False where the library has no product with this epilogue.
+  bool run(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
+           const ConstView& b, double beta, const View& c) {
     const Shape shape{{c.rows(), c.cols(), ta ? a.rows() : a.cols(), a.stride(), b.stride(), c.stride()},
                       ta,
                       tb,
                       ctx.tf32() && a.dtype() == DType::f32,
                       a.dtype(),
                       c.dtype(),
-                      {alignment_of(a.raw()), alignment_of(b.raw()), alignment_of(c.raw())}};
+                      {alignment_of(a.raw()), alignment_of(b.raw()), alignment_of(c.raw())},
+                      epilogue.kind,
+                      epilogue.vector ? alignment_of(epilogue.vector) : 0};
     const auto found = plans_.find(shape);
-    const Plan& plan =
-        found != plans_.end() ? found->second : plans_.emplace(shape, make(shape, a, b, c)).first->second;
+    Plan& plan = found != plans_.end() ? found->second
+                                       : plans_.emplace(shape, make(shape, epilogue, a, b, c)).first->second;
+    if (!plan.algorithm) return false;
+    if (epilogue.vector) set_vector(plan, epilogue);
     const auto alpha32 = static_cast<float>(alpha), beta32 = static_cast<float>(beta);
     const bool wide = a.dtype() == DType::f64;
     const void* scale_a = wide ? static_cast<const void*>(&alpha) : &alpha32;
     const void* scale_c = wide ? static_cast<const void*>(&beta) : &beta32;
-    lt_.check(lt_.matmul(handle_, plan.operation.get(), scale_a, b.raw(), plan.b.get(), a.raw(), plan.a.get(),
-                         scale_c, c.raw(), plan.c.get(), c.raw(), plan.c.get(), &plan.algorithm,
-                         workspace_.get(), workspace_bytes, static_cast<cudaStream_t>(ctx.stream().handle())),
-              "cublasLtMatmul");
+    const cublasStatus_t status =
+        lt_.matmul(handle_, plan.operation.get(), scale_a, b.raw(), plan.b.get(), a.raw(), plan.a.get(),
+                   scale_c, c.raw(), plan.c.get(), c.raw(), plan.c.get(), &*plan.algorithm, workspace_.get(),
+                   workspace_bytes, static_cast<cudaStream_t>(ctx.stream().handle()));
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED && epilogue.vector) {  // chosen, but not to be had
+      plan.algorithm.reset();
+      return false;
+    }
+    lt_.check(status, "cublasLtMatmul");
+    return true;
   }
 
  private:
@@ -84,19 +98,34 @@ class Gemm {
     return {made, lt_.destroy_layout};
   }
 
-  Plan make(const Shape& shape, const ConstView& a, const ConstView& b, const View& c) const {
+  void set_vector(const Plan& plan, const Epilogue& epilogue) const {
+    lt_.check(lt_.set_operation(plan.operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, &epilogue.vector,
+                                sizeof(epilogue.vector)),
+              "bias");
+  }
+
+  Plan make(const Shape& shape, const Epilogue& epilogue, const ConstView& a, const ConstView& b,
+            const View& c) const {
     const cublasComputeType_t compute = shape.in == DType::f64 ? CUBLAS_COMPUTE_64F
                                         : shape.tf32           ? CUBLAS_COMPUTE_32F_FAST_TF32
                                                                : CUBLAS_COMPUTE_32F;
     cublasLtMatmulDesc_t operation = nullptr;
     lt_.check(lt_.create_operation(&operation, compute, shape.in == DType::f64 ? CUDA_R_64F : CUDA_R_32F),
               "cublasLtMatmulDescCreate");
-    Plan plan{{operation, lt_.destroy_operation}, layout(a), layout(b), layout(c), {}};
+    Plan plan{{operation, lt_.destroy_operation}, layout(a), layout(b), layout(c), std::nullopt};
     const cublasOperation_t first = shape.tb ? CUBLAS_OP_T : CUBLAS_OP_N,
                             second = shape.ta ? CUBLAS_OP_T : CUBLAS_OP_N;
     lt_.check(lt_.set_operation(operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first)), "transpose");
     lt_.check(lt_.set_operation(operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof(second)),
               "transpose");
+    if (epilogue.vector) {
+      // c' has c's columns as rows: a bias is one number a row, and the column sums of b are those of the
+      // first operand's rows.
+      const cublasLtEpilogue_t kind =
+          epilogue.kind == Epilogue::Kind::bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_BGRADA;
+      lt_.check(lt_.set_operation(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &kind, sizeof(kind)), "epilogue");
+      set_vector(plan, epilogue);  // its alignment counts
+    }
 
     cublasLtMatmulPreference_t made = nullptr;
     lt_.check(lt_.create_preference(&made), "cublasLtMatmulPreferenceCreate");
@@ -115,10 +144,12 @@ class Gemm {
     int results = 0;
     const cublasStatus_t status = lt_.heuristic(handle_, operation, plan.b.get(), plan.a.get(), plan.c.get(),
                                                 plan.c.get(), made, 1, &result, &results);
-    if (status != CUBLAS_STATUS_SUCCESS || results == 0)
+    if (status != CUBLAS_STATUS_SUCCESS || results == 0) {
+      if (epilogue.vector) return plan;
       throw Error(str("cuBLASLt has no product of ", to_string(shape.in), " into ", to_string(shape.out),
                       ", ", c.rows(), "x", c.cols(), "x", shape.sides[2], ", strides ", a.stride(), ", ",
                       b.stride(), ", ", c.stride(), ": ", lt_.status_string(status)));
+    }
     plan.algorithm = result.algo;
     return plan;
   }
@@ -131,12 +162,17 @@ class Gemm {
 
 }  // namespace
 
-void gemm(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
-          View c) {
+bool gemm_with(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
+               const ConstView& b, double beta, View c) {
   ctx.stream().activate();
   auto& state = ctx.stream().kept_state();
   if (!state) state = std::make_shared<Gemm>(ctx.device());
-  static_cast<Gemm*>(state.get())->run(ctx, ta, tb, alpha, a, b, beta, c);
+  return static_cast<Gemm*>(state.get())->run(ctx, epilogue, ta, tb, alpha, a, b, beta, c);
+}
+
+void gemm(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
+          View c) {
+  gemm_with(ctx, {}, ta, tb, alpha, a, b, beta, c);
 }
 
 }  // namespace lime::cuda

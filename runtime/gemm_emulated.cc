@@ -21,10 +21,12 @@ T narrow(double x) {
 }
 
 template <typename T, typename Out>
-void multiply(bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
-              const View& c) {
+void multiply(const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
+              const ConstView& b, double beta, const View& c) {
   const int64_t depth = ta ? a.rows() : a.cols();
   std::vector<double> row(static_cast<size_t>(c.cols()));
+  auto* vector = static_cast<Out*>(epilogue.vector);
+  const Out* bias = epilogue.kind == Epilogue::Kind::bias ? vector : nullptr;
   for (int64_t i = 0; i < c.rows(); ++i) {
     row.assign(row.size(), 0);
     for (int64_t k = 0; k < depth; ++k) {
@@ -35,26 +37,39 @@ void multiply(bool ta, bool tb, double alpha, const ConstView& a, const ConstVie
     }
     Out* out = c.row<Out>(i);
     for (size_t j = 0; j < row.size(); ++j)
-      out[j] = narrow<Out>(alpha * row[j] + (beta == 0 ? 0 : beta * wide(out[j])));
+      out[j] =
+          narrow<Out>(alpha * row[j] + (beta == 0 ? 0 : beta * wide(out[j])) + (bias ? wide(bias[j]) : 0));
   }
+  if (epilogue.kind != Epilogue::Kind::bias_gradient) return;
+  row.assign(row.size(), 0);
+  for (int64_t k = 0; k < depth; ++k)
+    for (size_t j = 0; j < row.size(); ++j) row[j] += wide(b.row<T>(k)[j]);
+  for (size_t j = 0; j < row.size(); ++j) vector[j] = narrow<Out>(row[j]);
 }
 
 }  // namespace
 
-void gemm(Context&, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
-          View c) {
+bool gemm_with(Context&, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
+               const ConstView& b, double beta, View c) {
+  LIME_CHECK(!epilogue.vector || emulator::is_device_memory(epilogue.vector, 1), "gemm is given host memory");
   for (const ConstView& v : {a, b, ConstView(c)})
     LIME_CHECK(emulator::is_device_memory(v.raw(), 1), "gemm is given host memory");
   {
     const emulator::Access access;
-    if (a.dtype() == DType::f64) multiply<double, double>(ta, tb, alpha, a, b, beta, c);
-    if (a.dtype() == DType::f32) multiply<float, float>(ta, tb, alpha, a, b, beta, c);
+    if (a.dtype() == DType::f64) multiply<double, double>(epilogue, ta, tb, alpha, a, b, beta, c);
+    if (a.dtype() == DType::f32) multiply<float, float>(epilogue, ta, tb, alpha, a, b, beta, c);
     if (a.dtype() == DType::bf16 && c.dtype() == DType::bf16)
-      multiply<bf16, bf16>(ta, tb, alpha, a, b, beta, c);
+      multiply<bf16, bf16>(epilogue, ta, tb, alpha, a, b, beta, c);
     if (a.dtype() == DType::bf16 && c.dtype() == DType::f32)
-      multiply<bf16, float>(ta, tb, alpha, a, b, beta, c);
+      multiply<bf16, float>(epilogue, ta, tb, alpha, a, b, beta, c);
     emulator::check_guards("gemm");
   }
+  return true;
+}
+
+void gemm(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
+          View c) {
+  gemm_with(ctx, {}, ta, tb, alpha, a, b, beta, c);
 }
 
 }  // namespace lime::cuda

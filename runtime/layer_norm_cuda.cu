@@ -1,6 +1,8 @@
-// LayerNorm; a warp computes a row.
+// LayerNorm; a warp computes a row, or half of one where rows are short. Backward goes over its rows once,
+// for the gradients of input and parameters, where rows are short enough to be held.
 #include "runtime/cuda_kernel.h"
 #include "runtime/cuda_kernel_columns.h"
+#include "runtime/cuda_kernel_lanes.h"
 #include "runtime/cuda_kernel_math.h"
 #include "runtime/primitives_cuda.h"
 
@@ -8,59 +10,102 @@ namespace lime::cuda {
 
 namespace {
 
-constexpr int rows_a_block = 8;
-
-template <typename T, typename A = Compute<T>>
-__global__ void layer_norm_kernel(Matrix<const T> x, const A* gain, const A* bias, A eps, Matrix<T> y,
-                                  Matrix<A> mean, Matrix<A> rstd) {
-  const int64_t r = int64_t{blockIdx.x} * rows_a_block + threadIdx.y;
-  if (r >= x.rows) return;
-  const T* row = x.row(r);
+template <typename T, typename L, typename A = Compute<T>>
+__global__ void __launch_bounds__(lanes_threads)
+    layer_norm_kernel(Matrix<const T> x, const A* gain, const A* bias, A eps, Matrix<T> y, Matrix<A> mean,
+                      Matrix<A> rstd) {
+  constexpr int N = L::N;
+  const RowLanes<L> lanes(x.rows, x.cols, int64_t{blockIdx.x} * L::rows);
+  const LaneValues<T, L> row(lanes, x);
+  const auto count = static_cast<A>(x.cols);
   A sum = 0, squares = 0;
-  for (int64_t c = threadIdx.x; c < x.cols; c += warp_size) sum += to_compute(row[c]);
-  const A m = warp_sum(sum) / static_cast<A>(x.cols);
-  for (int64_t c = threadIdx.x; c < x.cols; c += warp_size) {
-    const A centred = to_compute(row[c]) - m;
-    squares += centred * centred;
-  }
-  const A s = 1 / square_root(warp_sum(squares) / static_cast<A>(x.cols) + eps);
-  for (int64_t c = threadIdx.x; c < x.cols; c += warp_size)
-    y.row(r)[c] = from_compute<T>(multiply_add((to_compute(row[c]) - m) * s, gain[c], bias[c]));
-  if (threadIdx.x == 0) *mean.row(r) = m, *rstd.row(r) = s;
+  lanes.each([&](int p, int64_t c) {
+    A v[N];
+    row.get(p, c, v);
+    for (int i = 0; i < N; ++i) sum += v[i];
+  });
+  const A m = lanes.sum(sum) / count;
+  lanes.each([&](int p, int64_t c) {
+    A v[N];
+    row.get(p, c, v);
+    for (int i = 0; i < N; ++i) squares += (v[i] - m) * (v[i] - m);
+  });
+  const A s = 1 / square_root(lanes.sum(squares) / count + eps);
+  if (!lanes.there) return;
+  lanes.each([&](int p, int64_t c) {
+    A v[N], g[N], b[N];
+    row.get(p, c, v);
+    load_vector(gain + c, g);
+    load_vector(bias + c, b);
+    for (int i = 0; i < N; ++i) v[i] = multiply_add((v[i] - m) * s, g[i], b[i]);
+    store(v, y.row(lanes.r) + c);
+  });
+  if (lanes.lane == 0) *mean.row(lanes.r) = m, *rstd.row(lanes.r) = s;
 }
 
-// With h = (x - mean) rstd and e = dy gain: dx = rstd (e - mean(e) - h mean(e h)).
-template <typename T, typename A = Compute<T>>
-__global__ void layer_norm_backward_kernel(Matrix<const T> x, const A* gain, Matrix<const A> mean,
-                                           Matrix<const A> rstd, Matrix<const T> dy, bool accumulate,
-                                           Matrix<T> dx) {
-  const int64_t r = int64_t{blockIdx.x} * rows_a_block + threadIdx.y;
-  if (r >= x.rows) return;
-  const A m = *mean.row(r), s = *rstd.row(r);
-  A sum_e = 0, sum_eh = 0;
-  for (int64_t c = threadIdx.x; c < x.cols; c += warp_size) {
-    const A h = (to_compute(x.row(r)[c]) - m) * s, e = to_compute(dy.row(r)[c]) * gain[c];
-    sum_e += e;
-    sum_eh += e * h;
+// With h = (x - mean) rstd and e = dy gain: dx = rstd (e - mean(e) - h mean(e h)). Where rows are held, also
+// the block's part of dgain += dy h, dbias += dy (LaneColumnSums).
+template <typename T, typename L, typename A = Compute<T>>
+__global__ void __launch_bounds__(lanes_threads)
+    layer_norm_backward_kernel(Matrix<const T> x, const A* gain, Matrix<const A> mean, Matrix<const A> rstd,
+                               Matrix<const T> dy, bool accumulate, Matrix<T> dx, int64_t rows_of_block,
+                               A* partial) {
+  constexpr int N = L::N;
+  LaneColumnSums<2, L, A> parameters;
+  const int64_t begin = blockIdx.x * rows_of_block,
+                end = begin + rows_of_block < x.rows ? begin + rows_of_block : x.rows;
+  for (int64_t first = begin; first < end; first += L::rows) {
+    const RowLanes<L> lanes(end, x.cols, first);
+    const LaneValues<T, L> row(lanes, x), drow(lanes, dy);
+    const A m = *mean.row(lanes.r), s = *rstd.row(lanes.r), count = static_cast<A>(x.cols);
+    A sum_e = 0, sum_eh = 0;
+    lanes.each([&](int p, int64_t c) {
+      A v[N], d[N], g[N];
+      row.get(p, c, v);
+      drow.get(p, c, d);
+      load_vector(gain + c, g);
+      for (int i = 0; i < N; ++i) {
+        const A h = (v[i] - m) * s, e = d[i] * g[i];
+        sum_e += e;
+        sum_eh += e * h;
+        if constexpr (L::held) {
+          parameters.at[0][p][i] += lanes.there ? d[i] * h : 0;
+          parameters.at[1][p][i] += lanes.there ? d[i] : 0;
+        }
+      }
+    });
+    const A mean_e = lanes.sum(sum_e) / count, mean_eh = lanes.sum(sum_eh) / count;
+    if (!lanes.there) continue;
+    lanes.each([&](int p, int64_t c) {
+      A v[N], d[N], g[N], before[N];
+      row.get(p, c, v);
+      drow.get(p, c, d);
+      load_vector(gain + c, g);
+      if (accumulate) load(dx.row(lanes.r) + c, before);
+      for (int i = 0; i < N; ++i) {
+        const A h = (v[i] - m) * s, e = d[i] * g[i], change = s * (e - mean_e - h * mean_eh);
+        v[i] = accumulate ? before[i] + change : change;
+      }
+      store(v, dx.row(lanes.r) + c);
+    });
   }
-  const A mean_e = warp_sum(sum_e) / static_cast<A>(x.cols),
-          mean_eh = warp_sum(sum_eh) / static_cast<A>(x.cols);
-  for (int64_t c = threadIdx.x; c < x.cols; c += warp_size) {
-    const A h = (to_compute(x.row(r)[c]) - m) * s, e = to_compute(dy.row(r)[c]) * gain[c];
-    const A d = s * (e - mean_e - h * mean_eh);
-    dx.row(r)[c] = from_compute<T>(accumulate ? to_compute(dx.row(r)[c]) + d : d);
-  }
+  if constexpr (L::held) parameters.write(x.cols, partial);
 }
 
 // dgain += dy h, dbias += dy.
-template <typename T, typename A = Compute<T>>
+template <int N, typename T, typename A = Compute<T>>
 struct ParameterGradients {
   Matrix<const T> x, dy;
   Matrix<const A> mean, rstd;
-  __device__ void operator()(int64_t r, int64_t c, A (&sum)[2]) const {
-    const A d = to_compute(dy.row(r)[c]);
-    sum[0] += d * ((to_compute(x.row(r)[c]) - *mean.row(r)) * *rstd.row(r));
-    sum[1] += d;
+  __device__ void operator()(int64_t r, int64_t c, A (&sum)[2][N]) const {
+    const A m = *mean.row(r), s = *rstd.row(r);
+    A v[N], d[N];
+    load(x.row(r) + c, v);
+    load(dy.row(r) + c, d);
+    for (int i = 0; i < N; ++i) {
+      sum[0][i] += d[i] * ((v[i] - m) * s);
+      sum[1][i] += d[i];
+    }
   }
 };
 
@@ -70,25 +115,42 @@ void layer_norm(Context& ctx, const ConstView& x, const ConstView& gain, const C
                 View y, View mean, View rstd) {
   with_row_type(x.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
-    launch(ctx, "layer_norm", layer_norm_kernel<T>, dim3(divide_up(x.rows(), rows_a_block)),
-           dim3(warp_size, rows_a_block), 0, matrix<const T>(x), gain.data<A>(), bias.data<A>(),
-           static_cast<A>(eps), matrix<T>(y), matrix<A>(mean), matrix<A>(rstd));
+    with_row_lanes<T>({x, y}, {gain, bias}, [&]<typename L>() {
+      launch(ctx, "layer_norm", layer_norm_kernel<T, L>, dim3(divide_up(x.rows(), L::rows)),
+             dim3(lanes_threads), 0, matrix<const T>(x), gain.data<A>(), bias.data<A>(), static_cast<A>(eps),
+             matrix<T>(y), matrix<A>(mean), matrix<A>(rstd));
+    });
   });
 }
 
 void layer_norm_backward(Context& ctx, const ConstView& x, const ConstView& gain, const ConstView& mean,
                          const ConstView& rstd, const ConstView& dy, GradMode input, View dx, GradMode params,
                          View dgain, View dbias) {
+  const char* name = "layer_norm_backward";
+  const bool accumulate = params == GradMode::accumulate;
   with_row_type(x.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
-    // First the parameters: dx may be dy.
-    column_sums<2, A>(ctx, "layer_norm_backward",
-                      ParameterGradients<T>{matrix<const T>(x), matrix<const T>(dy), matrix<const A>(mean),
-                                            matrix<const A>(rstd)},
-                      x.rows(), x.cols(), params == GradMode::accumulate, {dgain.data<A>(), dbias.data<A>()});
-    launch(ctx, "layer_norm_backward", layer_norm_backward_kernel<T>, dim3(divide_up(x.rows(), rows_a_block)),
-           dim3(warp_size, rows_a_block), 0, matrix<const T>(x), gain.data<A>(), matrix<const A>(mean),
-           matrix<const A>(rstd), matrix<const T>(dy), input == GradMode::accumulate, matrix<T>(dx));
+    const Arena::Scope scope(ctx.arena());
+    const columns::Outputs<2, A> out{dgain.data<A>(), dbias.data<A>()};
+    with_row_lanes<T>({x, dy, dx}, {gain}, [&]<typename L>() {
+      const int64_t rows_of_block = columns::rows_a_block(x.rows()),
+                    blocks = divide_up(x.rows(), rows_of_block);
+      A* partial = nullptr;
+      if constexpr (L::held) {
+        partial = ctx.arena().alloc(dtype_of<A>(), 2 * blocks, x.cols()).template data<A>();
+      } else {  // first the parameters: dx may be dy
+        column_sums_of_packs<2, L::N, A>(
+            ctx, name,
+            ParameterGradients<L::N, T>{matrix<const T>(x), matrix<const T>(dy), matrix<const A>(mean),
+                                        matrix<const A>(rstd)},
+            x.rows(), x.cols(), accumulate, out);
+      }
+      launch(ctx, name, layer_norm_backward_kernel<T, L>, dim3(static_cast<uint32_t>(blocks)),
+             dim3(lanes_threads), 0, matrix<const T>(x), gain.data<A>(), matrix<const A>(mean),
+             matrix<const A>(rstd), matrix<const T>(dy), input == GradMode::accumulate, matrix<T>(dx),
+             rows_of_block, partial);
+      if constexpr (L::held) columns::add_partial_sums(ctx, name, partial, blocks, x.cols(), accumulate, out);
+    });
   });
 }
 

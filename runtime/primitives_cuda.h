@@ -11,6 +11,17 @@ namespace lime::cuda {
 void gemm(Context&, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
           View c);
 
+// What a product does besides, as linear_products.h has it: a bias is added to the rows of c, or the column
+// sums of b (a is transposed, b is not) are written. `vector` is of c's type, as long as its rows.
+struct Epilogue {
+  enum class Kind { none, bias, bias_gradient };
+  Kind kind = Kind::none;
+  void* vector = nullptr;
+};
+// False where the library has no such product: nothing is done then.
+bool gemm_with(Context&, const Epilogue&, bool ta, bool tb, double alpha, const ConstView& a,
+               const ConstView& b, double beta, View c);
+
 // elementwise_cuda.cu
 void fill(Context&, View x, double value);
 void copy(Context&, const ConstView& x, View y);  // both on the device

@@ -1,7 +1,8 @@
-// Primitives over rows and columns; a warp computes a row.
+// Primitives over rows and columns: a thread has 16 bytes of a row, or a warp the row.
 #include "runtime/cuda_kernel.h"
 #include "runtime/cuda_kernel_columns.h"
 #include "runtime/cuda_kernel_math.h"
+#include "runtime/cuda_kernel_rows.h"
 #include "runtime/primitives_cuda.h"
 
 namespace lime::cuda {
@@ -20,23 +21,34 @@ void launch_rows(Context& ctx, const char* name, int64_t rows, Kernel kernel, Ar
 }
 
 template <typename T>
-__global__ void add_bias_kernel(const Compute<T>* bias, Matrix<T> y) {
-  const int64_t r = row_of_warp();
-  if (r >= y.rows) return;
-  for (int64_t c = threadIdx.x; c < y.cols; c += warp_size)
-    y.row(r)[c] = from_compute<T>(to_compute(y.row(r)[c]) + bias[c]);
-}
+struct AddBias {
+  const Compute<T>* bias;
+  Matrix<T> y;
+  template <int N>
+  __device__ void at(int64_t r, int64_t c) const {
+    Compute<T> v[N], b[N];
+    load(y.row(r) + c, v);
+    load_vector(bias + c, b);
+    for (int i = 0; i < N; ++i) v[i] += b[i];
+    store(v, y.row(r) + c);
+  }
+};
 
 template <typename T>
-__global__ void bias_silu_kernel(const Compute<T>* bias, Matrix<T> z, Matrix<T> y) {
-  const int64_t r = row_of_warp();
-  if (r >= z.rows) return;
-  for (int64_t c = threadIdx.x; c < z.cols; c += warp_size) {
-    const T sum = from_compute<T>(to_compute(z.row(r)[c]) + bias[c]);
-    z.row(r)[c] = sum;
-    y.row(r)[c] = from_compute<T>(silu(to_compute(sum)));  // of what is kept, as backward will see it
+struct BiasSilu {
+  const Compute<T>* bias;
+  Matrix<T> z, y;
+  template <int N>
+  __device__ void at(int64_t r, int64_t c) const {
+    Compute<T> v[N], b[N];
+    load(z.row(r) + c, v);
+    load_vector(bias + c, b);
+    for (int i = 0; i < N; ++i) v[i] = to_compute(from_compute<T>(v[i] + b[i]));
+    store(v, z.row(r) + c);
+    for (int i = 0; i < N; ++i) v[i] = silu(v[i]);  // of what is kept, as backward will see it
+    store(v, y.row(r) + c);
   }
-}
+};
 
 template <typename T>
 __global__ void softmax_rows_kernel(Matrix<T> x) {
@@ -67,11 +79,13 @@ __global__ void softmax_rows_backward_kernel(Matrix<const T> y, Matrix<const T> 
     dx.row(r)[c] = from_compute<T>(to_compute(y.row(r)[c]) * (to_compute(dy.row(r)[c]) - dot));
 }
 
-template <typename T>
+template <int N, typename T>
 struct RowSum {
   Matrix<const T> x;
-  __device__ void operator()(int64_t r, int64_t c, Compute<T> (&sum)[1]) const {
-    sum[0] += to_compute(x.row(r)[c]);
+  __device__ void operator()(int64_t r, int64_t c, Compute<T> (&sum)[1][N]) const {
+    Compute<T> v[N];
+    load(x.row(r) + c, v);
+    for (int i = 0; i < N; ++i) sum[0][i] += v[i];
   }
 };
 
@@ -79,21 +93,24 @@ struct RowSum {
 
 void add_bias(Context& ctx, const ConstView& bias, View y) {
   with_row_type(y.dtype(), [&]<typename T>(T) {
-    launch_rows(ctx, "add_bias", y.rows(), add_bias_kernel<T>, bias.data<Compute<T>>(), matrix<T>(y));
+    each_pack<T>(ctx, "add_bias", AddBias<T>{bias.data<Compute<T>>(), matrix<T>(y)}, {y, bias});
   });
 }
 
 void bias_silu(Context& ctx, const ConstView& bias, View z, View y) {
   with_row_type(z.dtype(), [&]<typename T>(T) {
-    launch_rows(ctx, "bias_silu", z.rows(), bias_silu_kernel<T>, bias.data<Compute<T>>(), matrix<T>(z),
-                matrix<T>(y));
+    each_pack<T>(ctx, "bias_silu", BiasSilu<T>{bias.data<Compute<T>>(), matrix<T>(z), matrix<T>(y)},
+                 {z, y, bias});
   });
 }
 
 void column_sum(Context& ctx, const ConstView& x, GradMode mode, View sum) {
   with_row_type(x.dtype(), [&]<typename T>(T) {
-    column_sums<1, Compute<T>>(ctx, "column_sum", RowSum<T>{matrix<const T>(x)}, x.rows(), x.cols(),
-                               mode == GradMode::accumulate, {sum.data<Compute<T>>()});
+    with_pack_width<T>({x}, [&]<int N>() {
+      column_sums_of_packs<1, N, Compute<T>>(ctx, "column_sum", RowSum<N, T>{matrix<const T>(x)}, x.rows(),
+                                             x.cols(), mode == GradMode::accumulate,
+                                             {sum.data<Compute<T>>()});
+    });
   });
 }
 

@@ -34,8 +34,11 @@ std::vector<Case> cases() {
 struct Shape {
   int64_t rows, cols, gap;
 };
-// No rows, one column, whole and broken packs, more rows than one block sums.
-const std::vector<Shape> shapes = {{0, 8, 0}, {1, 1, 0}, {5, 7, 1}, {70, 8, 0}, {3, 72, 8}, {2, 264, 3}};
+// No rows, one column, whole and broken packs, more rows than one block sums, rows of every number of packs a
+// lane.
+const std::vector<Shape> shapes = {{0, 8, 0},   {1, 1, 0},    {5, 7, 1},    {70, 8, 0},
+                                   {3, 72, 8},  {2, 264, 3},  {67, 128, 0}, {66, 256, 8},
+                                   {9, 512, 0}, {2, 1024, 0}, {2, 1032, 0}};
 
 double silu_of(double x) { return x / (1 + std::exp(-x)); }
 double silu_slope_of(double x) {

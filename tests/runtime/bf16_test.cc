@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "runtime/linear_products.h"
 #include "runtime/philox.h"
 #include "tests/support/device_support.h"
 
@@ -58,6 +59,11 @@ class Bf16On : public DeviceTest, public testing::WithParamInterface<Device> {
   void expect_equal(const ConstView& got, const ConstView& want, const char* what) {
     ASSERT_EQ(to_host<float>(ctx, got), to_host<float>(ctx, want)) << what;
   }
+  void expect_close(const ConstView& got, const ConstView& want, const char* what) {
+    const auto x = to_host<float>(ctx, got), y = to_host<float>(ctx, want);
+    for (size_t i = 0; i < x.size(); ++i)
+      ASSERT_NEAR(x[i], y[i], 1e-5 * std::max(1.0f, std::abs(y[i]))) << what;
+  }
   int64_t gap = 0;
 };
 INSTANTIATE_TEST_SUITE_P(Devices, Bf16On, testing::ValuesIn(test_devices()), device_name);
@@ -82,7 +88,7 @@ TEST_P(Bf16On, Converts) {
 }
 
 TEST_P(Bf16OnCuda, Primitives) {
-  for (const int64_t cols : {1, 8, 37, 256}) {
+  for (const int64_t cols : {1, 8, 37, 128, 256, 1024}) {
     for (const int64_t g : {0, 3, 8}) {
       gap = g;
       const int64_t rows = 11;
@@ -115,7 +121,8 @@ TEST_P(Bf16OnCuda, Primitives) {
       segments("segment_mean", [&](View u, View v) { segment_mean(ctx, u, jagged, v); });
       segments("repeat_rows_backward",
                [&](View u, View v) { repeat_rows_backward(ctx, u, jagged, GradMode::accumulate, v); });
-      // Parameters' gradients and statistics are f32, of the same values: equal bits.
+      // Parameters' gradients and statistics are f32, of the same values; a column's sum runs in the order of
+      // rows, others in an order that goes with the type.
       const View sum = parameter(1, cols, 7), sum32 = wide(sum), mean = parameter(rows, 1, 8),
                  mean32 = wide(mean), rstd = parameter(rows, 1, 9), rstd32 = wide(rstd),
                  dgain = parameter(1, cols, 10), dgain32 = wide(dgain);
@@ -125,14 +132,15 @@ TEST_P(Bf16OnCuda, Primitives) {
       layer_norm(ctx, a, gain, bias, 1e-5, y, mean, rstd);
       layer_norm(ctx, a32, gain, bias, 1e-5, y32, mean32, rstd32);
       expect_rounded(y, y32, "layer_norm");
-      expect_equal(mean, mean32, "mean");
-      expect_equal(rstd, rstd32, "rstd");
+      expect_close(mean, mean32, "mean");
+      expect_close(rstd, rstd32, "rstd");
       layer_norm_backward(ctx, a, gain, mean, rstd, b, GradMode::overwrite, y, GradMode::accumulate, dgain,
                           sum);
       layer_norm_backward(ctx, a32, gain, mean, rstd, b32, GradMode::overwrite, y32, GradMode::accumulate,
                           dgain32, sum32);
       expect_rounded(y, y32, "layer_norm_backward");
-      expect_equal(dgain, dgain32, "dgain");
+      expect_close(dgain, dgain32, "dgain");
+      expect_close(sum, sum32, "dbias");
       EXPECT_EQ(host_sum_of_squares(ctx, a), host_sum_of_squares(ctx, a32));
       EXPECT_TRUE(all_finite(ctx, a));
     }
@@ -158,6 +166,30 @@ TEST_P(Bf16OnCuda, ProductsIntoBf16AndF32) {
       for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(x[i], y[i], 1e-4);
     }
   }
+}
+
+// A bias of f32 goes with rows of either type; its gradient, of f32, with products into f32.
+TEST_P(Bf16OnCuda, ProductsWithBias) {
+  const int64_t m = 24, n = 16, k = 40;
+  const View x = random(m, k, 1), w = random(k, n, 2), bias = parameter(1, n, 3), y = random(m, n, 4),
+             y32 = parameter(m, n, 4), want = parameter(m, n, 4);
+  gemm_bias(ctx, x, w, bias, y);
+  gemm_bias(ctx, x, w, bias, y32);
+  gemm_bias(ctx, wide(x), wide(w), bias, want);
+  const auto expect_near = [&](const ConstView& got, const ConstView& expected, double distance,
+                               const char* what) {
+    const auto u = to_host<float>(ctx, got), v = to_host<float>(ctx, expected);
+    for (size_t i = 0; i < u.size(); ++i) ASSERT_NEAR(u[i], v[i], distance) << what;
+  };
+  expect_near(wide(y), want, 32 * 0x1p-8, "bf16");  // of at most 32, twice rounded
+  expect_near(y32, want, 1e-4, "f32");
+
+  const View dy = random(m, n, 5), dw = parameter(k, n, 6), dw32 = wide(dw), dbias = parameter(1, n, 7),
+             dbias32 = wide(dbias);
+  gemm_bias_gradient(ctx, x, dy, dw, dbias);
+  gemm_bias_gradient(ctx, wide(x), wide(dy), dw32, dbias32);
+  expect_near(dw, dw32, 1e-4, "weight gradient");
+  expect_near(dbias, dbias32, 1e-4, "bias gradient");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <numeric>
 
 #include "runtime/gemm_i8.h"
+#include "runtime/linear_products.h"
 #include "tests/runtime/kernel_case.h"
 
 namespace lime {
@@ -170,6 +171,63 @@ TEST_P(Gemm, EmptySidesAndEmptySums) {
     Guarded<T> none(0, 5), wide(5, 4), result(0, 4);
     gemm(ctx, Transpose::no, Transpose::no, 1, none.view(), wide.view(), 0, result);
     result.expect_guards("no rows");
+  });
+}
+
+TEST_P(Gemm, WithBias) {
+  run([&]<typename T>(T) {
+    for (const Product p : {Product{1, 1, 1}, Product{13, 33, 31}, Product{64, 32, 32}, Product{0, 5, 3}}) {
+      for (const int64_t gap : {0, 3}) {
+        Guarded<T> x(p.m, p.k, gap), w(p.k, p.n, gap), bias(1, p.n), y(p.m, p.n, gap);
+        x.random(1), w.random(2), bias.random(3, 10), y.set([](int64_t, int64_t) { return NAN; });
+        gemm_bias(ctx, x.view(), w.view(), bias.view(), y);
+        y.expect(
+            [&](int64_t i, int64_t j) {
+              Real sum = bias.at(0, j);
+              for (int64_t k = 0; k < p.k; ++k) sum += Real{x.at(i, k)} * Real{w.at(k, j)};
+              return sum;
+            },
+            ulps<T>(12), str("gemm_bias ", p.m, "x", p.n, "x", p.k));
+        bias.expect_guards("bias");
+      }
+    }
+  });
+}
+
+TEST_P(Gemm, WithBiasGradient) {
+  run([&]<typename T>(T) {
+    for (const Product p : {Product{1, 1, 1}, Product{31, 33, 13}, Product{32, 32, 64}, Product{3, 5, 0}}) {
+      for (const int64_t gap : {0, 3}) {
+        Guarded<T> x(p.k, p.m, gap), dy(p.k, p.n, gap), dw(p.m, p.n, gap), dbias(1, p.n);
+        x.random(1), dy.random(2), dw.random(3), dbias.random(4);
+        const Guarded<T> dw0 = dw, dbias0 = dbias;
+        gemm_bias_gradient(ctx, x.view(), dy.view(), dw, dbias);
+        dw.expect(
+            [&](int64_t i, int64_t j) {
+              Real sum = dw0.at(i, j);
+              for (int64_t k = 0; k < p.k; ++k) sum += Real{x.at(k, i)} * Real{dy.at(k, j)};
+              return sum;
+            },
+            ulps<T>(20), str("weight gradient ", p.m, "x", p.n, "x", p.k));
+        dbias.expect(
+            [&](int64_t, int64_t j) {
+              Real sum = dbias0.at(0, j);
+              for (int64_t k = 0; k < p.k; ++k) sum += Real{dy.at(k, j)};
+              return sum;
+            },
+            ulps<T>(20), str("bias gradient ", p.m, "x", p.n, "x", p.k));
+      }
+    }
+  });
+}
+
+TEST_P(Gemm, WithBiasChecksShapesAndTypes) {
+  run([&]<typename T>(T) {
+    Guarded<T> x(4, 3), w(3, 5), y(4, 5), bias(1, 5), wrong(1, 4);
+    EXPECT_THROW(gemm_bias(ctx, x.view(), w.view(), wrong.view(), y), Error);
+    EXPECT_THROW(gemm_bias(ctx, w.view(), x.view(), bias.view(), y), Error);
+    EXPECT_THROW(gemm_bias_gradient(ctx, x.view(), y.view(), w, wrong), Error);
+    EXPECT_THROW(gemm_bias_gradient(ctx, w.view(), y.view(), x, bias), Error);
   });
 }
 

@@ -1,0 +1,151 @@
+// For kernels' authors: rows summed over by a warp, or by half of one where they are short. A row that is
+// short enough is held in registers, so that it is read from memory once however often it is gone over.
+//
+//   template <typename T, typename L>
+//   __global__ void __launch_bounds__(lanes_threads) square_kernel(Matrix<const T> x, Matrix<T> y) {
+//     const RowLanes<L> lanes(x.rows, x.cols, int64_t{blockIdx.x} * L::rows);  // of the block's L::rows rows
+//     const LaneValues<T, L> row(lanes, x);
+//     Compute<T> sum = 0;
+//     lanes.each([&](int p, int64_t c) {  // for each pack p of this lane: columns c to c + L::N - 1
+//       Compute<T> v[L::N];
+//       row.get(p, c, v);
+//       for (int i = 0; i < L::N; ++i) sum += v[i] * v[i];
+//     });
+//     sum = lanes.sum(sum);  // all lanes call, those of rows past the last too
+//     if (lanes.there) ...
+//   }
+//   with_row_lanes<T>({x, y}, {}, [&]<typename L>() {
+//     launch(ctx, "square", square_kernel<T, L>, dim3(divide_up(x.rows(), L::rows)), dim3(lanes_threads),
+//     ...);
+//   });
+#pragma once
+
+#include "runtime/cuda_kernel_columns.h"
+#include "runtime/cuda_kernel_rows.h"
+
+namespace lime::cuda {
+
+inline constexpr int lanes_threads = 256;
+
+// `lanes` threads a row, `packs` packs of N columns a lane; packs = 0: any number, which are not held.
+template <int N_, int packs_, int lanes_>
+struct Lanes {
+  static constexpr int N = N_, packs = packs_, lanes = lanes_;
+  static constexpr bool held = packs > 0;
+  static constexpr int rows = lanes_threads / lanes;  // of a block at a time
+};
+
+// A thread's part of its row: row `first` + (its number among the block's L::rows).
+template <typename L>
+struct RowLanes {
+  int64_t r, cols;
+  int lane;
+  bool there;  // else r is the last row, for company in sums
+
+  __device__ RowLanes(int64_t rows, int64_t cols_, int64_t first)
+      : r(first + threadIdx.x / L::lanes),
+        cols(cols_),
+        lane(static_cast<int>(threadIdx.x % L::lanes)),
+        there(r < rows) {
+    if (!there) r = rows - 1;
+  }
+  template <typename F>
+  __device__ __forceinline__ void each(F f) const {
+    if constexpr (L::held) {
+#pragma unroll
+      for (int p = 0; p < L::packs; ++p) {
+        const int64_t c = int64_t{p * L::lanes + lane} * L::N;
+        if (c < cols) f(p, c);
+      }
+    } else {
+      for (int64_t c = int64_t{lane} * L::N; c < cols; c += L::lanes * L::N) f(0, c);
+    }
+  }
+  template <typename A>
+  __device__ __forceinline__ A sum(A x) const {
+#pragma unroll
+    for (int distance = L::lanes / 2; distance > 0; distance /= 2)
+      x += __shfl_xor_sync(all_lanes, x, distance);
+    return x;
+  }
+};
+
+// A row's values in a thread.
+template <typename T, typename L>
+struct LaneValues {
+  const T* row;
+  Pack<T, L::N> at[L::held ? L::packs : 1] = {};
+
+  __device__ __forceinline__ LaneValues(const RowLanes<L>& lanes, const Matrix<const T>& x)
+      : row(x.row(lanes.r)) {
+    if constexpr (L::held) lanes.each([&](int p, int64_t c) { at[p] = load_pack<L::N>(row + c); });
+  }
+  __device__ __forceinline__ void get(int p, int64_t c, Compute<T> (&v)[L::N]) const {
+    if constexpr (L::held) {
+#pragma unroll
+      for (int i = 0; i < L::N; ++i) v[i] = to_compute(at[p].at[i]);
+    } else {
+      load(row + c, v);
+    }
+  }
+};
+
+// Sums over rows of what a thread adds up in its columns, for blocks that go over `columns::rows_a_block`
+// rows each; held rows only.
+template <int Sums, typename L, typename A>
+struct LaneColumnSums {
+  A at[Sums][L::held ? L::packs : 1][L::N] = {};
+
+  // partial[s, block, c], as add_partial_sums takes them; the rows of a thread in order, then the threads'.
+  // All threads of the block call.
+  __device__ void write(int64_t cols, A* partial) const {
+    constexpr int columns = L::lanes * L::N;
+    __shared__ A of_row[L::rows][columns];
+    const int lane = static_cast<int>(threadIdx.x) % L::lanes, row = static_cast<int>(threadIdx.x) / L::lanes;
+#pragma unroll
+    for (int s = 0; s < Sums; ++s) {
+#pragma unroll
+      for (int p = 0; p < (L::held ? L::packs : 1); ++p) {
+        __syncthreads();  // the pack before has been read
+#pragma unroll
+        for (int i = 0; i < L::N; ++i) of_row[row][i * L::lanes + lane] = at[s][p][i];
+        __syncthreads();
+        for (int t = static_cast<int>(threadIdx.x); t < columns; t += lanes_threads) {
+          const int64_t c = int64_t{p * L::lanes + t % L::lanes} * L::N + t / L::lanes;
+          if (c >= cols) continue;
+          A total = 0;
+          for (int r = 0; r < L::rows; ++r) total += of_row[r][t];
+          partial[(int64_t{s} * gridDim.x + blockIdx.x) * cols + c] = total;
+        }
+      }
+    }
+  }
+};
+
+// Calls f.operator()<L>() with the Lanes for `rows` of T and vectors that go with them. Rows of f32 and bf16
+// of up to 1024 columns are held, if all begin at multiples of 16 bytes. Strides decide, not the number of
+// rows: a row has the same bits wherever it is.
+template <typename T, typename F>
+void with_row_lanes(std::initializer_list<ConstView> rows, std::initializer_list<ConstView> vectors, F f) {
+  const int64_t cols = rows.begin()->cols();
+  const auto whole = [](const ConstView& v) {
+    return whole_packs(v) && v.stride() * static_cast<int64_t>(sizeof(T)) % 16 == 0;
+  };
+  constexpr int N = pack_width<T>;
+  if (std::all_of(rows.begin(), rows.end(), whole) &&
+      std::all_of(vectors.begin(), vectors.end(), whole_packs)) {
+    if constexpr (!std::is_same_v<T, double>) {
+      const int64_t packs = cols / N;
+      if (packs <= 16) return f.template operator()<Lanes<N, 1, 16>>();
+      if (packs <= 32) return f.template operator()<Lanes<N, 1, 32>>();
+      if (packs <= 64) return f.template operator()<Lanes<N, 2, 32>>();
+      if (packs <= 128) return f.template operator()<Lanes<N, 4, 32>>();
+      if constexpr (N == 4)
+        if (packs <= 256) return f.template operator()<Lanes<N, 8, 32>>();
+    }
+    return f.template operator()<Lanes<N, 0, 32>>();
+  }
+  f.template operator()<Lanes<1, 0, 32>>();
+}
+
+}  // namespace lime::cuda

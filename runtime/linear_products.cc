@@ -1,0 +1,70 @@
+#include "runtime/linear_products.h"
+
+#include "runtime/device_dispatch.h"
+#include "runtime/primitives_cuda.h"
+
+namespace lime {
+
+namespace {
+
+// What the two primitives do not see before one product does their work.
+void check(const Context& ctx, const char* name, const ConstView& a, const ConstView& b, const ConstView& c,
+           const ConstView& vector, bool shapes) {
+  for (const ConstView& v : {a, b, c, vector})
+    LIME_CHECK(v.device() == ctx.device(), name, ": a tensor is on ", to_string(v.device()), ", not on ",
+               to_string(ctx.device()));
+  LIME_CHECK(a.dtype() == b.dtype() &&
+                 (c.dtype() == a.dtype() || (a.dtype() == DType::bf16 && c.dtype() == DType::f32)),
+             name, ": a product of ", to_string(a.dtype()), " and ", to_string(b.dtype()), " into ",
+             to_string(c.dtype()));
+  LIME_CHECK(shapes, name, ": ", a.rows(), "x", a.cols(), " and ", b.rows(), "x", b.cols(), " into ",
+             c.rows(), "x", c.cols());
+  LIME_CHECK(vector.rows() == 1 && vector.cols() == c.cols(), name, ": the vector is ", vector.rows(), "x",
+             vector.cols(), ", expected 1x", c.cols());
+}
+
+// Whether the device can be asked for all in one product, of which no side may be 0.
+bool one_product(const Context& ctx, const ConstView& a, const ConstView& b, const ConstView& c,
+                 const ConstView& vector) {
+  return ctx.device().type == DeviceType::cuda && !a.empty() && !b.empty() && vector.dtype() == c.dtype();
+}
+
+}  // namespace
+
+void gemm_bias(Context& ctx, const ConstView& x, const ConstView& w, const ConstView& bias, View y) {
+  check(ctx, "gemm_bias", x, w, y, bias,
+        x.cols() == w.rows() && x.rows() == y.rows() && w.cols() == y.cols());
+  const bool done =
+      one_product(ctx, x, w, y, bias) &&
+      dispatch_device(
+          ctx.device(), "gemm_bias", [] { return false; },
+          [&] {
+            return cuda::gemm_with(ctx, {cuda::Epilogue::Kind::bias, const_cast<void*>(bias.raw())}, false,
+                                   false, 1, x, w, 0, y);
+          });
+  if (done) return;
+  gemm(ctx, Transpose::no, Transpose::no, 1, x, w, 0, y);
+  add_bias(ctx, bias, y);
+}
+
+void gemm_bias_gradient(Context& ctx, const ConstView& x, const ConstView& dy, View dw, View dbias) {
+  check(ctx, "gemm_bias_gradient", x, dy, dw, dbias,
+        x.rows() == dy.rows() && x.cols() == dw.rows() && dy.cols() == dw.cols());
+  const Arena::Scope scope(ctx.arena());
+  const bool done = one_product(ctx, x, dy, dw, dbias) &&
+                    dispatch_device(
+                        ctx.device(), "gemm_bias_gradient", [] { return false; },
+                        [&] {
+                          const View sums = ctx.arena().alloc(dbias.dtype(), 1, dbias.cols());
+                          if (!cuda::gemm_with(ctx, {cuda::Epilogue::Kind::bias_gradient, sums.raw()}, true,
+                                               false, 1, x, dy, 1, dw))
+                            return false;
+                          add(ctx, sums, dbias);  // the library overwrites
+                          return true;
+                        });
+  if (done) return;
+  gemm(ctx, Transpose::yes, Transpose::no, 1, x, dy, 1, dw);
+  column_sum(ctx, dy, GradMode::accumulate, dbias);
+}
+
+}  // namespace lime

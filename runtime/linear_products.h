@@ -1,0 +1,20 @@
+// The products of a linear layer y = x w + bias together with what else goes over the same rows. One contract
+// for all devices, types and determinism as in primitives.h.
+//
+// On CUDA each is one call of cuBLASLt where the library has such a product: it asks for a bias and a bias
+// gradient of the type of the product's result, so f32 rows have both, bf16 rows the second (gradients of
+// parameters are f32). Elsewhere it is the product and a primitive. CPU results are those of the two
+// primitives, bit for bit.
+#pragma once
+
+#include "runtime/primitives.h"
+
+namespace lime {
+
+// y (r x c) = x (r x k) w (k x c) + bias (1 x c). y may be of the parameters' type, as in gemm.
+void gemm_bias(Context&, const ConstView& x, const ConstView& w, const ConstView& bias, View y);
+
+// dw (k x c) += x^T dy;  dbias (1 x c) += column sums of dy (r x c).
+void gemm_bias_gradient(Context&, const ConstView& x, const ConstView& dy, View dw, View dbias);
+
+}  // namespace lime
