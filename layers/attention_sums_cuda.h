@@ -24,6 +24,7 @@ namespace lime::cuda {
 inline constexpr int square = 32, sum_columns = 64;
 inline constexpr dim3 square_threads(16, 16);
 
+
 template <typename T>
 struct AttentionSides {
   Matrix<const T> x0, x1, y0, y1;  // x1 and y1 are empty where only sum1 of scores is wanted, and so on
