@@ -152,27 +152,9 @@ __device__ __forceinline__ void mma_accumulate(const uint32_t (&a)[groups][4], S
   });
 }
 
-// 2^x by one instruction of the special function unit: wrong by 2^-22 of the result.
-__device__ __forceinline__ float fast_exp2(float x) {
-#ifdef LIME_CUDA_EMULATED
-  return exp2f(x);
-#else
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-#endif
-}
-
-// SiLU(2h) and its derivative by one instruction of the special function unit, the hardware's tanh, as
-// SiLU(x) = x/2 (1 + tanh x/2).
-__device__ __forceinline__ void silu_of_half(float h, float& value, float& slope) {
-  const float t = fast_tanh(h);
-  value = fmaf(h, t, h);
-  slope = fmaf(0.5f, fmaf(h, fmaf(-t, t, 1.0f), t), 0.5f);  // (1 + t)/2 + h (1 - t^2)/2
-}
-
 // a = SiLU(x) and d = SiLU'(x) g as left operands, for x = 2 half_slope s of a group of 16 rows and 16
-// others.
+// others: with the hardware's tanh, one instruction of the special function unit a score, as SiLU(x) = x/2 (1
+// + tanh x/2).
 template <bool with_gradient, bool with_weight>
 __device__ __forceinline__ void mma_silu(float half_slope, const float (&s)[2][4], const float (&g)[2][4],
                                          uint32_t (&a)[4], uint32_t (&d)[4]) {
@@ -181,8 +163,11 @@ __device__ __forceinline__ void mma_silu(float half_slope, const float (&s)[2][4
     float weight[2], gradient[2];
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      silu_of_half(half_slope * s[i / 2][i % 2 * 2 + j], weight[j], gradient[j]);
-      gradient[j] *= g[i / 2][i % 2 * 2 + j];
+      const float h = half_slope * s[i / 2][i % 2 * 2 + j], t = fast_tanh(h);
+      weight[j] = fmaf(h, t, h);
+      // SiLU'(2h) = (1 + t)/2 + h (1 - t^2)/2
+      if constexpr (with_gradient)
+        gradient[j] = fmaf(0.5f, fmaf(h, fmaf(-t, t, 1.0f), t), 0.5f) * g[i / 2][i % 2 * 2 + j];
     }
     if constexpr (with_weight) a[i] = pack_bf16(weight[0], weight[1]);
     if constexpr (with_gradient) d[i] = pack_bf16(gradient[0], gradient[1]);

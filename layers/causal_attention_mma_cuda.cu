@@ -60,21 +60,21 @@ struct SiluMma {
         sum += __shfl_xor_sync(all_lanes, sum, 1);
         return sum + __shfl_xor_sync(all_lanes, sum, 2);
       };
-      float weight = 0, slope = 0;
-      silu_of_half(half_slope * dot(q, own_k), weight, slope);
-      if constexpr (gradient) slope *= dot(dout, own_v);
+      const float x = 2 * half_slope * dot(q, own_k), weight = silu(x);
+      float slope = 0;
+      if constexpr (gradient) slope = silu_slope(x) * dot(dout, own_v);
 #pragma unroll
       for (int n = 0; n < width / 8; ++n) {
-        float x[2];
-        unpack(pair(gradient ? own_k : own_v, n), x);
+        float y[2];
+        unpack(pair(gradient ? own_k : own_v, n), y);
 #pragma unroll
         for (int j = 0; j < 2; ++j)
-          sums[n][2 * half + j] = fmaf(gradient ? slope : weight, x[j], sums[n][2 * half + j]);
+          sums[n][2 * half + j] = fmaf(gradient ? slope : weight, y[j], sums[n][2 * half + j]);
         if constexpr (gradient) {
           const auto write = [&](const Matrix<bf16>& m, float by, uint32_t values) {
-            unpack(values, x);
+            unpack(values, y);
             if (there)
-              *reinterpret_cast<uint32_t*>(place(m.row(row + r), n)) = pack_bf16(by * x[0], by * x[1]);
+              *reinterpret_cast<uint32_t*>(place(m.row(row + r), n)) = pack_bf16(by * y[0], by * y[1]);
           };
           write(own_dk, 2 * half_slope * factor * slope, held(q, n));
           write(own_dv, factor * weight, held(dout, n));
