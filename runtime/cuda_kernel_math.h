@@ -20,13 +20,25 @@ __device__ __forceinline__ T magnitude(T x) {
   return x < 0 ? -x : x;
 }
 
-// One instruction of the special function unit: wrong by 2^-11 of the result, for what is rounded to bf16 next.
+// One instruction of the special function unit: wrong by 2^-11 of the result, for what is rounded to bf16
+// next.
 __device__ __forceinline__ float fast_tanh(float x) {
 #ifdef LIME_CUDA_EMULATED
   return tanhf(x);
 #else
   float y;
   asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+}
+
+// 2^x, likewise: wrong by 2^-22 of the result.
+__device__ __forceinline__ float fast_exp2(float x) {
+#ifdef LIME_CUDA_EMULATED
+  return exp2f(x);
+#else
+  float y;
+  asm("ex2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 #endif
 }

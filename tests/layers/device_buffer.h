@@ -15,7 +15,7 @@ namespace lime {
 // How far results may be from the reference: of the value itself, and of the root mean square of its
 // request, over which errors of the sums' terms are spread like the terms.
 struct Tolerance {
-  double relative, spread;
+  double relative, spread, absolute = 0;
 };
 // rows x cols on the device under test and, in f64, on the host, with two rows and `guard` columns around.
 class Buffer {
@@ -93,7 +93,7 @@ class Buffer {
         for (int64_t c = 0; c < cols_; ++c) {
           const double w = value_at(want, r, c);
           ASSERT_NEAR(got[static_cast<size_t>((r + 1) * stride + guard_ + c)], w,
-                      tolerance.relative * std::abs(w) + tolerance.spread * rms)
+                      tolerance.relative * std::abs(w) + tolerance.spread * rms + tolerance.absolute)
               << what << ": row " << r << ", column " << c;
         }
     }
