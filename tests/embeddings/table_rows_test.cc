@@ -26,14 +26,17 @@ TableRows shared_bucket(Communicator& comm, const EmbeddingCollection& collectio
   return rows;
 }
 
+using EmbeddingRows = TablesTest;
+INSTANTIATE_TEST_SUITE_P(Devices, EmbeddingRows, testing::ValuesIn(test_devices()), device_name);
+
 // 5 steps, saved, loaded on another number of ranks, 5 more: the same as 10 steps. Both ways.
-TEST(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
+TEST_P(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
   Communicator& comm = test_group().world();
   const auto self = make_self_communicator();
   for (const auto optimizer : {SparseOptimizer::adam, SparseOptimizer::rowwise_adagrad}) {
     const auto tables = test_tables(optimizer);
-    StepTrainer many(comm, tables, 9), one(*self, tables, 9), many_resumed(comm, tables, 9),
-        one_resumed(*self, tables, 9);
+    StepTrainer many(ctx, comm, tables, 9), one(ctx, *self, tables, 9), many_resumed(ctx, comm, tables, 9),
+        one_resumed(ctx, *self, tables, 9);
     constexpr int64_t leaves = 1;  // one leaf: the same bits on any number of ranks
     for (int64_t step = 0; step < 5; ++step) {
       many.run_step(make_batch(3, step, leaves), step);
@@ -61,9 +64,9 @@ TEST(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
   }
 }
 
-TEST(EmbeddingRows, AreSortedById) {
+TEST_P(EmbeddingRows, AreSortedById) {
   const auto self = make_self_communicator();
-  StepTrainer trainer(*self, test_tables(SparseOptimizer::sgd), 9);
+  StepTrainer trainer(ctx, *self, test_tables(SparseOptimizer::sgd), 9);
   for (int64_t step = 0; step < 20; ++step) trainer.run_step(make_batch(3, step, 2), step);
   int64_t rows = 0;
   for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
@@ -75,10 +78,10 @@ TEST(EmbeddingRows, AreSortedById) {
   EXPECT_EQ(rows, trainer.collection().rows(0));
 }
 
-TEST(EmbeddingRows, RefusesRowsThatCannotBe) {
+TEST_P(EmbeddingRows, RefusesRowsThatCannotBe) {
   Communicator& comm = test_group().world();
-  Context ctx;
-  EmbeddingCollection collection(ctx, comm, {{.name = "t", .dim = 2, .capacity = 1000}}, 1);
+  const auto on_device = device_communicator(ctx, comm);
+  EmbeddingCollection collection(ctx, comm, {{.name = "t", .dim = 2, .capacity = 1000}}, 1, on_device.get());
   int64_t mine = 0;
   while (owner_of(bucket_of(mine), comm.size()) != comm.rank()) ++mine;
   collection.load_rows(0, {{mine}, {1, 2}, {3}});
@@ -97,7 +100,7 @@ TEST(EmbeddingRows, RefusesRowsThatCannotBe) {
   EXPECT_THROW(collection.load_rows(0, {{other}, {1, 2}, {3}}), Error) << "owned elsewhere";
 }
 
-TEST(EmbeddingRows, BucketsHaveOneOwnerEach) {
+TEST(EmbeddingBuckets, HaveOneOwnerEach) {
   for (int ranks = 1; ranks <= 9; ++ranks) {
     int before = 0;
     for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
