@@ -40,8 +40,30 @@ struct DeviceFeature {
   int64_t first;  // of its occurrences, in the lookup
 };
 
+// Where the ids and rows of a request lie (RequestLayout), for tables and owners together: pair = table *
+// owners + owner of what is asked; range = rank * tables + table of what is received. All on the device.
+struct RequestPlaces {
+  const int64_t *asked_id, *asked_float;  // [pairs]: of the pair's first id
+  const IdRange* received;                // [ranges + 1]
+  const int64_t* received_float;          // [ranges]
+};
+
 namespace cuda {
 
+// --- several ranks -----------------------------------------------------------------------------
+// asked_ids: the wanted ids, as they are asked.
+void place_ids(Context&, const DistinctView& wanted, const RequestPlaces&, int64_t* asked_ids);
+// address[u]: the distinct id's row among the received.
+void place_rows(Context&, const DistinctView& wanted, const TableOnDevice* tables, const RequestPlaces&,
+                const float* rows, const float** address);
+// The totals as they are sent; present[id]: 1 where there is one, else 0.
+void pack_totals(Context&, const DistinctView& wanted, const TableOnDevice* tables, int64_t widest,
+                 const RequestPlaces&, float* const* total, float* sent, float* present);
+// part[slot]: the gradient that came for a slot of the owned ids, or null.
+void received_parts(Context&, const DistinctView& owned, const TableOnDevice* tables, const RequestPlaces&,
+                    float* received, const float* present, float** part);
+
+// --- rows --------------------------------------------------------------------------------------
 // rows[u] = the distinct id's row in its table, or -1; address[u], where asked for, where it is, or null.
 void find_rows(Context&, const DistinctView&, const TableOnDevice* tables, int64_t* rows,
                const float** address);

@@ -19,6 +19,7 @@ DeviceLookup::DeviceLookup(Context& compute, std::shared_ptr<IdQueue> queue)
       released_(compute.device().index) {}
 
 void DeviceLookup::release() {
+  if (requests) requests->work.reset();
   try {
     if (counts_) queue_->staging.give_back(std::move(counts_), queue_->ctx.stream());
     released_.record(compute_.stream());
@@ -89,6 +90,7 @@ void DeviceLookup::find_ids(const TablesOnDevice& tables) {
   stream.to_device(block->memory.data(), bytes, input.data(), bytes, {1, bytes});
   queue_->staging.give_back(std::move(block), stream);
   cuda::find_distinct(queue_->ctx, ids, wanted);
+  id_bits_ = ids.id_bits;
 
   begins.assign(static_cast<size_t>(2 * (ids.tables * ids.owners + 1)), 0);
   const size_t begin_bytes = begins.size() * sizeof(int64_t);

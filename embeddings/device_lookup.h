@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "embeddings/device_distinct.h"
+#include "embeddings/device_exchange.h"
 #include "embeddings/device_kernels.h"
 #include "embeddings/tables.h"
 #include "runtime/host_staging.h"
@@ -34,6 +35,7 @@ struct DeviceLookup final : LookupState {
   void find_ids(const TablesOnDevice&);
   // Waits for how many there are; the context's stream waits for the rest.
   void wait_for_ids();
+  int id_bits() const { return id_bits_; }
 
   int64_t range(int64_t micro_batch, int64_t feature) const {
     return first_range[static_cast<size_t>(micro_batch)] + feature;
@@ -59,8 +61,9 @@ struct DeviceLookup final : LookupState {
   DeviceBuffer<uint8_t> present;     // [slots]
   DeviceBuffer<float*> part, total;  // [slots], [distinct]
 
-  // As the owner of rows.
-  DeviceBuffer<int64_t> shard_row;  // [distinct]: when last looked, or -1
+  // As the owner of rows. On one rank, what it owns is what it wants.
+  std::unique_ptr<DeviceRequests> requests;  // null on one rank
+  DeviceBuffer<int64_t> shard_row;           // [owned distinct]: when last looked, or -1
 
  private:
   std::unique_ptr<HostStaging::Block> fill_input(const TablesOnDevice&, IdOccurrences& ids);
@@ -68,6 +71,7 @@ struct DeviceLookup final : LookupState {
   Context& compute_;
   std::shared_ptr<IdQueue> queue_;
   cuda::Event counted_, released_;
+  int id_bits_ = 0;
   std::unique_ptr<HostStaging::Block> counts_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "embeddings/device_exchange.h"
 #include "embeddings/device_lookup.h"
 #include "embeddings/device_rows.h"
 #include "embeddings/row_counts.h"
@@ -28,12 +29,28 @@ class DeviceTables final : public Tables {
                             capacities_.discard_and_reserve(ctx_.device(), table_count()), bytes, {1, bytes});
     ctx_.synchronize();  // the ids' stream reads them
     describe();
+    if (options.comm.size() == 1) return;
+    LIME_CHECK(options.on_device, "tables on ", to_string(ctx_.device()), " of ", options.comm.size(),
+               " ranks without a communicator there");
+    std::vector<int64_t> pitches;
+    for (const auto& table : tables_) pitches.push_back(table->on_device().pitch);
+    exchange_ =
+        std::make_unique<DeviceRowExchange>(ctx_, options.comm, *options.on_device, std::move(pitches));
   }
 
-  std::unique_ptr<LookupState> make_lookup() override { return std::make_unique<DeviceLookup>(ctx_, queue_); }
+  std::unique_ptr<LookupState> make_lookup() override {
+    auto lookup = std::make_unique<DeviceLookup>(ctx_, queue_);
+    if (exchange_) lookup->requests = std::make_unique<DeviceRequests>();
+    return lookup;
+  }
 
-  void begin(LookupState& lookup) override { of(lookup).find_ids({capacities_.data(), configs_, 1}); }
-  void advance(LookupState&) override {}
+  void begin(LookupState& lookup) override {
+    of(lookup).find_ids({capacities_.data(), configs_, exchange_ ? exchange_->ranks() : 1});
+    if (exchange_) of(lookup).requests->stage = DeviceRequests::Stage::begun;
+  }
+  void advance(LookupState& lookup) override {
+    if (exchange_) exchange_->send_ids(of(lookup));
+  }
   void finish(LookupState&) override;
 
   void gather(const LookupState& lookup, int64_t micro_batch, int64_t feature, View out) override {
@@ -49,7 +66,8 @@ class DeviceTables final : public Tables {
     const int64_t t = state.feature(micro_batch, feature).table;
     const TableOnDevice& table = tables_[static_cast<size_t>(t)]->on_device();
     const cuda::SlotGradients out{state.gradients.data() + state.first_gradient[static_cast<size_t>(t)],
-                                  state.slot_begin(t), table.dim, table.pitch, state.present.data()};
+                                  state.slot_begin(t * owners()), table.dim, table.pitch,
+                                  state.present.data()};
     cuda::add_gradients(ctx_, state.on_device(micro_batch, feature), state.wanted, out, dout);
   }
 
@@ -87,9 +105,19 @@ class DeviceTables final : public Tables {
     throw Error(
         str("tables on ", to_string(ctx_.device()), " are read by lookups alone; serve with device: cpu"));
   }
-  DistinctView owned(const DeviceLookup& state) const {
-    return view_of(state.wanted, table_count(), 1, state.distinct());
+  int owners() const { return exchange_ ? exchange_->ranks() : 1; }
+  DistinctView wanted(const DeviceLookup& state) const {
+    return view_of(state.wanted, table_count(), owners(), state.distinct());
   }
+  // As the owner of rows: on one rank, of what it wants itself.
+  DistinctView owned(const DeviceLookup& state) const {
+    if (!exchange_) return wanted(state);
+    return view_of(state.requests->owned, table_count(), 1, state.requests->received.ids());
+  }
+  float** totals(const DeviceLookup& state) const {
+    return exchange_ ? state.requests->total.data() : state.total.data();
+  }
+  void answer(DeviceLookup&);
   void make_room(std::span<const int64_t> new_rows);
   void describe();
 
@@ -97,6 +125,7 @@ class DeviceTables final : public Tables {
   std::vector<TableConfig> configs_;
   std::shared_ptr<IdQueue> queue_;
   std::vector<std::unique_ptr<DeviceTable>> tables_;
+  std::unique_ptr<DeviceRowExchange> exchange_;  // null on one rank
   DeviceBuffer<int64_t> capacities_;
   std::vector<TableOnDevice> described_;  // as the kernels see them
   DeviceBuffer<TableOnDevice> on_device_;
@@ -134,21 +163,47 @@ void DeviceTables::make_room(std::span<const int64_t> new_rows) {
   describe();
 }
 
+// Every rank's ids get their rows, in the order in which they were asked.
+void DeviceTables::answer(DeviceLookup& state) {
+  DeviceRequests& r = *state.requests;
+  const Device device = ctx_.device();
+  exchange_->receive_ids(state);
+  const int64_t received = r.received.ids();
+  const float** address = r.address.discard_and_reserve(device, received);
+  cuda::find_rows(ctx_, owned(state), on_device_.data(),
+                  state.shard_row.discard_and_reserve(device, received), address);
+  float* const answers = r.answers.discard_and_reserve(device, r.received.floats());
+  for (int rank = 0; rank < exchange_->ranks(); ++rank) {
+    for (int64_t t = 0; t < table_count(); ++t) {
+      const int64_t n = r.received.count(rank, t);
+      if (n == 0) continue;
+      const TableOnDevice& table = tables_[static_cast<size_t>(t)]->on_device();
+      cuda::gather_rows(
+          ctx_, {n, n, nullptr, false, r.received.first_id(rank, t)}, r.owned, table, address,
+          View(answers + r.received.first_float(rank, t), DType::f32, device, n, table.dim, table.pitch));
+    }
+  }
+  exchange_->exchange_rows(state, on_device_.data());
+}
+
 void DeviceTables::finish(LookupState& lookup) {
   DeviceLookup& state = of(lookup);
   const Device device = ctx_.device();
-  state.wait_for_ids();
-  const int64_t distinct = state.distinct();
-  cuda::find_rows(ctx_, owned(state), on_device_.data(),
-                  state.shard_row.discard_and_reserve(device, distinct),
-                  state.address.discard_and_reserve(device, distinct));
+  if (exchange_) {
+    answer(state);
+  } else {
+    state.wait_for_ids();
+    cuda::find_rows(ctx_, owned(state), on_device_.data(),
+                    state.shard_row.discard_and_reserve(device, state.distinct()),
+                    state.address.discard_and_reserve(device, state.distinct()));
+  }
   if (!state.insert) return;
   state.first_gradient.clear();
   int64_t floats = 0;
   for (int64_t t = 0; t < table_count(); ++t) {
     state.first_gradient.push_back(floats);
-    floats +=
-        (state.slot_begin(t + 1) - state.slot_begin(t)) * tables_[static_cast<size_t>(t)]->on_device().pitch;
+    const int64_t slots = state.slot_begin((t + 1) * owners()) - state.slot_begin(t * owners());
+    floats += slots * tables_[static_cast<size_t>(t)]->on_device().pitch;
   }
   state.gradients.discard_and_reserve(device, floats);
   const auto slots = static_cast<size_t>(state.slots());
@@ -160,27 +215,48 @@ void DeviceTables::reduce(LookupState& lookup) {
   const Device device = ctx_.device();
   float** part = state.part.discard_and_reserve(device, state.slots());
   float** total = state.total.discard_and_reserve(device, state.distinct());
-  cuda::slot_parts(ctx_, owned(state), on_device_.data(), state.gradients.data(), state.present.data(), part);
-  cuda::tree_totals(ctx_, owned(state), on_device_.data(), widest_, part, total);
+  cuda::slot_parts(ctx_, wanted(state), on_device_.data(), state.gradients.data(), state.present.data(),
+                   part);
+  cuda::tree_totals(ctx_, wanted(state), on_device_.data(), widest_, part, total);
+  if (!exchange_) return;
+  exchange_->exchange_gradients(state, on_device_.data());
+  DeviceRequests& r = *state.requests;
+  cuda::tree_totals(ctx_, owned(state), on_device_.data(), widest_, r.part.data(),
+                    r.total.discard_and_reserve(device, r.received.ids()));
 }
 
 void DeviceTables::sum_of_squares(LookupState& lookup, View out) {
   DeviceLookup& state = of(lookup);
   const Arena::Scope scope(ctx_.arena());
-  auto* const sums = ctx_.arena().alloc(DType::f64, table_count(), virtual_buckets).data<double>();
-  cuda::bucket_squares(ctx_, owned(state), on_device_.data(), widest_, state.total.data(), 0, virtual_buckets,
-                       sums);
-  cuda::add_bucket_squares(ctx_, sums, table_count(), 1, out.data<double>());
+  const int rank = exchange_ ? exchange_->rank() : 0, ranks = owners();
+  const int64_t most_buckets = (virtual_buckets + ranks - 1) / ranks, mine = table_count() * most_buckets;
+  View sums = ctx_.arena().alloc(DType::f64, 1, mine);
+  cuda::bucket_squares(ctx_, owned(state), on_device_.data(), widest_, totals(state),
+                       first_bucket_of(rank, ranks), most_buckets, sums.data<double>());
+  if (exchange_) {
+    const View all = ctx_.arena().alloc(DType::f64, 1, mine * ranks);
+    exchange_->on_device().all_gather(sums, all)->wait();
+    sums = all;
+  }
+  cuda::add_bucket_squares(ctx_, sums.data<double>(), table_count(), ranks, out.data<double>());
 }
 
 void DeviceTables::update(LookupState& lookup, const ConstView& grad_scale, double lr_scale) {
   DeviceLookup& state = of(lookup);
-  std::vector<int64_t> new_rows;
-  for (int64_t t = 0; t < table_count(); ++t) new_rows.push_back(state.begin(t + 1) - state.begin(t));
+  std::vector<int64_t> new_rows;  // at most
+  for (int64_t t = 0; t < table_count(); ++t) {
+    if (!exchange_) {
+      new_rows.push_back(state.begin(t + 1) - state.begin(t));
+      continue;
+    }
+    new_rows.push_back(0);
+    for (int rank = 0; rank < exchange_->ranks(); ++rank)
+      new_rows.back() += state.requests->received.count(rank, t);
+  }
   make_room(new_rows);
   cuda::update_rows(
       ctx_, owned(state), on_device_.data(), widest_,
-      {state.total.data(), state.shard_row.data(), counts_.on_device(), grad_scale.data<double>(), lr_scale});
+      {totals(state), state.shard_row.data(), counts_.on_device(), grad_scale.data<double>(), lr_scale});
   counts_.added(std::move(new_rows));
   for (DeviceRowReader& reader : readers_) reader.forget();
 }

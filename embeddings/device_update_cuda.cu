@@ -23,18 +23,17 @@ __global__ void part_kernel(DistinctView d, const TableOnDevice* tables, float* 
 
 // As ordered_sum.h does it: two leaves meet in the tree where their indices' highest differing bit is, so
 // with leaves in increasing order a stack suffices. Sums in place; each lane has columns of its own.
-__global__ void tree_kernel(DistinctView d, const TableOnDevice* tables, float* const* part, float** total) {
-  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
-  if (u >= distinct_count(d)) return;
-  const int64_t pitch = tables[table_of(d, u)].pitch;
+struct TreeSum {
   struct Partial {
     float* sum;
     int32_t leaf;  // any of its leaves to the right
     int height;    // where it meets the partial sum below it
   };
   Partial stack[33];
-  int depth = 0;
-  const auto join_below = [&](int height) {
+  int depth;
+  int64_t pitch;
+
+  __device__ void join_below(int height) {
     while (depth > 1 && stack[depth - 1].height < height) {
       const float* from = stack[depth - 1].sum;
       float* to = stack[depth - 2].sum;
@@ -48,11 +47,8 @@ __global__ void tree_kernel(DistinctView d, const TableOnDevice* tables, float* 
       stack[depth - 2].leaf = stack[depth - 1].leaf;
       --depth;
     }
-  };
-  for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot) {
-    float* const sum = part[slot];
-    if (!sum) continue;
-    const int32_t leaf = d.leaf_of_slot[slot];
+  }
+  __device__ void add(float* sum, int32_t leaf) {
     int height = 0;
     if (depth > 0) {
       height = 32 - __clz(stack[depth - 1].leaf ^ leaf);
@@ -60,8 +56,18 @@ __global__ void tree_kernel(DistinctView d, const TableOnDevice* tables, float* 
     }
     stack[depth++] = {sum, leaf, height};
   }
-  join_below(33);
-  if (threadIdx.x == 0) total[u] = depth > 0 ? stack[0].sum : nullptr;
+};
+
+__global__ void tree_kernel(DistinctView d, const TableOnDevice* tables, float* const* part, float** total) {
+  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
+  if (u >= distinct_count(d)) return;
+  TreeSum tree;
+  tree.depth = 0;
+  tree.pitch = tables[table_of(d, u)].pitch;
+  for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot)
+    if (part[slot]) tree.add(part[slot], d.leaf_of_slot[slot]);
+  tree.join_below(33);
+  if (threadIdx.x == 0) total[u] = tree.depth > 0 ? tree.stack[0].sum : nullptr;
 }
 
 // --- the norm ----------------------------------------------------------------------------------
