@@ -15,7 +15,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, EmbeddingLookup, testing::ValuesIn(test_device
 TEST_P(EmbeddingLookup, OverlappedStepsEqualStepsOneByOne) {
   Communicator& comm = test_group().world();
   StepTrainer overlapped(ctx, comm, tables(), 4), plain(ctx, comm, tables(), 4);
-  constexpr int64_t steps = 8;
+  const int64_t steps = ctx.device() == Device{} ? 8 : 3;
   std::vector<Batch> batches;
   for (int64_t step = 0; step < steps; ++step) batches.push_back(make_batch(6, step, 4));
   std::vector<double> seen_plain, seen_overlapped;
