@@ -100,9 +100,12 @@ struct TableRows {
 
 class EmbeddingCollection {
  public:
-  // The tables and what goes in and out of them are in host memory, whatever the context's device. Throws
-  // UserError for a table that cannot be (a name twice, dim 0, ...).
-  EmbeddingCollection(Context&, Communicator&, std::vector<TableConfig>, uint64_t seed);
+  // The tables, and what goes in and out of them, are on the context's device. The communicator is over host
+  // memory; `on_device`, of the same ranks over the device's, is needed where there are several ranks and
+  // that is a CUDA device. All outlive the collection. Throws UserError for a table that cannot be (a name
+  // twice, dim 0, ...).
+  EmbeddingCollection(Context&, Communicator&, std::vector<TableConfig>, uint64_t seed,
+                      Communicator* on_device = nullptr);
   ~EmbeddingCollection();
 
   const std::vector<TableConfig>& tables() const;
@@ -115,8 +118,8 @@ class EmbeddingCollection {
   std::unique_ptr<Lookup> begin_lookup(std::vector<std::vector<FeatureIds>> features, bool insert);
   void finish_lookup(Lookup&);
 
-  // out: rows of the feature x dim, f32 or f64, any stride, host memory. A missing id is a zero vector and
-  // not counted by a mean.
+  // out: rows of the feature x dim, of the context's device, f32, f64 or (CUDA) bf16, any stride. A missing
+  // id is a zero vector and not counted by a mean. Before the next update(): rows are read where they are.
   void gather(Context&, const Lookup&, int64_t micro_batch, int64_t feature, View out);
   // A feature may be given once, several times or not at all; sums are in the order of the calls.
   void add_gradient(Context&, Lookup&, int64_t micro_batch, int64_t feature, const ConstView& dout);
@@ -132,7 +135,7 @@ class EmbeddingCollection {
   // corrections count a row's own updates, kept with its state, so that `step` only names the step in errors.
   void update(Lookup&, const ConstView& grad_scale, double lr_scale, int64_t step);
 
-  // --- for serving, on one rank: safe from any number of threads while nobody updates -------------
+  // --- for serving, on one rank of a CPU: safe from any number of threads while nobody updates -----
   // out (rows x dim, f32): what gather() gives of these ids, read straight from the tables.
   void read(const FeatureIds&, View out) const;
   // The smallest id whose row holds a NaN or an infinity.
@@ -143,12 +146,6 @@ class EmbeddingCollection {
   int64_t bytes() const;                                       // resident, all tables
   TableRows bucket_rows(int64_t table, int64_t bucket) const;  // empty for a bucket owned elsewhere
   void load_rows(int64_t table, const TableRows&);  // ids must be owned here and not be present yet
-
-  // Since the last call.
-  struct Timing {
-    double exchange_wait_ms = 0, gather_ms = 0, update_ms = 0;
-  };
-  Timing take_timing();
 
  private:
   struct Impl;

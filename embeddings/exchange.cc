@@ -1,7 +1,6 @@
 #include "embeddings/exchange.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "runtime/error.h"
@@ -29,13 +28,9 @@ RowExchange::RowExchange(Communicator& comm, std::vector<int64_t> dims)
     : comm_(comm.duplicate()), dims_(std::move(dims)) {}
 
 void RowExchange::wait(WorkPtr& work) {
-  const auto begin = std::chrono::steady_clock::now();
   work->wait();
   work.reset();
-  wait_ms_ += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
-
-double RowExchange::take_wait_ms() { return std::exchange(wait_ms_, 0); }
 
 template <typename T>
 WorkPtr RowExchange::all_to_all(const T* send, std::span<const int64_t> send_counts, T* receive,

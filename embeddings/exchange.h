@@ -86,17 +86,14 @@ class RowExchange {
   // id, valid until the next call with these requests.
   void exchange_gradients(Requests&, std::span<float* const> parts, std::span<float*> received_parts);
 
-  double take_wait_ms();  // time spent waiting for other ranks since the last call
-
  private:
-  void wait(WorkPtr&);
+  static void wait(WorkPtr&);
   template <typename T>
   WorkPtr all_to_all(const T* send, std::span<const int64_t> send_counts, T* receive,
                      std::span<const int64_t> receive_counts);
 
   std::unique_ptr<Communicator> comm_;
   std::vector<int64_t> dims_;
-  double wait_ms_ = 0;
   // Scratch of exchange_gradients.
   std::vector<int64_t> sent_words_, received_words_, sent_floats_, received_floats_;
   std::vector<int64_t> sent_bits_, received_bits_;

@@ -6,53 +6,16 @@
 
 namespace lime {
 
-FeatureSlots LookupState::slots_of(int64_t micro_batch, int64_t feature) const {
-  LIME_CHECK(0 <= micro_batch && micro_batch < static_cast<int64_t>(features.size()), "micro-batch ",
-             micro_batch, " of ", features.size());
-  const auto& of_micro_batch = features[static_cast<size_t>(micro_batch)];
-  LIME_CHECK(0 <= feature && feature < static_cast<int64_t>(of_micro_batch.size()), "feature ", feature,
-             " of ", of_micro_batch.size());
-  const FeatureIds& ids = of_micro_batch[static_cast<size_t>(feature)];
-  const int64_t first = first_occurrence[static_cast<size_t>(micro_batch)][static_cast<size_t>(feature)];
-  const int64_t rows = static_cast<int64_t>(ids.offsets.empty() ? ids.ids.size() : ids.offsets.size() - 1);
-  return {occurrences.data() + first, ids.offsets, rows, ids.pooling};
-}
-
-std::unique_ptr<LookupState> LookupPool::take() {
-  std::unique_ptr<LookupState> state;
-  if (free.empty()) {
-    state = std::make_unique<LookupState>();
-  } else {
-    state = std::move(free.back());
-    free.pop_back();
-  }
-  begun.push_back(state.get());
-  return state;
-}
-
-void LookupPool::remove_from_begun(const LookupState* state) { std::erase(begun, state); }
-
-void check_feature(const FeatureIds& f, std::span<const TableConfig> tables) {
-  LIME_CHECK(0 <= f.table && f.table < static_cast<int64_t>(tables.size()), "table ", f.table, " of ",
-             tables.size());
-  if (f.offsets.empty()) return;
-  LIME_CHECK(f.offsets.front() == 0 && f.offsets.back() == static_cast<int64_t>(f.ids.size()), "table ",
-             tables[static_cast<size_t>(f.table)].name, ": offsets from ", f.offsets.front(), " to ",
-             f.offsets.back(), " over ", f.ids.size(), " ids");
-  LIME_CHECK(std::is_sorted(f.offsets.begin(), f.offsets.end()), "table ",
-             tables[static_cast<size_t>(f.table)].name, ": offsets decrease");
-}
-
-void check_features(const std::vector<std::vector<FeatureIds>>& features,
-                    std::span<const TableConfig> tables) {
-  for (const auto& micro_batch : features)
-    for (const FeatureIds& f : micro_batch) check_feature(f, tables);
+FeatureSlots HostLookup::slots_of(int64_t micro_batch, int64_t index) const {
+  const FeatureIds& ids = feature(micro_batch, index);
+  const int64_t first = first_occurrence[static_cast<size_t>(micro_batch)][static_cast<size_t>(index)];
+  return {occurrences.data() + first, ids.offsets, rows_of(ids), ids.pooling};
 }
 
 namespace {
 
 // Distinct ids of each table, and each occurrence's slot.
-void find_distinct(LookupState& state, Dedup& dedup, std::span<const TableShard> shards) {
+void find_distinct(HostLookup& state, Dedup& dedup, std::span<const TableShard> shards) {
   int64_t occurrences = 0;
   state.first_occurrence.resize(state.features.size());
   for (size_t m = 0; m < state.features.size(); ++m) {
@@ -82,7 +45,7 @@ void find_distinct(LookupState& state, Dedup& dedup, std::span<const TableShard>
 
 }  // namespace
 
-void collect_ids(LookupState& state, Dedup& dedup, std::span<const TableShard> shards,
+void collect_ids(HostLookup& state, Dedup& dedup, std::span<const TableShard> shards,
                  const RowExchange& exchange) {
   state.tables.resize(shards.size());
   find_distinct(state, dedup, shards);
@@ -151,7 +114,7 @@ void find_rows(const DistinctIds& owned, const IdMap& map, int64_t* rows) {
 
 }  // namespace
 
-void answer_requests(LookupState& state, Dedup& dedup, std::span<const TableShard> shards,
+void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard> shards,
                      RowExchange& exchange) {
   Requests& requests = state.requests;
   const RequestLayout& received = exchange.received(requests);
@@ -187,7 +150,7 @@ void answer_requests(LookupState& state, Dedup& dedup, std::span<const TableShar
   }
 }
 
-void reduce_gradients(LookupState& state, RowExchange& exchange) {
+void reduce_gradients(HostLookup& state, RowExchange& exchange) {
   const Requests& requests = state.requests;
   const RequestLayout& received = exchange.received(requests);
   const auto dims = exchange.dims();

@@ -1,4 +1,4 @@
-// LookupState: what one step's lookup knows, between begin_lookup and update. Internal to embeddings/.
+// HostLookup: a lookup in tables in host memory. Internal to embeddings/.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "embeddings/exchange.h"
 #include "embeddings/lookup_kernels.h"
 #include "embeddings/table_shard.h"
+#include "embeddings/tables.h"
 
 namespace lime {
 
@@ -31,10 +32,9 @@ struct TableLookup {
   Buffer<float*> total;           // [owned.size]: the row's whole gradient, or null; after reduce
 };
 
-struct LookupState {
-  std::vector<std::vector<FeatureIds>> features;  // [micro-batch][feature]
-  bool insert = false;
-  enum class Stage : uint8_t { begun, finished, reduced, updated } stage = Stage::begun;
+struct HostLookup final : LookupState {
+  void release() override { requests.work.reset(); }
+
   std::vector<std::vector<int64_t>> first_occurrence;  // [micro-batch][feature]: into occurrences
   Buffer<int32_t> occurrences;                         // slots
   std::vector<TableLookup> tables;
@@ -44,30 +44,16 @@ struct LookupState {
   FeatureSlots slots_of(int64_t micro_batch, int64_t feature) const;
 };
 
-// States are used again, with their memory, by the lookups of later steps.
-struct LookupPool {
-  std::vector<std::unique_ptr<LookupState>> free;
-  std::vector<LookupState*> begun;  // in order of begin_lookup
-
-  std::unique_ptr<LookupState> take();
-  void remove_from_begun(const LookupState*);
-};
-
-// Throws Error naming what of a feature does not fit the tables.
-void check_feature(const FeatureIds&, std::span<const TableConfig> tables);
-void check_features(const std::vector<std::vector<FeatureIds>>& features,
-                    std::span<const TableConfig> tables);
-
 // Finds the distinct ids of all micro-batches, deals them to their owners and fills state.requests.
-void collect_ids(LookupState& state, Dedup& dedup, std::span<const TableShard> shards,
+void collect_ids(HostLookup& state, Dedup& dedup, std::span<const TableShard> shards,
                  const RowExchange& exchange);
 
 // The owner's side, after the ids are here: finds distinct received ids and writes a row for each received
 // id.
-void answer_requests(LookupState& state, Dedup& dedup, std::span<const TableShard> shards,
+void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard> shards,
                      RowExchange& exchange);
 
 // Sums row gradients over micro-batches, sends them to the owners and sums them over ranks: fills `total`.
-void reduce_gradients(LookupState& state, RowExchange& exchange);
+void reduce_gradients(HostLookup& state, RowExchange& exchange);
 
 }  // namespace lime

@@ -82,12 +82,7 @@ TableRows TableShard::bucket_rows(int64_t bucket) const {
 void TableShard::load_rows(const TableRows& rows) {
   const size_t n = rows.ids.size(), dim = static_cast<size_t>(values_.width()),
                width = static_cast<size_t>(state_.width());
-  LIME_CHECK(rows.values.size() == n * dim && rows.state.size() == n * width, "table ", config_.name, ": ", n,
-             " ids with ", rows.values.size(), " values and ", rows.state.size(), " of state, expected ",
-             n * dim, " and ", n * width);
   for (size_t i = 0; i < n; ++i) {
-    LIME_CHECK(rows.ids[i] >= 0 && fold(rows.ids[i]) == rows.ids[i], "table ", config_.name, ": row id ",
-               rows.ids[i]);
     const int64_t row = append(rows.ids[i], rows.values.data() + i * dim);
     std::copy_n(rows.state.data() + i * width, width, state_.row(row));
   }

@@ -162,7 +162,6 @@ void TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, int64_t s
       im.micro_batch(micro, static_cast<int64_t>(m), task_scale);
     }
   }
-  im.network.finish_backward();
   {
     TraceRange range(im.ctx, "reduce rows");
     tables.reduce(*im.lookup, im.first_leaf, im.leaves);

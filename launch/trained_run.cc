@@ -10,7 +10,8 @@ TrainedRun::TrainedRun(ProcessGroup& group, const RunChoice& choice)
       dataset_(Dataset::open(config_.data.path)),
       context_(device_of_rank(config_.device, group), config_),
       checkpoint_(choose_checkpoint(group.world(), choice)),
-      network_(context_, group.world(), config_, dataset_.schema()) {
+      of_tables_(make_device_communicator(group, context_)),
+      network_(context_, group.world(), config_, dataset_.schema(), of_tables_.get()) {
   load_checkpoint(group.world(), checkpoint_, config_, network_, nullptr);
 }
 

@@ -2,6 +2,7 @@
 // weights.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "io/dataset.h"
@@ -29,6 +30,7 @@ class TrainedRun {
   Dataset dataset_;
   RunContext context_;
   std::string checkpoint_;
+  std::unique_ptr<Communicator> of_tables_;  // over the device's memory
   Network network_;
 };
 

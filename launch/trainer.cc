@@ -94,7 +94,8 @@ class Trainer {
         tracer_(group.rank(), !options.trace_path.empty()) {
     check();
     directory_ = std::make_unique<RunDirectory>(group_, options_.run_directory, options_.resume);
-    network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema());
+    of_tables_ = make_device_communicator(group_, ctx_);
+    network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema(), of_tables_.get());
     adamw_ = std::make_unique<AdamW>(ctx_, network_->parameters(), config_.train.adamw);
     if (options_.resume) restore();
     ctx_.set_tracer(&tracer_);
@@ -326,6 +327,7 @@ class Trainer {
   RunningEntropy entropy_;
   Tracer tracer_;
   std::unique_ptr<RunDirectory> directory_;
+  std::unique_ptr<Communicator> of_tables_;  // over the device's memory
   std::unique_ptr<Network> network_;
   std::unique_ptr<AdamW> adamw_;
   TrainState state_;

@@ -78,11 +78,16 @@ View DeviceInput::send(DType dtype, int64_t rows, int64_t cols, const Fill& fill
     fill(out);
     return out;
   }
-  const View sent = device_->copied(host_type(dtype), rows, cols, fill);
-  if (sent.dtype() == dtype) return sent;
+  if (host_type(dtype) == dtype) return device_->copied(dtype, rows, cols, fill);
   const View out = ctx_.arena().alloc(dtype, rows, cols);
-  device_->conversions.push_back({sent, out});
+  send(out, fill);
   return out;
+}
+
+void DeviceInput::send(View out, const Fill& fill) {
+  if (!device_) return fill(out);
+  device_->conversions.push_back(
+      {device_->copied(host_type(out.dtype()), out.rows(), out.cols(), fill), out});
 }
 
 Jagged DeviceInput::send(std::span<const int64_t> offsets) {

@@ -29,6 +29,8 @@ class DeviceInput {
   // where the type is bf16. On the CPU that memory itself, in the context's arena.
   using Fill = std::function<void(View host)>;
   View send(DType, int64_t rows, int64_t cols, const Fill& fill);
+  // ... into `out`, of any row stride, on the context's device.
+  void send(View out, const Fill& fill);
   // Borrows the offsets.
   Jagged send(std::span<const int64_t> offsets);
   // What the context is given from now on may read what was sent. On the device, bf16 is made here: views

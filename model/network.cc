@@ -69,7 +69,7 @@ class TablePlan {
 }  // namespace
 
 struct Network::Impl {
-  explicit Impl(Context& context) : ctx(context), transfer(context), row_gradients(context) {}
+  explicit Impl(Context& context) : ctx(context), transfer(context) {}
 
   Context& ctx;
   Context host;  // for copies within the host
@@ -79,7 +79,6 @@ struct Network::Impl {
   std::unique_ptr<RankingModel> model;
   std::unique_ptr<EmbeddingCollection> tables;
   DeviceInput transfer;
-  HostReturn row_gradients;
   ModelInput input;  // of the last forward, for its backward
 
   // The three groups with the micro-batch's rows for each, in the order that features are numbered in a
@@ -95,16 +94,25 @@ struct Network::Impl {
     return which == Network::Group::history ? history : which == Network::Group::user ? user : candidate;
   }
 
+  // The dense network's input or its gradient, uninitialised. On a device rows begin where packs of columns
+  // do, whatever the number of columns.
+  View input_like(int64_t rows, int64_t width) const {
+    constexpr int64_t pack = 8;
+    const int64_t stride = ctx.device() == Device{} ? width : (width + pack - 1) / pack * pack;
+    return ctx.alloc(rows, stride).slice_cols(0, width);
+  }
+
   View assemble(const Lookup& lookup, int64_t index, int64_t first_feature, const InputGroup& group,
                 const FeatureColumns& columns, int64_t rows) {
-    return transfer.send(ctx.dtype(), rows, group.width, [&](View out) {
-      int64_t f = first_feature;
-      for (const auto& feature : group.features)
-        tables->gather(ctx, lookup, index, f++, out.slice_cols(feature.column, feature.column + feature.dim));
-      if (group.real > 0)
-        copy(host, ConstView(columns.real.data(), rows, group.real),
-             out.slice_cols(group.width - group.real, group.width));
-    });
+    const View out = input_like(rows, group.width);
+    int64_t f = first_feature;
+    for (const auto& feature : group.features)
+      tables->gather(ctx, lookup, index, f++, out.slice_cols(feature.column, feature.column + feature.dim));
+    if (group.real > 0)
+      transfer.send(out.slice_cols(group.width - group.real, group.width), [&](View columns_on_host) {
+        copy(host, ConstView(columns.real.data(), rows, group.real), columns_on_host);
+      });
+    return out;
   }
 
   View per_candidate(const std::vector<float>& values, int64_t rows) {
@@ -124,7 +132,8 @@ struct Network::Impl {
   int64_t user_begin() const { return candidate_begin() + static_cast<int64_t>(candidate.features.size()); }
 };
 
-Network::Network(Context& ctx, Communicator& comm, const Config& config, const DatasetSchema& schema)
+Network::Network(Context& ctx, Communicator& comm, const Config& config, const DatasetSchema& schema,
+                 Communicator* on_device)
     : impl_(std::make_unique<Impl>(ctx)) {
   const ResolvedSpec spec = resolve_features(schema, config.features);
   TablePlan plan(config.embeddings);
@@ -140,7 +149,7 @@ Network::Network(Context& ctx, Communicator& comm, const Config& config, const D
   model.tasks = impl_->tasks;
   impl_->model = std::make_unique<RankingModel>(model, impl_->parameters);
   impl_->parameters.allocate(ctx, config.seed);
-  impl_->tables = std::make_unique<EmbeddingCollection>(ctx, comm, plan.take(), config.seed);
+  impl_->tables = std::make_unique<EmbeddingCollection>(ctx, comm, plan.take(), config.seed, on_device);
 }
 
 Network::~Network() = default;
@@ -208,22 +217,13 @@ View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batc
 void Network::backward(Context& ctx, Lookup& lookup, const MicroBatch&, int64_t index,
                        const ConstView& dlogits) {
   Impl& im = *impl_;
-  const auto like = [&](const ConstView& x) { return ctx.alloc(x.rows(), x.cols()); };
+  const auto like = [&](const ConstView& x) { return im.input_like(x.rows(), x.cols()); };
   const ModelInputGrad gradient{like(im.input.history), like(im.input.candidates), like(im.input.user)};
   im.model->backward(ctx, dlogits, gradient);
   TraceRange range(ctx, "scatter");
-  im.row_gradients.start({gradient.history, gradient.candidates, gradient.user},
-                         [&im, &lookup, index](std::span<const ConstView> host) {
-                           im.scatter(lookup, index, 0, im.history, host[0]);
-                           im.scatter(lookup, index, im.candidate_begin(), im.candidate, host[1]);
-                           im.scatter(lookup, index, im.user_begin(), im.user, host[2]);
-                         });
-  im.row_gradients.finish(/*under_way=*/1);  // those of the micro-batch before, under this one's backward
-}
-
-void Network::finish_backward() {
-  TraceRange range(impl_->ctx, "scatter");
-  impl_->row_gradients.finish();
+  im.scatter(lookup, index, 0, im.history, gradient.history);
+  im.scatter(lookup, index, im.candidate_begin(), im.candidate, gradient.candidates);
+  im.scatter(lookup, index, im.user_begin(), im.user, gradient.user);
 }
 
 }  // namespace lime

@@ -23,8 +23,8 @@ namespace lime {
 class Network {
  public:
   // Resolves features against the schema, sizes the model, registers and initialises parameters, makes the
-  // tables.
-  Network(Context&, Communicator&, const Config&, const DatasetSchema&);
+  // tables, which talk by the communicators (embedding_collection.h).
+  Network(Context&, Communicator&, const Config&, const DatasetSchema&, Communicator* on_device = nullptr);
   ~Network();
 
   ParameterStore& parameters();
@@ -43,11 +43,8 @@ class Network {
     View labels, weights;  // candidates x tasks
   };
   View forward(Context&, const Lookup&, const MicroBatch&, int64_t index, Targets* targets = nullptr);
-  // After forward of the same micro-batch. Row gradients go into the lookup: on the CPU at once, else when
-  // they have come to the host, at the latest in finish_backward().
+  // After forward of the same micro-batch. Row gradients go into the lookup.
   void backward(Context&, Lookup&, const MicroBatch&, int64_t index, const ConstView& dlogits);
-  // All row gradients are in their lookups.
-  void finish_backward();
 
   // --- for serving, on one rank: safe from any number of threads while nobody trains ---------------
   enum class Group : uint8_t { history, candidate, user };

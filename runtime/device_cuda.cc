@@ -6,6 +6,7 @@
 
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_device_calls.h"
+#include "runtime/device_memory.h"
 #include "runtime/error.h"
 
 namespace lime::cuda {
@@ -60,11 +61,19 @@ std::string identity(int index) {
   return {std::begin(properties.uuid.bytes), std::end(properties.uuid.bytes)};
 }
 
+DeviceMemory device_memory(int index) {
+  set_device(index);
+  DeviceMemory memory;
+  check(cudaMemGetInfo(&memory.free, &memory.total), "cudaMemGetInfo");
+  return memory;
+}
+
 std::shared_ptr<void> allocate(int index, size_t bytes, Fill fill) {
   set_device(index);
   void* memory = nullptr;
-  check(cudaMalloc(&memory, std::max<size_t>(bytes, 1)),
-        str("cudaMalloc(", bytes, " bytes on cuda:", index, ")"));
+  const cudaError_t status = cudaMalloc(&memory, std::max<size_t>(bytes, 1));
+  static_cast<void>(cudaGetLastError());  // not the next call's failure
+  check(status, str("cudaMalloc(", bytes, " bytes on cuda:", index, ")"));
   ++device_calls.allocations;
   std::shared_ptr<void> owner(memory, [](void* p) {
     cudaFree(p);  // waits for the device

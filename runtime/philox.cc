@@ -51,10 +51,14 @@ float Philox::normal_f32(uint64_t position) const {
   return static_cast<float>(radius * (sine ? std::sin(angle) : std::cos(angle)));
 }
 
-uint64_t stream_of(std::string_view purpose, uint64_t a, uint64_t b) {
+uint64_t stream_prefix(std::string_view purpose, uint64_t a) {
   uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a over the name, then one mix a key
   for (const char c : purpose) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
-  return mix64(mix64(mix64(hash) ^ a) ^ b);
+  return mix64(mix64(hash) ^ a);
+}
+
+uint64_t stream_of(std::string_view purpose, uint64_t a, uint64_t b) {
+  return mix64(stream_prefix(purpose, a) ^ b);
 }
 
 }  // namespace lime

@@ -37,6 +37,8 @@ class Philox {
 
 // A stream number from a purpose's name and up to two further keys (a table's index and an id, an epoch and a shard).
 uint64_t stream_of(std::string_view purpose, uint64_t a = 0, uint64_t b = 0);
+// stream_of(purpose, a, b) is mix64(stream_prefix(purpose, a) ^ b): for kernels, which draw of many b.
+uint64_t stream_prefix(std::string_view purpose, uint64_t a);
 
 // A fixed 64-bit mix (splitmix64's finaliser): for hashing ids to buckets, the same on every platform and version.
 constexpr uint64_t mix64(uint64_t x) {

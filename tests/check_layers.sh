@@ -42,6 +42,7 @@ homes=(
   'nlohmann/|^(model/|launch/|runtime/trace\.cc$)'
   'xxhash\.h|^(io|model)/'
   'cuda|^([a-z]+/[a-z_]+_cuda\.cu|runtime/[a-z_]+_cuda\.cc|runtime/cuda_kernel[a-z_]*\.h)$'
+  'cub/|^runtime/device_sort_cuda\.cu$'
   'cublas|^runtime/cublaslt\.h$'
   'boost/|^runtime/cuda_emulator\.cc$'
 )

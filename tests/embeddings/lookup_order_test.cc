@@ -9,10 +9,13 @@ namespace {
 
 const auto tables = [] { return test_tables(SparseOptimizer::rowwise_adagrad); };
 
-TEST(EmbeddingLookup, OverlappedStepsEqualStepsOneByOne) {
+using EmbeddingLookup = TablesTest;
+INSTANTIATE_TEST_SUITE_P(Devices, EmbeddingLookup, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(EmbeddingLookup, OverlappedStepsEqualStepsOneByOne) {
   Communicator& comm = test_group().world();
-  StepTrainer overlapped(comm, tables(), 4), plain(comm, tables(), 4);
-  constexpr int64_t steps = 8;
+  StepTrainer overlapped(ctx, comm, tables(), 4), plain(ctx, comm, tables(), 4);
+  const int64_t steps = ctx.device() == Device{} ? 8 : 3;
   std::vector<Batch> batches;
   for (int64_t step = 0; step < steps; ++step) batches.push_back(make_batch(6, step, 4));
   std::vector<double> seen_plain, seen_overlapped;
@@ -48,9 +51,9 @@ TEST(EmbeddingLookup, OverlappedStepsEqualStepsOneByOne) {
 }
 
 // Prefetched and dropped, as when a run is stopped; and evaluation in the middle of training.
-TEST(EmbeddingLookup, LooksWithoutUpdatesLeaveNoTrace) {
+TEST_P(EmbeddingLookup, LooksWithoutUpdatesLeaveNoTrace) {
   Communicator& comm = test_group().world();
-  StepTrainer trainer(comm, tables(), 4), undisturbed(comm, tables(), 4);
+  StepTrainer trainer(ctx, comm, tables(), 4), undisturbed(ctx, comm, tables(), 4);
   for (int64_t step = 0; step < 3; ++step) {
     const Batch batch = make_batch(6, step, 4), other = make_batch(7, step, 4);
     auto prefetched = trainer.begin(other);
@@ -76,9 +79,9 @@ TEST(EmbeddingLookup, LooksWithoutUpdatesLeaveNoTrace) {
 }
 
 // Two lookups with the same unseen ids, both trained: the second finds the first one's rows.
-TEST(EmbeddingLookup, TwoLookupsOfTheSameNewIds) {
+TEST_P(EmbeddingLookup, TwoLookupsOfTheSameNewIds) {
   Communicator& comm = test_group().world();
-  StepTrainer trainer(comm, tables(), 4);
+  StepTrainer trainer(ctx, comm, tables(), 4);
   const Batch batch = make_batch(8, 0, 4);
   auto a = trainer.begin(batch), b = trainer.begin(batch);
   trainer.collection().finish_lookup(*a);
@@ -91,10 +94,10 @@ TEST(EmbeddingLookup, TwoLookupsOfTheSameNewIds) {
   EXPECT_EQ(trainer.collection().rows(0), rows);
 }
 
-TEST(EmbeddingLookup, OnlyIdsWithAGradientBecomeRows) {
+TEST_P(EmbeddingLookup, OnlyIdsWithAGradientBecomeRows) {
   Communicator& comm = test_group().world();
-  Context ctx;
-  EmbeddingCollection collection(ctx, comm, tables(), 4);
+  const auto on_device = device_communicator(ctx, comm);
+  EmbeddingCollection collection(ctx, comm, tables(), 4, on_device.get());
   const std::vector<int64_t> with{1, 2, 3}, without{3, 4, 5, 6};
   std::vector<std::vector<FeatureIds>> features;
   if (comm.rank() == comm.size() - 1)
@@ -103,21 +106,21 @@ TEST(EmbeddingLookup, OnlyIdsWithAGradientBecomeRows) {
   collection.finish_lookup(*lookup);
   if (!features.empty()) collection.add_gradient(ctx, *lookup, 0, 0, ctx.zeros(3, 16));
   collection.reduce(*lookup, comm.rank(), comm.size());
-  collection.update(*lookup, on_device(ctx, 1).view(), 1, 0);
+  collection.update(*lookup, scalar(ctx, 1).view(), 1, 0);
   int64_t rows = collection.rows(0), all = 0;
   for (const int64_t there : all_gather_values(comm, std::span(&rows, 1))) all += there;
   EXPECT_EQ(all, 3);
 }
 
 // Many steps of one size: memory is found once.
-TEST(EmbeddingLookup, ManyDistinctIdsInAStep) {
+TEST_P(EmbeddingLookup, ManyDistinctIdsInAStep) {
   Communicator& comm = test_group().world();
   const std::vector<TableConfig> config{
       {.name = "t", .dim = 4, .optimizer = SparseOptimizer::sgd, .learning_rate = 1}};
   Feature feature{0, Pooling::sum, {}, {}};
   for (int64_t i = 0; i < 60000; ++i) feature.ids.push_back(i * 1000003 % (int64_t{1} << 44));
   const Batch batch(static_cast<size_t>(comm.size()), {feature});
-  StepTrainer trainer(comm, config, 3);
+  StepTrainer trainer(ctx, comm, config, 3);
   trainer.run_step(batch, 0);
   int64_t rows = trainer.collection().rows(0), all = 0;
   for (const int64_t there : all_gather_values(comm, std::span(&rows, 1))) all += there;

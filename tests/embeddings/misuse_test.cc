@@ -11,9 +11,11 @@
 namespace lime {
 namespace {
 
-TEST(EmbeddingMisuse, TablesThatCannotBe) {
+using EmbeddingMisuse = TablesTest;
+INSTANTIATE_TEST_SUITE_P(Devices, EmbeddingMisuse, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(EmbeddingMisuse, TablesThatCannotBe) {
   const auto self = make_self_communicator();
-  Context ctx;
   const auto make = [&](std::vector<TableConfig> tables) {
     EmbeddingCollection(ctx, *self, std::move(tables), 1);
   };
@@ -30,12 +32,11 @@ TEST(EmbeddingMisuse, TablesThatCannotBe) {
   }
 }
 
-TEST(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {
+TEST_P(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {
   const auto self = make_self_communicator();
-  Context ctx;
   EmbeddingCollection collection(ctx, *self, {{.name = "a", .dim = 4}}, 1);
-  const Tensor one_on_device = on_device(ctx, 1);
-  const View one = one_on_device;
+  const Tensor one_tensor = scalar(ctx, 1);
+  const View one = one_tensor;
   const std::vector<int64_t> ids{1, 2, 3}, offsets{0, 2, 3}, bad_end{0, 2}, decreasing{0, 3, 1, 3};
   const auto begin = [&](int64_t table, std::span<const int64_t> at, bool insert = true) {
     return collection.begin_lookup({{{table, Pooling::sum, ids, at}}}, insert);
@@ -55,9 +56,11 @@ TEST(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {
   EXPECT_THROW(collection.update(*lookup, one, 1, 0), Error) << "not reduced";
   EXPECT_THROW(collection.reduce(*lookup, 1, 2), Error) << "not this rank's leaf";
   collection.reduce(*lookup, 0, 1);
+  EXPECT_THROW(collection.gradient_sum_of_squares(*lookup, ctx.alloc(1, 1)), Error) << "f32";
   EXPECT_THROW(collection.add_gradient(ctx, *lookup, 0, 0, ctx.zeros(2, 4)), Error) << "reduced already";
   collection.update(*lookup, one, 1, 0);
   EXPECT_THROW(collection.update(*lookup, one, 1, 0), Error) << "twice";
+  EXPECT_THROW(collection.gather(ctx, *lookup, 0, 0, ctx.alloc(2, 4)), Error) << "rows have changed";
 
   const auto looking = begin(0, offsets, /*insert=*/false);
   collection.finish_lookup(*looking);
@@ -66,11 +69,10 @@ TEST(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {
 }
 
 // A norm that is infinite or not a number stops the trainer a step later: until then nothing may be spoilt.
-TEST(EmbeddingMisuse, AGradientScaleThatIsNotFiniteChangesNothing) {
+TEST_P(EmbeddingMisuse, AGradientScaleThatIsNotFiniteChangesNothing) {
   const auto self = make_self_communicator();
-  StepTrainer trainer(*self, test_tables(SparseOptimizer::adam), 1),
-      undisturbed(*self, test_tables(SparseOptimizer::adam), 1);
-  Context ctx;
+  StepTrainer trainer(ctx, *self, test_tables(SparseOptimizer::adam), 1),
+      undisturbed(ctx, *self, test_tables(SparseOptimizer::adam), 1);
   trainer.run_step(make_batch(1, 0, 1), 0);
   undisturbed.run_step(make_batch(1, 0, 1), 0);
   for (const double scale :
@@ -80,24 +82,24 @@ TEST(EmbeddingMisuse, AGradientScaleThatIsNotFiniteChangesNothing) {
     trainer.collection().finish_lookup(*lookup);
     trainer.compute(batch, *lookup, 1);
     trainer.collection().reduce(*lookup, 0, 1);
-    trainer.collection().update(*lookup, on_device(ctx, scale).view(), 1, 1);
+    trainer.collection().update(*lookup, scalar(ctx, scale).view(), 1, 1);
   }
   expect_same_rows(trainer.collection(), *self, undisturbed.collection());
 }
 
-TEST(EmbeddingMisuse, TablesOfAContextOnADeviceTakeHostMemoryAlone) {
-  const Device device{DeviceType::cuda, 0};
-  if (const std::string missing = skip_reason(device); !missing.empty()) GTEST_SKIP() << missing;
+TEST_P(EmbeddingMisuse, TablesTakeMemoryOfTheirDeviceAlone) {
   const auto self = make_self_communicator();
-  Context ctx(device), host;
+  Context host;
   EmbeddingCollection collection(ctx, *self, {{.name = "a", .dim = 4}}, 1);
   const std::vector<int64_t> ids{1, 2};
   const auto lookup = collection.begin_lookup({{{0, Pooling::sum, ids, {}}}}, true);
   collection.finish_lookup(*lookup);
-  EXPECT_THROW(collection.gather(ctx, *lookup, 0, 0, ctx.alloc(2, 4)), Error);
-  EXPECT_THROW(collection.add_gradient(ctx, *lookup, 0, 0, ctx.alloc(2, 4)), Error);
-  EXPECT_NO_THROW(collection.gather(ctx, *lookup, 0, 0, host.alloc(2, 4)));
-  EXPECT_NO_THROW(collection.add_gradient(ctx, *lookup, 0, 0, host.zeros(2, 4)));
+  EXPECT_NO_THROW(collection.gather(ctx, *lookup, 0, 0, ctx.alloc(2, 4)));
+  EXPECT_NO_THROW(collection.add_gradient(ctx, *lookup, 0, 0, ctx.zeros(2, 4)));
+  if (ctx.device() == Device{}) return;
+  EXPECT_THROW(collection.gather(ctx, *lookup, 0, 0, host.alloc(2, 4)), Error);
+  EXPECT_THROW(collection.add_gradient(ctx, *lookup, 0, 0, host.zeros(2, 4)), Error);
+  EXPECT_THROW(collection.read({0, Pooling::sum, ids, {}}, host.alloc(2, 4)), Error);
 }
 
 }  // namespace

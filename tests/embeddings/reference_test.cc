@@ -7,12 +7,17 @@
 namespace lime {
 namespace {
 
-class EmbeddingReference : public testing::TestWithParam<SparseOptimizer> {};
+class EmbeddingReference : public DeviceTest,
+                           public testing::WithParamInterface<std::tuple<Device, SparseOptimizer>> {
+ protected:
+  EmbeddingReference() : DeviceTest(std::get<0>(GetParam())), optimizer(std::get<1>(GetParam())) {}
+  SparseOptimizer optimizer;
+};
 
 TEST_P(EmbeddingReference, StepsAgree) {
   Communicator& comm = test_group().world();
-  StepTrainer trainer(comm, test_tables(GetParam()), 5);
-  ReferenceTables reference(test_tables(GetParam()), 5);
+  StepTrainer trainer(ctx, comm, test_tables(optimizer), 5);
+  ReferenceTables reference(test_tables(optimizer), 5);
   for (int64_t step = 0; step < 5; ++step) {
     const Batch batch = make_batch(1, step, 4);
     int64_t compared = 0;
@@ -43,7 +48,7 @@ TEST_P(EmbeddingReference, StepsAgree) {
         ASSERT_TRUE(expected.contains(got.ids[i])) << got.ids[i];
         const auto& row = expected.at(got.ids[i]);
         for (size_t c = 0; c < dim; ++c) ASSERT_NEAR(got.values[i * dim + c], row.values[c], 2e-5);
-        if (GetParam() == SparseOptimizer::adam) {
+        if (optimizer == SparseOptimizer::adam) {
           ASSERT_EQ(got.state[(i + 1) * (2 * dim + 1) - 1], static_cast<float>(row.updates));
         }
       }
@@ -56,16 +61,24 @@ TEST_P(EmbeddingReference, StepsAgree) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EmbeddingReference,
-                         testing::Values(SparseOptimizer::sgd, SparseOptimizer::rowwise_adagrad,
-                                         SparseOptimizer::adagrad, SparseOptimizer::adam));
+                         testing::Combine(testing::ValuesIn(test_devices()),
+                                          testing::Values(SparseOptimizer::sgd,
+                                                          SparseOptimizer::rowwise_adagrad,
+                                                          SparseOptimizer::adagrad, SparseOptimizer::adam)));
+
+class EmbeddingInF64 : public DeviceTest, public testing::WithParamInterface<Device> {
+ protected:
+  EmbeddingInF64() : DeviceTest(GetParam(), DType::f64) {}
+};
+INSTANTIATE_TEST_SUITE_P(Devices, EmbeddingInF64, testing::ValuesIn(test_devices()), device_name);
 
 // In f64 what is gathered is the same, and gradients are taken.
-TEST(Embedding, F64ContextsConvert) {
+TEST_P(EmbeddingInF64, Converts) {
   Communicator& comm = test_group().world();
-  Context ctx({}, DType::f64);
+  const auto on_device = device_communicator(ctx, comm);
   const std::vector<TableConfig> tables{
       {.name = "t", .dim = 5, .optimizer = SparseOptimizer::sgd, .learning_rate = 1}};
-  EmbeddingCollection collection(ctx, comm, tables, 1);
+  EmbeddingCollection collection(ctx, comm, tables, 1, on_device.get());
   const std::vector<int64_t> ids{4, -1, 9, 4, 9, 9}, offsets{0, 1, 3, 6};
   const auto features = [&] {
     std::vector<std::vector<FeatureIds>> all;
@@ -78,11 +91,13 @@ TEST(Embedding, F64ContextsConvert) {
     const View single = ctx.alloc(6, 5), pooled = ctx.alloc(3, 5);
     collection.gather(ctx, *lookup, 0, 0, single);
     collection.gather(ctx, *lookup, 0, 1, pooled);
-    const double four = single.row<double>(0)[2], nine = single.row<double>(2)[2];
-    EXPECT_EQ(single.row<double>(1)[2], 0);
-    EXPECT_DOUBLE_EQ(pooled.row<double>(0)[2], four);
-    EXPECT_DOUBLE_EQ(pooled.row<double>(1)[2], nine);
-    EXPECT_DOUBLE_EQ(pooled.row<double>(2)[2], (four + 2 * nine) / 3);
+    const auto one = to_host<double>(ctx, single), of_lists = to_host<double>(ctx, pooled);
+    const double four = one[2], nine = one[2 * 5 + 2];
+    EXPECT_NE(four, nine);
+    EXPECT_EQ(one[5 + 2], 0);
+    EXPECT_DOUBLE_EQ(of_lists[2], four);
+    EXPECT_DOUBLE_EQ(of_lists[5 + 2], nine);
+    EXPECT_DOUBLE_EQ(of_lists[2 * 5 + 2], (four + 2 * nine) / 3);
     fill(ctx, single, 0.25);
     fill(ctx, pooled, 3);
     collection.add_gradient(ctx, *lookup, 0, 0, single);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "parallel/comm_staged.h"
 #include "runtime/host_copy.h"
 #include "runtime/philox.h"
 
@@ -54,7 +55,7 @@ double gradient_at(int64_t step, int64_t m, size_t f, int64_t i, int64_t c, doub
   return 2 * gathered + random.normal(f << 40 | static_cast<uint64_t>(i) << 16 | static_cast<uint64_t>(c));
 }
 
-Tensor on_device(Context& ctx, double value) {
+Tensor scalar(Context& ctx, double value) {
   Tensor tensor(ctx.device(), DType::f64, 1, 1);
   fill(ctx, tensor, value);
   return tensor;
@@ -66,8 +67,16 @@ double sum_of_squares(Context& ctx, EmbeddingCollection& collection, Lookup& loo
   return host_copy(ctx, sum.view()).view().data<double>()[0];
 }
 
-StepTrainer::StepTrainer(Communicator& comm, std::vector<TableConfig> tables, uint64_t seed)
-    : comm_(comm), collection_(ctx_, comm, std::move(tables), seed) {}
+std::unique_ptr<Communicator> device_communicator(Context& ctx, Communicator& host) {
+  if (ctx.device() == Device{} || host.size() == 1) return nullptr;
+  return make_staged_communicator(host, ctx);
+}
+
+StepTrainer::StepTrainer(Context& ctx, Communicator& comm, std::vector<TableConfig> tables, uint64_t seed)
+    : ctx_(ctx),
+      comm_(comm),
+      on_device_(device_communicator(ctx, comm)),
+      collection_(ctx, comm, std::move(tables), seed, on_device_.get()) {}
 
 std::unique_ptr<Lookup> StepTrainer::begin(const Batch& batch, bool insert) {
   const auto [first, last] = leaves_of(static_cast<int64_t>(batch.size()), comm_.rank(), comm_.size());
@@ -87,20 +96,23 @@ void StepTrainer::compute(const Batch& batch, Lookup& lookup, int64_t step, cons
     for (size_t f = 0; f < batch[static_cast<size_t>(m)].size(); ++f) {
       const Feature& feature = batch[static_cast<size_t>(m)][f];
       const int64_t dim = collection_.tables()[static_cast<size_t>(feature.table)].dim;
-      Tensor memory({}, DType::f32, feature.rows(), dim + 5);  // columns of a wider input
+      const Tensor memory(ctx_.device(), DType::f32, feature.rows(), dim + 5);  // columns of a wider input
       const View x = memory.view().slice_cols(3, 3 + dim);
       fill(ctx_, memory, -99);
       collection_.gather(ctx_, lookup, m - first, static_cast<int64_t>(f), x);
+      const Tensor host = host_copy(ctx_, memory.view());
       std::vector<double> values;
       for (int64_t i = 0; i < feature.rows(); ++i) {
-        EXPECT_EQ(memory.view().row<float>(i)[2], -99);
-        EXPECT_EQ(memory.view().row<float>(i)[3 + dim], -99);
+        float* row = host.view().row<float>(i);
+        EXPECT_EQ(row[2], -99);
+        EXPECT_EQ(row[3 + dim], -99);
         for (int64_t c = 0; c < dim; ++c) {
-          float& at = x.row<float>(i)[c];
+          float& at = row[3 + c];
           values.push_back(at);
           at = static_cast<float>(gradient_at(step, m, f, i, c, at));
         }
       }
+      copy(ctx_, host.view(), memory);
       if (seen) seen(m, f, values);
       collection_.add_gradient(ctx_, lookup, m - first, static_cast<int64_t>(f), x);
     }
@@ -111,7 +123,7 @@ double StepTrainer::apply(const Batch& batch, Lookup& lookup, int64_t step) {
   const auto leaves = static_cast<int64_t>(batch.size());
   collection_.reduce(lookup, leaves_of(leaves, comm_.rank(), comm_.size()).first, leaves);
   const double sum = sum_of_squares(ctx_, collection_, lookup);
-  collection_.update(lookup, on_device(ctx_, test_grad_scale).view(), test_lr_scale(step), step);
+  collection_.update(lookup, scalar(ctx_, test_grad_scale).view(), test_lr_scale(step), step);
   return sum;
 }
 

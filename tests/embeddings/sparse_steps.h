@@ -9,6 +9,7 @@
 
 #include "embeddings/embedding_collection.h"
 #include "parallel/tree_sum.h"
+#include "tests/support/device_support.h"
 
 namespace lime {
 
@@ -31,13 +32,22 @@ Batch make_batch(uint64_t seed, int64_t step, int64_t leaves);
 double gradient_at(int64_t step, int64_t m, size_t f, int64_t i, int64_t c, double gathered);
 
 // One number on the context's device, as update() takes it; and the gradient's norm as a number.
-Tensor on_device(Context&, double);
+Tensor scalar(Context&, double);
 double sum_of_squares(Context&, EmbeddingCollection&, Lookup&);
+
+// What tables of the context's device talk to other ranks by; null where they need none.
+std::unique_ptr<Communicator> device_communicator(Context&, Communicator& host);
+
+// Tests of tables, on every device.
+class TablesTest : public DeviceTest, public testing::WithParamInterface<Device> {
+ protected:
+  TablesTest() : DeviceTest(GetParam()) {}
+};
 
 // Runs steps on the micro-batches that belong to the rank of `comm`.
 class StepTrainer {
  public:
-  StepTrainer(Communicator& comm, std::vector<TableConfig> tables, uint64_t seed);
+  StepTrainer(Context& ctx, Communicator& comm, std::vector<TableConfig> tables, uint64_t seed);
 
   EmbeddingCollection& collection() { return collection_; }
   std::unique_ptr<Lookup> begin(const Batch& batch, bool insert = true);
@@ -49,8 +59,9 @@ class StepTrainer {
   double run_step(const Batch& batch, int64_t step, const Seen& seen = {});
 
  private:
+  Context& ctx_;
   Communicator& comm_;
-  Context ctx_;
+  std::unique_ptr<Communicator> on_device_;
   EmbeddingCollection collection_;
 };
 

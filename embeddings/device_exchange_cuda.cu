@@ -1,0 +1,84 @@
+#include "embeddings/device_rows_cuda.h"
+
+namespace lime::cuda {
+
+namespace {
+
+// The place of a wanted id in what is asked.
+struct AskedPlace {
+  int64_t id, row;  // index; floats
+};
+__device__ AskedPlace asked_place(const DistinctView& d, const RequestPlaces& places, int64_t u,
+                                  int64_t pitch) {
+  const int64_t pair = segment_of(d.begins, d.tables * d.owners, u), within = u - d.begins[pair];
+  return {places.asked_id[pair] + within, places.asked_float[pair] + within * pitch};
+}
+
+__global__ void place_ids_kernel(DistinctView d, RequestPlaces places, int64_t* asked_ids) {
+  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  if (u < distinct_count(d)) asked_ids[asked_place(d, places, u, 0).id] = d.ids[u];
+}
+
+__global__ void place_rows_kernel(DistinctView d, const TableOnDevice* tables, RequestPlaces places,
+                                  const float* rows, const float** address) {
+  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  if (u < distinct_count(d)) address[u] = rows + asked_place(d, places, u, tables[table_of(d, u)].pitch).row;
+}
+
+__global__ void pack_kernel(DistinctView d, const TableOnDevice* tables, RequestPlaces places,
+                            float* const* total, float* sent, float* present) {
+  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
+  if (u >= distinct_count(d)) return;
+  const int64_t pitch = tables[table_of(d, u)].pitch;
+  const AskedPlace at = asked_place(d, places, u, pitch);
+  const float* from = total[u];
+  if (threadIdx.x == 0) present[at.id] = from ? 1 : 0;
+  for (int64_t c = threadIdx.x * pack; c < pitch; c += blockDim.x * pack) {
+    float x[pack] = {};
+    if (from) load_row_pack(from + c, x);
+    store_row_pack(x, sent + at.row + c);
+  }
+}
+
+__global__ void received_kernel(DistinctView d, const TableOnDevice* tables, RequestPlaces places,
+                                float* received, const float* present, float** part) {
+  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  if (u >= distinct_count(d)) return;
+  const int64_t t = table_of(d, u);
+  for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot) {
+    const int64_t id = d.first_occurrence[slot], range = d.leaf_of_slot[slot] * d.tables + t;
+    part[slot] = present[id] != 0 ? received + places.received_float[range] +
+                                        (id - places.received[range].first) * tables[t].pitch
+                                  : nullptr;
+  }
+}
+
+dim3 by_id(const DistinctView& d) { return dim3(divide_up(d.most, row_threads)); }
+
+}  // namespace
+
+void place_ids(Context& ctx, const DistinctView& wanted, const RequestPlaces& places, int64_t* asked_ids) {
+  launch(ctx, "embedding requests", place_ids_kernel, by_id(wanted), dim3(row_threads), 0, wanted, places,
+         asked_ids);
+}
+
+void place_rows(Context& ctx, const DistinctView& wanted, const TableOnDevice* tables,
+                const RequestPlaces& places, const float* rows, const float** address) {
+  launch(ctx, "embedding answers", place_rows_kernel, by_id(wanted), dim3(row_threads), 0, wanted, tables,
+         places, rows, address);
+}
+
+void pack_totals(Context& ctx, const DistinctView& wanted, const TableOnDevice* tables, int64_t widest,
+                 const RequestPlaces& places, float* const* total, float* sent, float* present) {
+  const dim3 block = row_block(widest);
+  launch(ctx, "embedding gradients sent", pack_kernel, dim3(divide_up(wanted.most, block.y)), block, 0,
+         wanted, tables, places, total, sent, present);
+}
+
+void received_parts(Context& ctx, const DistinctView& owned, const TableOnDevice* tables,
+                    const RequestPlaces& places, float* received, const float* present, float** part) {
+  launch(ctx, "embedding gradients received", received_kernel, by_id(owned), dim3(row_threads), 0, owned,
+         tables, places, received, present, part);
+}
+
+}  // namespace lime::cuda

@@ -1,0 +1,113 @@
+// What a lookup in device tables does with rows: a few kernels a call, on the context's stream; nobody waits.
+// Internal to embeddings/.
+#pragma once
+
+#include "embeddings/device_distinct.h"
+#include "embeddings/device_table.h"
+#include "embeddings/exchange.h"
+#include "runtime/tensor.h"
+
+namespace lime {
+
+// A DeviceDistinct as kernels see it.
+struct DistinctView {
+  const int64_t* ids;
+  const uint32_t* place;
+  const int32_t *first_slot, *leaf_of_slot, *first_occurrence, *distinct_of;
+  const int64_t* begins;
+  int64_t tables, owners;
+  int64_t most;  // distinct ids, at most, as the host knows; how many there are, begins says
+};
+
+inline DistinctView view_of(const DeviceDistinct& d, int64_t tables, int64_t owners, int64_t most) {
+  return {d.ids.data(),
+          d.place.data(),
+          d.first_slot.data(),
+          d.leaf_of_slot.data(),
+          d.first_occurrence.data(),
+          d.distinct_of.data(),
+          d.begins.data(),
+          tables,
+          owners,
+          most};
+}
+
+// One feature of one micro-batch, on the device.
+struct DeviceFeature {
+  int64_t rows, occurrences;
+  const int64_t* offsets;  // null: one id a row
+  bool mean;
+  int64_t first;  // of its occurrences, in the lookup
+};
+
+// Where the ids and rows of a request lie (RequestLayout), for tables and owners together: pair = table *
+// owners + owner of what is asked; range = rank * tables + table of what is received. All on the device.
+struct RequestPlaces {
+  const int64_t *asked_id, *asked_float;  // [pairs]: of the pair's first id
+  const IdRange* received;                // [ranges + 1]
+  const int64_t* received_float;          // [ranges]
+};
+
+namespace cuda {
+
+// --- several ranks -----------------------------------------------------------------------------
+// asked_ids: the wanted ids, as they are asked.
+void place_ids(Context&, const DistinctView& wanted, const RequestPlaces&, int64_t* asked_ids);
+// address[u]: the distinct id's row among the received.
+void place_rows(Context&, const DistinctView& wanted, const TableOnDevice* tables, const RequestPlaces&,
+                const float* rows, const float** address);
+// The totals as they are sent; present[id]: 1 where there is one, else 0.
+void pack_totals(Context&, const DistinctView& wanted, const TableOnDevice* tables, int64_t widest,
+                 const RequestPlaces&, float* const* total, float* sent, float* present);
+// part[slot]: the gradient that came for a slot of the owned ids, or null.
+void received_parts(Context&, const DistinctView& owned, const TableOnDevice* tables, const RequestPlaces&,
+                    float* received, const float* present, float** part);
+
+// --- rows --------------------------------------------------------------------------------------
+// rows[u] = the distinct id's row in its table, or -1; address[u], where asked for, where it is, or null.
+void find_rows(Context&, const DistinctView&, const TableOnDevice* tables, int64_t* rows,
+               const float** address);
+
+// out[i,:] = pooled rows of the feature's row i. address[u]: the row of distinct id u; null: it reads as it
+// would start.
+void gather_rows(Context&, const DeviceFeature&, const DeviceDistinct&, const TableOnDevice&,
+                 const float* const* address, View out);
+
+// gradient[slot,:] += the sum of dout over the slot's occurrences in the feature, in order; set where
+// present[slot] is 0, which is 1 then. gradient: rows of `pitch` of the table's slots from first_slot on.
+struct SlotGradients {
+  float* gradient;
+  int64_t first_slot, dim, pitch;
+  uint8_t* present;
+};
+void add_gradients(Context&, const DeviceFeature&, const DeviceDistinct&, const SlotGradients&,
+                   const ConstView& dout);
+
+// part[slot] = where the slot's gradient is, or null: the tables' gradients lie one after the other.
+void slot_parts(Context&, const DistinctView&, const TableOnDevice* tables, float* gradients,
+                const uint8_t* present, float** part);
+// total[u] = the sum of the id's parts along the tree over its leaves, in the first of them; null where none
+// is there.
+void tree_totals(Context&, const DistinctView&, const TableOnDevice* tables, int64_t widest,
+                 float* const* part, float** total);
+
+// sums[table * most_buckets + bucket - first_bucket]: squares of the totals, in f64, in order of ids.
+void bucket_squares(Context&, const DistinctView&, const TableOnDevice* tables, int64_t widest,
+                    float* const* total, int64_t first_bucket, int64_t most_buckets, double* sums);
+// out = the sum of all ranks' bucket sums, in one order whatever the number of ranks.
+void add_bucket_squares(Context&, const double* sums, int64_t tables, int ranks, double* out);
+
+struct RowsUpdate {
+  float* const* total;
+  int64_t* rows;             // as find_rows gave them; new ones are set
+  int64_t* counts;           // [tables]: rows of the tables, which grow
+  const double* grad_scale;  // one that is not finite changes nothing
+  double lr_scale;
+};
+// Gives unseen ids with a gradient rows, in order, and updates all rows with a gradient. The tables have
+// room.
+void update_rows(Context&, const DistinctView&, const TableOnDevice* tables, int64_t widest,
+                 const RowsUpdate&);
+
+}  // namespace cuda
+}  // namespace lime

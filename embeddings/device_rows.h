@@ -1,0 +1,33 @@
+// Rows of a DeviceTable to and from the host, as checkpoints have them. Internal to embeddings/.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "embeddings/device_table.h"
+
+namespace lime {
+
+// Reads buckets, in blocks of as many as fit some megabytes: asked for in order, each row is copied once.
+class DeviceRowReader {
+ public:
+  // The rows of a bucket of the table, which has `rows`. Lists all ids when asked after forget().
+  TableRows bucket(Context&, const DeviceTable&, int64_t rows, int64_t bucket);
+  void forget();  // rows are about to change
+
+ private:
+  void list(Context&, const DeviceTable&, int64_t rows);
+  void read_block(Context&, const DeviceTable&, int64_t first_bucket);
+  size_t begin_of(int64_t bucket) const { return bucket_begin_[static_cast<size_t>(bucket)]; }
+
+  bool listed_ = false;
+  std::vector<int64_t> ids_, rows_;   // by bucket, then id
+  std::vector<size_t> bucket_begin_;  // [virtual_buckets + 1]
+  int64_t first_ = 0, last_ = 0;      // buckets of the block
+  std::vector<float> values_, state_;
+};
+
+// Adds rows with new ids behind the table's `first_row` rows. Throws Error where an id is there already.
+void load_rows(Context&, DeviceTable&, int64_t first_row, const TableRows&);
+
+}  // namespace lime

@@ -1,0 +1,77 @@
+// DeviceTable: the rows of one table that live on this rank, with their optimizer state, in the memory of a
+// CUDA device. Internal to embeddings/; kernels see it as TableOnDevice (device_table_cuda.h reads it).
+//
+// An open-addressing hash table gives an id its row, as id_map.h does; it grows by doubling. Rows lie in
+// chunks that double up to 64 MiB: a table of gigabytes grows without being copied, and a small one is small.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "embeddings/device_buffer.h"
+#include "embeddings/embedding_collection.h"
+
+namespace lime {
+
+struct DeviceIdEntry {
+  unsigned long long key;  // id + 1, or 0 where empty; of the type that atomicCAS takes
+  int64_t row;
+};
+
+struct TableOnDevice {
+  DeviceIdEntry* entries = nullptr;
+  uint64_t mask = 0;  // entries, a power of two, less one
+  // Chunks of rows. Values are `pitch` floats a row, a whole number of packs of four, zeros behind `dim`.
+  // State column c of a checkpoint is at c / dim * pitch + c % dim.
+  float* const* values = nullptr;
+  float* const* state = nullptr;
+  int64_t dim = 0, pitch = 0, state_width = 0, state_pitch = 0;
+  int first_shift = 0, full_shift = 0;  // log2 of the rows of the first chunk and of a full one
+
+  uint64_t seed = 0, stream_prefix = 0;  // of initial values: stream mix64(stream_prefix ^ id)
+  float deviation = 0;
+  SparseOptimizer optimizer = SparseOptimizer::sgd;
+  float eps = 0, initial_state = 0;
+  double learning_rate = 0, beta1 = 0, beta2 = 0;
+};
+
+class DeviceTable {
+ public:
+  DeviceTable(Context&, const TableConfig&, uint64_t seed);
+
+  const TableConfig& config() const { return config_; }
+  const TableOnDevice& on_device() const { return on_device_; }
+  // Room for `rows` rows in all. On the context's stream; waits for the device only where the hash table
+  // grows. Throws UserError, naming table, rows and bytes, where the device has no more memory; the table is
+  // then as it was.
+  void reserve(int64_t rows);
+  int64_t bytes() const;
+
+ private:
+  void grow_entries(int64_t rows);
+  void add_chunk();
+
+  Context& ctx_;
+  TableConfig config_;
+  TableOnDevice on_device_;
+  std::shared_ptr<void> entries_;
+  std::vector<std::shared_ptr<void>> values_, state_;  // chunks
+  DeviceBuffer<float*> value_chunks_, state_chunks_;
+  int64_t room_ = 0;  // rows
+};
+
+namespace cuda {
+
+// Puts the entries of a table of `capacity` into an empty one.
+void rehash(Context&, const DeviceIdEntry* from, int64_t capacity, DeviceIdEntry* to, uint64_t mask);
+// ids[row] = id, for all rows.
+void list_ids(Context&, const TableOnDevice&, int64_t* ids);
+// The rows as a checkpoint has them: n x dim values and n x state_width of state.
+void export_rows(Context&, const TableOnDevice&, const int64_t* rows, int64_t n, float* values, float* state);
+// Row first_row + i = the i-th; *twice = an id that was there already, if any.
+void import_rows(Context&, const TableOnDevice&, const int64_t* ids, int64_t n, int64_t first_row,
+                 const float* values, const float* state, int64_t* twice);
+
+}  // namespace cuda
+}  // namespace lime

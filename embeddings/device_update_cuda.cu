@@ -1,0 +1,344 @@
+#include "embeddings/device_rows_cuda.h"
+#include "runtime/device_sort.h"
+
+namespace lime::cuda {
+
+namespace {
+
+// --- sums along the tree -----------------------------------------------------------------------
+
+// Gradients of a table lie behind those of the tables before it.
+__global__ void part_kernel(DistinctView d, const TableOnDevice* tables, float* gradients,
+                            const uint8_t* present, float** part) {
+  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  if (u >= distinct_count(d)) return;
+  const int64_t* slot_begins = d.begins + d.tables * d.owners + 1;
+  const int64_t t = table_of(d, u);
+  for (int64_t before = 0; before < t; ++before)
+    gradients +=
+        (slot_begins[(before + 1) * d.owners] - slot_begins[before * d.owners]) * tables[before].pitch;
+  for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot)
+    part[slot] = present[slot] ? gradients + (slot - slot_begins[t * d.owners]) * tables[t].pitch : nullptr;
+}
+
+// As ordered_sum.h does it: two leaves meet in the tree where their indices' highest differing bit is, so
+// with leaves in increasing order a stack suffices. Sums in place; each lane has columns of its own.
+struct TreeSum {
+  struct Partial {
+    float* sum;
+    int32_t leaf;  // any of its leaves to the right
+    int height;    // where it meets the partial sum below it
+  };
+  Partial stack[33];
+  int depth;
+  int64_t pitch;
+
+  __device__ void join_below(int height) {
+    while (depth > 1 && stack[depth - 1].height < height) {
+      const float* from = stack[depth - 1].sum;
+      float* to = stack[depth - 2].sum;
+      for (int64_t c = threadIdx.x * pack; c < pitch; c += blockDim.x * pack) {
+        float x[pack], y[pack];
+        load_row_pack(from + c, x);
+        load_row_pack(to + c, y);
+        for (int i = 0; i < pack; ++i) y[i] += x[i];
+        store_row_pack(y, to + c);
+      }
+      stack[depth - 2].leaf = stack[depth - 1].leaf;
+      --depth;
+    }
+  }
+  __device__ void add(float* sum, int32_t leaf) {
+    int height = 0;
+    if (depth > 0) {
+      height = 32 - __clz(stack[depth - 1].leaf ^ leaf);
+      join_below(height);
+    }
+    stack[depth++] = {sum, leaf, height};
+  }
+};
+
+__global__ void tree_kernel(DistinctView d, const TableOnDevice* tables, float* const* part, float** total) {
+  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
+  if (u >= distinct_count(d)) return;
+  TreeSum tree;
+  tree.depth = 0;
+  tree.pitch = tables[table_of(d, u)].pitch;
+  for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot)
+    if (part[slot]) tree.add(part[slot], d.leaf_of_slot[slot]);
+  tree.join_below(33);
+  if (threadIdx.x == 0) total[u] = tree.depth > 0 ? tree.stack[0].sum : nullptr;
+}
+
+// --- the norm ----------------------------------------------------------------------------------
+
+__global__ void row_squares_kernel(DistinctView d, const TableOnDevice* tables, float* const* total,
+                                   double* squares) {
+  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
+  const float* row = u < distinct_count(d) ? total[u] : nullptr;
+  const int64_t pitch = row ? tables[table_of(d, u)].pitch : 0;
+  double sum = 0;
+  for (int64_t c = threadIdx.x * pack; c < pitch; c += blockDim.x * pack) {
+    float x[pack];
+    load_row_pack(row + c, x);
+    for (int i = 0; i < pack; ++i) sum += double{x[i]} * double{x[i]};
+  }
+  sum = group_sum(sum);
+  if (threadIdx.x == 0 && u < distinct_count(d)) squares[u] = sum;
+}
+
+// One thread a bucket, its rows in order.
+__global__ void bucket_kernel(DistinctView d, const double* squares, int64_t first_bucket,
+                              int64_t most_buckets, double* sums) {
+  const int64_t k = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  if (k >= d.tables * most_buckets) return;
+  const int64_t bucket = first_bucket + k % most_buckets;
+  const auto place = static_cast<uint32_t>(k / most_buckets * virtual_buckets + bucket);
+  int64_t low = 0, high = bucket < virtual_buckets ? distinct_count(d) : 0;
+  const int64_t end = high;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (d.place[middle] < place) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  double sum = 0;
+  for (int64_t u = low; u < end && d.place[u] == place; ++u) sum += squares[u];
+  sums[k] = sum;
+}
+
+// One block, one thread a bucket: over the tables in order, then over the buckets by block_sum.
+__global__ void all_buckets_kernel(const double* sums, int64_t tables, int ranks, double* out) {
+  const int64_t bucket = threadIdx.x, most = (virtual_buckets + ranks - 1) / ranks;
+  const int64_t owner = bucket * ranks / virtual_buckets,
+                first = (virtual_buckets * owner + ranks - 1) / ranks;
+  double sum = 0;
+  for (int64_t t = 0; t < tables; ++t) sum += sums[(owner * tables + t) * most + bucket - first];
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) *out = sum;
+}
+
+// --- the update --------------------------------------------------------------------------------
+
+__device__ __forceinline__ bool finite(double x) { return x - x == 0; }
+
+// new_rows[u]: whether the id has a gradient and no row.
+__global__ void new_kernel(DistinctView d, const TableOnDevice* tables, RowsUpdate update,
+                           uint64_t* new_rows) {
+  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  if (u >= d.most) return;
+  uint64_t is_new = 0;
+  if (u < distinct_count(d) && update.total[u] && update.rows[u] == no_row && finite(*update.grad_scale)) {
+    // Another lookup's update may have been there in between.
+    const int64_t row = find_row(tables[table_of(d, u)], d.ids[u]);
+    update.rows[u] = row;
+    is_new = row == no_row;
+  }
+  new_rows[u] = is_new;
+}
+
+// sums[u]: new rows up to u. They are numbered in order of the distinct ids.
+__global__ void insert_kernel(DistinctView d, const TableOnDevice* tables, RowsUpdate update,
+                              const uint64_t* sums) {
+  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  if (u >= distinct_count(d) || sums[u] == (u > 0 ? sums[u - 1] : 0)) return;
+  const int64_t t = table_of(d, u), begin = d.begins[t * d.owners];
+  const uint64_t before = begin > 0 ? sums[begin - 1] : 0;
+  const int64_t row = update.counts[t] + static_cast<int64_t>(sums[u] - before) - 1;
+  insert_row(tables[t].entries, tables[t].mask, d.ids[u], row);
+  update.rows[u] = row;
+}
+
+__global__ void count_kernel(DistinctView d, const uint64_t* sums, int64_t* counts) {
+  const int64_t t = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  if (t >= d.tables) return;
+  const int64_t begin = d.begins[t * d.owners], end = d.begins[(t + 1) * d.owners];
+  const auto up_to = [&](int64_t u) { return u > 0 ? static_cast<int64_t>(sums[u - 1]) : int64_t{0}; };
+  counts[t] += up_to(end) - up_to(begin);
+}
+
+// A row's update, column by column, in packs: sparse_optimizer.h has the formulas.
+struct Step {
+  const TableOnDevice& table;
+  float grad_scale, lr;
+  bool is_new;
+  int64_t id;
+  float *values, *state;
+  const float* gradient;
+
+  __device__ __forceinline__ void load_gradient(int64_t c, float (&g)[pack]) const {
+    load_row_pack(gradient + c, g);
+#pragma unroll
+    for (int i = 0; i < pack; ++i) g[i] *= grad_scale;
+  }
+  __device__ __forceinline__ void load_values(int64_t c, float (&p)[pack]) const {
+    if (is_new) {
+      initial_values(table, id, c, p);
+    } else {
+      load_row_pack(values + c, p);
+    }
+  }
+  __device__ __forceinline__ void load_state(int64_t c, float (&s)[pack]) const {
+    if (!is_new) return load_row_pack(state + c, s);
+    for (int i = 0; i < pack; ++i) s[i] = table.initial_state;
+  }
+};
+
+__device__ void sgd(const Step& s) {
+  for (int64_t c = threadIdx.x * pack; c < s.table.pitch; c += blockDim.x * pack) {
+    float g[pack], p[pack];
+    s.load_gradient(c, g);
+    s.load_values(c, p);
+    for (int i = 0; i < pack; ++i) p[i] -= s.lr * g[i];
+    store_row_pack(p, s.values + c);
+  }
+}
+
+// `sum`: the row's state, with the mean of g^2 over the row.
+__device__ void rowwise_adagrad(const Step& s, float sum) {
+  const float root = sqrtf(sum) + s.table.eps;
+  for (int64_t c = threadIdx.x * pack; c < s.table.pitch; c += blockDim.x * pack) {
+    float g[pack], p[pack];
+    s.load_gradient(c, g);
+    s.load_values(c, p);
+    for (int i = 0; i < pack; ++i) p[i] -= s.lr * g[i] / root;
+    store_row_pack(p, s.values + c);
+  }
+  if (threadIdx.x == 0) *s.state = sum;
+}
+
+__device__ void adagrad(const Step& s) {
+  for (int64_t c = threadIdx.x * pack; c < s.table.pitch; c += blockDim.x * pack) {
+    float g[pack], p[pack], sum[pack];
+    s.load_gradient(c, g);
+    s.load_values(c, p);
+    s.load_state(c, sum);
+    for (int i = 0; i < pack; ++i) {
+      sum[i] += g[i] * g[i];
+      const float root = sqrtf(sum[i]) + s.table.eps;
+      p[i] -= root > 0 ? s.lr * g[i] / root : 0;  // 0 / 0 behind the table's columns
+    }
+    store_row_pack(sum, s.state + c);
+    store_row_pack(p, s.values + c);
+  }
+}
+
+// `updates`: of the row, with this one.
+__device__ void adam(const Step& s, float updates) {
+  const int64_t pitch = s.table.pitch;
+  const auto m_share = static_cast<float>(1 / (1 - pow(s.table.beta1, double{updates}))),
+             v_share = static_cast<float>(1 / (1 - pow(s.table.beta2, double{updates})));
+  const auto beta1 = static_cast<float>(s.table.beta1), beta2 = static_cast<float>(s.table.beta2);
+  const auto one_beta1 = static_cast<float>(1 - s.table.beta1),
+             one_beta2 = static_cast<float>(1 - s.table.beta2);
+  for (int64_t c = threadIdx.x * pack; c < pitch; c += blockDim.x * pack) {
+    float g[pack], p[pack], m[pack], v[pack];
+    s.load_gradient(c, g);
+    s.load_values(c, p);
+    s.load_state(c, m);
+    s.load_state(pitch + c, v);
+    for (int i = 0; i < pack; ++i) {
+      m[i] = beta1 * m[i] + one_beta1 * g[i];
+      v[i] = beta2 * v[i] + one_beta2 * (g[i] * g[i]);
+      const float root = sqrtf(v_share * v[i]) + s.table.eps;
+      p[i] -= root > 0 ? s.lr * (m_share * m[i]) / root : 0;
+    }
+    store_row_pack(m, s.state + c);
+    store_row_pack(v, s.state + pitch + c);
+    store_row_pack(p, s.values + c);
+  }
+  if (threadIdx.x == 0) s.state[2 * pitch] = updates;
+}
+
+__global__ void update_kernel(DistinctView d, const TableOnDevice* tables, RowsUpdate update,
+                              const uint64_t* sums) {
+  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
+  const double scale = *update.grad_scale;
+  const float* gradient = u < distinct_count(d) && finite(scale) ? update.total[u] : nullptr;
+  const TableOnDevice& table = tables[gradient ? table_of(d, u) : 0];
+  const auto grad_scale = static_cast<float>(scale);
+  const bool rowwise = table.optimizer == SparseOptimizer::rowwise_adagrad;
+  const bool is_new = gradient && sums[u] != (u > 0 ? sums[u - 1] : 0);
+  const RowPlace at = place_of_row(table, gradient ? update.rows[u] : 0);
+  float* state = gradient && table.state_pitch > 0 ? row_in(table.state, at, table.state_pitch) : nullptr;
+
+  // What is one number a row, in all lanes of its group: the groups of a warp part below.
+  float square = 0, of_row = 0;
+  if (gradient && rowwise) {
+    for (int64_t c = threadIdx.x * pack; c < table.pitch; c += blockDim.x * pack) {
+      float g[pack];
+      load_row_pack(gradient + c, g);
+      for (int i = 0; i < pack; ++i) square += (grad_scale * g[i]) * (grad_scale * g[i]);
+    }
+  }
+  square = group_sum(square) / static_cast<float>(table.dim);
+  if (threadIdx.x == 0 && state && (rowwise || table.optimizer == SparseOptimizer::adam))
+    of_row = is_new ? table.initial_state : state[rowwise ? 0 : 2 * table.pitch];
+  of_row = __shfl_sync(all_lanes, of_row, 0, static_cast<int>(blockDim.x));
+  if (!gradient) return;
+
+  const Step step{table,  grad_scale, static_cast<float>(table.learning_rate * update.lr_scale),
+                  is_new, d.ids[u],   row_in(table.values, at, table.pitch),
+                  state,  gradient};
+  switch (table.optimizer) {
+    case SparseOptimizer::sgd:
+      return sgd(step);
+    case SparseOptimizer::rowwise_adagrad:
+      return rowwise_adagrad(step, of_row + square);
+    case SparseOptimizer::adagrad:
+      return adagrad(step);
+    case SparseOptimizer::adam:
+      return adam(step, of_row + 1);
+  }
+}
+
+}  // namespace
+
+void slot_parts(Context& ctx, const DistinctView& d, const TableOnDevice* tables, float* gradients,
+                const uint8_t* present, float** part) {
+  launch(ctx, "embedding gradient parts", part_kernel, dim3(divide_up(d.most, row_threads)),
+         dim3(row_threads), 0, d, tables, gradients, present, part);
+}
+
+void tree_totals(Context& ctx, const DistinctView& d, const TableOnDevice* tables, int64_t widest,
+                 float* const* part, float** total) {
+  const dim3 block = row_block(widest);
+  launch(ctx, "embedding gradient totals", tree_kernel, dim3(divide_up(d.most, block.y)), block, 0, d, tables,
+         part, total);
+}
+
+void bucket_squares(Context& ctx, const DistinctView& d, const TableOnDevice* tables, int64_t widest,
+                    float* const* total, int64_t first_bucket, int64_t most_buckets, double* sums) {
+  const Arena::Scope scope(ctx.arena());
+  auto* squares = ctx.arena().alloc(DType::f64, 1, d.most).data<double>();
+  const dim3 block = row_block(widest);
+  launch(ctx, "embedding gradient norm", row_squares_kernel, dim3(divide_up(d.most, block.y)), block, 0, d,
+         tables, total, squares);
+  launch(ctx, "embedding gradient norm", bucket_kernel, dim3(divide_up(d.tables * most_buckets, row_threads)),
+         dim3(row_threads), 0, d, squares, first_bucket, most_buckets, sums);
+}
+
+void add_bucket_squares(Context& ctx, const double* sums, int64_t tables, int ranks, double* out) {
+  static_assert(virtual_buckets <= 1024 && virtual_buckets % warp_size == 0);
+  launch(ctx, "embedding gradient norm", all_buckets_kernel, dim3(1), dim3(virtual_buckets), 0, sums, tables,
+         ranks, out);
+}
+
+void update_rows(Context& ctx, const DistinctView& d, const TableOnDevice* tables, int64_t widest,
+                 const RowsUpdate& update) {
+  if (d.most == 0) return;
+  const Arena::Scope scope(ctx.arena());
+  auto* sums = static_cast<uint64_t*>(ctx.arena().alloc(DType::i64, 1, d.most).raw());
+  const dim3 by_id(divide_up(d.most, row_threads)), threads(row_threads), block = row_block(widest);
+  launch(ctx, "embedding new rows", new_kernel, by_id, threads, 0, d, tables, update, sums);
+  running_sums(ctx, sums, sums, d.most);
+  launch(ctx, "embedding new rows", insert_kernel, by_id, threads, 0, d, tables, update, sums);
+  launch(ctx, "embedding new rows", count_kernel, dim3(divide_up(d.tables, row_threads)), threads, 0, d, sums,
+         update.counts);
+  launch(ctx, "embedding update", update_kernel, dim3(divide_up(d.most, block.y)), block, 0, d, tables,
+         update, sums);
+}
+
+}  // namespace lime::cuda

@@ -1,0 +1,10 @@
+// Tables in host memory. Internal to embeddings/.
+#pragma once
+
+#include "embeddings/tables.h"
+
+namespace lime {
+
+std::unique_ptr<Tables> make_host_tables(const TablesOptions&);
+
+}  // namespace lime

@@ -1,0 +1,34 @@
+// Rows of normal numbers inside kernels: those of Philox::normals (runtime/philox.h), to the rounding of
+// logf, cosf and sinf: a few units in the last place of the deviation.
+#pragma once
+
+#include "runtime/cuda_kernel_math.h"
+#include "runtime/philox.h"
+
+namespace lime::cuda {
+
+// Numbers 4 * block to 4 * block + 3 of the stream, times `deviation`.
+__device__ inline void normals_of_block(uint64_t seed, uint64_t stream, uint64_t block, float deviation,
+                                        float (&out)[4]) {
+  uint32_t c[4] = {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
+                   static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)};
+  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < Philox::rounds; ++round) {
+    const uint64_t p0 = uint64_t{Philox::multiplier_0} * c[0], p1 = uint64_t{Philox::multiplier_1} * c[2];
+    c[0] = static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0;
+    c[1] = static_cast<uint32_t>(p1);
+    c[2] = static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1;
+    c[3] = static_cast<uint32_t>(p0);
+    k0 += Philox::weyl_0, k1 += Philox::weyl_1;
+  }
+  const auto open = [](uint32_t bits) { return fmaf(static_cast<float>(bits >> 8), 0x1p-24f, 0x1p-25f); };
+  for (int pair = 0; pair < 2; ++pair) {
+    constexpr float turn = 6.283185307179586f;
+    const float radius = deviation * sqrtf(-2.0f * logf(open(c[2 * pair])));
+    const float angle = turn * open(c[2 * pair + 1]);
+    out[pair] = radius * cosf(angle);
+    out[2 + pair] = radius * sinf(angle);
+  }
+}
+
+}  // namespace lime::cuda
