@@ -20,6 +20,7 @@
 #include "bench/memory_rate.h"
 #include "embeddings/embedding_collection.h"
 #include "runtime/philox.h"
+#include "runtime/primitives.h"
 
 namespace {
 
@@ -114,8 +115,9 @@ class Bench {
     }
     const double t4 = now_ms();
     collection_.reduce(*lookup, 0, o_.micro_batches);
+    fill(ctx_, scalar_, 1);
     const double t5 = now_ms();
-    collection_.update(*lookup, 1, 1, 0);
+    collection_.update(*lookup, scalar_.view(), 1, 0);
     const double t6 = now_ms();
     return {t1 - t0, t2 - t1, t3 - t2, t4 - t3, t5 - t4, t6 - t5, t6 - t0};
   }
@@ -129,7 +131,7 @@ class Bench {
     }
     collection_.reduce(*lookup, 0, o_.micro_batches);
     const double begin = now_ms();
-    collection_.gradient_sum_of_squares(*lookup);
+    collection_.gradient_sum_of_squares(*lookup, scalar_);
     return now_ms() - begin;
   }
 
@@ -187,7 +189,7 @@ class Bench {
   std::unique_ptr<Communicator> comm_ = make_self_communicator();
   EmbeddingCollection collection_;
   std::vector<int64_t> ids_;
-  Tensor grad_, out_;
+  Tensor grad_, out_, scalar_{{}, DType::f64, 1, 1};
 };
 
 }  // namespace

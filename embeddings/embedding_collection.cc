@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -11,7 +12,9 @@
 #include "embeddings/read_rows.h"
 #include "embeddings/sparse_optimizer.h"
 #include "parallel/tree_sum.h"
+#include "runtime/host_copy.h"
 #include "runtime/philox.h"
+#include "runtime/primitives.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -66,6 +69,12 @@ std::vector<int64_t> dims_of(const std::vector<TableConfig>& tables) {
   std::vector<int64_t> dims;
   for (const TableConfig& t : tables) dims.push_back(t.dim);
   return dims;
+}
+
+void check_scalar(const Context& ctx, const ConstView& v, const char* what) {
+  LIME_CHECK(v.rows() == 1 && v.cols() == 1 && v.dtype() == DType::f64 && v.device() == ctx.device(), what,
+             " in ", v.rows(), "x", v.cols(), " ", to_string(v.dtype()), " on ", to_string(v.device()),
+             ", expected 1x1 f64 on ", to_string(ctx.device()));
 }
 
 // Calls f with a null pointer of the view's element type.
@@ -244,8 +253,9 @@ void EmbeddingCollection::Impl::sum_buckets(const LookupState& state) {
   }
 }
 
-double EmbeddingCollection::gradient_sum_of_squares(const Lookup& lookup) {
+void EmbeddingCollection::gradient_sum_of_squares(Lookup& lookup, View out) {
   const TraceRange range(impl_->ctx, "embedding_gradient_norm");
+  check_scalar(impl_->ctx, out, "the gradient's norm");
   LIME_CHECK(lookup.state_->stage == Stage::reduced, "the gradient's norm before reduce or after update");
   Impl& impl = *impl_;
   impl.sum_buckets(*lookup.state_);
@@ -268,7 +278,7 @@ double EmbeddingCollection::gradient_sum_of_squares(const Lookup& lookup) {
       sum += impl.all_bucket_sums[static_cast<size_t>(owner * mine + t * most + bucket - first)];
     }
   }
-  return sum;
+  fill(impl.ctx, out, sum);
 }
 
 void EmbeddingCollection::Impl::update_table(TableShard& shard, TableLookup& table, const float* answers,
@@ -290,14 +300,16 @@ void EmbeddingCollection::Impl::update_table(TableShard& shard, TableLookup& tab
   update_rows(shard.config(), grad_scale, lr_scale, updates);
 }
 
-void EmbeddingCollection::update(Lookup& lookup, double grad_scale, double lr_scale, int64_t step) {
+void EmbeddingCollection::update(Lookup& lookup, const ConstView& grad_scale, double lr_scale, int64_t step) {
   const TraceRange range(impl_->ctx, "embedding_update");
   const Stopwatch watch(impl_->timing.update_ms);
+  check_scalar(impl_->ctx, grad_scale, "the gradient's scale");
   LookupState& state = *lookup.state_;
   LIME_CHECK(state.stage == Stage::reduced, "update before reduce, or twice, at step ", step);
   const float* answers = impl_->exchange.answers(state.requests);
-  for (size_t t = 0; t < impl_->shards.size(); ++t) {
-    impl_->update_table(impl_->shards[t], state.tables[t], answers, grad_scale, lr_scale);
+  const double scale = host_copy(impl_->ctx, grad_scale).view().data<double>()[0];
+  for (size_t t = 0; t < impl_->shards.size() && std::isfinite(scale); ++t) {
+    impl_->update_table(impl_->shards[t], state.tables[t], answers, scale, lr_scale);
   }
   state.stage = Stage::updated;
 }

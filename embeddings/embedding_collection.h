@@ -124,12 +124,13 @@ class EmbeddingCollection {
   // `first_leaf` of `leaves`: which leaves of the global tree this rank's micro-batches are, as leaves_of
   // (tree_sum.h) deals them; missing ones at the end are absent.
   void reduce(Lookup&, int64_t first_leaf, int64_t leaves);
-  // After reduce: sum of squares of all row gradients of all ranks, per bucket in id order, then over tables
-  // and buckets in order. The same bits on every rank.
-  double gradient_sum_of_squares(const Lookup&);
-  // grad = grad_scale * gradient; the table's learning rate is multiplied by lr_scale (the schedule). Adam's
+  // After reduce: out (1 x 1, f64, on the context's device) = sum of squares of all row gradients of all
+  // ranks, per bucket in id order, then over tables and buckets in one order. The same bits on every rank.
+  void gradient_sum_of_squares(Lookup&, View out);
+  // grad = grad_scale * gradient; the table's learning rate is multiplied by lr_scale (the schedule).
+  // grad_scale (1 x 1, f64) is on the context's device; one that is not finite changes nothing. Adam's
   // corrections count a row's own updates, kept with its state, so that `step` only names the step in errors.
-  void update(Lookup&, double grad_scale, double lr_scale, int64_t step);
+  void update(Lookup&, const ConstView& grad_scale, double lr_scale, int64_t step);
 
   // --- for serving, on one rank: safe from any number of threads while nobody updates -------------
   // out (rows x dim, f32): what gather() gives of these ids, read straight from the tables.

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <numbers>
 
+#include "layers/gradient_clip.h"
 #include "layers/loss.h"
+#include "model/device_transfer.h"
 #include "parallel/device_communicator.h"
 #include "parallel/tree_sum.h"
-#include "runtime/memory.h"
 #include "runtime/primitives.h"
 #include "runtime/trace.h"
 
@@ -22,20 +24,26 @@ struct TrainStep::Impl {
   int64_t leaves, first_leaf, last_leaf;
   std::unique_ptr<Communicator> comm;  // of dense gradients
   std::unique_ptr<GradientBuckets> buckets;
-  Tensor gradient;    // the step's summed dense gradient, 1 x size
-  Tensor losses;      // weighted loss sums by micro-batch and task, on the device
-  PinnedBuffer mine;  // the same, on the host when the device was waited for
+  // On the device:
+  Tensor gradient;            // the step's summed dense gradient, 1 x size
+  Tensor losses;              // weighted loss sums by micro-batch and task
+  Tensor squares, of_tables;  // sums over gradients: of all, of the tables' alone
+  Tensor clip;               // of the gradient: clip_scale()
+  HostReturn returned;        // losses and squares
   std::unique_ptr<Lookup> lookup;
   const GlobalBatch* lookup_batch = nullptr;  // whose lookup it is
 
+  // A step whose outcome was not asked for yet.
+  struct Begun {
+    int64_t step;
+    std::vector<double> task_weight_sum;
+    std::vector<double> losses;  // as above, padded to the most micro-batches of a rank
+    double squares;              // these two when they have returned
+  };
+  std::deque<Begun> begun;
+
   Impl(ProcessGroup& g, Context& c, const Config& cfg, Network& n, AdamW& a)
-      : group(g),
-        ctx(c),
-        config(cfg),
-        network(n),
-        adamw(a),
-        leaves(cfg.train.micro_batches),
-        mine(c.device(), sizeof(double) * static_cast<size_t>(leaves) * cfg.tasks.size()) {
+      : group(g), ctx(c), config(cfg), network(n), adamw(a), leaves(cfg.train.micro_batches), returned(c) {
     std::tie(first_leaf, last_leaf) = leaves_of(leaves, g.rank(), g.size());
     const ParameterStore& parameters = network.parameters();
     std::vector<int64_t> ends;  // a parameter ends where the next begins
@@ -47,13 +55,19 @@ struct TrainStep::Impl {
                                                 static_cast<int64_t>(config.train.bucket_mb * (1 << 20)));
     network.parameters().on_ready([this](const Parameter& p) { buckets->mark_ready(p.index); });
     gradient = Tensor(ctx.device(), ctx.parameter_dtype(), 1, parameters.size());
+    for (Tensor* scalar : {&squares, &of_tables, &clip}) *scalar = Tensor(ctx.device(), DType::f64, 1, 1);
+    fill(ctx, clip, 1);
     losses =
         Tensor(ctx.device(), DType::f64, last_leaf - first_leaf, static_cast<int64_t>(config.tasks.size()));
   }
   ~Impl() { network.parameters().on_ready({}); }
 
-  View losses_on_host() const { return {mine.as<double>().data(), losses.rows(), losses.cols()}; }
   View loss_of(int64_t index) const { return losses.view().slice_rows(index, index + 1); }
+
+  void begin(int64_t step, const std::vector<double>& task_weight_sum) {
+    const auto most_leaves = static_cast<size_t>((leaves + group.size() - 1) / group.size());
+    begun.push_back({step, task_weight_sum, std::vector<double>(most_leaves * config.tasks.size()), 0});
+  }
 
   // Forward, loss and backward of micro-batch `index`.
   void micro_batch(const MicroBatch& micro, int64_t index, const std::vector<double>& task_scale) {
@@ -73,16 +87,41 @@ struct TrainStep::Impl {
     network.backward(ctx, *lookup, micro, index, dlogits);
   }
 
-  // Loss sums by task over all leaves, added in leaf order on every rank. `mine` has arrived.
-  std::vector<double> sum_losses() const {
+  // The norm of the gradient, clipping and the updates; what the host is told of them is on its way then.
+  void update(int64_t step, double learning_rate, double sparse_lr_scale) {
+    EmbeddingCollection& tables = network.tables();
+    const double most = config.train.clip_norm;
+    sum_of_squares(ctx, gradient.view(), squares);
+    if (most > 0) {
+      tables.gradient_sum_of_squares(*lookup, of_tables);
+      add(ctx, of_tables.view(), squares);
+    }
+    clip_scale(ctx, squares.view(), most, clip);
+    returned.start({losses.view(), squares.view()}, [&begun = begun.back()](std::span<const ConstView> host) {
+      std::copy_n(host[0].data<double>(), host[0].size(), begun.losses.begin());
+      begun.squares = *host[1].data<double>();
+    });
+    TraceRange range(ctx, "update");
+    adamw.update(ctx, network.parameters(), gradient.view(), learning_rate, clip.view(), step);
+    tables.update(*lookup, clip.view(), sparse_lr_scale, step);
+  }
+
+  // Loss sums by task over all leaves, added in leaf order on every rank.
+  StepOutcome outcome(const Begun& step) const {
     const size_t tasks = config.tasks.size();
-    const auto most = static_cast<size_t>((leaves + group.size() - 1) / group.size());
-    std::vector<double> padded(most * tasks, 0.0);
-    std::copy_n(mine.as<double>().begin(), losses.view().size(), padded.begin());
-    const std::vector<double> all = all_gather_values(group.world(), padded);
+    const std::vector<double> all = all_gather_values(group.world(), step.losses);
     std::vector<double> sum(tasks, 0.0);
     for (size_t i = 0; i < all.size(); ++i) sum[i % tasks] += all[i];  // padding adds nothing
-    return sum;
+    StepOutcome outcome;
+    outcome.step = step.step;
+    for (size_t k = 0; k < tasks; ++k) {
+      const double weight = step.task_weight_sum[k];
+      outcome.task_loss.push_back(weight > 0 ? sum[k] / weight : 0.0);
+      outcome.loss += config.tasks[k].weight * outcome.task_loss.back();
+    }
+    outcome.gradient_norm = std::sqrt(step.squares);
+    outcome.finite = std::isfinite(outcome.loss) && std::isfinite(step.squares);
+    return outcome;
   }
 };
 
@@ -91,8 +130,8 @@ TrainStep::TrainStep(ProcessGroup& group, Context& ctx, const Config& config, Ne
 
 TrainStep::~TrainStep() = default;
 
-StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, int64_t step,
-                           double learning_rate, double sparse_lr_scale) {
+void TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, int64_t step, double learning_rate,
+                    double sparse_lr_scale) {
   Impl& im = *impl_;
   EmbeddingCollection& tables = im.network.tables();
   {
@@ -108,6 +147,7 @@ StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, in
 
   // A task's gradient is that of task weight x mean loss: micro.weights hold task weight x sample weight.
   const size_t tasks = im.config.tasks.size();
+  im.begin(step, batch.task_weight_sum);
   std::vector<double> task_scale(tasks);
   for (size_t k = 0; k < tasks; ++k) {
     const double weight = batch.task_weight_sum[k];
@@ -132,33 +172,17 @@ StepOutcome TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, in
     im.buckets->finish(im.gradient);
   }
 
-  // The one time that a step waits for the device: the norm of the gradient, and the losses with it.
-  copy(im.ctx, im.losses.view(), im.losses_on_host());
-  double squares = sum_of_squares(im.ctx, im.gradient.view());
-
-  StepOutcome outcome;
-  const std::vector<double> loss_sum = im.sum_losses();
-  for (size_t k = 0; k < tasks; ++k) {
-    const double weight = batch.task_weight_sum[k];
-    outcome.task_loss.push_back(weight > 0 ? loss_sum[k] / weight : 0.0);
-    outcome.loss += im.config.tasks[k].weight * outcome.task_loss.back();
-  }
-  const bool clip = im.config.train.clip_norm > 0;
-  if (clip) squares += tables.gradient_sum_of_squares(*im.lookup);
-  outcome.gradient_norm = std::sqrt(squares);
-  outcome.finite = std::isfinite(outcome.loss) && std::isfinite(squares);
-
-  if (outcome.finite) {
-    TraceRange range(im.ctx, "update");
-    const double grad_scale = clip && outcome.gradient_norm > im.config.train.clip_norm
-                                  ? im.config.train.clip_norm / outcome.gradient_norm
-                                  : 1.0;
-    im.adamw.update(im.ctx, im.network.parameters(), im.gradient.view(), learning_rate, grad_scale, step);
-    tables.update(*im.lookup, grad_scale, sparse_lr_scale, step);
-  }
+  im.update(step, learning_rate, sparse_lr_scale);
   im.lookup = std::move(next_lookup);
   im.lookup_batch = next;
-  return outcome;
+}
+
+std::vector<StepOutcome> TrainStep::outcomes(size_t under_way) {
+  Impl& im = *impl_;
+  im.returned.finish(under_way);
+  std::vector<StepOutcome> outcomes;
+  for (; im.begun.size() > under_way; im.begun.pop_front()) outcomes.push_back(im.outcome(im.begun.front()));
+  return outcomes;
 }
 
 double learning_rate_at(const TrainConfig& config, int64_t step, int64_t total) {

@@ -3,6 +3,9 @@
 //   finish_lookup(t)  begin_lookup(t+1)  for each micro-batch: forward, loss, backward  |  buckets reduce
 //   under backward reduce row gradients  norms, clipping  AdamW  table updates
 //
+// On a CUDA device a step is put on the context's stream, and the host goes on: what the step did is told
+// later, by outcomes().
+//
 // Losses are weighted means: task k's loss is divided by its sample weights over the whole global batch, then
 // times its task weight; the step's loss is the sum over tasks.
 #pragma once
@@ -21,10 +24,11 @@
 namespace lime {
 
 struct StepOutcome {
+  int64_t step = 0;
   std::vector<double> task_loss;  // mean loss by task, before task weights
   double loss = 0;                // sum of task weight x mean loss
   double gradient_norm = 0;       // before clipping; dense and sparse if clipping is on, else dense alone
-  bool finite = true;             // false: nothing was updated
+  bool finite = true;             // false: a loss or the norm is not; the run has to end
 };
 
 class TrainStep {
@@ -32,11 +36,15 @@ class TrainStep {
   TrainStep(ProcessGroup&, Context&, const Config&, Network&, AdamW&);
   ~TrainStep();
 
-  // Collective. The id exchange of `batch` is started if the step before did not; `next` (may be null) is the
-  // batch after it, whose exchange is started under this one's compute. `step` counts from 1. Rates are this
-  // step's.
-  StepOutcome run(const GlobalBatch& batch, const GlobalBatch* next, int64_t step, double learning_rate,
-                  double sparse_lr_scale);
+  // Collective. Begins step `step`, which counts from 1, and on the CPU finishes it. The id exchange of
+  // `batch` is started if the step before did not; `next` (may be null) is the batch after it, whose exchange
+  // is started under this one's compute. Rates are this step's. Where the norm of the gradient is not finite,
+  // neither this step nor a later one updates anything.
+  void run(const GlobalBatch& batch, const GlobalBatch* next, int64_t step, double learning_rate,
+           double sparse_lr_scale);
+  // Collective. What steps did, in their order: of all that were begun and not told of yet but the last
+  // `under_way`. Waits for the device to have done them.
+  std::vector<StepOutcome> outcomes(size_t under_way = 0);
 
  private:
   struct Impl;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <map>
 #include <memory>
@@ -36,11 +37,13 @@ class RunningEntropy {
  public:
   explicit RunningEntropy(const std::vector<TaskConfig>& tasks) : tasks_(tasks), sums_(tasks.size()) {}
 
-  void add(const GlobalBatch& batch, const StepOutcome& outcome) {
+  // A step's weights and labels summed over its batch, by task.
+  void add(const StepOutcome& outcome, const std::vector<double>& weights,
+           const std::vector<double>& labels) {
     for (size_t k = 0; k < sums_.size(); ++k) {
-      sums_[k].loss += outcome.task_loss[k] * batch.task_weight_sum[k];
-      sums_[k].weight += batch.task_weight_sum[k];
-      sums_[k].labels += batch.task_label_sum[k];
+      sums_[k].loss += outcome.task_loss[k] * weights[k];
+      sums_[k].weight += weights[k];
+      sums_[k].labels += labels[k];
     }
   }
   double value() const {
@@ -110,17 +113,20 @@ class Trainer {
     TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);
     std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, signal);
     bool stopped = batch && batch->stop;
-    auto begin = Clock::now();
+    told_ = Clock::now();
     while (batch && !stopped) {
       const bool last = config_.train.max_steps > 0 && state_.step + 1 >= config_.train.max_steps;
       std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, signal);
-      step(train_step, *batch, next.get(), total_steps, begin);
-      begin = Clock::now();
+      step(train_step, *batch, next.get(), total_steps);
       stopped = next && next->stop;
       const bool more = next != nullptr;
-      if (more && !stopped && due_checkpoint()) checkpoint(false);
+      if (more && !stopped && due_checkpoint()) {
+        hear(train_step, 0);
+        checkpoint(false);
+      }
       batch = std::move(next);
     }
+    hear(train_step, 0);
     if (stopped) {
       if (state_.step > first_step_) checkpoint(false);
       progress.message(
@@ -191,8 +197,14 @@ class Trainer {
     return batch ? std::make_unique<GlobalBatch>(std::move(*batch)) : nullptr;
   }
 
-  void step(TrainStep& train_step, const GlobalBatch& batch, const GlobalBatch* next, int64_t total_steps,
-            Clock::time_point begin) {
+  // What is known of a step when it begins.
+  struct Begun {
+    StepReport report;
+    std::vector<double> task_weight_sum, task_label_sum;
+    int64_t truncated;
+  };
+
+  void step(TrainStep& train_step, const GlobalBatch& batch, const GlobalBatch* next, int64_t total_steps) {
     const int64_t number = state_.step + 1;
     const int64_t schedule_steps =
         config_.train.schedule_steps > 0 ? config_.train.schedule_steps : total_steps;
@@ -200,36 +212,49 @@ class Trainer {
     const double sparse_scale = config_.train.schedule_sparse && config_.train.learning_rate > 0
                                     ? rate / config_.train.learning_rate
                                     : 1.0;
-    const StepOutcome outcome = train_step.run(batch, next, number, rate, sparse_scale);
-    if (!outcome.finite) stop_not_finite(number, outcome);
-
+    train_step.run(batch, next, number, rate, sparse_scale);
     state_.step = number;
     state_.epoch = batch.epoch;
     state_.positions = batch.local.next;
-    truncated_ += batch.truncated;
-    entropy_.add(batch, outcome);
-    report(batch, outcome, rate, milliseconds(begin, Clock::now()));
-  }
 
-  void report(const GlobalBatch& batch, const StepOutcome& outcome, double rate, double step_ms) {
     StepReport report;
-    report.step = state_.step;
+    report.step = number;
     report.epoch = batch.epoch;
-    report.loss = outcome.loss;
-    report.ne = entropy_.value();
     report.learning_rate = rate;
-    report.gradient_norm = outcome.gradient_norm;
     report.requests = batch.requests;
     report.history_tokens = batch.history_tokens;
     report.candidates = batch.candidates;
-    report.step_ms = step_ms;
     report.data_wait_ms = batch.data_wait_ms;
+    begun_.push_back({report, batch.task_weight_sum, batch.task_label_sum, batch.truncated});
+    // A device works on one step while the host prepares the next.
+    hear(train_step, ctx_.device().type == DeviceType::cuda ? 1 : 0);
+  }
+
+  // Collective. Reports the steps that were begun, but for the last `under_way`.
+  void hear(TrainStep& train_step, size_t under_way) {
+    for (const StepOutcome& outcome : train_step.outcomes(under_way)) {
+      Begun step = std::move(begun_.front());
+      begun_.pop_front();
+      if (!outcome.finite) stop_not_finite(outcome);
+      truncated_ += step.truncated;
+      entropy_.add(outcome, step.task_weight_sum, step.task_label_sum);
+      const auto now = Clock::now();
+      step.report.loss = outcome.loss;
+      step.report.ne = entropy_.value();
+      step.report.gradient_norm = outcome.gradient_norm;
+      step.report.step_ms = milliseconds(told_, now);
+      told_ = now;
+      report(step.report);
+    }
+  }
+
+  void report(const StepReport& report) {
     progress_->update(report);
     if (window_)
       append_steps(*window_, report);
     else
       window_ = report;
-    if (state_.step % config_.train.log_every == 0) flush_window();
+    if (report.step % config_.train.log_every == 0) flush_window();
   }
 
   void flush_window() {
@@ -239,11 +264,11 @@ class Trainer {
     window_.reset();
   }
 
-  [[noreturn]] void stop_not_finite(int64_t number, const StepOutcome& outcome) {
+  [[noreturn]] void stop_not_finite(const StepOutcome& outcome) {
     flush_window();
     const auto checkpoints = list_checkpoints(options_.run_directory);
-    throw UserError(str("step ", number, ": the loss is not finite (loss ", outcome.loss, ", gradient norm ",
-                        outcome.gradient_norm, "); ",
+    throw UserError(str("step ", outcome.step, ": the loss is not finite (loss ", outcome.loss,
+                        ", gradient norm ", outcome.gradient_norm, "); ",
                         checkpoints.empty() ? "no checkpoint was written yet"
                                             : "last good checkpoint: " + checkpoints.front(),
                         "; try a lower train.learning_rate or train.clip_norm=1"));
@@ -308,6 +333,8 @@ class Trainer {
   int64_t first_step_ = 0;           // steps done before this job
   std::unique_ptr<MetricsLog> log_;  // rank 0
   Progress* progress_ = nullptr;
+  std::deque<Begun> begun_;  // steps whose outcome is not known yet
+  Clock::time_point told_;   // when that of the last step was
   std::optional<StepReport> window_;
   int64_t truncated_ = 0;
 };

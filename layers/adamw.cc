@@ -16,7 +16,10 @@ void update_on_host(const AdamWStep& step, const ParameterStore& store, const Co
   const auto as = [](double x) { return static_cast<T>(x); };
   const T b1 = as(step.config.beta1), b2 = as(step.config.beta2), eps = as(step.config.eps);
   const T c1 = as(step.correction1), c2 = as(step.correction2);
-  const T rate = as(step.learning_rate), gs = as(step.grad_scale);
+  const T rate = as(step.learning_rate);
+  const double grad_scale = *step.grad_scale.data<double>();
+  if (!std::isfinite(grad_scale)) return;
+  const T gs = as(grad_scale);
   for (const auto& p : store.all()) {
     const int64_t n = p.rows * p.cols;
     const T shrink = p.decays() ? as(1 - step.learning_rate * step.config.weight_decay) : T{1};
@@ -48,14 +51,15 @@ AdamW::AdamW(Context& ctx, const ParameterStore& store, AdamWConfig config)
 }
 
 void AdamW::update(Context& ctx, ParameterStore& store, const ConstView& grad, double learning_rate,
-                   double grad_scale, int64_t step) {
+                   const ConstView& grad_scale, int64_t step) {
   const TraceRange range(ctx, "adamw");
   LIME_CHECK(step >= 1, "AdamW step ", step);
   check_parameter(ctx, grad, 1, store.size(), "gradient");
   check_parameter(ctx, m_.view(), 1, store.size(), "first moment");
+  check_view(ctx, grad_scale, 1, 1, DType::f64, "gradient scale");
   const auto correction = [&](double beta) { return 1 / (1 - std::pow(beta, static_cast<double>(step))); };
-  const AdamWStep numbers{config_, learning_rate, grad_scale, correction(config_.beta1),
-                          correction(config_.beta2)};
+  const AdamWStep numbers{config_, learning_rate, correction(config_.beta1), correction(config_.beta2),
+                          grad_scale};
   dispatch(
       ctx, "adamw", [&]<typename T>(T) { update_on_host<T>(numbers, store, grad, m_, v_); },
       [&] { cuda::adamw(ctx, numbers, decays_.view(), grad, m_, v_, store.values()); });

@@ -12,20 +12,22 @@ struct AdamWConfig {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
 };
 
-// One update, as numbers: with g = grad_scale * grad
+// One update: with g = grad_scale * grad
 //   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
 //   w = w - learning_rate * (correction1 m / (sqrt(correction2 v) + eps) + weight_decay w where it applies).
 struct AdamWStep {
   AdamWConfig config;
-  double learning_rate, grad_scale, correction1, correction2;
+  double learning_rate, correction1, correction2;
+  ConstView grad_scale;
 };
 
 class AdamW {
  public:
   AdamW(Context&, const ParameterStore&, AdamWConfig);
-  // `step` counts from 1.
+  // `step` counts from 1. grad_scale (1 x 1, f64) is on the context's device; one that is not finite changes
+  // nothing.
   void update(Context&, ParameterStore&, const ConstView& grad /*1 x size*/, double learning_rate,
-              double grad_scale, int64_t step);
+              const ConstView& grad_scale, int64_t step);
   View first_moment() const { return m_; }  // 1 x size: checkpointed
   View second_moment() const { return v_; }
 

@@ -10,11 +10,14 @@ namespace {
 
 template <typename T>
 struct Update {
-  T beta1, beta2, eps, correction1, correction2, rate, grad_scale, shrink;
+  T beta1, beta2, eps, correction1, correction2, rate, shrink;
+  const double* grad_scale;
   const T *decays, *grad;
   T *m, *v, *w;
   template <int N>
   __device__ void at(int64_t, int64_t c) const {
+    const double scale = *grad_scale;
+    if (!(scale - scale == 0)) return;
     T g[N], first[N], second[N], value[N];
     load(grad + c, g);
     load(m + c, first);
@@ -22,7 +25,7 @@ struct Update {
     load(w + c, value);
     const T kept = decays[c / ParameterStore::alignment] != 0 ? shrink : T(1);
     for (int i = 0; i < N; ++i) {
-      g[i] *= grad_scale;
+      g[i] *= static_cast<T>(scale);
       first[i] = beta1 * first[i] + (1 - beta1) * g[i];
       second[i] = beta2 * second[i] + (1 - beta2) * g[i] * g[i];
       value[i] =
@@ -46,8 +49,8 @@ void adamw(Context& ctx, const AdamWStep& step, const ConstView& decays, const C
                            as(step.correction1),
                            as(step.correction2),
                            as(step.learning_rate),
-                           as(step.grad_scale),
                            as(1 - step.learning_rate * step.config.weight_decay),
+                           step.grad_scale.data<double>(),
                            decays.data<T>(),
                            grad.data<T>(),
                            m.data<T>(),

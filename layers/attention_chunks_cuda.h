@@ -10,6 +10,12 @@
 
 namespace lime::cuda {
 
+// matrix<T>(view), or none for a view without columns: rows that a call is without.
+template <typename T>
+Matrix<T> matrix_if_any(const auto& view) {
+  return view.cols() > 0 ? matrix<T>(view) : Matrix<T>{};
+}
+
 struct Chunk {
   int64_t request, begin, end;  // rows of the tile, none if begin = end
   int64_t length;               // of the whole history

@@ -24,6 +24,7 @@ namespace lime::cuda {
 inline constexpr int square = 32, sum_columns = 64;
 inline constexpr dim3 square_threads(16, 16);
 
+
 template <typename T>
 struct AttentionSides {
   Matrix<const T> x0, x1, y0, y1;  // x1 and y1 are empty where only sum1 of scores is wanted, and so on
@@ -93,6 +94,50 @@ __device__ void accumulate(const Square<A>& weights, const Matrix<const T>& y, c
   }
 }
 
+// A block's sums: thread (i, j) has rows i, i + 16 and columns j + 16 k.
+template <typename A>
+using BlockSums = A[2][4];
+
+// Adds what rows [begin, begin + count) of y give to the sums of 64 columns from `first` of the head. `at`
+// says which rows of x. Calls weigh(x, y, s, g, a, d) for each pair of row x of the block and row begin + y.
+template <bool with0, bool with1, typename T, typename Weigh, typename A = Compute<T>>
+__device__ void add_rows(const AttentionSides<T>& sides, SquareRows at, int64_t begin, int64_t count,
+                         int64_t first, const Weigh& weigh, Square<A>& xs, Square<A>& ys, Square<A>& square0,
+                         Square<A>& square1, BlockSums<A>& sum0, BlockSums<A>& sum1) {
+  for (int64_t done = 0; done < count; done += square) {
+    at.y = begin + done, at.y_rows = count - done;
+    A s[2][2], g[2][2] = {};
+    score(sides.x0, sides.y0, at, xs, ys, s);
+    if constexpr (with0) score(sides.x1, sides.y1, at, xs, ys, g);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const int64_t x = threadIdx.y + 16 * i, y = threadIdx.x + 16 * j;
+        A a = 0, d = 0;
+        if (x < at.x_rows && y < at.y_rows) weigh(x, done + y, s[i][j], g[i][j], a, d);
+        if constexpr (with0) square0[x][y] = d;
+        if constexpr (with1) square1[x][y] = a;
+      }
+    }
+    if constexpr (with0) accumulate(square0, sides.y0, at, first, ys, sum0);
+    if constexpr (with1) accumulate(square1, sides.y1, at, first, ys, sum1);
+  }
+}
+
+// Calls f(x, c, value) for those of the block's sums that exist: row x of the block, column c of the head.
+template <typename A, typename F>
+__device__ void each_sum(const BlockSums<A>& sum, const SquareRows& at, int64_t first, F f) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int64_t x = threadIdx.y + 16 * i, c = first + threadIdx.x + 16 * j;
+      if (x < at.x_rows && c < at.width) f(x, c, sum[i][j]);
+    }
+  }
+}
+
 // Weigh is given to the device by value; weigh.of(chunk, head), called once a block, returns what is called
 // for each pair of a link and a history row:
 //   void operator()(int64_t link, A s, A g, A& a, A& d) const
@@ -106,50 +151,27 @@ __global__ void __launch_bounds__(256)
                 number = blockIdx.x / link_blocks, link0 = blockIdx.x % link_blocks * square;
   const Chunk chunk = chunks.find(number);
   if (chunk.rows() == 0) return;
-  const int64_t first_link = chunk.request * links, begin = int64_t{blockIdx.z} * sum_columns;
-  const int64_t y_begin = links_own ? chunk.begin : first_link, y_count = links_own ? chunk.rows() : links;
-  SquareRows at{links_own ? first_link + link0 : chunk.begin,
-                links_own ? links - link0 : chunk.rows(),
-                0,
-                0,
-                int64_t{blockIdx.y} * width,
-                width};
-  const auto weigh = weights.of(chunk, int64_t{blockIdx.y});
-  A sum0[2][4] = {}, sum1[2][4] = {};
-  for (int64_t done = 0; done < y_count; done += square) {
-    at.y = y_begin + done, at.y_rows = y_count - done;
-    A s[2][2], g[2][2] = {};
-    score(sides.x0, sides.y0, at, xs, ys, s);
-    if constexpr (with0) score(sides.x1, sides.y1, at, xs, ys, g);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-#pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        const int64_t x = threadIdx.y + 16 * i, y = threadIdx.x + 16 * j;
-        A a = 0, d = 0;
-        if (x < at.x_rows && y < at.y_rows) weigh(links_own ? link0 + x : done + y, s[i][j], g[i][j], a, d);
-        if constexpr (with0) square0[x][y] = d;
-        if constexpr (with1) square1[x][y] = a;
+  const int64_t first_link = chunk.request * links, first = int64_t{blockIdx.z} * sum_columns;
+  const SquareRows at{links_own ? first_link + link0 : chunk.begin,
+                      links_own ? links - link0 : chunk.rows(),
+                      0,
+                      0,
+                      int64_t{blockIdx.y} * width,
+                      width};
+  const auto of_pair = weights.of(chunk, int64_t{blockIdx.y});
+  BlockSums<A> sum0 = {}, sum1 = {};
+  add_rows<with0, with1>(
+      sides, at, links_own ? chunk.begin : first_link, links_own ? chunk.rows() : links, first,
+      [&](int64_t x, int64_t y, A s, A g, A& a, A& d) { of_pair(links_own ? link0 + x : y, s, g, a, d); }, xs,
+      ys, square0, square1, sum0, sum1);
+  const auto write = [&](int which, const BlockSums<A>& sum) {
+    each_sum(sum, at, first, [&](int64_t x, int64_t c, A value) {
+      if constexpr (links_own) {
+        sums.links[which][(number * links + link0 + x) * width * gridDim.y + at.column + c] = value;
+      } else {
+        sums.history[which].row(at.x + x)[at.column + c] = from_compute<T>(value);
       }
-    }
-    if constexpr (with0) accumulate(square0, sides.y0, at, begin, ys, sum0);
-    if constexpr (with1) accumulate(square1, sides.y1, at, begin, ys, sum1);
-  }
-  const auto write = [&](int which, const A(&sum)[2][4]) {
-    const int64_t d = width * gridDim.y;
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int64_t x = threadIdx.y + 16 * i, c = begin + threadIdx.x + 16 * j;
-        if (x >= at.x_rows || c >= width) continue;
-        if constexpr (links_own) {
-          sums.links[which][(number * links + link0 + x) * d + at.column + c] = sum[i][j];
-        } else {
-          sums.history[which].row(at.x + x)[at.column + c] = from_compute<T>(sum[i][j]);
-        }
-      }
-    }
+    });
   };
   if constexpr (with0) write(0, sum0);
   if constexpr (with1) write(1, sum1);

@@ -1,6 +1,7 @@
 #include "layers/causal_attention.h"
 
 #include "layers/cpu_kernels.h"
+#include "layers/cuda_kernels_attention.h"
 #include "layers/dispatch.h"
 #include "runtime/trace.h"
 
@@ -30,9 +31,10 @@ void causal_attention(Context& ctx, const CausalAttention& attention, const Atte
                       const AttentionRows& candidates, View history_out, View candidates_out) {
   const TraceRange range(ctx, "causal_attention");
   check(ctx, attention, history, candidates, history_out, candidates_out);
-  dispatch_cpu(ctx, "causal_attention", [&](auto) {
-    cpu::causal_attention(ctx, attention, history, candidates, history_out, candidates_out);
-  });
+  dispatch(
+      ctx, "causal_attention",
+      [&](auto) { cpu::causal_attention(ctx, attention, history, candidates, history_out, candidates_out); },
+      [&] { cuda::causal_attention(ctx, attention, history, candidates, history_out, candidates_out); });
 }
 
 void causal_attention_backward(Context& ctx, const CausalAttention& attention, const AttentionRows& history,
@@ -43,10 +45,16 @@ void causal_attention_backward(Context& ctx, const CausalAttention& attention, c
   check(ctx, attention, history, candidates, dhistory_out, dcandidates_out);
   check(ctx, attention, {dhistory.q, dhistory.k, dhistory.v}, {dcandidates.q, dcandidates.k, dcandidates.v},
         dhistory_out, dcandidates_out);
-  dispatch_cpu(ctx, "causal_attention_backward", [&](auto) {
-    cpu::causal_attention_backward(ctx, attention, history, candidates, dhistory_out, dcandidates_out,
-                                   dhistory, dcandidates);
-  });
+  dispatch(
+      ctx, "causal_attention_backward",
+      [&](auto) {
+        cpu::causal_attention_backward(ctx, attention, history, candidates, dhistory_out, dcandidates_out,
+                                       dhistory, dcandidates);
+      },
+      [&] {
+        cuda::causal_attention_backward(ctx, attention, history, candidates, dhistory_out, dcandidates_out,
+                                        dhistory, dcandidates);
+      });
 }
 
 double causal_attention_flops(const CausalAttention& attention, int64_t width, bool history_updated) {

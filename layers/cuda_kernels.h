@@ -38,5 +38,6 @@ void sigmoid(Context&, const ConstView& logits, View p);
 
 void adamw(Context&, const AdamWStep&, const ConstView& decays, const ConstView& grad, View m, View v,
            View w);
+void clip_scale(Context&, const ConstView& squares, double max_norm, View scale);
 
 }  // namespace lime::cuda

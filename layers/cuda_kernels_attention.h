@@ -2,11 +2,13 @@
 // has the contract.
 //
 // Rows are f32, f64 or bf16, computed with in f32 where they are bf16; then the state of link attention is
-// f32. Histories are split in chunks of a length that the shapes decide, whose sums are added in order: same
-// inputs and shapes, same bits.
+// f32. Where links own sums, histories are split in chunks of a length that the shapes decide, whose sums are
+// added in order: same inputs and shapes, same bits.
 #pragma once
 
+#include "layers/causal_attention.h"
 #include "layers/link_attention.h"
+#include "layers/target_attention.h"
 #include "layers/xor_attention.h"
 
 namespace lime::cuda {
@@ -29,5 +31,19 @@ void link_attention_backward_begin(Context&, const LinkAttention&, const ConstVi
 void link_attention_backward_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,
                                   const ConstView& k, const ConstView& v, const ConstView& dout,
                                   const LinkAttentionState&, View dq, View dk, View dv);
+
+// causal_attention_cuda.cu and target_attention_cuda.cu; tensor cores where query_attention_mma_cuda.h says
+// so
+void causal_attention(Context&, const CausalAttention&, const AttentionRows& history,
+                      const AttentionRows& candidates, View history_out, View candidates_out);
+void causal_attention_backward(Context&, const CausalAttention&, const AttentionRows& history,
+                               const AttentionRows& candidates, const ConstView& dhistory_out,
+                               const ConstView& dcandidates_out, const AttentionRowsGrad& dhistory,
+                               const AttentionRowsGrad& dcandidates);
+void target_attention(Context&, const TargetAttention&, const ConstView& q, const ConstView& k,
+                      const ConstView& v, View out, View lse);
+void target_attention_backward(Context&, const TargetAttention&, const ConstView& q, const ConstView& k,
+                               const ConstView& v, const ConstView& out, const ConstView& lse,
+                               const ConstView& dout, View dq, View dk, View dv);
 
 }  // namespace lime::cuda

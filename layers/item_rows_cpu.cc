@@ -1,5 +1,6 @@
-// Item rows on the CPU: decoded some rows at a time into the caches, while the rows to come are on their way
-// from memory, then multiplied. Scales of i8 are applied to the product, not to what goes into it.
+// Item rows on the CPU: the attention weights of some rows at a time are brought into the caches, while the
+// rows to come are on their way from memory, and multiplied; the rest of a row is read where it lies. Scales
+// of i8 are applied to the product, not to what goes into it.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -7,6 +8,7 @@
 #include <type_traits>
 
 #include "layers/cpu_kernels.h"
+#include "runtime/gemm_i8.h"
 #include "runtime/primitives.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -25,8 +27,9 @@ using D = Tag<float>;
 using Half = hn::Rebind<hwy::float16_t, D>;
 using Byte = hn::Rebind<int8_t, D>;
 
-constexpr int64_t tile_rows = 256;  // of 128 weights and 128 of the head: 256 KiB, decoded
-constexpr int64_t ahead = 32;       // rows under way from memory
+// Scored at a time: what the second-level cache holds of weights and products, 128 columns of each.
+constexpr int64_t tile_rows(size_t stored) { return stored == 1 ? 1024 : 256; }
+constexpr int64_t ahead = 32;  // rows under way from memory
 constexpr int64_t cache_line = 64;
 
 // A vector of stored values as floats, before the scale.
@@ -38,6 +41,14 @@ HWY_INLINE Vec<float> load_stored(D d, const int8_t* p) {
   return hn::ConvertTo(d, hn::PromoteTo(hn::RebindToSigned<D>(), hn::LoadU(Byte(), p)));
 }
 
+// The first n values, the rest zero.
+template <typename Stored>
+HWY_INLINE Vec<float> load_stored_n(D d, const Stored* from, size_t n) {
+  HWY_ALIGN Stored rest[hn::MaxLanes(d)] = {};  // nothing beyond the row may be read
+  std::memcpy(rest, from, std::min(n, hn::MaxLanes(d)) * sizeof(Stored));
+  return load_stored(d, rest);
+}
+
 template <typename Stored>
 HWY_INLINE void decode(const Stored* from, int64_t n, float* to) {
   const D d;
@@ -46,9 +57,7 @@ HWY_INLINE void decode(const Stored* from, int64_t n, float* to) {
   for (; i + lanes <= n; i += lanes) hn::StoreU(load_stored(d, from + i), d, to + i);
   if (i >= n) return;
   const auto left = static_cast<size_t>(std::min(n - i, lanes));
-  HWY_ALIGN Stored rest[hn::MaxLanes(d)] = {};  // nothing beyond the row may be read
-  std::memcpy(rest, from + i, left * sizeof(Stored));
-  store_n<float>(load_stored(d, rest), d, to + i, left);
+  store_n<float>(load_stored_n(d, from + i, left), d, to + i, left);
 }
 
 HWY_INLINE void store(D d, Vec<float> v, float* to) { hn::StoreU(v, d, to); }
@@ -115,24 +124,61 @@ struct StoredRows {
 };
 
 // SiLU(scale[0] product + scale[1] share + base), row by row into `product`.
-HWY_INLINE void activate(const float* scale, const float* share, const float* base, int64_t hidden,
+template <typename Stored>
+HWY_INLINE void activate(const float* scale, const Stored* share, const float* base, int64_t hidden,
                          float* product) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto of_product = hn::Set(d, scale[0]), of_share = hn::Set(d, scale[1]);
   const auto value = [&](Vec<float> p, Vec<float> s, Vec<float> b) HWY_ATTR {
-    return silu<float>(d, hn::MulAdd(of_product, p, hn::MulAdd(of_share, s, b)));
+    const auto x = hn::MulAdd(of_product, p, hn::MulAdd(of_share, s, b));
+    return hn::Mul(x, sigmoid<float>(d, x));
   };
   int64_t c = 0;
   for (; c + lanes <= hidden; c += lanes)
-    hn::StoreU(value(hn::LoadU(d, product + c), hn::LoadU(d, share + c), hn::LoadU(d, base + c)), d,
+    hn::StoreU(value(hn::LoadU(d, product + c), load_stored(d, share + c), hn::LoadU(d, base + c)), d,
                product + c);
-  if (c == hidden) return;
+  if (c >= hidden) return;
   const auto n = static_cast<size_t>(hidden - c);
   store_n<float>(
-      value(load_n<float>(d, product + c, n), load_n<float>(d, share + c, n), load_n<float>(d, base + c, n)),
+      value(load_n<float>(d, product + c, n), load_stored_n(d, share + c, n), load_n<float>(d, base + c, n)),
       d, product + c, n);
 }
+
+// The attention weights of some rows, one after the other, as the product takes them.
+template <typename Stored>
+class WeightTile {
+ public:
+  WeightTile(Context& ctx, int64_t rows, int64_t weights)
+      : weights_(weights), floats_(ctx.arena().alloc(DType::f32, rows, weights)) {}
+
+  HWY_INLINE void set(int64_t i, const Stored* row) { decode(row, weights_, floats_.row<float>(i)); }
+  void multiply(Context& ctx, const ConstView& mix, View product) const {
+    gemm(ctx, Transpose::no, Transpose::no, 1, floats_.slice_rows(0, product.rows()), mix, 0, product);
+  }
+
+ private:
+  int64_t weights_;
+  View floats_;
+};
+template <>
+class WeightTile<int8_t> {
+ public:
+  WeightTile(Context& ctx, int64_t rows, int64_t weights)
+      : weights_(weights),
+        bytes_(static_cast<int8_t*>(ctx.arena().alloc(DType::f32, 1, (rows * weights + 3) / 4).raw())) {}
+
+  HWY_INLINE void set(int64_t i, const int8_t* row) {
+    std::memcpy(bytes_ + i * weights_, row, static_cast<size_t>(weights_));
+  }
+  void multiply(Context& ctx, const ConstView& mix, View product) const {
+    gemm_i8(ctx, bytes_, mix, product);
+  }
+
+ private:
+  int64_t weights_;
+  int8_t* bytes_;
+};
 
 }  // namespace
 
@@ -177,28 +223,28 @@ void score_all(Context& ctx, const ItemRows& rows, std::span<const int32_t> chos
   const Arena::Scope scope(ctx.arena());
   const int64_t hidden = rows.hidden, tasks = tail.out.rows();
   const auto count = static_cast<int64_t>(chosen.size());
-  const View tile = ctx.alloc(std::min(tile_rows, count), rows.columns()),
-             product = ctx.alloc(tile.rows(), hidden);
   const float* base = request.base.data<float>();
   const float* bias = tail.bias.data<float>();
   for_type(rows.type, [&](auto* null) HWY_ATTR {
     using Stored = std::remove_cv_t<std::remove_pointer_t<decltype(null)>>;
     const StoredRows<Stored> stored(rows);
+    const int64_t most = std::min(tile_rows(sizeof(Stored)), count);
+    const View product = ctx.alloc(most, hidden);
+    WeightTile<Stored> tile(ctx, most, rows.weights);
     for (int64_t i = 0; i < std::min(ahead, count); ++i) stored.prefetch(chosen[static_cast<size_t>(i)]);
-    for (int64_t first = 0; first < count; first += tile_rows) {
-      const int64_t n = std::min(tile_rows, count - first);
+    for (int64_t first = 0; first < count; first += most) {
+      const int64_t n = std::min(most, count - first);
       const int32_t* row = chosen.data() + first;
       for (int64_t i = 0; i < n; ++i) {
         if (first + i + ahead < count) stored.prefetch(row[i + ahead]);
-        decode(stored.row(row[i]), rows.columns(), tile.row<float>(i));
+        tile.set(i, stored.row(row[i]));
       }
-      gemm(ctx, Transpose::no, Transpose::no, 1, tile.slice_rows(0, n).slice_cols(0, rows.weights),
-           request.mix, 0, product.slice_rows(0, n));
+      tile.multiply(ctx, request.mix, product.slice_rows(0, n));
       constexpr float unscaled[2] = {1, 1};
       for (int64_t i = 0; i < n; ++i) {
         float* active = product.row<float>(i);
         activate(StoredRows<Stored>::scaled ? rows.scales + 2 * row[i] : unscaled,
-                 tile.row<float>(i) + rows.weights, base, hidden, active);
+                 stored.row(row[i]) + rows.weights, base, hidden, active);
         float* out = logits.row<float>(first + i);
         for (int64_t t = 0; t < tasks; ++t)
           out[t] = bias[t] + hn::GetLane(sum_over<float>([](D, Vec<float> x, Vec<float> w)

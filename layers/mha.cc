@@ -32,7 +32,7 @@ void Mha::do_forward(Context& ctx, const InteractionInput& in, View z) {
     const int64_t end = std::min(first + step, events);
     layer_.keys_values(ctx, history_.rows.slice_rows(first, end), first, keys_values_.slice_rows(first, end));
   }
-  attended_ = ctx.alloc(targets, d), lse_ = ctx.alloc(targets, heads_);
+  attended_ = ctx.alloc(targets, d), lse_ = ctx.alloc_parameter(targets, heads_);
   target_attention(ctx, attention_, layer_.queries(), keys_values_.slice_cols(0, d),
                    keys_values_.slice_cols(d, 2 * d), attended_, lse_);
   layer_.finish(ctx, attended_, z);

@@ -1,6 +1,7 @@
 #include "layers/target_attention.h"
 
 #include "layers/cpu_kernels.h"
+#include "layers/cuda_kernels_attention.h"
 #include "layers/dispatch.h"
 #include "runtime/trace.h"
 
@@ -17,7 +18,7 @@ void check(const Context& ctx, const TargetAttention& a, const ConstView& q, con
   check_shape(ctx, k, rows, d, "history k");
   check_shape(ctx, v, rows, d, "history v");
   check_shape(ctx, out, targets, d, "candidates out");
-  check_shape(ctx, lse, targets, a.heads, "log-sum-exp");
+  check_parameter(ctx, lse, targets, a.heads, "log-sum-exp");
 }
 
 }  // namespace
@@ -26,7 +27,9 @@ void target_attention(Context& ctx, const TargetAttention& a, const ConstView& q
                       const ConstView& v, View out, View lse) {
   const TraceRange range(ctx, "target_attention");
   check(ctx, a, q, k, v, out, lse);
-  dispatch_cpu(ctx, "target_attention", [&](auto) { cpu::target_attention(ctx, a, q, k, v, out, lse); });
+  dispatch(
+      ctx, "target_attention", [&](auto) { cpu::target_attention(ctx, a, q, k, v, out, lse); },
+      [&] { cuda::target_attention(ctx, a, q, k, v, out, lse); });
 }
 
 void target_attention_backward(Context& ctx, const TargetAttention& a, const ConstView& q, const ConstView& k,
@@ -35,8 +38,10 @@ void target_attention_backward(Context& ctx, const TargetAttention& a, const Con
   const TraceRange range(ctx, "target_attention_backward");
   check(ctx, a, q, k, v, out, lse);
   check(ctx, a, dq, dk, dv, dout, lse);
-  dispatch_cpu(ctx, "target_attention_backward",
-               [&](auto) { cpu::target_attention_backward(ctx, a, q, k, v, out, lse, dout, dq, dk, dv); });
+  dispatch(
+      ctx, "target_attention_backward",
+      [&](auto) { cpu::target_attention_backward(ctx, a, q, k, v, out, lse, dout, dq, dk, dv); },
+      [&] { cuda::target_attention_backward(ctx, a, q, k, v, out, lse, dout, dq, dk, dv); });
 }
 
 }  // namespace lime

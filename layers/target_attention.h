@@ -5,7 +5,7 @@
 // Computed online over blocks of keys (Milakov & Gimelshein, arXiv 1805.02867), recomputed in backward from
 // the log-sum-exp (Dao et al., FlashAttention, arXiv 2205.14135): no C x N matrix, safe for any logits.
 //
-//   q, out   C x d   candidates' rows      k, v   T x d   history rows      lse   C x heads
+//   q, out   C x d   candidates' rows      k, v   T x d   history rows      lse   C x heads, of the parameters' type
 //
 // Cost O(N d) a candidate. Sums run over keys in fixed blocks in order: same inputs, same bits.
 #pragma once

@@ -40,20 +40,27 @@ namespace {
 // A tile register: 16 x 16 sums of f32; or 16 rows of 32 bf16 (of A), or 16 pairs of rows of 16 bf16 (of B).
 constexpr int64_t tile = 16, tile_depth = 32;
 constexpr int64_t tile_bytes = 1024, row_bytes = 64;
-constexpr int pieces = 3;
+// Pieces that a number is the sum of.
+template <typename T>
+constexpr int pieces_of = sizeof(T) == 1 ? 1 : 3;
 // Two tiles by two are summed up at once.
 constexpr int64_t panel = 2 * tile;
 // What is packed at a time: of B for the second-level cache, 32 columns of it for the first.
 constexpr int64_t block_rows = 256, block_cols = 512, block_depth = 128;
-constexpr int64_t panel_tiles_bytes = 2 * pieces * tile_bytes;  // of one depth of 32
 
 // A or B in tiles: [length / 32][depth / 32][first or second half of 32][piece]. Its length is that of the
 // product's rows or columns.
+template <int pieces>
 struct Packed {
+  static constexpr int64_t panel_bytes = 2 * pieces * tile_bytes;  // of one depth of 32
+  static constexpr int64_t bytes(int64_t length) {
+    return length / panel * (block_depth / tile_depth) * panel_bytes;
+  }
+
   std::byte* data;
   int64_t depths;                                             // depth / 32
   std::byte* at(int64_t i, int64_t k, int piece = 0) const {  // the tile of row (column) i and depth k
-    return data + (i / panel * depths + k / tile_depth) * panel_tiles_bytes +
+    return data + (i / panel * depths + k / tile_depth) * panel_bytes +
            (i % panel / tile * pieces + piece) * tile_bytes;
   }
 };
@@ -67,8 +74,9 @@ struct TileConfig {
 static_assert(sizeof(TileConfig) == 64);
 
 // The next piece of x: rounded to bf16 in the upper half of each lane, and taken off x, without error.
-LIME_AMX inline __m512i split(__m512& x, int piece) {
-  if (piece == pieces - 1) return _mm512_castps_si512(x);  // bf16 holds what is left
+// `exact`: bf16 holds what is left.
+LIME_AMX inline __m512i split(__m512& x, bool exact) {
+  if (exact) return _mm512_castps_si512(x);
   const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32(static_cast<int>(0xffff0000));
   const __m512i top = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(x), half), upper);
   x = _mm512_sub_ps(x, _mm512_castsi512_ps(top));
@@ -110,52 +118,63 @@ LIME_AMX void transpose(std::byte* in_place) {
   }
 }
 
+LIME_AMX inline __m512 load(__mmask16 in, const float* p) { return _mm512_maskz_loadu_ps(in, p); }
+LIME_AMX inline __m512 load(__mmask16 in, const int8_t* p) {
+  return _mm512_maskz_cvtepi32_ps(in, _mm512_maskz_cvtepi8_epi32(in, _mm_maskz_loadu_epi8(in, p)));
+}
+template <typename T>
 struct Operand {
-  const float* data;
+  const T* data;
   int64_t stride, length, depth;
   bool depth_contiguous;  // element (i, k) at data[i * stride + k], else at data[k * stride + i]
   bool of_b;              // the order that its tiles have
 };
 
+// Of all pieces of a number, the last holds what is left as it is.
+template <typename T>
+constexpr int exact = pieces_of<T> - 1;
+
 // Row i, its depth being contiguous; zeros beyond the operand's ends.
-LIME_AMX void pack_row(const Operand& x, int64_t i, const Packed& to) {
+template <typename T, int pieces>
+LIME_AMX void pack_row(const Operand<T>& x, int64_t i, const Packed<pieces>& to) {
   const __m512i upper_halves =
       _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23, 21,
                        19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-  const float* row = x.data + i * x.stride;
+  const T* row = x.data + i * x.stride;
   for (int64_t k = 0; k < x.depth; k += tile_depth) {
     const int64_t left = i < x.length ? x.depth - k : 0;
-    __m512 x0 = _mm512_maskz_loadu_ps(first(left), row + k);
-    __m512 x1 = _mm512_maskz_loadu_ps(first(left - tile), row + k + tile);
+    __m512 x0 = load(first(left), row + k), x1 = load(first(left - tile), row + k + tile);
     std::byte* at = to.at(i, k) + i % tile * row_bytes;
 #pragma GCC unroll 3
     for (int p = 0; p < pieces; ++p, at += tile_bytes) {
-      const __m512i top0 = split(x0, p), top1 = split(x1, p);
+      const __m512i top0 = split(x0, p == exact<T>), top1 = split(x1, p == exact<T>);
       _mm512_store_si512(at, _mm512_permutex2var_epi16(top0, upper_halves, top1));
     }
   }
 }
 
 // Depths k and k + 1, the length being contiguous; zeros beyond the operand's ends.
-LIME_AMX void pack_pair(const Operand& x, int64_t k, const Packed& to) {
+template <typename T, int pieces>
+LIME_AMX void pack_pair(const Operand<T>& x, int64_t k, const Packed<pieces>& to) {
   const __m512i upper_halves =
       _mm512_set_epi16(63, 31, 61, 29, 59, 27, 57, 25, 55, 23, 53, 21, 51, 19, 49, 17, 47, 15, 45, 13, 43, 11,
                        41, 9, 39, 7, 37, 5, 35, 3, 33, 1);
-  const float* row = x.data + k * x.stride;
+  const T* row = x.data + k * x.stride;
   for (int64_t i = 0; i < x.length; i += tile) {
     const __mmask16 in = first(x.length - i);
-    __m512 x0 = _mm512_maskz_loadu_ps(k < x.depth ? in : __mmask16{0}, row + i);
-    __m512 x1 = _mm512_maskz_loadu_ps(k + 1 < x.depth ? in : __mmask16{0}, row + x.stride + i);
+    __m512 x0 = load(k < x.depth ? in : __mmask16{0}, row + i);
+    __m512 x1 = load(k + 1 < x.depth ? in : __mmask16{0}, row + x.stride + i);
     std::byte* at = to.at(i, k) + k % tile_depth / 2 * row_bytes;
 #pragma GCC unroll 3
     for (int p = 0; p < pieces; ++p, at += tile_bytes) {
-      const __m512i top0 = split(x0, p), top1 = split(x1, p);
+      const __m512i top0 = split(x0, p == exact<T>), top1 = split(x1, p == exact<T>);
       _mm512_store_si512(at, _mm512_permutex2var_epi16(top0, upper_halves, top1));
     }
   }
 }
 
-LIME_AMX void pack(const Operand& x, const Packed& to) {
+template <typename T, int pieces>
+LIME_AMX void pack(const Operand<T>& x, const Packed<pieces>& to) {
   const int64_t length = (x.length + tile - 1) / tile * tile, depth = to.depths * tile_depth;
   if (x.depth_contiguous) {
     for (int64_t i = 0; i < length; ++i) pack_row(x, i, to);
@@ -184,9 +203,11 @@ LIME_AMX void blend(const float* sums, float alpha, float beta, Matrix<float> c)
 // 16 or 32 rows by 16 or 32 columns of c from row i of A's block and column j of B's. Six of the nine
 // products of pieces: what is left out is below f32's rounding.
 //   a b ~ a0 b0 + (a0 b1 + a1 b0) + (a1 b1 + a2 b0 + a0 b2)
-template <bool two_rows, bool two_cols>
-LIME_AMX [[gnu::always_inline]] inline void multiply(const Packed& a, int64_t i, const Packed& b, int64_t j,
-                                                     float alpha, float beta, Matrix<float> c) {
+// Where A has one piece, and of B two were packed: a b0 + a b1.
+template <bool two_rows, bool two_cols, int a_pieces, int b_pieces>
+LIME_AMX [[gnu::always_inline]] inline void multiply(const Packed<a_pieces>& a, int64_t i,
+                                                     const Packed<b_pieces>& b, int64_t j, float alpha,
+                                                     float beta, Matrix<float> c) {
   constexpr int64_t rows = two_rows ? 2 : 1, cols = two_cols ? 2 : 1;
   const bool direct =
       c.rows >= rows * tile && c.cols >= cols * tile && alpha == 1 && (beta == 0 || beta == 1);
@@ -207,11 +228,11 @@ LIME_AMX [[gnu::always_inline]] inline void multiply(const Packed& a, int64_t i,
     const std::byte* bt = b.at(j, d * tile_depth);
     const auto load_a = [&](int piece) LIME_AMX {
       _tile_loadd(4, at + piece * tile_bytes, row_bytes);
-      if constexpr (two_rows) _tile_loadd(5, at + (pieces + piece) * tile_bytes, row_bytes);
+      if constexpr (two_rows) _tile_loadd(5, at + (a_pieces + piece) * tile_bytes, row_bytes);
     };
     const auto load_b = [&](int piece) LIME_AMX {
       _tile_loadd(6, bt + piece * tile_bytes, row_bytes);
-      if constexpr (two_cols) _tile_loadd(7, bt + (pieces + piece) * tile_bytes, row_bytes);
+      if constexpr (two_cols) _tile_loadd(7, bt + (b_pieces + piece) * tile_bytes, row_bytes);
     };
     const auto add_products = []() LIME_AMX {
       _tile_dpbf16ps(0, 4, 6);
@@ -221,10 +242,12 @@ LIME_AMX [[gnu::always_inline]] inline void multiply(const Packed& a, int64_t i,
     };
     load_a(0), load_b(0), add_products();
     load_b(1), add_products();
-    load_a(1), add_products();
-    load_b(0), add_products();
-    load_a(2), add_products();
-    load_a(0), load_b(2), add_products();
+    if constexpr (a_pieces == 3) {
+      load_a(1), add_products();
+      load_b(0), add_products();
+      load_a(2), add_products();
+      load_a(0), load_b(2), add_products();
+    }
   }
   if (direct) {
     _tile_stored(0, c.data, c_bytes);
@@ -246,7 +269,9 @@ LIME_AMX [[gnu::always_inline]] inline void multiply(const Packed& a, int64_t i,
   }
 }
 
-LIME_AMX void multiply_block(const Packed& a, const Packed& b, float alpha, float beta, Matrix<float> c) {
+template <int a_pieces, int b_pieces>
+LIME_AMX void multiply_block(const Packed<a_pieces>& a, const Packed<b_pieces>& b, float alpha, float beta,
+                             Matrix<float> c) {
   for (int64_t j = 0; j < c.cols; j += panel) {
     for (int64_t i = 0; i < c.rows; i += panel) {
       const Matrix<float> rest = {c.row(i) + j, c.rows - i, c.cols - j, c.stride};
@@ -262,7 +287,8 @@ LIME_AMX void multiply_block(const Packed& a, const Packed& b, float alpha, floa
 }
 
 // Of this thread; kept, as products come again.
-std::byte* scratch(int64_t bytes) {
+template <int64_t bytes>
+std::byte* scratch() {
   thread_local const std::shared_ptr<void> memory = allocate_host(static_cast<size_t>(bytes));
   return static_cast<std::byte*>(memory.get());
 }
@@ -287,23 +313,28 @@ bool amx_available() {
   return available;
 }
 
-LIME_AMX void amx_gemm(bool ta, bool tb, float alpha, Matrix<const float> a, Matrix<const float> b,
-                       float beta, Matrix<float> c) {
+namespace {
+
+template <int b_pieces, typename T>
+LIME_AMX void multiply_all(bool ta, bool tb, float alpha, Matrix<const T> a, Matrix<const float> b,
+                           float beta, Matrix<float> c) {
+  using PackedA = Packed<pieces_of<T>>;
+  using PackedB = Packed<b_pieces>;
   static constexpr TileConfig config;  // in memory: the compiler is told of the first bytes only
   _tile_loadconfig(&config);
-  constexpr int64_t a_bytes = block_rows / panel * (block_depth / tile_depth) * panel_tiles_bytes;
-  constexpr int64_t b_bytes = block_cols / panel * (block_depth / tile_depth) * panel_tiles_bytes;
-  std::byte* const memory = scratch(a_bytes + b_bytes);
+  constexpr int64_t a_bytes = PackedA::bytes(block_rows), b_bytes = PackedB::bytes(block_cols);
+  std::byte* const memory = scratch<a_bytes + b_bytes>();
   const int64_t depth = ta ? a.rows : a.cols;
   for (int64_t j = 0; j < c.cols; j += block_cols) {
     const int64_t cols = std::min(block_cols, c.cols - j);
     for (int64_t k = 0; k < depth; k += block_depth) {
       const int64_t steps = std::min(block_depth, depth - k), depths = (steps + tile_depth - 1) / tile_depth;
-      const Packed packed_a = {memory, depths}, packed_b = {memory + a_bytes, depths};
-      pack({tb ? b.row(j) + k : b.row(k) + j, b.stride, cols, steps, tb, true}, packed_b);
+      const PackedA packed_a = {memory, depths};
+      const PackedB packed_b = {memory + a_bytes, depths};
+      pack(Operand<float>{tb ? b.row(j) + k : b.row(k) + j, b.stride, cols, steps, tb, true}, packed_b);
       for (int64_t i = 0; i < c.rows; i += block_rows) {
         const int64_t rows = std::min(block_rows, c.rows - i);
-        pack({ta ? a.row(k) + i : a.row(i) + k, a.stride, rows, steps, !ta, false}, packed_a);
+        pack(Operand<T>{ta ? a.row(k) + i : a.row(i) + k, a.stride, rows, steps, !ta, false}, packed_a);
         multiply_block(packed_a, packed_b, alpha, k == 0 ? beta : 1, {c.row(i) + j, rows, cols, c.stride});
       }
     }
@@ -311,10 +342,21 @@ LIME_AMX void amx_gemm(bool ta, bool tb, float alpha, Matrix<const float> a, Mat
   _tile_release();
 }
 
+}  // namespace
+
+void amx_gemm(bool ta, bool tb, float alpha, Matrix<const float> a, Matrix<const float> b, float beta,
+              Matrix<float> c) {
+  multiply_all<3>(ta, tb, alpha, a, b, beta, c);
+}
+void amx_gemm_i8(Matrix<const int8_t> a, Matrix<const float> b, Matrix<float> c) {
+  multiply_all<2>(false, false, 1, a, b, 0, c);
+}
+
 #else
 
 bool amx_available() { return false; }
 void amx_gemm(bool, bool, float, Matrix<const float>, Matrix<const float>, float, Matrix<float>) {}
+void amx_gemm_i8(Matrix<const int8_t>, Matrix<const float>, Matrix<float>) {}
 
 #endif
 

@@ -27,5 +27,8 @@ void allow_amx(bool);
 // amx_available().
 void amx_gemm(bool ta, bool tb, float alpha, Matrix<const float> a, Matrix<const float> b, float beta,
               Matrix<float> c);
+// c = a b, a of whole numbers of 8 bits, which are one bf16 number each, b rounded to 16 bits: a third of the
+// products.
+void amx_gemm_i8(Matrix<const int8_t> a, Matrix<const float> b, Matrix<float> c);
 
 }  // namespace lime::cpu

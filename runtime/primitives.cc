@@ -299,13 +299,16 @@ void repeat_rows_backward(Context& ctx, const ConstView& dy, const Jagged& jagge
       [&] { cuda::repeat_rows_backward(ctx, dy, jagged, mode, dx); });
 }
 
-// --- reductions to the host ------------------------------------------------------------------------------
+// --- reductions of all of a view --------------------------------------------------------------------------
 
-double sum_of_squares(Context& ctx, const ConstView& x) {
-  return run(
+void sum_of_squares(Context& ctx, const ConstView& x, View sum) {
+  LIME_CHECK(sum.rows() == 1 && sum.cols() == 1 && sum.dtype() == DType::f64 && sum.device() == ctx.device(),
+             "sum_of_squares: a sum of ", sum.rows(), "x", sum.cols(), " ", to_string(sum.dtype()), " on ",
+             to_string(sum.device()));
+  run(
       ctx, "sum_of_squares", {x}, {},
-      [&]<typename T>(T) { return cpu::kernels<T>().sum_of_squares(in<T>(x)); },
-      [&] { return cuda::sum_of_squares(ctx, x); });
+      [&]<typename T>(T) { *sum.data<double>() = cpu::kernels<T>().sum_of_squares(in<T>(x)); },
+      [&] { cuda::sum_of_squares(ctx, x, sum); });
 }
 
 bool all_finite(Context& ctx, const ConstView& x) {

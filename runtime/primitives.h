@@ -7,7 +7,7 @@
 // sums, their gradients, means and rstds) is f32.
 // Determinism: results are a function of the inputs and shapes alone: fixed summation order, no float atomics. On CUDA the
 // library chooses a product's algorithm by shape, strides and alignment: rows of a larger product may differ in the last bits.
-// Waiting: on CUDA all of this is put on the context's stream; only the reductions to the host wait for it.
+// Waiting: on CUDA all of this is put on the context's stream; only the reduction to the host waits for it.
 // CPU kernels choose the instruction set at run time (Highway dynamic dispatch): SSE4, AVX2, AVX-512, NEON.
 #pragma once
 
@@ -66,8 +66,8 @@ void segment_mean_backward(Context&, const ConstView& dy, const Jagged&, GradMod
 void repeat_rows(Context&, const ConstView& x /*segments x c*/, const Jagged&, View y /*rows x c*/);
 void repeat_rows_backward(Context&, const ConstView& dy, const Jagged&, GradMode, View dx);
 
-// --- reductions to the host -----------------------------------------------------------------------------------------
-double sum_of_squares(Context&, const ConstView& x);  // accumulated in f64, fixed order
-bool all_finite(Context&, const ConstView& x);
+// --- reductions of all of a view ------------------------------------------------------------------------------------
+void sum_of_squares(Context&, const ConstView& x, View sum /*1 x 1, f64*/);  // accumulated in f64, fixed order
+bool all_finite(Context&, const ConstView& x);                               // to the host
 
 }  // namespace lime

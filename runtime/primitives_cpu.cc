@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "runtime/gemm_i8.h"
 #include "runtime/kernels_amx.h"
 #include "runtime/primitives.h"
 
@@ -16,6 +17,11 @@ namespace {
 constexpr int64_t longest_short_side = 512;
 // Shorter ones do not earn back what taking numbers apart costs.
 constexpr int64_t smallest_amx_side = 48;
+
+// Not by the number of rows: rows are computed alike wherever they are.
+bool use_amx(int64_t cols, int64_t depth) {
+  return std::min(cols, depth) >= smallest_amx_side && amx_in_use();
+}
 
 // A rank is one thread: its cores are other ranks', and a sum's order must not depend on a thread count.
 void use_one_thread() {
@@ -44,8 +50,7 @@ template <typename T>
 void gemm(bool ta, bool tb, T alpha, Matrix<const T> a, Matrix<const T> b, T beta, Matrix<T> c) {
   const int64_t k = ta ? a.rows : a.cols;
   if constexpr (std::is_same_v<T, float>) {
-    // Not by the number of rows: rows are computed alike wherever they are.
-    if (std::min(c.cols, k) >= smallest_amx_side && amx_in_use()) {
+    if (use_amx(c.cols, k)) {
       amx_gemm(ta, tb, alpha, a, b, beta, c);
       return;
     }
@@ -60,6 +65,19 @@ void gemm(bool ta, bool tb, T alpha, Matrix<const T> a, Matrix<const T> b, T bet
 
 template void gemm(bool, bool, float, Matrix<const float>, Matrix<const float>, float, Matrix<float>);
 template void gemm(bool, bool, double, Matrix<const double>, Matrix<const double>, double, Matrix<double>);
+
+void gemm_i8(Context& ctx, const int8_t* a, const ConstView& b, View c) {
+  const int64_t depth = b.rows();
+  if (use_amx(c.cols(), depth)) {
+    amx_gemm_i8({a, c.rows(), depth, depth}, {b.data<float>(), depth, b.cols(), b.stride()},
+                {c.data<float>(), c.rows(), c.cols(), c.stride()});
+    return;
+  }
+  const Arena::Scope scope(ctx.arena());
+  const View floats = ctx.arena().alloc(DType::f32, c.rows(), depth);
+  std::copy_n(a, floats.size(), floats.data<float>());
+  lime::gemm(ctx, Transpose::no, Transpose::no, 1, floats, b, 0, c);
+}
 
 }  // namespace lime::cpu
 

@@ -54,7 +54,7 @@ void repeat_rows(Context&, const ConstView& x, const Jagged&, View y);
 void repeat_rows_backward(Context&, const ConstView& dy, const Jagged&, GradMode, View dx);
 
 // reductions_cuda.cu
-double sum_of_squares(Context&, const ConstView& x);
+void sum_of_squares(Context&, const ConstView& x, View sum);
 bool all_finite(Context&, const ConstView& x);
 
 }  // namespace lime::cuda

@@ -1,4 +1,4 @@
-// Reductions to the host: the only primitives that wait for the device.
+// Reductions of all of a view. all_finite is the only primitive that waits for the device.
 #include <algorithm>
 
 #include "runtime/cuda_kernel.h"
@@ -57,17 +57,16 @@ T read(Context& ctx, const T* device) {
 
 }  // namespace
 
-double sum_of_squares(Context& ctx, const ConstView& x) {
-  if (x.empty()) return 0;
+void sum_of_squares(Context& ctx, const ConstView& x, View sum) {
+  if (x.empty()) return cuda::fill(ctx, sum, 0);
   const Arena::Scope scope(ctx.arena());
   const int64_t blocks = blocks_for(x);
-  auto* partial = ctx.arena().alloc(DType::f64, 1, blocks + 1).data<double>();
+  auto* partial = ctx.arena().alloc(DType::f64, 1, blocks).data<double>();
   with_row_type(x.dtype(), [&]<typename T>(T) {
     launch(ctx, "sum_of_squares", squares_kernel<T>, dim3(static_cast<uint32_t>(blocks)), dim3(threads), 0,
            matrix<const T>(x), partial);
   });
-  launch(ctx, "sum_of_squares", sum_kernel, dim3(1), dim3(threads), 0, partial, blocks, partial + blocks);
-  return read(ctx, partial + blocks);
+  launch(ctx, "sum_of_squares", sum_kernel, dim3(1), dim3(threads), 0, partial, blocks, sum.data<double>());
 }
 
 bool all_finite(Context& ctx, const ConstView& x) {

@@ -19,11 +19,11 @@ p{margin:0 0 12px;color:var(--soft);max-width:100ch}code{font:13px ui-monospace,
 .facts div{display:flex;gap:8px}.facts dt{color:var(--soft)}.facts dd{margin:0}
 .card{background:var(--paper);border:1px solid var(--grid);border-radius:10px;padding:14px}
 .wide{overflow-x:auto;margin:12px 0 16px}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:8px 10px;text-align:right;white-space:nowrap;vertical-align:top;border-top:1px solid var(--grid)}
-thead th{border-top:0;color:var(--soft);font-weight:600;font-size:13px;white-space:normal;vertical-align:bottom}
+table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
+th,td{padding:8px 7px;text-align:right;white-space:nowrap;vertical-align:top;border-top:1px solid var(--grid)}
+thead th{border-top:0;color:var(--soft);font-weight:600;font-size:12.5px;white-space:normal;vertical-align:bottom}
 th:first-child{text-align:left}tbody th{font-weight:600}tbody th .key{vertical-align:middle;margin-right:8px}
-td.plain{white-space:normal}td .value{font-weight:600}td small{display:block;color:var(--soft);font-size:12px}
+td.plain{white-space:normal}td .value{font-weight:600}td small{display:block;color:var(--soft);font-size:11.5px}
 td .difference{display:block;font-size:13px}.better{color:var(--good)}.worse{color:var(--bad)}
 tbody th small{display:block;color:var(--soft);font-size:12px;font-weight:400}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,560px),1fr));gap:16px}

@@ -1,7 +1,7 @@
 // The table that all reports show.
 #include <algorithm>
 #include <cmath>
-#include <utility>
+#include <map>
 
 #include "launch/chart_axis.h"
 #include "launch/compare/report.h"
@@ -54,27 +54,47 @@ bool is_measured(const TaskResult& result, MetricKind kind) {
                      [&](const ModelResult& model) { return !std::isnan(model.metric(kind).value.value); });
 }
 
-using Size = std::pair<int64_t, int64_t>;  // candidates, history
-
-// At most four of them, from the least to the greatest: the chart has the others.
-std::vector<Size> latency_sizes(const ComparisonResults& results) {
-  std::vector<Size> sizes;
+// Candidates of a request: at most four of the numbers measured, from the least to the greatest. The chart
+// has the others.
+std::vector<int64_t> latency_sizes(const ComparisonResults& results) {
+  std::vector<int64_t> sizes;
   for (const auto& model : results.models)
-    for (const auto& point : model.latency) sizes.emplace_back(point.candidates, point.history);
+    for (const auto& point : model.latency) sizes.push_back(point.candidates);
   std::sort(sizes.begin(), sizes.end());
   sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
   constexpr size_t most = 4;
   if (sizes.size() <= most) return sizes;
-  std::vector<Size> chosen;
+  std::vector<int64_t> chosen;
   for (size_t i = 0; i < most; ++i) chosen.push_back(sizes[i * (sizes.size() - 1) / (most - 1)]);
   return chosen;
 }
 
-std::string latency_at(const ComparedModel& model, const Size& size) {
+std::string latency_at(const ComparedModel& model, int64_t candidates) {
   for (const auto& point : model.latency)
-    if (Size(point.candidates, point.history) == size)
+    if (point.candidates == candidates)
       return grouped(point.median_ms, point.median_ms < 10 ? 2 : point.median_ms < 100 ? 1 : 0);
   return "-";
+}
+
+std::string count(int64_t n) { return grouped(static_cast<double>(n), 0); }
+
+// "4,096 events", and what differs: "4,096 events (no_history: 0)".
+std::string latency_events(const ComparisonResults& results) {
+  std::map<int64_t, std::string> models;  // by events: their names
+  std::map<int64_t, int64_t> number;
+  for (const auto& model : results.models) {
+    if (model.latency.empty()) continue;
+    const int64_t events = model.latency.front().history;
+    models[events] += str(models[events].empty() ? "" : ", ", model.name);
+    ++number[events];
+  }
+  const int64_t most = std::max_element(number.begin(), number.end(), [](auto& a, auto& b) {
+                         return a.second < b.second;
+                       })->first;
+  std::string others;
+  for (const auto& [events, names] : models)
+    if (events != most) others += str(others.empty() ? "" : "; ", names, ": ", count(events));
+  return str(count(most), " events", others.empty() ? "" : str(" (", others, ")"));
 }
 
 }  // namespace
@@ -103,20 +123,16 @@ ReportTable report_table(const ComparisonResults& results, const std::string& ta
           {seed_values(by_seed[m].metric(MetricKind::auc).by_seed), "", "", "", "", "", 0});
   }
   add("requests/s", [](const ComparedModel& model) { return grouped(model.requests_per_s, 0); });
-  add("parameters",
-      [](const ComparedModel& model) { return grouped(static_cast<double>(model.parameters), 0); });
-  add("table rows",
-      [](const ComparedModel& model) { return grouped(static_cast<double>(model.table_rows), 0); });
-  for (const auto& size : latency_sizes(results))
-    add(str("ms at ", grouped(static_cast<double>(size.first), 0), " candidates, ",
-            grouped(static_cast<double>(size.second), 0), " events"),
-        [&](const ComparedModel& model) { return latency_at(model, size); });
+  add("parameters", [](const ComparedModel& model) { return count(model.parameters); });
+  add("table rows", [](const ComparedModel& model) { return count(model.table_rows); });
+  for (const int64_t candidates : latency_sizes(results))
+    add(str("ms at ", count(candidates), " candidates"),
+        [&](const ComparedModel& model) { return latency_at(model, candidates); });
   return table;
 }
 
 std::string measured_on(const ComparisonResults& results, const std::string& task) {
   const TaskResult& result = results.quoted(task, MetricKind::auc);
-  const auto count = [](int64_t n) { return grouped(static_cast<double>(n), 0); };
   return str(count(result.rows), " rows of ", count(result.users), " users, ", count(result.positives),
              " positive; histories ", result.history);
 }
@@ -132,6 +148,8 @@ std::string how_to_read(const ComparisonResults& results, const std::string& bet
   text +=
       "The intervals say how much depends on who the users were, not how much on the seed: compare single "
       "seeds for that.";
+  if (!latency_sizes(results).empty())
+    text += str(" ms: the median of scoring a request with a history of ", latency_events(results), ".");
   if (results.jobs > 1)
     text += str(" ", results.jobs,
                 " runs shared the machine at a time: their requests/s are below what one alone reaches.");

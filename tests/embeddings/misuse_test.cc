@@ -1,7 +1,10 @@
 // What cannot be is refused before anything is sent.
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "embeddings/embedding_collection.h"
+#include "tests/embeddings/sparse_steps.h"
 #include "tests/support/device_support.h"
 #include "tests/support/test_support.h"
 
@@ -31,6 +34,8 @@ TEST(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {
   const auto self = make_self_communicator();
   Context ctx;
   EmbeddingCollection collection(ctx, *self, {{.name = "a", .dim = 4}}, 1);
+  const Tensor one_on_device = on_device(ctx, 1);
+  const View one = one_on_device;
   const std::vector<int64_t> ids{1, 2, 3}, offsets{0, 2, 3}, bad_end{0, 2}, decreasing{0, 3, 1, 3};
   const auto begin = [&](int64_t table, std::span<const int64_t> at, bool insert = true) {
     return collection.begin_lookup({{{table, Pooling::sum, ids, at}}}, insert);
@@ -47,17 +52,37 @@ TEST(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {
   EXPECT_THROW(collection.gather(ctx, *lookup, 0, 0, ctx.alloc(2, 5)), Error) << "columns";
   EXPECT_THROW(collection.gather(ctx, *lookup, 1, 0, ctx.alloc(2, 4)), Error);
   EXPECT_THROW(collection.gather(ctx, *lookup, 0, 1, ctx.alloc(2, 4)), Error);
-  EXPECT_THROW(collection.update(*lookup, 1, 1, 0), Error) << "not reduced";
+  EXPECT_THROW(collection.update(*lookup, one, 1, 0), Error) << "not reduced";
   EXPECT_THROW(collection.reduce(*lookup, 1, 2), Error) << "not this rank's leaf";
   collection.reduce(*lookup, 0, 1);
   EXPECT_THROW(collection.add_gradient(ctx, *lookup, 0, 0, ctx.zeros(2, 4)), Error) << "reduced already";
-  collection.update(*lookup, 1, 1, 0);
-  EXPECT_THROW(collection.update(*lookup, 1, 1, 0), Error) << "twice";
+  collection.update(*lookup, one, 1, 0);
+  EXPECT_THROW(collection.update(*lookup, one, 1, 0), Error) << "twice";
 
   const auto looking = begin(0, offsets, /*insert=*/false);
   collection.finish_lookup(*looking);
   EXPECT_THROW(collection.add_gradient(ctx, *looking, 0, 0, ctx.zeros(2, 4)), Error);
   EXPECT_THROW(collection.reduce(*looking, 0, 1), Error);
+}
+
+// A norm that is infinite or not a number stops the trainer a step later: until then nothing may be spoilt.
+TEST(EmbeddingMisuse, AGradientScaleThatIsNotFiniteChangesNothing) {
+  const auto self = make_self_communicator();
+  StepTrainer trainer(*self, test_tables(SparseOptimizer::adam), 1),
+      undisturbed(*self, test_tables(SparseOptimizer::adam), 1);
+  Context ctx;
+  trainer.run_step(make_batch(1, 0, 1), 0);
+  undisturbed.run_step(make_batch(1, 0, 1), 0);
+  for (const double scale :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    const Batch batch = make_batch(1, 1, 1);
+    const auto lookup = trainer.begin(batch);
+    trainer.collection().finish_lookup(*lookup);
+    trainer.compute(batch, *lookup, 1);
+    trainer.collection().reduce(*lookup, 0, 1);
+    trainer.collection().update(*lookup, on_device(ctx, scale).view(), 1, 1);
+  }
+  expect_same_rows(trainer.collection(), *self, undisturbed.collection());
 }
 
 TEST(EmbeddingMisuse, TablesOfAContextOnADeviceTakeHostMemoryAlone) {

@@ -90,7 +90,7 @@ TEST(Embedding, F64ContextsConvert) {
   }
   collection.reduce(*lookup, comm.rank(), comm.size());
   const double of_four = 0.25 + 0.25 + 3 + 1, of_nine = 3 * 0.25 + 3 + 1 + 1;
-  EXPECT_NEAR(collection.gradient_sum_of_squares(*lookup), 5 * (of_four * of_four + of_nine * of_nine), 1e-4);
+  EXPECT_NEAR(sum_of_squares(ctx, collection, *lookup), 5 * (of_four * of_four + of_nine * of_nine), 1e-4);
 }
 
 }  // namespace

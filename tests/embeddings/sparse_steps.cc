@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "runtime/host_copy.h"
 #include "runtime/philox.h"
 
 namespace lime {
@@ -53,6 +54,18 @@ double gradient_at(int64_t step, int64_t m, size_t f, int64_t i, int64_t c, doub
   return 2 * gathered + random.normal(f << 40 | static_cast<uint64_t>(i) << 16 | static_cast<uint64_t>(c));
 }
 
+Tensor on_device(Context& ctx, double value) {
+  Tensor tensor(ctx.device(), DType::f64, 1, 1);
+  fill(ctx, tensor, value);
+  return tensor;
+}
+
+double sum_of_squares(Context& ctx, EmbeddingCollection& collection, Lookup& lookup) {
+  const Tensor sum(ctx.device(), DType::f64, 1, 1);
+  collection.gradient_sum_of_squares(lookup, sum);
+  return host_copy(ctx, sum.view()).view().data<double>()[0];
+}
+
 StepTrainer::StepTrainer(Communicator& comm, std::vector<TableConfig> tables, uint64_t seed)
     : comm_(comm), collection_(ctx_, comm, std::move(tables), seed) {}
 
@@ -97,8 +110,8 @@ void StepTrainer::compute(const Batch& batch, Lookup& lookup, int64_t step, cons
 double StepTrainer::apply(const Batch& batch, Lookup& lookup, int64_t step) {
   const auto leaves = static_cast<int64_t>(batch.size());
   collection_.reduce(lookup, leaves_of(leaves, comm_.rank(), comm_.size()).first, leaves);
-  const double sum = collection_.gradient_sum_of_squares(lookup);
-  collection_.update(lookup, test_grad_scale, test_lr_scale(step), step);
+  const double sum = sum_of_squares(ctx_, collection_, lookup);
+  collection_.update(lookup, on_device(ctx_, test_grad_scale).view(), test_lr_scale(step), step);
   return sum;
 }
 

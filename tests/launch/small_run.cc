@@ -128,7 +128,8 @@ void SmallRun::train(ProcessGroup& group, const Dataset& dataset, int steps) {
     const auto batch = source.next(false);
     LIME_CHECK(batch, "the data ended");
     ++state.step;
-    LIME_CHECK(step.run(*batch, nullptr, state.step, 1e-2, 1.0).finite);
+    step.run(*batch, nullptr, state.step, 1e-2, 1.0);
+    LIME_CHECK(step.outcomes().back().finite);
     state.epoch = batch->epoch;
     state.positions = batch->local.next;
   }

@@ -44,7 +44,7 @@ struct Case {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const std::string name : {"two_tower", "mha", "hstu", "lime_mha", "lime_xor"})
-    for (const Device device : devices_of(name))
+    for (const Device device : test_devices())
       for (const DType dtype : {DType::f32, DType::f64}) all.push_back({name, dtype, device});
   return all;
 }

@@ -26,12 +26,6 @@
 
 namespace lime {
 
-// The devices that have kernels for all of a model. The attention of some baselines is the CPU's alone.
-inline std::vector<Device> devices_of(const std::string& model) {
-  const bool target_attention = model == "mha" || model == "truncated_mha" || model == "linformer";
-  return target_attention || model == "hstu" ? std::vector<Device>{Device{}} : test_devices();
-}
-
 inline double value_of(float x) { return static_cast<double>(x); }
 inline double value_of(double x) { return x; }
 inline double value_of(bf16 x) { return static_cast<double>(to_float(x)); }

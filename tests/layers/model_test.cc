@@ -92,7 +92,7 @@ std::vector<ModelOn> models() {
   std::vector<ModelOn> all;
   for (const std::string name :
        {"two_tower", "din", "mha", "truncated_mha", "linformer", "hstu", "lime_mha", "lime_xor"})
-    for (const Device device : devices_of(name)) all.push_back({name, device});
+    for (const Device device : test_devices()) all.push_back({name, device});
   return all;
 }
 

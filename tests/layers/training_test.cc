@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "layers/adamw.h"
+#include "layers/gradient_clip.h"
 #include "layers/loss.h"
 #include "tests/layers/gradient_check.h"
 
@@ -89,7 +90,7 @@ TEST(ParameterStore, WhatIsMultipliedWithRowsIsRoundedToTheirType) {
       EXPECT_EQ(gain.value.raw(), gain.master.raw());
       const auto before = read_values<float>(weight.master);
       fill(ctx, store.grads(), 1);
-      optimizer.update(ctx, store, store.grads(), 0.1, 1, step);
+      optimizer.update(ctx, store, store.grads(), 0.1, device_scalar(ctx, 1).view(), step);
       EXPECT_NE(read_values<float>(weight.master), before);
     }
     DeviceTest::context = nullptr;
@@ -170,17 +171,45 @@ TEST_P(Training, TwoStepsOfAdamWByHand) {
   AdamW optimizer(ctx, store, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1});
   Tensor grad(ctx.device(), DType::f64, 1, store.size());
   set_value(grad, 0, decays.offset, 4), set_value(grad, 0, stays.offset, 4);  // times scale 0.5: g = 2
-  optimizer.update(ctx, store, grad.view(), 0.01, 0.5, 1);
+  optimizer.update(ctx, store, grad.view(), 0.01, device_scalar(ctx, 0.5).view(), 1);
   // m = 0.2, v = 0.04; m^ = 2, v^ = 4: a step of 0.01 * 2 / 2
   EXPECT_NEAR(value_at(stays.value, 0, 0), 1 - 0.01, 1e-9);
   EXPECT_NEAR(value_at(decays.value, 0, 0), 1 - 0.01 - 0.01 * 0.1, 1e-9);
   EXPECT_NEAR(value_at(optimizer.first_moment(), 0, 0), 0.2, 1e-12);
   EXPECT_NEAR(value_at(optimizer.second_moment(), 0, 0), 0.04, 1e-12);
   set_value(grad, 0, stays.offset, -2);  // g = -1
-  optimizer.update(ctx, store, grad.view(), 0.02, 0.5, 2);
+  optimizer.update(ctx, store, grad.view(), 0.02, device_scalar(ctx, 0.5).view(), 2);
   // m = 0.18 - 0.1 = 0.08, v = 0.0396 + 0.01 = 0.0496; m^ = 0.08 / 0.19, v^ = 0.0496 / 0.0199
   EXPECT_NEAR(value_at(stays.value, 0, 0),
               1 - 0.01 * 2 / (2 + 1e-8) - 0.02 * (0.08 / 0.19) / (std::sqrt(0.0496 / 0.0199) + 1e-8), 1e-12);
+  for (const double bad : {double{NAN}, double{INFINITY}}) {
+    const View all[] = {store.values(), optimizer.first_moment(), optimizer.second_moment()};
+    std::vector<std::vector<double>> before, after;
+    for (const View& v : all) before.push_back(values_of(v));
+    optimizer.update(ctx, store, grad.view(), 0.02, device_scalar(ctx, bad).view(), 3);
+    for (const View& v : all) after.push_back(values_of(v));
+    EXPECT_EQ(before, after) << bad;
+  }
+}
+
+TEST_P(Training, GradientsAreClippedByTheirNormUntilItIsNotFinite) {
+  const Tensor scale = device_scalar(ctx, 1);
+  const auto clip = [&](double squares, double most) {
+    clip_scale(ctx, device_scalar(ctx, squares).view(), most, scale);
+    return value_at(scale, 0, 0);
+  };
+  EXPECT_EQ(clip(9, 0), 1);  // no clipping
+  EXPECT_EQ(clip(9, 4), 1);
+  EXPECT_EQ(clip(9, 3), 1);
+  EXPECT_EQ(clip(9, 1.5), 0.5);
+  EXPECT_EQ(clip(0, 1), 1);
+  for (const double bad : {double{NAN}, double{INFINITY}}) {
+    for (const double most : {0.0, 1.0}) {
+      fill(ctx, scale, 1);
+      EXPECT_TRUE(std::isnan(clip(bad, most))) << bad << " " << most;
+      EXPECT_TRUE(std::isnan(clip(1, most))) << "what follows " << bad;
+    }
+  }
 }
 
 // A long flat buffer with parameters of both kinds: every element is updated, and as on the CPU.
@@ -200,8 +229,8 @@ TEST_P(Training, AdamWOnADeviceAgreesWithTheCpu) {
       fill_random(grad.view().slice_cols(p.offset, p.offset + p.rows * p.cols),
                   static_cast<uint64_t>(step + p.index));
     set_values(copied, values_of(grad.view()));
-    on_cpu.update(here, a, grad.view(), 0.1, 0.7, step);
-    on_device.update(ctx, b, copied.view(), 0.1, 0.7, step);
+    on_cpu.update(here, a, grad.view(), 0.1, device_scalar(here, 0.7).view(), step);
+    on_device.update(ctx, b, copied.view(), 0.1, device_scalar(ctx, 0.7).view(), step);
   }
   const auto want = values_of(a.values()), got = values_of(b.values());
   for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-14) << i;

@@ -17,7 +17,7 @@ struct Trained {
     adamw = std::make_unique<AdamW>(ctx, store, AdamWConfig{});
     for (int64_t step = 1; step <= 2; ++step) {
       for (const Parameter& p : store.all()) copy(ctx, p.master, p.grad);
-      adamw->update(ctx, store, store.grads(), 0.1, 1, step);
+      adamw->update(ctx, store, store.grads(), 0.1, device_scalar(ctx, 1).view(), step);
     }
   }
   std::vector<float> all() {

@@ -1,5 +1,6 @@
 #include <numeric>
 
+#include "runtime/gemm_i8.h"
 #include "runtime/linear_products.h"
 #include "tests/runtime/kernel_case.h"
 
@@ -104,6 +105,35 @@ TEST_P(Gemm, NoDigitIsLost) {
     }
     EXPECT_LT(std::sqrt(static_cast<double>(squares) / 4096), ulps<T>(4));
   });
+}
+
+// Whole and cut tiles, several blocks of rows and depth. Errors: those of f32 sums, and of b's 16 bits on
+// AMX.
+TEST_P(Gemm, OfWholeNumbersOf8Bits) {
+  if (ctx.device() != Device{} || GetParam().dtype != DType::f32) return;
+  for (const Product p :
+       {Product{1, 48, 48}, Product{40, 65, 129}, Product{270, 128, 300}, Product{5, 7, 3}}) {
+    std::vector<int8_t> a(static_cast<size_t>(p.m * p.k));
+    for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<int8_t>(i * 37 % 255 - 127);
+    Guarded<float> b(p.k, p.n, 5), c(p.m, p.n, 3);
+    b.random(2);
+    c.set([](int64_t, int64_t) { return NAN; });
+    cpu::gemm_i8(ctx, a.data(), b.view(), c);
+    const double rounding = (GetParam().amx ? std::ldexp(1, -17) : 0) + ulps<float>(4);
+    for (int64_t i = 0; i < p.m; ++i) {
+      for (int64_t j = 0; j < p.n; ++j) {
+        double sum = 0, absolute = 0;
+        for (int64_t k = 0; k < p.k; ++k) {
+          const double x = double{b.at(k, j)} * a[static_cast<size_t>(i * p.k + k)];
+          sum += x, absolute += std::abs(x);
+        }
+        ASSERT_NEAR(c.at(i, j), sum, rounding * absolute)
+            << p.m << "x" << p.n << "x" << p.k << " " << i << " " << j;
+      }
+    }
+    c.expect_guards("c");
+    b.expect_guards("b");
+  }
 }
 
 TEST_P(Gemm, WhatIsNotFiniteStaysSo) {

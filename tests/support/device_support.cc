@@ -26,4 +26,16 @@ std::string skip_reason(Device device) {
   }
 }
 
+Tensor device_scalar(Context& ctx, double value) {
+  Tensor tensor(ctx.device(), DType::f64, 1, 1);
+  fill(ctx, tensor, value);
+  return tensor;
+}
+
+double host_sum_of_squares(Context& ctx, const ConstView& x) {
+  const Tensor sum = device_scalar(ctx, -1);
+  sum_of_squares(ctx, x, sum);
+  return to_host<double>(ctx, sum.view())[0];
+}
+
 }  // namespace lime

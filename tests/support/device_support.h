@@ -71,6 +71,11 @@ Tensor to_device(Context& ctx, const std::vector<T>& values, int64_t rows = 1) {
   return to_device(ctx, std::span<const T>(values), rows);
 }
 
+// A 1 x 1 tensor of f64 on the context's device.
+Tensor device_scalar(Context& ctx, double value);
+// sum_of_squares(), read.
+double host_sum_of_squares(Context& ctx, const ConstView& x);
+
 template <typename T>
 T read_element(Context& ctx, const ConstView& v, int64_t row, int64_t col) {
   return to_host<T>(ctx, v.slice_rows(row, row + 1).slice_cols(col, col + 1))[0];

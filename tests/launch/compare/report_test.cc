@@ -76,10 +76,16 @@ TEST(ReportTable, SeedsThatDisagreeGiveNoVerdict) {
 TEST(ReportTable, LatencyIsThereWhereItWasMeasured) {
   const auto columns = report_table(made_up_results(true), "is_click").columns;
   EXPECT_EQ(columns.size(), 7u + 4u);
-  EXPECT_EQ(columns[7], "ms at 64 candidates, 4,096 events");
-  EXPECT_EQ(columns.back(), "ms at 32,768 candidates, 4,096 events");
+  EXPECT_EQ(columns[7], "ms at 64 candidates");
+  EXPECT_EQ(columns.back(), "ms at 32,768 candidates");
   EXPECT_EQ(report_table(made_up_results(true), "is_click").models[3].back().value, "328");
   EXPECT_TRUE(has_chart(to_html(made_up_results(true)), "Scoring latency"));
+  auto results = made_up_results(true);
+  EXPECT_THAT(how_to_read(results, "+", "-"), HasSubstr("a history of 4,096 events."));
+  for (auto& point : results.models[1].latency) point.history = 0;
+  EXPECT_EQ(report_table(results, "is_click").columns, columns) << "a column for all histories";
+  EXPECT_THAT(how_to_read(results, "+", "-"),
+              HasSubstr(str("a history of 4,096 events (", results.models[1].name, ": 0).")));
   for (const auto& text : {to_html(made_up_results(false)), to_text(made_up_results(false)),
                            to_markdown(made_up_results(false)), to_json(made_up_results(false))}) {
     EXPECT_THAT(text, Not(HasSubstr("atency")));

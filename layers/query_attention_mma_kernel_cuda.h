@@ -1,0 +1,349 @@
+// Queries that read keys, with tensor cores: rows of bf16, sums in f32. Keys are the rows of a request's
+// history; queries are its candidates, or the history's rows themselves, of which row i sees keys 0..i.
+//
+// A block of 4 warps has one head and 64 or 128 rows of one side, 16 or 32 a warp, which stay in registers as
+// left operands; so do their sums. Tiles of 64 rows of the other side arrive by asynchronous copies, the next
+// while one is computed. Tiles and sixteens of rows that hold no pair are left out; where only some pairs
+// exist (at the diagonal, at the end) the others are masked.
+//   query_mma_kernel   of queries: out, or dQ, over keys
+//   key_mma_kernel     of keys: dK and dV, over queries
+// Each sum has one owner: no second pass, no atomics; backward computes scores once for either owner. Weights
+// are rounded to bf16 for the second product.
+//
+// A rule, given to the device by value, says what weights are:
+//   static constexpr float nothing                   the score of pairs that do not exist: their weight is 0
+//   float factor(int64_t keys), slope()              what sums of a, and of d besides, are multiplied with
+//   of_rows(query, valid, head, group), of_columns(query, valid, head)
+//       for the lane's rows of a group of queries, or its columns of 16 queries; of the result is called
+//         void weigh<with_weight, with_gradient>(s, g, a, d)
+//       which makes a and d of a group as left operands from scores and their gradients
+//   void add_own_keys<gradient, width>(...)          what candidates have for themselves, see there
+//
+// Shared memory: two tiles of two matrices, 256 rows, 16 to 64 KB. Registers and blocks an SM, as the
+// compiler says for sm_90a, are in docs/performance.md.
+#pragma once
+
+#include <cmath>
+#include <initializer_list>
+
+#include "layers/attention_chunks_cuda.h"
+#include "layers/attention_mma_cuda.h"
+#include "runtime/context.h"
+
+namespace lime::cuda {
+
+inline constexpr int query_warps = 4, tile_rows = 64;
+constexpr int block_rows(int groups) { return 16 * groups * query_warps; }
+
+// --- scores and tiles
+// ----------------------------------------------------------------------------------------------------
+
+// Lane l has rows l / 4 + 8 (e / 2) and columns 8 h + 2 (l % 4) + e % 2 of a group's 16 x 16 scores, at
+// s[h][e].
+template <typename Exists>
+__device__ __forceinline__ void mask_pairs(float (&s)[2][4], float nothing, Exists exists) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+  for (int h = 0; h < 2; ++h)
+#pragma unroll
+    for (int e = 0; e < 4; ++e)
+      if (!exists(lane / 4 + e / 2 * 8, h * 8 + lane % 4 * 2 + e % 2)) s[h][e] = nothing;
+}
+
+// Brings the block's rows of one or two matrices into registers, by way of `memory`, which is free then.
+template <int matrices, int width, int groups>
+__device__ void load_left_rows(bf16* memory, const Matrix<const bf16>& m0, const Matrix<const bf16>& m1,
+                               int64_t row, int64_t column, int64_t valid,
+                               LeftRows<width, true> (&x0)[groups], LeftRows<width, true> (&x1)[groups]) {
+  constexpr int rows = block_rows(groups);
+  const Swizzled<width> rows0{memory}, rows1{memory + rows * width};
+  rows0.load(m0, row, column, rows, valid);
+  if constexpr (matrices == 2) rows1.load(m1, row, column, rows, valid);
+  copy_commit();
+  copy_wait<0>();
+  __syncthreads();
+  const int warp = static_cast<int>(threadIdx.x) / warp_size;
+#pragma unroll
+  for (int g = 0; g < groups; ++g) {
+    x0[g].load(rows0, (warp * groups + g) * 16);
+    if constexpr (matrices == 2) x1[g].load(rows1, (warp * groups + g) * 16);
+  }
+  __syncthreads();
+}
+
+// Calls load(i, y0, y1), which starts copies, and use(i, y0, y1) for tiles 0 <= i < count of two matrices:
+// the next is on its way while one is used. `memory` is free then.
+template <int width, typename Load, typename Use>
+__device__ __forceinline__ void each_tile(int count, bf16* memory, Load load, Use use) {
+  const auto tile = [&](int i, int which) {
+    return Swizzled<width>{memory + (i % 2 * 2 + which) * tile_rows * width};
+  };
+  if (count > 0) load(0, tile(0, 0), tile(0, 1));
+  copy_commit();
+#pragma unroll 1
+  for (int i = 0; i < count; ++i) {
+    copy_wait<0>();
+    __syncthreads();  // the tile is there, and the other has been used
+    if (i + 1 < count) load(i + 1, tile(i + 1, 0), tile(i + 1, 1));
+    copy_commit();
+    use(i, tile(i, 0), tile(i, 1));
+  }
+  __syncthreads();
+}
+
+// Writes the block's sums, of which `valid` rows exist, by way of `memory`.
+template <int width, int groups>
+__device__ void write_sums(const RowSums<width> (&sum)[groups], float factor, bf16* memory,
+                           const Matrix<bf16>& out, int64_t row, int64_t valid, int64_t column) {
+  const int warp = static_cast<int>(threadIdx.x) / warp_size;
+#pragma unroll
+  for (int g = 0; g < groups; ++g) {
+    const int mine = (warp * groups + g) * 16;
+    write_history_sums<width>(sum[g], factor, Swizzled<width>{memory}, mine, out, row + mine, valid - mine,
+                              column);
+  }
+}
+
+// --- queries
+// -------------------------------------------------------------------------------------------------------------
+
+// Queries of one kind.
+struct QueriesMma {
+  Chunks rows;  // the block's; no requests where there are no queries of this kind
+  Matrix<const bf16> q, dout;
+  Matrix<bf16> out;  // or dQ
+};
+struct QueryCall {
+  QueriesMma history, candidates;
+  Matrix<const bf16> k, v;
+  const int64_t* offsets;  // of the history
+  int64_t heads;
+};
+
+// The rows of queries that a warp has, and the keys that they see.
+struct WarpQueries {
+  int64_t row, first_key;  // of their matrices
+  int valid, keys;  // rows that exist: none where it is not positive; keys that any row of the block sees
+  bool own_rows;    // of the history
+  int diagonal;     // then, the last key that the first row sees
+
+  // Of keys from `first`, counted from the request's: whether none is seen by `rows` rows, and whether not
+  // all are.
+  __device__ bool none(int first, int rows) const {
+    return first >= keys || (own_rows && first > diagonal + rows - 1);
+  }
+  __device__ bool not_all(int first, int count) const {
+    return first + count > keys || (own_rows && first + count - 1 > diagonal);
+  }
+  __device__ bool sees(int r, int key) const { return key < keys && (!own_rows || key <= diagonal + r); }
+};
+
+// The block's queries; blocks of the history's rows come first, the last chunks first as they are the
+// longest. Nothing where the chunk is empty.
+struct BlockQueries {
+  QueriesMma of;
+  Chunk chunk;
+  int64_t head, first_key, all_keys;
+  bool own_rows;
+
+  __device__ explicit BlockQueries(const QueryCall& call) {
+    const int64_t number = blockIdx.x / call.heads, numbers = call.history.rows.numbers();
+    own_rows = number < numbers;
+    of = own_rows ? call.history : call.candidates;
+    chunk = of.rows.find(own_rows ? numbers - 1 - number : number - numbers);
+    head = blockIdx.x % call.heads;
+    first_key = call.offsets[chunk.request], all_keys = call.offsets[chunk.request + 1] - first_key;
+  }
+  __device__ WarpQueries warp(int groups) const {
+    const int mine = static_cast<int>(threadIdx.x) / warp_size * 16 * groups;
+    return {chunk.begin + mine,
+            first_key,
+            static_cast<int>(chunk.rows()) - mine,
+            static_cast<int>(own_rows ? chunk.end - first_key : all_keys),
+            own_rows,
+            static_cast<int>(chunk.begin - first_key) + mine};
+  }
+};
+
+// Calls use(first, r, k, v) for each `step` keys from `first` that the warp's queries see: rows from r of the
+// tiles.
+template <int width, int step, int groups, typename Use>
+__device__ __forceinline__ void each_keys(const QueryCall& call, const WarpQueries& mine, int64_t column,
+                                          bf16* memory, Use use) {
+  each_tile<width>((mine.keys + tile_rows - 1) / tile_rows, memory,
+                   [&](int i, const Swizzled<width>& k, const Swizzled<width>& v) {
+                     const int64_t row = mine.first_key + i * tile_rows, left = mine.keys - i * tile_rows;
+                     k.load(call.k, row, column, tile_rows, left);
+                     v.load(call.v, row, column, tile_rows, left);
+                   },
+                   [&](int i, const Swizzled<width>& k, const Swizzled<width>& v) {
+                     if (mine.valid <= 0) return;
+#pragma unroll 1
+                     for (int r = 0; r < tile_rows && !mine.none(i * tile_rows + r, 16 * groups); r += step)
+                       use(i * tile_rows + r, r, k, v);
+                   });
+}
+
+// Grid: heads of chunks of queries.
+template <int width, int groups, bool gradient, typename Rule>
+__global__ void __launch_bounds__(query_warps* warp_size) query_mma_kernel(QueryCall call, Rule rule) {
+  bf16* memory = dynamic_shared<bf16>();
+  const BlockQueries block(call);
+  if (block.chunk.rows() == 0) return;
+  const WarpQueries mine = block.warp(groups);
+  const int64_t column = block.head * width;
+  LeftRows<width, true> q[groups], dout[groups];
+  load_left_rows<gradient ? 2 : 1>(memory, block.of.q, block.of.dout, block.chunk.begin, column,
+                                   block.chunk.rows(), q, dout);
+  decltype(rule.of_rows(0, 0, 0)) weights[groups];
+#pragma unroll
+  for (int n = 0; n < groups; ++n)
+    weights[n] = rule.of_rows(mine.row + 16 * n, mine.valid - 16 * n, block.head);
+  RowSums<width> sums[groups] = {};
+  each_keys<width, 16, groups>(
+      call, mine, column, memory, [&](int first, int r, const Swizzled<width>& k, const Swizzled<width>& v) {
+        float s[groups][2][4] = {}, g[groups][2][4] = {};
+        mma_scores(q, k, r, s);
+        if constexpr (gradient) mma_scores(dout, v, r, g);
+        if (mine.not_all(first, 16)) {
+#pragma unroll
+          for (int n = 0; n < groups; ++n) {
+            const auto sees = [&](int row, int j) { return mine.sees(16 * n + row, first + j); };
+            mask_pairs(s[n], Rule::nothing, sees);
+            if constexpr (gradient) mask_pairs(g[n], 0, sees);
+          }
+        }
+        uint32_t a[groups][4], d[groups][4];
+#pragma unroll
+        for (int n = 0; n < groups; ++n)
+          weights[n].template weigh<!gradient, gradient>(s[n], g[n], a[n], d[n]);
+        if constexpr (gradient) {
+          mma_accumulate(d, k, r, sums);
+        } else {
+          mma_accumulate(a, v, r, sums);
+        }
+      });
+  const float factor = rule.factor(block.all_keys);
+  if (!block.own_rows) {
+#pragma unroll
+    for (int n = 0; n < groups; ++n)
+      rule.template add_own_keys<gradient, width>(q[n], dout[n], mine.row + 16 * n, mine.valid - 16 * n,
+                                                  column, factor, sums[n]);
+  }
+  write_sums<width>(sums, gradient ? rule.slope() * factor : factor, memory, block.of.out, block.chunk.begin,
+                    block.chunk.rows(), column);
+}
+
+// --- keys
+// ----------------------------------------------------------------------------------------------------------------
+
+struct KeyCall {
+  Chunks rows;  // of the history, the block's
+  Matrix<const bf16> k, v;
+  Matrix<const bf16> q, dout;  // of the history's rows, or empty
+  Matrix<const bf16> candidates_q, candidates_dout;
+  const int64_t* candidates;  // offsets
+  Matrix<bf16> dk, dv;
+  int64_t heads;
+};
+
+// Grid: heads of chunks of the history's rows.
+template <int width, int groups, typename Rule>
+__global__ void __launch_bounds__(query_warps* warp_size) key_mma_kernel(KeyCall call, Rule rule) {
+  bf16* memory = dynamic_shared<bf16>();
+  const int64_t head = blockIdx.x % call.heads, column = head * width;
+  const Chunk chunk = call.rows.find(blockIdx.x / call.heads);
+  if (chunk.rows() == 0) return;
+  const int mine = static_cast<int>(threadIdx.x) / warp_size * 16 * groups;
+  const bool idle = mine >= chunk.rows();
+  // Queries: the history's own rows from the block's first key on, then the candidates.
+  const int64_t first_candidate = call.candidates[chunk.request];
+  const int own = call.q.cols > 0 ? static_cast<int>(call.rows.offsets[chunk.request + 1] - chunk.begin) : 0,
+            candidates = static_cast<int>(call.candidates[chunk.request + 1] - first_candidate),
+            own_tiles = (own + tile_rows - 1) / tile_rows,
+            candidate_tiles = (candidates + tile_rows - 1) / tile_rows;
+
+  LeftRows<width, true> k[groups], v[groups];
+  load_left_rows<2>(memory, call.k, call.v, chunk.begin, column, chunk.rows(), k, v);
+  RowSums<width> dk[groups] = {}, dv[groups] = {};
+  each_tile<width>(
+      own_tiles + candidate_tiles, memory,
+      [&](int i, const Swizzled<width>& q, const Swizzled<width>& dout) {
+        const bool of_history = i < own_tiles;
+        const int done = (of_history ? i : i - own_tiles) * tile_rows,
+                  left = (of_history ? own : candidates) - done;
+        const int64_t row = (of_history ? chunk.begin : first_candidate) + done;
+        q.load(of_history ? call.q : call.candidates_q, row, column, tile_rows, left);
+        dout.load(of_history ? call.dout : call.candidates_dout, row, column, tile_rows, left);
+      },
+      [&](int i, const Swizzled<width>& q, const Swizzled<width>& dout) {
+        if (idle) return;
+        const bool of_history = i < own_tiles;
+        const int done = (of_history ? i : i - own_tiles) * tile_rows, count = of_history ? own : candidates;
+#pragma unroll 1
+        for (int r = 0; r < tile_rows && done + r < count; r += 16) {
+          const int first = done + r;  // of queries; a query of the history sees keys up to its own place
+          if (of_history && first + 15 < mine) continue;
+          float s[groups][2][4] = {}, g[groups][2][4] = {};
+          mma_scores(k, q, r, s);
+          mma_scores(v, dout, r, g);
+          if (first + 16 > count || (of_history && first < mine + 16 * groups - 1)) {
+#pragma unroll
+            for (int n = 0; n < groups; ++n) {
+              const auto seen = [&](int row, int j) {
+                return first + j < count && (!of_history || first + j >= mine + 16 * n + row);
+              };
+              mask_pairs(s[n], Rule::nothing, seen);
+              mask_pairs(g[n], 0, seen);
+            }
+          }
+          const auto weights = rule.of_columns(first_candidate + first, count - first, head);
+          uint32_t a[groups][4], d[groups][4];
+#pragma unroll
+          for (int n = 0; n < groups; ++n) weights.template weigh<true, true>(s[n], g[n], a[n], d[n]);
+          mma_accumulate(d, q, r, dk);
+          mma_accumulate(a, dout, r, dv);
+        }
+      });
+  const float factor = rule.factor(chunk.length);
+  write_sums<width>(dk, rule.slope() * factor, memory, call.dk, chunk.begin, chunk.rows(), column);
+  write_sums<width>(dv, factor, memory + block_rows(groups) * width, call.dv, chunk.begin, chunk.rows(),
+                    column);
+}
+
+// --- host
+// ---------------------------------------------------------------------------------------------------------------
+
+// Whether these kernels take heads of this width and all of these views.
+inline bool takes_query_mma(int64_t width, std::initializer_list<const ConstView*> views) {
+  bool takes = width == 32 || width == 64 || width == 128;
+  for (const ConstView* v : views)
+    takes = takes && (v->empty() || (v->dtype() == DType::bf16 && whole_packs(*v)));
+  return takes;
+}
+
+// Calls f.operator()<width>().
+template <typename F>
+void with_mma_width(int64_t width, F f) {
+  width == 32   ? f.template operator()<32>()
+  : width == 64 ? f.template operator()<64>()
+                : f.template operator()<128>();
+}
+
+constexpr size_t query_shared_bytes(int width) {
+  return static_cast<size_t>(4 * tile_rows * width) * sizeof(bf16);
+}
+
+inline Chunks all_rows(const Jagged& rows, int groups) {
+  return make_chunks(rows, 0, rows.rows(), block_rows(groups));
+}
+
+// Launches kernel(call, rule) for chunks of the call's rows and heads.
+template <int width, typename Call, typename Rule>
+void launch_queries(Context& ctx, const char* name, void (*kernel)(Call, Rule), int64_t numbers,
+                    int64_t heads, const Call& call, const Rule& rule) {
+  launch(ctx, name, kernel, dim3(static_cast<uint32_t>(numbers * heads)), dim3(query_warps * warp_size),
+         query_shared_bytes(width), call, rule);
+}
+
+}  // namespace lime::cuda
