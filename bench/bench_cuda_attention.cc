@@ -1,6 +1,6 @@
-// XOR attention and causal attention of bf16 rows on a GPU: milliseconds of forward and of forward +
-// backward, beside the least that this device could take, from its own copy and matrix product rates,
-// measured in the same process.
+// XOR, link and causal attention of bf16 rows on a GPU: milliseconds of forward and of forward + backward,
+// beside the least that this device could take, from its own copy and matrix product rates, measured in the
+// same process.
 //
 //   bench_cuda_attention [DEVICE]
 //
@@ -105,7 +105,10 @@ struct Rows {
         h_out(ctx.device(), type, rows, width),
         l_out(ctx.device(), type, requests * others, width),
         dh(ctx.device(), type, rows, 4 * width),
-        dl(ctx.device(), type, requests * others, 4 * width) {}
+        dl(ctx.device(), type, requests * others, 4 * width) {
+    for (const Tensor* sums : {&h_out, &l_out, &dh, &dl})
+      fill(ctx, *sums, 0);  // what is not accumulated is not written
+  }
   static View part(const Tensor& x, int64_t which) {
     return x.view().slice_cols(which * width, (which + 1) * width);
   }
@@ -134,6 +137,33 @@ struct Xor : Rows {
   double flops() const { return xor_attention_flops(h.rows(), links, width, true); }
 
   int64_t links;
+};
+
+// Of lime_mha: softmax attention of the links; there is no direction up.
+struct Links : Rows {
+  Links(Context& ctx, DType type, int64_t rows, int64_t length, int64_t links_)
+      : Rows(ctx, type, rows, length, links_),
+        links(links_),
+        maximum(ctx.device(), DType::f32, requests * heads, links),
+        sum(ctx.device(), DType::f32, requests * heads, links) {}
+  LinkAttention attention() const { return {heads, links, history.jagged()}; }
+  void forward(Context& ctx) const {
+    cuda::link_attention_begin(ctx, {maximum, sum}, l_out);
+    cuda::link_attention_tile(ctx, attention(), 0, part(l, 1), part(h, 2), part(h, 3), {maximum, sum}, l_out);
+    cuda::link_attention_finish(ctx, attention(), {maximum, sum}, l_out);
+  }
+  void backward(Context& ctx) const {
+    cuda::link_attention_backward_begin(ctx, attention(), l_out.view(), dl_out.view(), {maximum, sum});
+    cuda::link_attention_backward_tile(ctx, attention(), 0, part(l, 1), part(h, 2), part(h, 3), dl_out.view(),
+                                       {maximum, sum}, part(dl, 1), part(dh, 2), part(dh, 3));
+  }
+  // Keys and values, and their gradients; queries and outputs, and their gradients.
+  double forward_bytes() const { return 2.0 * 2 * width * static_cast<double>(h.rows() + l.rows()); }
+  double backward_bytes() const { return 4.0 * 2 * width * static_cast<double>(h.rows() + l.rows()); }
+  double flops() const { return 4.0 * static_cast<double>(h.rows() * links * width); }
+
+  int64_t links;
+  Tensor maximum, sum;
 };
 
 struct Causal : Rows {
@@ -238,6 +268,16 @@ int run(const Device& device) {
     for (const int64_t length : {1024, 4096, 16384, 65536}) {
       std::printf("| %ld | ", static_cast<long>(links));
       time_row(ctx, timer, rates, Xor(ctx, DType::bf16, all_rows, length, links), length);
+    }
+  }
+  for (const int64_t links : {32, 64, 128}) {
+    const std::string what = str("link attention, ", links, " links");
+    if (!right(ctx, what.c_str(), Links(ctx, DType::bf16, few, odd, links),
+               Links(ctx, DType::f32, few, odd, links)))
+      return 1;
+    for (const int64_t length : {1024, 16384}) {
+      std::printf("| softmax, %ld | ", static_cast<long>(links));
+      time_row(ctx, timer, rates, Links(ctx, DType::bf16, all_rows, length, links), length);
     }
   }
   if (!right(ctx, "causal", Causal(ctx, DType::bf16, few, odd), Causal(ctx, DType::f32, few, odd))) return 1;

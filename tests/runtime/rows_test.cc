@@ -138,7 +138,7 @@ TEST_P(Rows, LayerNormBackwardModes) {
     over_shapes([&](Shape s) {
       if (s.cols == 0) return;
       Guarded<T> x(s.rows, s.cols, s.gap), gain(1, s.cols), bias(1, s.cols), y(s.rows, s.cols),
-          mean(s.rows, 1), rstd(s.rows, 1), dy(s.rows, s.cols, s.gap), dx(s.rows, s.cols, 3),
+          mean(s.rows, 1), rstd(s.rows, 1), dy(s.rows, s.cols, s.gap), dx(s.rows, s.cols, s.gap),
           dgain(1, s.cols), dbias(1, s.cols);
       layer_norm(ctx, x.random(1, 2).view(), gain.random(2).view(), bias.random(3).view(), 1e-5, y, mean,
                  rstd);
@@ -179,11 +179,20 @@ TEST_P(Rows, LayerNormBackwardModes) {
 
 TEST_P(Rows, EachRowIsItsOwn) {  // bits do not depend on how many rows a call has
   run([&]<typename T>(T) {
-    Guarded<T> x(9, 37), gain(1, 37), bias(1, 37), y(9, 37), mean(9, 1), rstd(9, 1), y1(1, 37), mean1(1, 1),
-        rstd1(1, 1);
-    layer_norm(ctx, x.random(1).view(), gain.random(2).view(), bias.random(3).view(), 1e-5, y, mean, rstd);
-    layer_norm(ctx, x.view().slice_rows(5, 6), gain.view(), bias.view(), 1e-5, y1, mean1, rstd1);
-    for (int64_t j = 0; j < 37; ++j) EXPECT_EQ(y1.at(0, j), y.at(5, j));
+    for (const int64_t cols :
+         {37, 64}) {  // with a gap of 1, every fourth row begins at a multiple of 16 bytes
+      Guarded<T> x(9, cols, 1), gain(1, cols), bias(1, cols), y(9, cols, 1), mean(9, 1), rstd(9, 1),
+          y1(1, cols, 1), mean1(1, 1), rstd1(1, 1);
+      layer_norm(ctx, x.random(1).view(), gain.random(2).view(), bias.random(3).view(), 1e-5, y, mean, rstd);
+      for (const int64_t r : {0, 4, 5, 8}) {
+        layer_norm(ctx, x.view().slice_rows(r, r + 1), gain.view(), bias.view(), 1e-5, y1, mean1, rstd1);
+        for (int64_t j = 0; j < cols; ++j) EXPECT_EQ(y1.at(0, j), y.at(r, j));
+        EXPECT_EQ(mean1.at(0, 0), mean.at(r, 0));
+        EXPECT_EQ(rstd1.at(0, 0), rstd.at(r, 0));
+      }
+    }
+    Guarded<T> x(9, 37);
+    x.random(1);
     Guarded<T> s = x, s1(1, 37), z(9, 37), z1(1, 37);
     copy(ctx, x.view().slice_rows(5, 6), s1);
     softmax_rows(ctx, s);
