@@ -1,13 +1,15 @@
-// XOR attention of bf16 rows on a GPU: milliseconds of forward and of forward + backward, beside the least
-// that this device could take, from its own copy and matrix product rates, measured in the same process.
+// XOR attention and causal attention of bf16 rows on a GPU: milliseconds of forward and of forward +
+// backward, beside the least that this device could take, from its own copy and matrix product rates,
+// measured in the same process.
 //
 //   bench_cuda_attention [DEVICE]
 //
-// Width 256, 4 heads, [U|Q|K|V] side by side as in the network, 262144 history rows in histories of one
-// length. The floor of a call is the larger of its bytes (each matrix read or written once) at the copy rate
-// and its products (2.5 times as many backward) at the rate of bf16 products of 8192 x 4096 x 4096. Times are
-// medians of 21 calls between CUDA events. Checks tensor cores against the generic kernel first: a wrong
-// result is not timed. Without a GPU it says so and exits with 0.
+// Width 256, 4 heads, [U|Q|K|V] side by side as in the network, 262144 history rows (of causal attention
+// 65536, with 16 candidates a history) in histories of one length. The floor of a call is the larger of its
+// bytes (each matrix read or written once) at the copy rate and its products (2.5 times as many backward) at
+// the rate of bf16 products of 8192 x 4096 x 4096. Times are medians of 21 calls between CUDA events. Checks
+// tensor cores against the generic kernel first: a wrong result is not timed. Without a GPU it says so and
+// exits with 0.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -24,7 +26,7 @@ namespace {
 
 using namespace lime;
 
-constexpr int64_t width = 256, heads = 4, all_rows = 1 << 18;
+constexpr int64_t width = 256, heads = 4, all_rows = 1 << 18, causal_rows = 1 << 16, candidates = 16;
 
 void check(cudaError_t status) {
   if (status != cudaSuccess) cuda::throw_failure("bench", status);
@@ -80,31 +82,48 @@ Tensor random_rows(Context& ctx, DType type, int64_t rows, int64_t cols, uint64_
   return out;
 }
 
-// Everything of calls for histories of one length.
-struct Problem {
-  Problem(Context& ctx, DType type, int64_t rows, int64_t length, int64_t links_)
-      : links(links_),
-        requests(rows / length),
-        h(random_rows(ctx, type, rows, 4 * width, 1)),
-        l(random_rows(ctx, type, requests * links, 4 * width, 2)),
-        dh_out(random_rows(ctx, type, rows, width, 3)),
-        dl_out(random_rows(ctx, type, requests * links, width, 4)),
-        h_out(ctx.device(), type, rows, width),
-        l_out(ctx.device(), type, requests * links, width),
-        dh(ctx.device(), type, rows, 4 * width),
-        dl(ctx.device(), type, requests * links, 4 * width),
-        device_offsets(ctx.device(), DType::i64, 1, requests + 1) {
-    for (int64_t b = 0; b <= requests; ++b) offsets.push_back(b * length);
-    copy(ctx, ConstView(offsets.data(), 1, requests + 1), device_offsets);
+// Segments of one length, on both sides.
+struct Segments {
+  Segments(Context& ctx, int64_t count, int64_t length) : device(ctx.device(), DType::i64, 1, count + 1) {
+    for (int64_t b = 0; b <= count; ++b) offsets.push_back(b * length);
+    copy(ctx, ConstView(offsets.data(), 1, count + 1), device);
   }
+  Jagged jagged() const { return Jagged(offsets, device.view().data<int64_t>()); }
+  std::vector<int64_t> offsets;
+  Tensor device;
+};
+
+// Everything of calls for histories of one length, each with as many other rows: links, or candidates.
+struct Rows {
+  Rows(Context& ctx, DType type, int64_t rows, int64_t length, int64_t others)
+      : requests(rows / length),
+        history(ctx, requests, length),
+        h(random_rows(ctx, type, rows, 4 * width, 1)),
+        l(random_rows(ctx, type, requests * others, 4 * width, 2)),
+        dh_out(random_rows(ctx, type, rows, width, 3)),
+        dl_out(random_rows(ctx, type, requests * others, width, 4)),
+        h_out(ctx.device(), type, rows, width),
+        l_out(ctx.device(), type, requests * others, width),
+        dh(ctx.device(), type, rows, 4 * width),
+        dl(ctx.device(), type, requests * others, 4 * width) {}
   static View part(const Tensor& x, int64_t which) {
     return x.view().slice_cols(which * width, (which + 1) * width);
   }
   static AttentionRows rows_of(const Tensor& x) { return {part(x, 1), part(x, 2), part(x, 3)}; }
   static AttentionRowsGrad grads_of(const Tensor& x) { return {part(x, 1), part(x, 2), part(x, 3)}; }
-  XorAttentionTile tile() const {
-    return {heads, links, Jagged(offsets, device_offsets.view().data<int64_t>()), 0};
-  }
+  // Bytes that each call must move, rows of bf16.
+  double forward_bytes() const { return 4.0 * 2 * width * static_cast<double>(h.rows() + l.rows()); }
+  double backward_bytes() const { return 7.0 * 2 * width * static_cast<double>(h.rows() + l.rows()); }
+
+  int64_t requests;
+  Segments history;
+  Tensor h, l, dh_out, dl_out, h_out, l_out, dh, dl;
+};
+
+struct Xor : Rows {
+  Xor(Context& ctx, DType type, int64_t rows, int64_t length, int64_t links_)
+      : Rows(ctx, type, rows, length, links_), links(links_) {}
+  XorAttentionTile tile() const { return {heads, links, history.jagged(), 0}; }
   void forward(Context& ctx) const {
     cuda::xor_attention(ctx, tile(), true, rows_of(h), rows_of(l), h_out, l_out);
   }
@@ -112,14 +131,25 @@ struct Problem {
     cuda::xor_attention_backward(ctx, tile(), true, rows_of(h), rows_of(l), dh_out.view(), dl_out.view(),
                                  grads_of(dh), grads_of(dl));
   }
-  // Bytes that each call must move, rows of bf16.
-  double forward_bytes() const { return 4.0 * 2 * width * static_cast<double>(h.rows() + l.rows()); }
-  double backward_bytes() const { return 7.0 * 2 * width * static_cast<double>(h.rows() + l.rows()); }
   double flops() const { return xor_attention_flops(h.rows(), links, width, true); }
 
-  int64_t links, requests;
-  Tensor h, l, dh_out, dl_out, h_out, l_out, dh, dl, device_offsets;
-  std::vector<int64_t> offsets;
+  int64_t links;
+};
+
+struct Causal : Rows {
+  Causal(Context& ctx, DType type, int64_t rows, int64_t length)
+      : Rows(ctx, type, rows, length, candidates), targets(ctx, requests, candidates) {}
+  CausalAttention attention() const { return {heads, history.jagged(), targets.jagged()}; }
+  void forward(Context& ctx) const {
+    cuda::causal_attention(ctx, attention(), rows_of(h), rows_of(l), h_out, l_out);
+  }
+  void backward(Context& ctx) const {
+    cuda::causal_attention_backward(ctx, attention(), rows_of(h), rows_of(l), dh_out.view(), dl_out.view(),
+                                    grads_of(dh), grads_of(dl));
+  }
+  double flops() const { return causal_attention_flops(attention(), width, true); }
+
+  Segments targets;
 };
 
 std::vector<float> values_of(Context& ctx, const ConstView& x) {
@@ -143,8 +173,8 @@ double difference(Context& ctx, const ConstView& a, const ConstView& b) {
 }
 
 // Tensor cores on bf16 rows against the generic kernel on f32 rows, which differ by rounding.
-bool right(Context& ctx, int64_t links) {
-  const Problem narrow(ctx, DType::bf16, 3 * 700, 700, links), wide(ctx, DType::f32, 3 * 700, 700, links);
+template <typename Problem>
+bool right(Context& ctx, const char* what, const Problem& narrow, const Problem& wide) {
   for (const Problem* p : {&narrow, &wide}) p->forward(ctx), p->backward(ctx);
   double worst = 0;
   const auto compare = [&](const Tensor& a, const Tensor& b) {
@@ -155,45 +185,65 @@ bool right(Context& ctx, int64_t links) {
   compare(narrow.dh, wide.dh);
   compare(narrow.dl, wide.dl);
   if (worst < 0.02) return true;
-  std::fprintf(stderr, "%ld links: tensor cores differ from the generic kernel by %.3g; nothing is timed\n",
-               static_cast<long>(links), worst);
+  std::fprintf(stderr, "%s: tensor cores differ from the generic kernel by %.3g; nothing is timed\n", what,
+               worst);
   return false;
+}
+
+// What the device reaches, a millisecond.
+struct Rates {
+  double copies, products;
+};
+
+// One row of the table, from its columns after the first.
+template <typename Problem>
+void time_row(Context& ctx, Timer& timer, const Rates& rates, const Problem& p, int64_t length) {
+  const double forward = timer.median([&] { p.forward(ctx); }), both = timer.median([&] {
+    p.forward(ctx);
+    p.backward(ctx);
+  });
+  const double forward_floor = std::max(p.forward_bytes() / rates.copies, p.flops() / rates.products),
+               floor = forward_floor +
+                       std::max(p.backward_bytes() / rates.copies, 2.5 * p.flops() / rates.products);
+  std::printf("%ld | %ld | %.3f | %.3f | %.0f %% | %.3f | %.3f | %.0f %% |\n", static_cast<long>(length),
+              static_cast<long>(p.requests), forward, forward_floor, 100 * forward_floor / forward, both,
+              floor, 100 * floor / both);
 }
 
 int run(const Device& device) {
   Context ctx(device);
   Timer timer(ctx);
-  double copy_rate = 0, product_rate = 0;  // a millisecond
+  Rates rates{};
   {
     const Tensor x(device, DType::bf16, all_rows, 4 * width), y(device, DType::bf16, all_rows, 4 * width);
-    copy_rate =
+    rates.copies =
         2.0 * 2 * static_cast<double>(x.view().size()) / timer.median([&] { copy(ctx, x.view(), y.view()); });
     const int64_t m = 8192, n = 4096;
     const Tensor a = random_rows(ctx, DType::bf16, m, n, 1), b = random_rows(ctx, DType::bf16, n, n, 2),
                  c(device, DType::bf16, m, n);
-    product_rate = 2.0 * static_cast<double>(m * n * n) / timer.median([&] {
+    rates.products = 2.0 * static_cast<double>(m * n * n) / timer.median([&] {
       gemm(ctx, Transpose::no, Transpose::no, 1, a.view(), b.view(), 0, c);
     });
   }
-  std::printf("copies %.0f GB/s, bf16 products %.0f TFLOP/s\n\n", copy_rate * 1e-6, product_rate * 1e-9);
+  std::printf("copies %.0f GB/s, bf16 products %.0f TFLOP/s\n\n", rates.copies * 1e-6, rates.products * 1e-9);
   std::printf(
       "| links | history | requests | forward ms | floor ms | share | + backward ms | floor ms | share |\n");
   std::printf("|---|---|---|---|---|---|---|---|---|\n");
+  constexpr int64_t few = 3 * 700, odd = 700;
   for (const int64_t links : {32, 64, 128}) {
-    if (!right(ctx, links)) return 1;
+    const std::string what = str(links, " links");
+    if (!right(ctx, what.c_str(), Xor(ctx, DType::bf16, few, odd, links),
+               Xor(ctx, DType::f32, few, odd, links)))
+      return 1;
     for (const int64_t length : {1024, 4096, 16384, 65536}) {
-      const Problem p(ctx, DType::bf16, all_rows, length, links);
-      const double forward = timer.median([&] { p.forward(ctx); }), both = timer.median([&] {
-        p.forward(ctx);
-        p.backward(ctx);
-      });
-      const double forward_floor = std::max(p.forward_bytes() / copy_rate, p.flops() / product_rate),
-                   floor = forward_floor +
-                           std::max(p.backward_bytes() / copy_rate, 2.5 * p.flops() / product_rate);
-      std::printf("| %ld | %ld | %ld | %.3f | %.3f | %.0f %% | %.3f | %.3f | %.0f %% |\n",
-                  static_cast<long>(links), static_cast<long>(length), static_cast<long>(p.requests), forward,
-                  forward_floor, 100 * forward_floor / forward, both, floor, 100 * floor / both);
+      std::printf("| %ld | ", static_cast<long>(links));
+      time_row(ctx, timer, rates, Xor(ctx, DType::bf16, all_rows, length, links), length);
     }
+  }
+  if (!right(ctx, "causal", Causal(ctx, DType::bf16, few, odd), Causal(ctx, DType::f32, few, odd))) return 1;
+  for (const int64_t length : {1024, 4096, 16384}) {
+    std::printf("| causal | ");
+    time_row(ctx, timer, rates, Causal(ctx, DType::bf16, causal_rows, length), length);
   }
   return 0;
 }

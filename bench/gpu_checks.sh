@@ -42,7 +42,7 @@ if ! nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,nohead
 fi
 
 # 1. The device tests; several ranks share the device where there is one.
-for test in cuda_kernel_test runtime_test row_ops_test attention_test layer_test model_test golden_test training_test \
+for test in cuda_kernel_test runtime_test row_ops_test attention_test query_attention_test cached_scoring_test latency_test layer_test model_test golden_test training_test \
   device_parts_test device_transfer_test checkpoint_tensors_test; do
   [ -n "$(program $test)" ] && step "$test" 120 "$(program $test)"
 done
@@ -53,7 +53,7 @@ done
 # 2. Sanitizers over the kernels.
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck; do
-    for test in cuda_kernel_test row_ops_test attention_test; do
+    for test in cuda_kernel_test row_ops_test attention_test query_attention_test; do
       [ -n "$(program $test)" ] &&
         step "${tool}_$test" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$(program $test)" --gtest_filter='*cuda*'
     done
@@ -73,10 +73,20 @@ if [ -n "$lime" ]; then
     [ -f "$out/run-$precision/metrics.jsonl" ] &&
       row "  requests/s, steps 16-20, $precision" "" "" "$(tail -1 "$out/run-$precision/metrics.jsonl" | grep -o '"requests_per_s":[0-9.]*')"
   done
+  rm -rf "$out/run-hstu"
+  step train_hstu_bf16 60 "$lime" train "$here/configs/bench-xor.yaml" --out "$out/run-hstu" --set data.path="$out/bench-xor" \
+    --set model.name=hstu --set device=cuda --set train.precision=bf16
+  [ -f "$out/run-hstu/metrics.jsonl" ] &&
+    row "  requests/s, steps 16-20, hstu, bf16" "" "" "$(tail -1 "$out/run-hstu/metrics.jsonl" | grep -o '"requests_per_s":[0-9.]*')"
+  step latency_cuda 60 "$lime" bench latency --device cuda --precision bf16 --type int8 --candidates 64,4096,32768 --history 1024,16384 \
+    --widths 128 --seconds 0.3 --out "$out/latency"
+  cat "$out/latency_cuda.log"
 fi
 if [ -n "$peer" ]; then
   for mode in "" --compile; do
-    step "pytorch_train$mode" 60 python3 "$peer" train --model lime_xor --device cuda --dtype bf16 --requests 32 --history 1024 --candidates 16 $mode
+    for model in lime_xor hstu; do
+      step "pytorch_train_$model$mode" 60 python3 "$peer" train --model $model --device cuda --dtype bf16 --requests 32 --history 1024 --candidates 16 --seconds 3 $mode
+    done
     step "pytorch_attention$mode" 60 python3 "$peer" attention --device cuda --dtype bf16 --width 256 --heads 4 --history 16384 --links 64 --requests 16 $mode
   done
 fi
