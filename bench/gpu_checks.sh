@@ -3,7 +3,7 @@
 #
 #   bench/gpu_checks.sh PROGRAMS OUT [PEER.py]
 #
-# PROGRAMS: a directory with `lime`, the test programs and bench_cuda_attention (all in it, or a build tree of preset cuda).
+# PROGRAMS: a directory with `lime`, the test programs, bench_cuda_attention and bench_embedding (all in it, or a build tree of preset cuda).
 # PEER.py: torch_lime.py, to time PyTorch beside. LIME_RUN, where set, starts a program on ranks as `$LIME_RUN RANKS PROGRAM
 # ARGS...`; else mpirun does. LIME_LIMIT_S (540) bounds the whole run: what does not fit is listed as not run.
 # Exit code 1 where a check failed, or where no GPU is there.
@@ -44,17 +44,17 @@ fi
 # 1. The device tests; several ranks share the device where there is one.
 for test in cuda_kernel_test runtime_test primitives_test row_ops_test attention_test query_attention_test cached_scoring_test \
   latency_test layer_test step_test model_test golden_test training_test \
-  device_parts_test device_transfer_test checkpoint_tensors_test; do
+  device_parts_test device_transfer_test checkpoint_tensors_test device_sort_test embeddings_device_test; do
   [ -n "$(program $test)" ] && step "$test" 120 "$(program $test)"
 done
-for test in collectives_test gradient_buckets_test; do
+for test in collectives_test gradient_buckets_test embeddings_collection_test; do
   for ranks in 1 2 4; do [ -n "$(program $test)" ] && step "${test}_np$ranks" 120 bash -c 'launch "$@"' _ "$ranks" "$(program $test)"; done
 done
 
 # 2. Sanitizers over the kernels.
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck; do
-    for test in cuda_kernel_test row_ops_test attention_test query_attention_test; do
+    for test in cuda_kernel_test row_ops_test attention_test query_attention_test embeddings_device_test; do
       [ -n "$(program $test)" ] &&
         step "${tool}_$test" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$(program $test)" --gtest_filter='*cuda*'
     done
@@ -94,6 +94,13 @@ fi
 
 # 4. Attention against its two floors.
 [ -n "$(program bench_cuda_attention)" ] && step bench_cuda_attention 120 "$(program bench_cuda_attention)" && cat "$out/bench_cuda_attention.log"
+
+# 5. Embedding tables: gather and update as shares of the copy rate; against PyTorch.
+if [ -n "$(program bench_embedding)" ]; then
+  step bench_embedding 90 "$(program bench_embedding)" --device cuda --rows 20000000 --dim 128 --ids 4194304 --optimizer rowwise_adagrad --seconds 3 &&
+    cat "$out/bench_embedding.log"
+fi
+[ -n "$peer" ] && step pytorch_embedding 60 python3 "$peer" embedding --device cuda --rows 20000000 --dim 128 --ids 4194304 --seconds 3
 
 rm -rf "$out/bench-xor"
 echo

@@ -21,12 +21,13 @@ struct Source {
   const float* const* address;
   TableOnDevice table;
 
+  __device__ __forceinline__ const float* row(int32_t u) const { return u < 0 ? nullptr : address[u]; }
   // Columns c to c + 3 of a distinct id's row.
   __device__ __forceinline__ void load(int32_t u, int64_t c, float (&x)[pack]) const {
     if (u < 0) {
       for (int i = 0; i < pack; ++i) x[i] = 0;
-    } else if (const float* row = address[u]) {
-      load_row_pack(row + c, x);
+    } else if (const float* there = row(u)) {
+      load_row_pack(there + c, x);
     } else {
       initial_values(table, ids[u], c, x);
     }
@@ -57,12 +58,19 @@ template <bool packs, typename T>
 __global__ void gather_kernel(Source source, Matrix<T> out) {
   const int64_t first = (int64_t{blockIdx.x} * blockDim.y + threadIdx.y) * rows_at_once;
   int32_t u[rows_at_once];
+  const float* row[rows_at_once];
 #pragma unroll
   for (int k = 0; k < rows_at_once; ++k) u[k] = first + k < out.rows ? source.distinct_of[first + k] : -1;
-  for (int64_t c = threadIdx.x * pack; c < out.cols; c += blockDim.x * pack) {
-    float x[rows_at_once][pack];
 #pragma unroll
-    for (int k = 0; k < rows_at_once; ++k) source.load(u[k], c, x[k]);
+  for (int k = 0; k < rows_at_once; ++k) row[k] = source.row(u[k]);
+  for (int64_t c = threadIdx.x * pack; c < out.cols; c += blockDim.x * pack) {
+    float x[rows_at_once][pack] = {};
+#pragma unroll
+    for (int k = 0; k < rows_at_once; ++k)
+      if (row[k]) load_row_pack(row[k] + c, x[k]);
+#pragma unroll
+    for (int k = 0; k < rows_at_once; ++k)
+      if (!row[k] && u[k] >= 0) initial_values(source.table, source.ids[u[k]], c, x[k]);
 #pragma unroll
     for (int k = 0; k < rows_at_once; ++k) {
       if (first + k >= out.rows) break;

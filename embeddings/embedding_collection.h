@@ -10,9 +10,9 @@
 //
 // One training step, for all of this rank's micro-batches at once:
 //
-//   begin_lookup   dedup the ids, start the id exchange           (may run under the compute of the step
-//   before) finish_lookup  owners read rows, exchange                     -> one row a unique id, in local
-//   memory gather         a micro-batch's feature, pooled, into its columns of the dense network's input
+//   begin_lookup   dedup the ids, start the id exchange (may run under the compute of the step before)
+//   finish_lookup  owners read rows, exchange: one row a unique id, in local memory
+//   gather         a micro-batch's feature, pooled, into its columns of the dense network's input
 //   add_gradient   the same columns of the input's gradient, summed per unique id by position
 //   reduce         row gradients to their owners, summed along the tree over micro-batches and ranks
 //   update         one fused optimizer update a row
@@ -25,7 +25,8 @@
 //
 // Determinism: every sum is ordered (by position within a micro-batch, then along tree_sum.h's tree in which
 // an absent leaf adds nothing), so values and optimizer state are the same bits for any power-of-two number
-// of ranks.
+// of ranks. Tables on a CUDA device have the same rows and sums as those in host memory, to the rounding of
+// f32 (docs/adr/0012); rows go from one to the other by bucket_rows and load_rows.
 #pragma once
 
 #include <cstdint>

@@ -21,6 +21,7 @@ void RowCounts::take_oldest() {
   oldest.arrived->synchronize();
   std::copy_n(static_cast<const int64_t*>(oldest.counts->memory.data()), known_.size(), known_.begin());
   staging_.give_back(std::move(oldest.counts), ctx_.stream());
+  spare_.push_back(std::move(oldest.arrived));
 }
 
 std::vector<int64_t> RowCounts::at_most() {
@@ -39,7 +40,9 @@ const std::vector<int64_t>& RowCounts::exact() {
 
 void RowCounts::added(std::vector<int64_t> at_most) {
   const size_t bytes = known_.size() * sizeof(int64_t);
-  Coming coming{std::move(at_most), staging_.take(bytes), std::make_unique<cuda::Event>(ctx_.device().index)};
+  if (spare_.empty()) spare_.push_back(std::make_unique<cuda::Event>(ctx_.device().index));
+  Coming coming{std::move(at_most), staging_.take(bytes), std::move(spare_.back())};
+  spare_.pop_back();
   ctx_.stream().to_host(counts_.data(), bytes, coming.counts->memory.data(), bytes, {1, bytes});
   coming.arrived->record(ctx_.stream());
   coming_.push_back(std::move(coming));

@@ -42,6 +42,7 @@ class RowCounts {
   DeviceBuffer<int64_t> counts_;
   std::vector<int64_t> known_;
   std::deque<Coming> coming_;
+  std::vector<std::unique_ptr<cuda::Event>> spare_;
 };
 
 }  // namespace lime

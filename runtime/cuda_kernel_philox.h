@@ -1,11 +1,27 @@
 // Rows of normal numbers inside kernels: those of Philox::normals (runtime/philox.h), to the rounding of
-// logf, cosf and sinf: a few units in the last place of the deviation.
+// the device's logarithm, cosine and sine: a few units in the last place of the deviation.
 #pragma once
 
 #include "runtime/cuda_kernel_math.h"
 #include "runtime/philox.h"
 
 namespace lime::cuda {
+
+// Of a part of a turn.
+__device__ inline float cosine_of_turn(float turn) {
+#ifdef LIME_CUDA_EMULATED
+  return cosf(6.283185307179586f * turn);
+#else
+  return cospif(2 * turn);
+#endif
+}
+__device__ inline float sine_of_turn(float turn) {
+#ifdef LIME_CUDA_EMULATED
+  return sinf(6.283185307179586f * turn);
+#else
+  return sinpif(2 * turn);
+#endif
+}
 
 // Numbers 4 * block to 4 * block + 3 of the stream, times `deviation`.
 __device__ inline void normals_of_block(uint64_t seed, uint64_t stream, uint64_t block, float deviation,
@@ -23,11 +39,9 @@ __device__ inline void normals_of_block(uint64_t seed, uint64_t stream, uint64_t
   }
   const auto open = [](uint32_t bits) { return fmaf(static_cast<float>(bits >> 8), 0x1p-24f, 0x1p-25f); };
   for (int pair = 0; pair < 2; ++pair) {
-    constexpr float turn = 6.283185307179586f;
-    const float radius = deviation * sqrtf(-2.0f * logf(open(c[2 * pair])));
-    const float angle = turn * open(c[2 * pair + 1]);
-    out[pair] = radius * cosf(angle);
-    out[2 + pair] = radius * sinf(angle);
+    const float radius = deviation * sqrtf(-2.0f * logf(open(c[2 * pair]))), turn = open(c[2 * pair + 1]);
+    out[pair] = radius * cosine_of_turn(turn);
+    out[2 + pair] = radius * sine_of_turn(turn);
   }
 }
 

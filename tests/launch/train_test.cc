@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -96,6 +97,23 @@ class Train : public testing::Test {
     }
     return std::sqrt(difference / size);
   }
+  // Of the rows of a table, which must have the same ids. Both of one rank.
+  static double table_difference(const std::string& one, const std::string& other, int step,
+                                 const std::string& table) {
+    const Hdf5File a(checkpoint(one, step) + "/tables-00000-of-00001.h5", Hdf5File::Mode::read);
+    const Hdf5File b(checkpoint(other, step) + "/tables-00000-of-00001.h5", Hdf5File::Mode::read);
+    EXPECT_EQ(a.read<int64_t>("/" + table + "/id"), b.read<int64_t>("/" + table + "/id"));
+    double difference = 0, size = 0;
+    for (const char* what : {"/value", "/state"}) {
+      const auto x = a.read<float>("/" + table + what), y = b.read<float>("/" + table + what);
+      EXPECT_EQ(x.size(), y.size());
+      for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+        difference += std::pow(double{x[i]} - double{y[i]}, 2);
+        size += std::pow(double{x[i]}, 2);
+      }
+    }
+    return std::sqrt(difference / size);
+  }
   static void expect_mistake(const std::string& arguments, const std::string& says) {
     const Outcome outcome = lime_program(arguments);
     EXPECT_EQ(outcome.exit_code, 2) << arguments << "\n" << outcome.err;
@@ -127,15 +145,24 @@ TEST_F(Train, ThreeRanksAgreeToRounding) {
 TEST_F(Train, OnADeviceTheSameBitsOnAnyRanksAndOverAResumeAndTheCpusValues) {
   if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
   const std::string model = "model.name=two_tower --set ", on_device = model + "device=cuda:0 --set ";
-  train(1, "cpu", model + "train.max_steps=10");
-  for (const int ranks : {1, 2, 4}) train(ranks, str("device", ranks), on_device + "train.max_steps=10");
-  const std::string one = digests("device1", 10);
-  EXPECT_EQ(one, digests("device2", 10));
-  EXPECT_EQ(one, digests("device4", 10));
-  train(2, "device_halves", on_device + "train.max_steps=5");
-  resume(1, "device_halves", "train.max_steps=10");
-  EXPECT_EQ(one, digests("device_halves", 10));
-  EXPECT_LT(relative_difference("cpu", "device1", 10), 1e-4);
+  train(1, "cpu", model + "train.max_steps=6");
+  for (const int ranks : {1, 2, 4}) train(ranks, str("device", ranks), on_device + "train.max_steps=6");
+  const std::string one = digests("device1", 6);
+  EXPECT_EQ(one, digests("device2", 6));
+  EXPECT_EQ(one, digests("device4", 6));
+  train(2, "device_halves", on_device + "train.max_steps=3");
+  resume(1, "device_halves", "train.max_steps=6");
+  EXPECT_EQ(one, digests("device_halves", 6));
+  // A checkpoint is of no device: runs go on from one to the other.
+  train(1, "to_device", model + "train.max_steps=3");
+  resume(1, "to_device", "train.max_steps=6 --set device=cuda:0");
+  train(1, "from_device", on_device + "train.max_steps=3");
+  resume(1, "from_device", "train.max_steps=6 --set device=cpu");
+  for (const std::string run : {"device1", "to_device", "from_device"}) {
+    EXPECT_LT(relative_difference("cpu", run, 6), 1e-4) << run;
+    for (const std::string table : {"item", "segment"})
+      EXPECT_LT(table_difference("cpu", run, 6, table), 1e-4) << run;
+  }
 
   std::vector<std::vector<float>> scores;  // of a model from the device, on it and on the CPU
   for (const std::string device : {"cuda:0", "cpu"}) {

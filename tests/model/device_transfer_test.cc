@@ -67,6 +67,26 @@ TEST_P(DeviceTransfer, InputsBecomeBf16OnTheDevice) {
   for (size_t i = 0; i < values.size(); ++i) EXPECT_EQ(got[i].bits, to_bf16(values[i]).bits) << values[i];
 }
 
+// Real-valued columns go beside gathered rows.
+TEST_P(DeviceTransfer, InputsGoIntoColumnsOfOthers) {
+  for (const DType dtype : {DType::f32, on_host() ? DType::f32 : DType::bf16}) {
+    DeviceInput input(ctx);
+    input.begin();
+    const View wide = ctx.arena().alloc(dtype, 3, 5);
+    fill(ctx, wide, 9);
+    input.send(wide.slice_cols(2, 4), [](View host) {
+      EXPECT_EQ(host.dtype(), DType::f32);
+      for (int64_t r = 0; r < 3; ++r)
+        for (int64_t c = 0; c < 2; ++c) host.row<float>(r)[c] = static_cast<float>(2 * r + c);
+    });
+    input.arrive();
+    const Tensor got(ctx.device(), DType::f32, 3, 5);
+    copy(ctx, wide, got);
+    EXPECT_EQ(to_host<float>(ctx, got.view()),
+              (std::vector<float>{9, 9, 0, 1, 9, 9, 9, 2, 3, 9, 9, 9, 4, 5, 9}));
+  }
+}
+
 TEST_P(DeviceTransfer, WhatComesBackIsHandedOverInOrder) {
   HostReturn back(ctx);
   std::vector<float> seen;

@@ -1,0 +1,142 @@
+// What tables on a device have that those in host memory have not: sums of ids that occur very often, cut
+// into pieces; rows in bf16; memory that ends; and agreement with the host's tables.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "embeddings/device_table.h"
+#include "runtime/host_copy.h"
+#include "runtime/philox.h"
+#include "tests/embeddings/sparse_steps.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+class DeviceTables : public DeviceTest, public testing::WithParamInterface<Device> {
+ protected:
+  DeviceTables() : DeviceTest(GetParam()), comm(make_self_communicator()) {}
+  std::unique_ptr<Communicator> comm;
+};
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceTables, testing::ValuesIn(test_cuda_devices()), device_name);
+
+// Runs of one id that end, begin and go on at every place of a chunk, over several levels of partial sums.
+TEST_P(DeviceTables, SumsOfManyOccurrencesAreOrderedAndRight) {
+  const std::vector<TableConfig> tables{
+      {.name = "t", .dim = 6, .optimizer = SparseOptimizer::sgd, .learning_rate = 1}};
+  const std::vector<int64_t> lengths{1, 31, 32, 33, 64, 5, 127, 1, 4100, 2, 256, 96, 3};
+  std::vector<int64_t> ids;
+  for (size_t id = 0; id < lengths.size(); ++id)
+    for (int64_t i = 0; i < lengths[id]; ++i) ids.push_back(static_cast<int64_t>(id) * 3);
+  ids.insert(ids.end(), 40, -1);
+  const Philox random(2, stream_of("order"));
+  for (size_t i = ids.size() - 1; i > 0; --i) std::swap(ids[i], ids[random.below(i + 1, i)]);
+  std::vector<float> gradient;
+  for (size_t i = 0; i < ids.size() * 6; ++i) gradient.push_back(static_cast<float>(random.normal(i)));
+  const Tensor dout = to_device(ctx, gradient, static_cast<int64_t>(ids.size()));
+
+  const auto step = [&] {  // the rows' change, twice the gradient: the feature is given twice
+    EmbeddingCollection collection(ctx, *comm, tables, 1);
+    const auto lookup = collection.begin_lookup({{{0, Pooling::sum, ids, {}}}}, true);
+    collection.finish_lookup(*lookup);
+    const Tensor before(ctx.device(), DType::f32, static_cast<int64_t>(ids.size()), 6);
+    collection.gather(ctx, *lookup, 0, 0, before);
+    for (int times = 0; times < 2; ++times) collection.add_gradient(ctx, *lookup, 0, 0, dout.view());
+    collection.reduce(*lookup, 0, 1);
+    collection.update(*lookup, scalar(ctx, 1).view(), 1, 1);
+    std::vector<std::vector<float>> moved(lengths.size());
+    const auto old = to_host<float>(ctx, before.view());
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] < 0 || !moved[static_cast<size_t>(ids[i] / 3)].empty()) continue;
+      const TableRows rows = collection.bucket_rows(0, bucket_of(ids[i]));
+      const auto at =
+          static_cast<size_t>(std::find(rows.ids.begin(), rows.ids.end(), ids[i]) - rows.ids.begin());
+      for (size_t c = 0; c < 6; ++c)
+        moved[static_cast<size_t>(ids[i] / 3)].push_back(old[i * 6 + c] - rows.values[at * 6 + c]);
+    }
+    return moved;
+  };
+  const auto moved = step();
+  for (size_t id = 0; id < lengths.size(); ++id) {
+    ASSERT_EQ(moved[id].size(), 6u) << id;
+    for (size_t c = 0; c < 6; ++c) {
+      double expected = 0;
+      for (size_t i = 0; i < ids.size(); ++i)
+        if (ids[i] == static_cast<int64_t>(id) * 3) expected += 2 * double{gradient[i * 6 + c]};
+      EXPECT_NEAR(moved[id][c], expected, 1e-4) << lengths[id] << " occurrences, column " << c;
+    }
+  }
+  EXPECT_EQ(step(), moved);
+}
+
+// Into columns that packs fit and into others; what lies beside them stays.
+TEST_P(DeviceTables, RowsInBf16AreTheRowsRounded) {
+  Context half(ctx.device(), DType::bf16);
+  EmbeddingCollection collection(half, *comm, {{.name = "t", .dim = 8}}, 1);
+  const std::vector<int64_t> ids{4, -1, 9, 4, 7}, offsets{0, 2, 2, 5};
+  const auto lookup =
+      collection.begin_lookup({{{0, Pooling::sum, ids, {}}, {0, Pooling::mean, ids, offsets}}}, true);
+  collection.finish_lookup(*lookup);
+  for (int64_t feature = 0; feature < 2; ++feature) {
+    const int64_t rows = feature == 0 ? 5 : 3;
+    const Tensor exact(half.device(), DType::f32, rows, 8);
+    collection.gather(half, *lookup, 0, feature, exact);
+    const auto expected = to_host<float>(half, exact.view());
+    for (const int64_t column : {0, 4, 3}) {
+      const Tensor wide(half.device(), DType::bf16, rows, 16);
+      fill(half, wide, 7);
+      collection.gather(half, *lookup, 0, feature, wide.view().slice_cols(column, column + 8));
+      const auto got = to_host<bf16>(half, wide.view());
+      for (size_t i = 0; i < got.size(); ++i) {
+        const int64_t c = static_cast<int64_t>(i % 16) - column;
+        const float value = c >= 0 && c < 8 ? expected[i / 16 * 8 + static_cast<size_t>(c)] : 7;
+        EXPECT_EQ(got[i].bits, to_bf16(value).bits) << "feature " << feature << " from column " << column;
+      }
+    }
+  }
+  // Gradients of one in bf16: a step of sgd is exact.
+  const Tensor ones(half.device(), DType::bf16, 5, 8);
+  fill(half, ones, 1);
+  collection.add_gradient(half, *lookup, 0, 0, ones.view());
+  collection.reduce(*lookup, 0, 1);
+  EXPECT_EQ(sum_of_squares(half, collection, *lookup), 8 * (4 + 1 + 1));
+}
+
+// The same steps on tables of both devices, from the same rows: as equal as f32 is.
+TEST_P(DeviceTables, AgreeWithTheHostsTables) {
+  Context host_ctx;
+  for (const auto optimizer : {SparseOptimizer::adam, SparseOptimizer::rowwise_adagrad}) {
+    StepTrainer device(ctx, *comm, test_tables(optimizer), 7),
+        host(host_ctx, *comm, test_tables(optimizer), 7);
+    for (int64_t step = 0; step < 2; ++step) {
+      const Batch batch = make_batch(5, step, 2);
+      const double squares = host.run_step(batch, step);
+      EXPECT_NEAR(device.run_step(batch, step), squares, 2e-6 * squares);
+    }
+    for (int64_t t = 0; t < 4; ++t) {
+      for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
+        const TableRows got = device.collection().bucket_rows(t, bucket),
+                        expected = host.collection().bucket_rows(t, bucket);
+        ASSERT_EQ(got.ids, expected.ids);
+        ASSERT_EQ(got.state.size(), expected.state.size());
+        for (size_t i = 0; i < got.values.size(); ++i) ASSERT_NEAR(got.values[i], expected.values[i], 5e-6);
+        for (size_t i = 0; i < got.state.size(); ++i)
+          ASSERT_NEAR(got.state[i], expected.state[i], 1e-5 * (1 + std::abs(expected.state[i])));
+      }
+    }
+  }
+}
+
+TEST_P(DeviceTables, AFullDeviceIsNamed) {
+  DeviceTable table(ctx, {.name = "items", .dim = int64_t{1} << 40}, 1);
+  const std::string error = user_error([&] { table.reserve(1000); });
+  EXPECT_NE(error.find("embedding table 'items': no memory on cuda:0 for 1000 rows, 4398046511108000 bytes"),
+            std::string::npos)
+      << error;
+  EXPECT_NE(error.find("free"), std::string::npos) << error;
+  DeviceTable other(ctx, {.name = "small", .dim = 4}, 1);
+  EXPECT_NO_THROW(other.reserve(1000));
+}
+
+}  // namespace
+}  // namespace lime
