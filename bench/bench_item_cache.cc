@@ -103,7 +103,7 @@ void check(const Options& o, CachedScoring& scoring, Context& ctx, const ItemCac
   scoring.item_rows(ctx, input, rows);
   ctx.arena().reset();
   for (const int32_t r : {1, 17, 999}) {
-    decode_rows(cache.rows(), std::span(&r, 1), found);
+    decode_rows(ctx, cache.rows(), std::span(&r, 1), found);
     for (int64_t c = 0; c < scoring.columns(); ++c)
       if (!(std::abs(found.view().data<float>()[c] - rows.view().row<float>(r)[c]) < 0.02)) {
         std::fprintf(stderr, "row %d of %s: column %ld is wrong\n", r, o.text.at("file").c_str(),
@@ -145,7 +145,7 @@ int main(int argc, char** argv) {
   const auto read_rows = [&] {
     for (int64_t first = 0; first < candidates; first += 256) {
       const auto n = std::min<int64_t>(256, candidates - first);
-      decode_rows(cache.rows(), std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(n)),
+      decode_rows(ctx, cache.rows(), std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(n)),
                   out.view().slice_rows(0, n));
     }
   };

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <memory>
 
 #include "launch/command.h"
@@ -19,7 +20,7 @@ struct Choices {
   std::vector<int64_t> candidates = {64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
   std::vector<int64_t> history = {64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
   std::vector<int64_t> widths = {16, 32, 64, 128, 256, 512};
-  std::string rows = "f32", out;
+  std::string rows = "f32", device = "cpu", out;
 };
 
 void show(const MeasuredLatency& point, int64_t done, int64_t total) {
@@ -33,6 +34,10 @@ int run(Job& job, Choices& chosen) {
   start_logging("lime", 0, 1, job.verbose);
   LatencyPlan& plan = chosen.plan;
   plan.options.rows = parse_row_type(chosen.rows);
+  plan.options.device = parse_device(chosen.device);
+  if (plan.options.precision != Precision::f32 && plan.options.device == Device{})
+    throw UserError(
+        str("--precision: found ", to_string(plan.options.precision), " on device cpu, expected f32"));
   const auto sweep = [&](Swept what, const std::vector<int64_t>& values) {
     if (!values.empty()) plan.sweeps.push_back({what, values});
   };
@@ -85,6 +90,15 @@ void add_bench_command(CLI::App& app, Job& job) {
   size("--items", plan.options.items, "Items in the tables and in the cache");
   command.add_option("--type", chosen->rows, "How cached item rows are stored: f32, f16, int8")
       ->capture_default_str();
+  command.add_option("--device", chosen->device, "Where the network runs: cpu, cuda or cuda:N")
+      ->capture_default_str();
+  command.add_option("--precision", plan.options.precision, "Of the network on a GPU: f32, tf32 or bf16")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Precision>{
+              {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
+          CLI::ignore_case))
+      ->default_str("f32")
+      ->type_name("TYPE");
   command.add_option("--seconds", plan.options.seconds, "Time for each point, which has at least 5 requests")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
@@ -93,9 +107,10 @@ void add_bench_command(CLI::App& app, Job& job) {
       ->type_name("DIR");
   command.add_flag("--verbose", job.verbose, "Log lines");
   command.footer(
-      "One request at a time on one thread of the CPU, with random weights: history and user are gathered "
-      "from tables; "
-      "lime_mha and\nlime_xor run their user side and score cached items, the others run the whole network. "
+      "One request at a time, on one thread of the CPU or on a GPU, with random weights: history and user "
+      "are "
+      "gathered from tables;\n"
+      "lime_mha and lime_xor run their user side and score cached items, the others run the whole network. "
       "Example:\n  lime bench latency --models hstu,lime_xor --candidates 64,4096,32768 --out runs/latency");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
 }

@@ -4,7 +4,8 @@
 // A request is served as the Scorer does it, on one thread: its history's and user's inputs are gathered from
 // tables, then models with links (lime_mha, lime_xor) run their user side and score candidates from cached
 // item rows, the others gather their candidates' inputs and run the whole network. Weights, ids and inputs
-// are random: time does not depend on them.
+// are random: time does not depend on them. On a CUDA device, tables, item rows and the network are there;
+// ids come from the host and logits go back to it, and a request is over when they are there.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 
 #include "layers/item_rows.h"
 #include "layers/ranking_model.h"
+#include "model/config.h"
 
 namespace lime {
 
@@ -28,7 +30,9 @@ struct Latency {
 };
 
 struct LatencyOptions {
-  RankingModelConfig model;  // name, sizes; width is that of the size asked for
+  Device device;
+  Precision precision = Precision::f32;  // f32 on the CPU
+  RankingModelConfig model;              // name, sizes; width is that of the size asked for
   RowType rows = RowType::f32;
   int64_t items = int64_t{1} << 17;  // in the tables and the cache: more than second-level caches hold
   double seconds = 1;                // a point, and at least `least` requests
@@ -39,12 +43,13 @@ struct LatencyOptions {
 // The model that latency is measured with unless said otherwise: 3 blocks, 4 heads, 32 links.
 RankingModelConfig latency_model(const std::string& name);
 
-// Throws UserError where model and size do not fit.
+// Throws UserError where model and size do not fit, or the device is not available.
 Latency measure_latency(const LatencyOptions&, const RequestSize&);
 
 // One of the three curves: everything but `what` stays at the base size.
 enum class Swept : uint8_t { candidates, history, width };
 std::string to_string(Swept);
+std::string to_string(Precision);  // "f32"
 struct LatencySweep {
   Swept what = Swept::candidates;
   std::vector<int64_t> values;  // ascending
@@ -62,7 +67,8 @@ struct LatencyPlan {
   std::vector<LatencySweep> sweeps;
   LatencyOptions options;  // its model's name is not used
 };
-// Throws UserError where a model and a width do not fit, before anything is measured.
+// Throws UserError where a model and a width do not fit, or the device is not available, before anything is
+// measured.
 void check(const LatencyPlan&);
 // Models take turns at each size, so that a machine that gets slower does so for all. `done`: after each
 // point.

@@ -30,6 +30,12 @@ std::string rest_of(const RequestSize& size, Swept swept) {
   return text;
 }
 
+// "", or " on cuda:0 in bf16"
+std::string place_of(const LatencyOptions& options) {
+  if (options.device == Device{}) return "";
+  return " on " + to_string(options.device) + " in " + to_string(options.precision);
+}
+
 std::string axis_of(Swept swept) {
   return swept == Swept::candidates ? "candidates a request"
          : swept == Swept::history  ? "events of history"
@@ -40,7 +46,7 @@ std::string axis_of(Swept swept) {
 
 Chart latency_chart(const LatencyPlan& plan, Swept swept, const std::vector<MeasuredLatency>& points) {
   Chart chart;
-  chart.title = "Latency of a request: " + rest_of(plan.base, swept);
+  chart.title = "Latency of a request" + place_of(plan.options) + ": " + rest_of(plan.base, swept);
   chart.x = {axis_of(swept), Scale::log2, {}};
   chart.y = {"median, up to the 99th percentile (ms)", Scale::log10, {}};
   for (const auto& model : plan.models) {
@@ -67,7 +73,8 @@ std::string latency_json(const LatencyPlan& plan, const std::vector<MeasuredLate
                {"cpu", cpu_model()},
                {"amx", cpu_gemm_uses_amx()},
                {"threads", 1},
-               {"device", "cpu"},
+               {"device", to_string(plan.options.device)},
+               {"precision", to_string(plan.options.precision)},
                {"heads", model.heads},
                {"links", model.links},
                {"blocks", model.blocks},
@@ -99,7 +106,8 @@ std::string latency_text(const LatencyPlan& plan, const std::vector<MeasuredLate
           rows.back().push_back(grouped(p.latency.median_ms, p.latency.median_ms < 10 ? 3 : 1));
       }
     }
-    text += "median ms of a request, " + rest_of(plan.base, sweep.what) + "\n" + aligned_table(rows) + "\n";
+    text += "median ms of a request" + place_of(plan.options) + ", " + rest_of(plan.base, sweep.what) + "\n" +
+            aligned_table(rows) + "\n";
   }
   return text;
 }

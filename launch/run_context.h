@@ -10,9 +10,10 @@ namespace lime {
 // device is not available.
 class RunContext : public Context {
  public:
-  RunContext(Device device, const Config& config)
-      : Context(device, config.train.precision == Precision::bf16 ? DType::bf16 : DType::f32) {
-    allow_tf32(config.train.precision == Precision::tf32);
+  RunContext(Device device, const Config& config) : RunContext(device, config.train.precision) {}
+  RunContext(Device device, Precision precision)
+      : Context(device, precision == Precision::bf16 ? DType::bf16 : DType::f32) {
+    allow_tf32(precision == Precision::tf32);
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "layers/device_offsets.h"
 #include "layers/dispatch.h"
 #include "layers/lime.h"
 #include "layers/ranking_model_parts.h"
@@ -24,17 +25,20 @@ bool CachedScoring::supports(const std::string& model) { return model == "lime_m
 CachedScoring::CachedScoring(Context& ctx, RankingModel& model)
     : model_(*model.impl_),
       lime_(links_of(*model_.interaction, model_.config.name)),
-      folded_(Device{}, DType::f32, model_.config.width, hidden()),
-      base_(Device{}, DType::f32, 1, hidden()),
-      out_(Device{}, DType::f32, model_.config.tasks, hidden()) {
-  LIME_CHECK(ctx.dtype() == DType::f32 && ctx.device() == Device{}, "models are served in f32 on the CPU");
+      folded_(ctx.device(), ctx.dtype(), model_.config.width, hidden()),
+      base_(ctx.device(), ctx.parameter_dtype(), 1, hidden()),
+      out_(ctx.device(), ctx.parameter_dtype(), model_.config.tasks, hidden()) {
+  LIME_CHECK(ctx.parameter_dtype() == DType::f32, "models are served in f32 or bf16, not in ",
+             to_string(ctx.dtype()));
+  const Arena::Scope scope(ctx.arena());
   const LinearPart z = lime_.attention().output(), z_share = model_.head.of_interaction();
   gemm(ctx, Transpose::no, Transpose::no, 1, z.weight, z_share.weight, 0, folded_);
-  gemm(ctx, Transpose::no, Transpose::no, 1, z.bias, z_share.weight, 0, base_);
+  gemm(ctx, Transpose::no, Transpose::no, 1, in_row_type(ctx, z.bias), z_share.weight, 0, base_);
   add(ctx, z_share.bias, base_);
   const ConstView out = model_.head.output().weight;
   for (int64_t t = 0; t < out.cols(); ++t)
-    for (int64_t h = 0; h < out.rows(); ++h) out_.view().row<float>(t)[h] = out.row<float>(h)[t];
+    copy(ctx, out.slice_cols(t, t + 1),
+         View(out_.view().row<float>(t), DType::f32, ctx.device(), out.rows(), 1, 1));
 }
 
 CachedScoring::~CachedScoring() = default;
@@ -57,10 +61,10 @@ RequestShare CachedScoring::request(Context& ctx, const ConstView& history, cons
   const TraceRange range(ctx, "request_share");
   check_shape(ctx, history, history.rows(), model_.config.history_features, "history");
   check_shape(ctx, user, 1, model_.config.user_features, "user");
-  const View mix = ctx.alloc(weights(), hidden()), base = ctx.alloc(1, hidden());
+  const View mix = ctx.alloc_parameter(weights(), hidden()), base = ctx.alloc_parameter(1, hidden());
   const Arena::Scope scope(ctx.arena());
   const std::array<int64_t, 2> offsets = {0, history.rows()};
-  const Jagged one(offsets);
+  const Jagged one = on_device(ctx, offsets);
   const View tokens = ctx.alloc(history.rows(), model_.config.width),
              lp = ctx.alloc(lime_.links(), model_.config.width);
   model_.tokens.forward(ctx, history, one, tokens);

@@ -30,7 +30,8 @@ class CachedScoring {
   static bool supports(const std::string& model);
 
   // For the weights that the model has now; both must outlive the object. Throws UserError naming a model
-  // without links. Takes memory of its own; the context (f32, CPU) only has to be alive during calls.
+  // without links. Takes memory of its own; contexts only have to be alive during calls, and are like the
+  // first: of its device, and of f32 or bf16.
   CachedScoring(Context&, RankingModel&);
   ~CachedScoring();
 
@@ -38,21 +39,21 @@ class CachedScoring {
   int64_t hidden() const;   // of the score head
   int64_t columns() const { return weights() + hidden(); }
 
-  // candidates: C x candidate_features; rows: C x columns().
+  // candidates: C x candidate_features; rows: C x columns(), of the context's type.
   void item_rows(Context&, const ConstView& candidates, View rows);
   // history: T x history_features, oldest event first, T = 0 is legal; user: 1 x user_features. In the
   // context's arena.
   RequestShare request(Context&, const ConstView& history, const ConstView& user);
-  // logits: chosen x tasks.
+  // rows: where the context's device reads them. logits: chosen x tasks.
   void score(Context&, const RequestShare&, const ItemRows&, std::span<const int32_t> chosen,
              View logits) const;
 
  private:
   RankingModel::Impl& model_;
   Lime& lime_;
-  Tensor folded_;  // d x hidden: W_z W_1z
-  Tensor base_;    // 1 x hidden: b_1 + b_z W_1z
-  Tensor out_;     // tasks x hidden: W_2 transposed
+  Tensor folded_;  // d x hidden: W_z W_1z, in the type of rows
+  Tensor base_;    // 1 x hidden: b_1 + b_z W_1z, in that of parameters
+  Tensor out_;     // tasks x hidden: W_2 transposed, likewise
 };
 
 }  // namespace lime

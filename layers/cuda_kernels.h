@@ -4,6 +4,7 @@
 
 #include "layers/adamw.h"
 #include "layers/fused.h"
+#include "layers/item_rows.h"
 #include "runtime/jagged.h"
 
 namespace lime::cuda {
@@ -31,6 +32,10 @@ void mix_links(Context&, int64_t heads, const ConstView& p, const ConstView& val
                const Jagged& impressions, View y);
 void mix_links_backward(Context&, int64_t heads, const ConstView& p, const ConstView& values,
                         const Jagged& impressions, const ConstView& dy, View dp, View dvalues);
+
+void decode_rows(Context&, const ItemRows&, std::span<const int32_t> chosen, View out);
+void score_rows(Context&, const ItemRows&, std::span<const int32_t> chosen, const RequestShare&,
+                const ScoreTail&, View logits);
 
 void bce_with_logits(Context&, const ConstView& logits, const ConstView& labels, const ConstView& weights,
                      View dlogits, View loss);

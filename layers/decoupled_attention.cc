@@ -83,7 +83,7 @@ void DecoupledAttention::fold(Context& ctx, const ConstView& lp, const ConstView
   const TraceRange range(ctx, "fold_links");
   check_shape(ctx, lp, links_, width_, "personalised links");
   check_shape(ctx, zw, width_, mix.cols(), "output weights");
-  check_shape(ctx, mix, weight_columns(), mix.cols(), "mixture");
+  check_parameter(ctx, mix, weight_columns(), mix.cols(), "mixture");
   const Arena::Scope scope(ctx.arena());
   const View values = ctx.alloc(links_, width_);
   v_.forward(ctx, lp, values);

@@ -1,13 +1,31 @@
 #include "layers/din.h"
 
+#include <algorithm>
+
+#include "layers/device_offsets.h"
 #include "runtime/primitives.h"
 
 namespace lime {
 namespace {
 
-// One row, read again for every row of an r x c operand.
-ConstView repeated(const ConstView& row, int64_t rows) {
-  return {row.raw(), row.dtype(), row.device(), rows, row.cols(), 0};
+constexpr int64_t most_pairs = int64_t{1} << 18;  // at a time, on a device: 64 MiB of 128 columns in bf16
+
+// The rows of a contiguous matrix as one.
+template <typename V>
+V one_row(const V& x) {
+  LIME_CHECK(x.contiguous(), "rows ", x.stride(), " apart, expected ", x.cols());
+  return {x.raw(), x.dtype(), x.device(), 1, x.size(), x.size()};
+}
+// A contiguous matrix in rows of another length.
+template <typename V>
+V reshaped(const V& x, int64_t rows) {
+  const V flat = one_row(x);
+  return {flat.raw(), flat.dtype(), flat.device(), rows, flat.cols() / rows, flat.cols() / rows};
+}
+// All of a contiguous matrix as a row that is read again for every row of an r x c operand.
+ConstView repeated(const ConstView& x, int64_t rows) {
+  const ConstView flat = one_row(x);
+  return {flat.raw(), flat.dtype(), flat.device(), rows, flat.cols(), 0};
 }
 
 }  // namespace
@@ -20,73 +38,95 @@ Din::Din(const RankingModelConfig& c, ParameterStore& store)
       product_(store.add("interaction.unit.product", c.head_hidden, c.width, Init::unit, Role::weight)),
       out_(store, "interaction.unit.out", c.head_hidden, 1) {}
 
-Din::Unit Din::unit(Context& ctx, const InteractionInput& in, int64_t request, int64_t candidate) const {
-  const int64_t begin = in.history.begin(request), end = in.history.end(request), n = end - begin;
-  Unit u{in.tokens.slice_rows(begin, end), in.candidates.slice_rows(candidate, candidate + 1),
-         ctx.alloc(hidden_width_, width_), ctx.alloc(n, hidden_width_),
-         ctx.alloc(n, hidden_width_),      ctx.alloc(n, 1)};
-  multiply(ctx, product_.value, repeated(u.target, hidden_width_), u.weights);
-  copy(ctx, of_events_.slice_rows(begin, end), u.hidden);
-  gemm(ctx, Transpose::no, Transpose::yes, 1, u.events, u.weights, 1, u.hidden);
-  bias_silu(ctx, of_targets_.slice_rows(candidate, candidate + 1), u.hidden, u.activated);
-  out_.forward(ctx, u.activated, u.w);
-  return u;
+View Din::Pairs::weights(const View& of_pairs) const { return reshaped(of_pairs, candidates); }
+
+template <typename F>
+void Din::each_pairs(Context& ctx, const InteractionInput& in, F f) const {
+  const int64_t most = std::min(ctx.tile_rows(width_ + hidden_width_), most_pairs);
+  for (int64_t b = 0; b < in.history.segments(); ++b) {
+    const int64_t n = in.history.length(b), end = in.impressions.end(b);
+    if (n == 0) continue;
+    const int64_t step = std::max<int64_t>(1, most / n);
+    for (int64_t first = in.impressions.begin(b); first < end; first += step) {
+      const Arena::Scope scope(ctx.arena());
+      Pairs p{in.history.begin(b), n, first, std::min(step, end - first), {}, {}, {}, {}, {}, {}, {}};
+      for (int64_t c = 0; c <= p.candidates; ++c) p.offsets.push_back(c * n);
+      p.by_candidate = on_device(ctx, p.offsets);
+      p.products = ctx.alloc(p.rows(), width_);
+      p.hidden = ctx.alloc(p.rows(), hidden_width_), p.activated = ctx.alloc(p.rows(), hidden_width_);
+      p.w = ctx.alloc(p.rows(), 1);
+      // A row a pair of what belongs to the candidates, in `memory` where there are several.
+      const auto by_pair = [&](const ConstView& x, const View& memory) {
+        if (p.candidates == 1) return repeated(p.of_candidates(x), n);
+        repeat_rows(ctx, p.of_candidates(x), p.by_candidate, memory);
+        return ConstView(memory);
+      };
+      p.targets = by_pair(in.candidates, p.candidates == 1 ? View() : ctx.alloc(p.rows(), width_));
+      if (p.candidates == 1) {  // of a long history, on the CPU
+        multiply(ctx, p.of_events(in.tokens), p.targets, p.products);
+      } else {
+        multiply(ctx, repeated(p.of_events(in.tokens), p.candidates), reshaped(p.targets, p.candidates),
+                 reshaped(p.products, p.candidates));
+      }
+      copy(ctx, repeated(p.of_events(of_events_), p.candidates), reshaped(p.hidden, p.candidates));
+      add(ctx, by_pair(of_targets_, p.activated), p.hidden);
+      gemm(ctx, Transpose::no, Transpose::yes, 1, p.products, product_.value, 1, p.hidden);
+      silu(ctx, p.hidden, p.activated);
+      out_.forward(ctx, p.activated, p.w);
+      f(p);
+    }
+  }
 }
 
 void Din::do_forward(Context& ctx, const InteractionInput& in, View z) {
-  if (ctx.dtype() == DType::bf16)
-    throw UserError("model din: found train.precision bf16, expected f32 or tf32");
   of_events_ = ctx.alloc(in.tokens.rows(), hidden_width_);
   of_targets_ = ctx.alloc(in.candidates.rows(), hidden_width_);
   hidden_.rows(0, width_).multiply(ctx, in.tokens, GradMode::overwrite, of_events_);
   hidden_.rows(width_, 2 * width_).multiply(ctx, in.candidates, GradMode::overwrite, of_targets_);
   hidden_.all().add_bias(ctx, of_targets_);
   fill(ctx, z, 0);
-  for (int64_t b = 0; b < in.history.segments(); ++b) {
-    if (in.history.length(b) == 0) continue;
-    const double share = 1.0 / static_cast<double>(in.history.length(b));
-    for (int64_t c = in.impressions.begin(b); c < in.impressions.end(b); ++c) {
-      const Arena::Scope scope(ctx.arena());
-      const Unit u = unit(ctx, in, b, c);
-      gemm(ctx, Transpose::yes, Transpose::no, share, u.w, u.events, 0, z.slice_rows(c, c + 1));
-    }
-  }
+  each_pairs(ctx, in, [&](const Pairs& p) {
+    gemm(ctx, Transpose::no, Transpose::no, 1.0 / static_cast<double>(p.events), p.weights(p.w),
+         p.of_events(in.tokens), 0, p.of_candidates(z));
+  });
 }
 
 void Din::do_backward(Context& ctx, const InteractionInput& in, const ConstView& dz,
                       const InteractionGrad& grad) {
   const Arena::Scope scope(ctx.arena());
-  View dof_events = ctx.zeros(of_events_.rows(), hidden_width_);
-  View dof_targets = ctx.zeros(of_targets_.rows(), hidden_width_);
-  fill(ctx, grad.tokens, 0);
-  for (int64_t b = 0; b < in.history.segments(); ++b) {
-    const int64_t begin = in.history.begin(b), end = in.history.end(b), n = end - begin;
-    if (n == 0) continue;
-    const double share = 1.0 / static_cast<double>(n);
-    const View devents = grad.tokens.slice_rows(begin, end);
-    for (int64_t c = in.impressions.begin(b); c < in.impressions.end(b); ++c) {
-      const Arena::Scope candidate_scope(ctx.arena());
-      const Unit u = unit(ctx, in, b, c);
-      const ConstView g = dz.slice_rows(c, c + 1);
-      View dw = ctx.alloc(n, 1), dhidden = ctx.alloc(n, hidden_width_);
-      gemm(ctx, Transpose::no, Transpose::yes, share, u.events, g, 0, dw);
-      gemm(ctx, Transpose::no, Transpose::no, share, u.w, g, 1, devents);
-      out_.backward(ctx, u.activated, dw, GradMode::overwrite, dhidden);
-      silu_backward(ctx, u.hidden, dhidden, dhidden);
-      add(ctx, dhidden, dof_events.slice_rows(begin, end));
-      column_sum(ctx, dhidden, GradMode::overwrite, dof_targets.slice_rows(c, c + 1));
-      gemm(ctx, Transpose::no, Transpose::no, 1, dhidden, u.weights, 1, devents);
-      // Of W^T . T_c: to the parameter, and to the candidate.
-      View dweights = ctx.alloc(hidden_width_, width_);
-      gemm(ctx, Transpose::yes, Transpose::no, 1, dhidden, u.events, 0, dweights);
-      multiply_add(ctx, dweights, repeated(u.target, hidden_width_), product_.grad);
-      multiply(ctx, dweights, product_.value, dweights);
-      column_sum(ctx, dweights, GradMode::accumulate, grad.candidates.slice_rows(c, c + 1));
-    }
-  }
+  const auto zeros = [&](int64_t rows, int64_t cols) {  // of sums over candidates
+    const View x = ctx.alloc_parameter(rows, cols);
+    fill(ctx, x, 0);
+    return x;
+  };
+  const View dtokens = zeros(in.tokens.rows(), width_), dof_events = zeros(in.tokens.rows(), hidden_width_),
+             dof_targets = ctx.zeros(of_targets_.rows(), hidden_width_);
+  each_pairs(ctx, in, [&](const Pairs& p) {
+    const double share = 1.0 / static_cast<double>(p.events);
+    const ConstView events = p.of_events(in.tokens), g = p.of_candidates(dz);
+    const View dw = ctx.alloc(p.rows(), 1), dhidden = ctx.alloc(p.rows(), hidden_width_),
+               dproducts = ctx.alloc(p.rows(), width_);
+    gemm(ctx, Transpose::no, Transpose::yes, share, g, events, 0, p.weights(dw));
+    gemm(ctx, Transpose::yes, Transpose::no, share, p.weights(p.w), g, 1, p.of_events(dtokens));
+    out_.backward(ctx, p.activated, dw, GradMode::overwrite, dhidden);
+    silu_backward(ctx, p.hidden, dhidden, dhidden);
+    column_sum(ctx, reshaped(dhidden, p.candidates), GradMode::accumulate, one_row(p.of_events(dof_events)));
+    repeat_rows_backward(ctx, dhidden, p.by_candidate, GradMode::overwrite, p.of_candidates(dof_targets));
+    gemm(ctx, Transpose::yes, Transpose::no, 1, dhidden, p.products, 1, product_.grad);
+    gemm(ctx, Transpose::no, Transpose::no, 1, dhidden, product_.value, 0, dproducts);
+    // Of e_j . T_c: to the events, and to the candidates.
+    multiply(ctx, dproducts, p.targets, p.products);
+    column_sum(ctx, reshaped(p.products, p.candidates), GradMode::accumulate, one_row(p.of_events(dtokens)));
+    multiply(ctx, repeated(events, p.candidates), reshaped(dproducts, p.candidates),
+             reshaped(p.products, p.candidates));
+    repeat_rows_backward(ctx, p.products, p.by_candidate, GradMode::accumulate,
+                         p.of_candidates(grad.candidates));
+  });
   const LinearPart of_events = hidden_.rows(0, width_), of_targets = hidden_.rows(width_, 2 * width_);
-  of_events.backward_weight(ctx, in.tokens, dof_events);
-  of_events.backward_input(ctx, dof_events, GradMode::accumulate, grad.tokens);
+  copy(ctx, dtokens, grad.tokens);
+  const ConstView events_gradient = in_row_type(ctx, dof_events);
+  of_events.backward_weight(ctx, in.tokens, events_gradient);
+  of_events.backward_input(ctx, events_gradient, GradMode::accumulate, grad.tokens);
   of_targets.backward_weight(ctx, in.candidates, dof_targets);
   of_targets.backward_input(ctx, dof_targets, GradMode::accumulate, grad.candidates);
   hidden_.all().backward_bias(ctx, dof_targets);

@@ -2,23 +2,12 @@
 
 #include <algorithm>
 
+#include "layers/device_offsets.h"
 #include "layers/dispatch.h"
 #include "runtime/primitives.h"
 #include "runtime/trace.h"
 
 namespace lime {
-namespace {
-
-// Offsets that a layer makes, where kernels can read them. `offsets` must outlive the result.
-Jagged on_device(Context& ctx, const std::vector<int64_t>& offsets) {
-  if (ctx.device().type == DeviceType::cpu) return Jagged(offsets);
-  const auto count = static_cast<int64_t>(offsets.size());
-  const View there = ctx.arena().alloc(DType::i64, 1, count);
-  copy(ctx, ConstView(offsets.data(), 1, count), there);
-  return Jagged(offsets, there.data<int64_t>());
-}
-
-}  // namespace
 
 // --- the last events ---------------------------------------------------------------------------
 

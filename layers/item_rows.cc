@@ -1,13 +1,15 @@
 #include "layers/item_rows.h"
 
 #include "layers/cpu_kernels.h"
+#include "layers/cuda_kernels.h"
 #include "layers/dispatch.h"
 #include "runtime/trace.h"
 
 namespace lime {
 namespace {
 
-void check_rows(const ItemRows& rows, std::span<const int32_t> chosen) {
+void check_rows(const Context& ctx, const ItemRows& rows, std::span<const int32_t> chosen) {
+  LIME_CHECK(ctx.parameter_dtype() == DType::f32, "item rows are of f32, not ", to_string(ctx.dtype()));
   LIME_CHECK(rows.type != RowType::i8 || rows.scales, "rows of i8 without scales");
   for (const int32_t row : chosen) LIME_CHECK(0 <= row && row < rows.count, "row ", row, " of ", rows.count);
 }
@@ -22,25 +24,26 @@ void encode_rows(const ConstView& rows, int64_t weights, RowType type, void* val
   cpu::encode_rows(rows, weights, type, values, scales);
 }
 
-void decode_rows(const ItemRows& rows, std::span<const int32_t> chosen, View out) {
-  check_rows(rows, chosen);
-  LIME_CHECK(out.rows() == static_cast<int64_t>(chosen.size()) && out.cols() == rows.columns() &&
-                 out.dtype() == DType::f32,
-             "decoded rows: ", out.rows(), "x", out.cols());
-  cpu::decode_rows(rows, chosen, out);
+void decode_rows(Context& ctx, const ItemRows& rows, std::span<const int32_t> chosen, View out) {
+  check_rows(ctx, rows, chosen);
+  check_shape(ctx, out, static_cast<int64_t>(chosen.size()), rows.columns(), "decoded rows");
+  dispatch(
+      ctx, "decode_rows", [&](auto) { cpu::decode_rows(rows, chosen, out); },
+      [&] { cuda::decode_rows(ctx, rows, chosen, out); });
 }
 
 void score_rows(Context& ctx, const ItemRows& rows, std::span<const int32_t> chosen,
                 const RequestShare& request, const ScoreTail& tail, View logits) {
   const TraceRange range(ctx, "score_rows");
-  LIME_CHECK(ctx.dtype() == DType::f32 && ctx.device() == Device{}, "item rows are scored in f32 on the CPU");
-  check_rows(rows, chosen);
-  check_shape(ctx, request.mix, rows.weights, rows.hidden, "mixture of a request");
-  check_shape(ctx, request.base, 1, rows.hidden, "base of a request");
-  check_shape(ctx, tail.out, tail.out.rows(), rows.hidden, "output weights");
-  check_shape(ctx, tail.bias, 1, tail.out.rows(), "output bias");
-  check_shape(ctx, logits, static_cast<int64_t>(chosen.size()), tail.out.rows(), "logits");
-  cpu::score_rows(ctx, rows, chosen, request, tail, logits);
+  check_rows(ctx, rows, chosen);
+  check_parameter(ctx, request.mix, rows.weights, rows.hidden, "mixture of a request");
+  check_parameter(ctx, request.base, 1, rows.hidden, "base of a request");
+  check_parameter(ctx, tail.out, tail.out.rows(), rows.hidden, "output weights");
+  check_parameter(ctx, tail.bias, 1, tail.out.rows(), "output bias");
+  check_parameter(ctx, logits, static_cast<int64_t>(chosen.size()), tail.out.rows(), "logits");
+  dispatch(
+      ctx, "score_rows", [&](auto) { cpu::score_rows(ctx, rows, chosen, request, tail, logits); },
+      [&] { cuda::score_rows(ctx, rows, chosen, request, tail, logits); });
 }
 
 }  // namespace lime

@@ -283,7 +283,7 @@ __global__ void __launch_bounds__(query_warps* warp_size) key_mma_kernel(KeyCall
 #pragma unroll 1
         for (int r = 0; r < tile_rows && done + r < count; r += 16) {
           const int first = done + r;  // of queries; a query of the history sees keys up to its own place
-          if (of_history && first + 15 < mine) continue;
+          if (of_history && first < mine) continue;
           float s[groups][2][4] = {}, g[groups][2][4] = {};
           mma_scores(k, q, r, s);
           mma_scores(v, dout, r, g);

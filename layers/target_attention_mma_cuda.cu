@@ -5,6 +5,7 @@
 
 #include "layers/query_attention_mma_cuda.h"
 #include "layers/query_attention_mma_kernel_cuda.h"
+#include "runtime/cuda_kernel_math.h"
 
 namespace lime::cuda {
 
@@ -17,17 +18,6 @@ constexpr int forward_step = 32;
 constexpr int groups_of(int width) { return width == 128 ? 1 : 2; }
 
 float slope_of(int64_t width) { return static_cast<float>(1 / std::sqrt(static_cast<double>(width))); }
-
-// 2^x by one instruction of the special function unit: wrong by 2^-22 of the result.
-__device__ __forceinline__ float fast_exp2(float x) {
-#ifdef LIME_CUDA_EMULATED
-  return exp2f(x);
-#else
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-#endif
-}
 
 // --- forward
 // ------------------------------------------------------------------------------------------------------------

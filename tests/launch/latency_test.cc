@@ -10,6 +10,7 @@
 #include "launch/latency_report.h"
 #include "runtime/error.h"
 #include "tests/launch/xml_check.h"
+#include "tests/support/device_support.h"
 
 namespace lime {
 namespace {
@@ -68,6 +69,27 @@ TEST(Latency, RowsOfEveryTypeAndModelsOfEveryKind) {
   }
 }
 
+TEST(Latency, OnADeviceInEveryPrecision) {
+  const Device device{DeviceType::cuda, 0};
+  if (const std::string missing = skip_reason(device); !missing.empty()) {
+    LatencyPlan plan = small_plan();
+    plan.options.device = device;
+    EXPECT_THROW(check(plan), UserError);
+    GTEST_SKIP() << missing;
+  }
+  for (const Precision precision : {Precision::f32, Precision::tf32, Precision::bf16}) {
+    for (const char* name : {"hstu", "mha", "lime_mha", "lime_xor"}) {
+      LatencyOptions options = small_plan().options;
+      options.model.name = name;
+      options.model.blocks = 2;
+      options.device = device;
+      options.precision = precision;
+      options.rows = precision == Precision::bf16 ? RowType::i8 : RowType::f32;
+      EXPECT_GT(measure_latency(options, {5, 7, 16}).median_ms, 0) << name;
+    }
+  }
+}
+
 TEST(Latency, SizesThatDoNotFitAreRefused) {
   LatencyOptions options = small_plan().options;
   EXPECT_THROW(measure_latency(options, {4, 4, 18}), UserError);  // 4 heads
@@ -98,7 +120,14 @@ TEST(Latency, ReportsSayWhatWasMeasured) {
   EXPECT_EQ(json["points"][1]["candidates"], 8);
   EXPECT_EQ(json["points"][1]["median_ms"], 16.0);
   EXPECT_EQ(json["links"], 4);
+  EXPECT_EQ(json["device"], "cpu");
   EXPECT_NE(latency_text(plan, points).find("16.0"), std::string::npos);
+
+  LatencyPlan on_device = plan;
+  on_device.options.device = {DeviceType::cuda, 1};
+  on_device.options.precision = Precision::bf16;
+  EXPECT_EQ(latency_chart(on_device, Swept::candidates, points).title,
+            "Latency of a request on cuda:1 in bf16: 16 events of history, width 16");
 }
 
 }  // namespace

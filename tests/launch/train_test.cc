@@ -150,17 +150,20 @@ TEST_F(Train, OnADeviceTheSameBitsOnAnyRanksAndOverAResumeAndTheCpusValues) {
 }
 
 // With attention, which the emulator takes its time for: few steps.
-TEST_F(Train, LimeXorOnADeviceInF32AndBf16) {
+TEST_F(Train, AttentionOnADeviceInF32AndBf16) {
   if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
-  const std::string steps = "model.name=lime_xor --set train.max_steps=2",
-                    on_device = steps + " --set device=cuda:0";
-  train(1, "xor_cpu", steps);
-  train(1, "xor_device", on_device);
-  train(2, "xor_two", on_device);
-  train(1, "xor_half", on_device + " --set train.precision=bf16");
-  EXPECT_EQ(digests("xor_device", 2), digests("xor_two", 2));
-  EXPECT_LT(relative_difference("xor_cpu", "xor_device", 2), 1e-4);
-  EXPECT_LT(relative_difference("xor_cpu", "xor_half", 2), 0.02);
+  for (const std::string model : {"lime_xor", "hstu"}) {
+    SCOPED_TRACE(model);
+    const std::string steps = str("model.name=", model, " --set train.max_steps=2"),
+                      on_device = steps + " --set device=cuda:0";
+    train(1, model + "_cpu", steps);
+    train(1, model + "_device", on_device);
+    train(2, model + "_two", on_device);
+    train(1, model + "_half", on_device + " --set train.precision=bf16");
+    EXPECT_EQ(digests(model + "_device", 2), digests(model + "_two", 2));
+    EXPECT_LT(relative_difference(model + "_cpu", model + "_device", 2), 1e-4);
+    EXPECT_LT(relative_difference(model + "_cpu", model + "_half", 2), 0.02);
+  }
 }
 
 TEST_F(Train, FiveStepsStopResumeAndFiveAreTenOnAnyRanks) {
