@@ -80,7 +80,7 @@ template <typename T, typename A = Compute<T>>
 __global__ void add_chunks_kernel(Chunks chunks, int64_t links, int64_t parts, int64_t fewest,
                                   const A* partial, LinkSums<T> sums) {
   __shared__ A of_thread[sum_threads][sum_cols];
-  const Matrix<T> out = sums.at[blockIdx.z];
+  const Matrix<T> out = blockIdx.z == 0 ? sums.at[0] : blockIdx.z == 1 ? sums.at[1] : sums.at[2];
   const int64_t row = blockIdx.x, request = row / links, c = int64_t{blockIdx.y} * sum_cols + threadIdx.x;
   const int64_t sum_rows = chunks.numbers() * parts, count = chunks.count(request) * parts;
   if (count < fewest) return;

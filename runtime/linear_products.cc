@@ -24,9 +24,16 @@ void check(const Context& ctx, const char* name, const ConstView& a, const Const
 }
 
 // Whether the device can be asked for all in one product, of which no side may be 0.
-bool one_product(const Context& ctx, const ConstView& a, const ConstView& b, const ConstView& c,
-                 const ConstView& vector) {
-  return ctx.device().type == DeviceType::cuda && !a.empty() && !b.empty() && vector.dtype() == c.dtype();
+bool one_product(const Context& ctx, const ConstView& a, const ConstView& b) {
+  return ctx.device().type == DeviceType::cuda && !a.empty() && !b.empty();
+}
+
+// The bias in the type of y.
+ConstView in_type_of(Context& ctx, const ConstView& y, const ConstView& bias) {
+  if (bias.dtype() == y.dtype()) return bias;
+  const View rounded = ctx.arena().alloc(y.dtype(), 1, bias.cols());
+  copy(ctx, bias, rounded);
+  return rounded;
 }
 
 }  // namespace
@@ -34,12 +41,14 @@ bool one_product(const Context& ctx, const ConstView& a, const ConstView& b, con
 void gemm_bias(Context& ctx, const ConstView& x, const ConstView& w, const ConstView& bias, View y) {
   check(ctx, "gemm_bias", x, w, y, bias,
         x.cols() == w.rows() && x.rows() == y.rows() && w.cols() == y.cols());
+  const Arena::Scope scope(ctx.arena());
   const bool done =
-      one_product(ctx, x, w, y, bias) &&
+      one_product(ctx, x, w) &&
       dispatch_device(
           ctx.device(), "gemm_bias", [] { return false; },
           [&] {
-            return cuda::gemm_with(ctx, {cuda::Epilogue::Kind::bias, const_cast<void*>(bias.raw())}, false,
+            const ConstView vector = in_type_of(ctx, y, bias);
+            return cuda::gemm_with(ctx, {cuda::Epilogue::Kind::bias, const_cast<void*>(vector.raw())}, false,
                                    false, 1, x, w, 0, y);
           });
   if (done) return;
@@ -51,11 +60,11 @@ void gemm_bias_gradient(Context& ctx, const ConstView& x, const ConstView& dy, V
   check(ctx, "gemm_bias_gradient", x, dy, dw, dbias,
         x.rows() == dy.rows() && x.cols() == dw.rows() && dy.cols() == dw.cols());
   const Arena::Scope scope(ctx.arena());
-  const bool done = one_product(ctx, x, dy, dw, dbias) &&
+  const bool done = one_product(ctx, x, dy) && dbias.dtype() == dw.dtype() &&
                     dispatch_device(
                         ctx.device(), "gemm_bias_gradient", [] { return false; },
                         [&] {
-                          const View sums = ctx.arena().alloc(dbias.dtype(), 1, dbias.cols());
+                          const View sums = ctx.arena().alloc(dw.dtype(), 1, dbias.cols());
                           if (!cuda::gemm_with(ctx, {cuda::Epilogue::Kind::bias_gradient, sums.raw()}, true,
                                                false, 1, x, dy, 1, dw))
                             return false;

@@ -1,10 +1,10 @@
 // The products of a linear layer y = x w + bias together with what else goes over the same rows. One contract
 // for all devices, types and determinism as in primitives.h.
 //
-// On CUDA each is one call of cuBLASLt where the library has such a product: it asks for a bias and a bias
-// gradient of the type of the product's result, so f32 rows have both, bf16 rows the second (gradients of
-// parameters are f32). Elsewhere it is the product and a primitive. CPU results are those of the two
-// primitives, bit for bit.
+// On CUDA each is one call of cuBLASLt where the library has such a product; elsewhere it is the product and
+// a primitive. The library asks for vectors of the type of the product's result: so the bias of bf16 rows is
+// rounded to bf16 before it is added to a sum in f32, which is rounded once; gradients of parameters are f32,
+// and so are their products. CPU results are those of the two primitives, bit for bit.
 #pragma once
 
 #include "runtime/primitives.h"

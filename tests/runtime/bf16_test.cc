@@ -168,7 +168,7 @@ TEST_P(Bf16OnCuda, ProductsIntoBf16AndF32) {
   }
 }
 
-// A bias of f32 goes with rows of either type; its gradient, of f32, with products into f32.
+// A bias of f32 goes with rows of either type, its gradient, of f32, with products into f32.
 TEST_P(Bf16OnCuda, ProductsWithBias) {
   const int64_t m = 24, n = 16, k = 40;
   const View x = random(m, k, 1), w = random(k, n, 2), bias = parameter(1, n, 3), y = random(m, n, 4),
@@ -181,7 +181,7 @@ TEST_P(Bf16OnCuda, ProductsWithBias) {
     const auto u = to_host<float>(ctx, got), v = to_host<float>(ctx, expected);
     for (size_t i = 0; i < u.size(); ++i) ASSERT_NEAR(u[i], v[i], distance) << what;
   };
-  expect_near(wide(y), want, 32 * 0x1p-8, "bf16");  // of at most 32, twice rounded
+  expect_near(wide(y), want, 32 * 0x1p-8, "bf16");  // of at most 32, bias and sum rounded
   expect_near(y32, want, 1e-4, "f32");
 
   const View dy = random(m, n, 5), dw = parameter(k, n, 6), dw32 = wide(dw), dbias = parameter(1, n, 7),
