@@ -65,9 +65,10 @@ TEST_P(ItemCacheTypes, AreMappedAsTheyWereWritten) {
   const Tensor expected(Device{}, DType::f32, count, columns), found(Device{}, DType::f32, count, columns);
   std::vector<int32_t> all(count);
   for (int32_t i = 0; i < count; ++i) all[static_cast<size_t>(i)] = i;
-  decode_rows(fresh, all, expected);
+  Context ctx;
+  decode_rows(ctx, fresh, all, expected);
   cache.index().find(ids, all.data());
-  decode_rows(cache.rows(), all, found);
+  decode_rows(ctx, cache.rows(), all, found);
   for (int64_t i = 0; i < found.view().size(); ++i)
     ASSERT_EQ(found.view().data<float>()[i], expected.view().data<float>()[i]) << i;
 }
