@@ -145,7 +145,8 @@ int main(int argc, char** argv) {
   const auto read_rows = [&] {
     for (int64_t first = 0; first < candidates; first += 256) {
       const auto n = std::min<int64_t>(256, candidates - first);
-      decode_rows(ctx, cache.rows(), std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(n)),
+      decode_rows(ctx, cache.rows(),
+                  std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(n)),
                   out.view().slice_rows(0, n));
     }
   };

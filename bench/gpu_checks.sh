@@ -56,7 +56,7 @@ if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck; do
     for test in cuda_kernel_test row_ops_test attention_test query_attention_test embeddings_device_test; do
       [ -n "$(program $test)" ] &&
-        step "${tool}_$test" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$(program $test)" --gtest_filter='*cuda*'
+        step "${tool}_$test" 40 compute-sanitizer --tool "$tool" --error-exitcode 9 "$(program $test)" --gtest_filter='*cuda*:*Cuda*'
     done
   done
 else
@@ -80,7 +80,7 @@ if [ -n "$lime" ]; then
   [ -f "$out/run-hstu/metrics.jsonl" ] &&
     row "  requests/s, steps 16-20, hstu, bf16" "" "" "$(tail -1 "$out/run-hstu/metrics.jsonl" | grep -o '"requests_per_s":[0-9.]*')"
   step latency_cuda 60 "$lime" bench latency --device cuda --precision bf16 --type int8 --candidates 64,4096,32768 --history 1024,16384 \
-    --widths 128 --seconds 0.3 --out "$out/latency"
+    --widths 128 --items 32768 --seconds 0.3 --out "$out/latency"
   cat "$out/latency_cuda.log"
 fi
 if [ -n "$peer" ]; then

@@ -104,19 +104,19 @@ SiluMma rule_of(int64_t width, const AttentionRows& candidates, const AttentionR
 
 template <int width, bool gradient>
 void read_keys(Context& ctx, const char* name, const CausalAttention& attention, const AttentionRows& history,
-               QueriesMma of_history, QueriesMma of_candidates, const SiluMma& rule) {
+               const QueriesMma& of_history, const QueriesMma& of_candidates, const SiluMma& rule) {
   constexpr int groups = query_groups(width, gradient);
-  of_history.rows = both(history) ? all_rows(attention.history, groups) : Chunks{nullptr, 0, 0, 0, 1};
-  of_candidates.rows = all_rows(attention.candidates, groups);
-  const QueryCall call{of_history,
-                       of_candidates,
-                       matrix<const bf16>(history.k),
-                       matrix<const bf16>(history.v),
-                       attention.history.device(),
-                       attention.heads};
-  launch_queries<width>(ctx, name, query_mma_kernel<width, groups, gradient, SiluMma>,
-                        of_history.rows.numbers() + of_candidates.rows.numbers(), attention.heads, call,
-                        rule);
+  QueryCall call{of_history,
+                 of_candidates,
+                 matrix<const bf16>(history.k),
+                 matrix<const bf16>(history.v),
+                 attention.history.device(),
+                 attention.heads,
+                 {}};
+  call.history.rows = both(history) ? all_rows(attention.history, groups) : no_rows();
+  call.candidates.rows = all_rows(attention.candidates, groups);
+  launch_queries<width, false>(ctx, name, query_mma_kernel<width, groups, gradient, SiluMma>,
+                               attention.history, call, rule);
 }
 
 }  // namespace
@@ -165,8 +165,7 @@ bool causal_attention_backward_mma(Context& ctx, const CausalAttention& attentio
                        matrix<bf16>(dhistory.k),
                        matrix<bf16>(dhistory.v),
                        attention.heads};
-    launch_queries<w>(ctx, name, key_mma_kernel<w, groups, SiluMma>, call.rows.numbers(), attention.heads,
-                      call, rule);
+    launch_keys<w>(ctx, name, key_mma_kernel<w, groups, SiluMma>, call, rule);
   });
   return true;
 }

@@ -7,13 +7,14 @@
 // exist (at the diagonal, at the end) the others are masked.
 //   query_mma_kernel   of queries: out, or dQ, over keys
 //   key_mma_kernel     of keys: dK and dV, over queries
-// Each sum has one owner: no second pass, no atomics; backward computes scores once for either owner. Weights
-// are rounded to bf16 for the second product.
+// Each sum has one owner, without atomics; backward computes scores once for either owner. Where candidates
+// are too few to keep a device busy with their histories, several blocks read a part of the keys each, and a
+// second kernel adds their sums in order. Weights are rounded to bf16 for the second product.
 //
 // A rule, given to the device by value, says what weights are:
 //   static constexpr float nothing                   the score of pairs that do not exist: their weight is 0
 //   float factor(int64_t keys), slope()              what sums of a, and of d besides, are multiplied with
-//   of_rows(query, valid, head, group), of_columns(query, valid, head)
+//   of_rows(query, valid, head), of_columns(query, valid, head)
 //       for the lane's rows of a group of queries, or its columns of 16 queries; of the result is called
 //         void weigh<with_weight, with_gradient>(s, g, a, d)
 //       which makes a and d of a group as left operands from scores and their gradients
@@ -23,16 +24,19 @@
 // compiler says for sm_90a, are in docs/performance.md.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <initializer_list>
 
 #include "layers/attention_chunks_cuda.h"
 #include "layers/attention_mma_cuda.h"
 #include "runtime/context.h"
+#include "runtime/cuda_kernel_math.h"
 
 namespace lime::cuda {
 
 inline constexpr int query_warps = 4, tile_rows = 64;
+inline constexpr float log_of_2 = 0.6931471805599453f;
 constexpr int block_rows(int groups) { return 16 * groups * query_warps; }
 
 // --- scores and tiles
@@ -113,22 +117,30 @@ struct QueriesMma {
   Matrix<const bf16> q, dout;
   Matrix<bf16> out;  // or dQ
 };
+// Parts of the keys of candidates, and what blocks make of each where there is more than one: f32 rows for
+// block_rows rows of each of `slots` / block_rows chunks, and the state of softmax, if any.
+struct KeyParts {
+  int64_t count = 1, slots = 0;
+  float* sums = nullptr;            // count x slots x d
+  Pack<float, 2>* state = nullptr;  // maximum in units of log 2, and sum: count x heads x slots
+};
 struct QueryCall {
   QueriesMma history, candidates;
   Matrix<const bf16> k, v;
   const int64_t* offsets;  // of the history
   int64_t heads;
+  KeyParts parts;
 };
 
 // The rows of queries that a warp has, and the keys that they see.
 struct WarpQueries {
   int64_t row, first_key;  // of their matrices
-  int valid, keys;  // rows that exist: none where it is not positive; keys that any row of the block sees
-  bool own_rows;    // of the history
-  int diagonal;     // then, the last key that the first row sees
+  int valid, keys;         // rows that exist: none where it is not positive; keys that the block reads
+  bool own_rows;           // of the history
+  int diagonal;            // then, the last key that the first row sees
 
-  // Of keys from `first`, counted from the request's: whether none is seen by `rows` rows, and whether not
-  // all are.
+  // Of keys from `first`, counted from first_key: whether none is seen by `rows` rows, and whether not all
+  // are.
   __device__ bool none(int first, int rows) const {
     return first >= keys || (own_rows && first > diagonal + rows - 1);
   }
@@ -143,27 +155,53 @@ struct WarpQueries {
 struct BlockQueries {
   QueriesMma of;
   Chunk chunk;
-  int64_t head, first_key, all_keys;
+  int64_t head, part, number;   // the last: of the chunk
+  int64_t first_key, all_keys;  // the request's
+  int64_t first, last;          // of those, the block's
   bool own_rows;
 
   __device__ explicit BlockQueries(const QueryCall& call) {
-    const int64_t number = blockIdx.x / call.heads, numbers = call.history.rows.numbers();
-    own_rows = number < numbers;
+    const int64_t block = blockIdx.x / call.heads, numbers = call.history.rows.numbers();
+    own_rows = block < numbers;
     of = own_rows ? call.history : call.candidates;
-    chunk = of.rows.find(own_rows ? numbers - 1 - number : number - numbers);
+    part = own_rows ? 0 : (block - numbers) % call.parts.count;
+    number = own_rows ? numbers - 1 - block : (block - numbers) / call.parts.count;
+    chunk = of.rows.find(number);
     head = blockIdx.x % call.heads;
     first_key = call.offsets[chunk.request], all_keys = call.offsets[chunk.request + 1] - first_key;
+    const int64_t parts = own_rows ? 1 : call.parts.count, tiles = (all_keys + tile_rows - 1) / tile_rows,
+                  size = (tiles + parts - 1) / parts * tile_rows;
+    first = part * size < all_keys ? part * size : all_keys;
+    last = own_rows ? chunk.end - first_key : first + size < all_keys ? first + size : all_keys;
   }
   __device__ WarpQueries warp(int groups) const {
     const int mine = static_cast<int>(threadIdx.x) / warp_size * 16 * groups;
     return {chunk.begin + mine,
-            first_key,
+            first_key + first,
             static_cast<int>(chunk.rows()) - mine,
-            static_cast<int>(own_rows ? chunk.end - first_key : all_keys),
+            static_cast<int>(last - first),
             own_rows,
             static_cast<int>(chunk.begin - first_key) + mine};
   }
 };
+
+// Writes the block's sums as a part.
+template <int width, int groups>
+__device__ void write_part(const RowSums<width> (&sums)[groups], float factor, const QueryCall& call,
+                           const BlockQueries& block) {
+  const int64_t d = call.heads * width, row = block.number * block_rows(groups) +
+                                              static_cast<int>(threadIdx.x) / warp_size * 16 * groups;
+#pragma unroll
+  for (int n = 0; n < groups; ++n)
+    write_link_sums<width>(
+        sums[n], factor,
+        call.parts.sums + (block.part * call.parts.slots + row + 16 * n) * d + block.head * width, d);
+}
+
+// The log-sum-exp of scores of this maximum, in units of log 2, and sum; 0 of none.
+__device__ __forceinline__ float lse_of(float maximum, float sum) {
+  return sum == 0 ? 0.0f : maximum * log_of_2 + logf(sum);
+}
 
 // Calls use(first, r, k, v) for each `step` keys from `first` that the warp's queries see: rows from r of the
 // tiles.
@@ -224,14 +262,54 @@ __global__ void __launch_bounds__(query_warps* warp_size) query_mma_kernel(Query
         }
       });
   const float factor = rule.factor(block.all_keys);
-  if (!block.own_rows) {
+  if (!block.own_rows && block.part == 0) {
 #pragma unroll
     for (int n = 0; n < groups; ++n)
       rule.template add_own_keys<gradient, width>(q[n], dout[n], mine.row + 16 * n, mine.valid - 16 * n,
                                                   column, factor, sums[n]);
   }
-  write_sums<width>(sums, gradient ? rule.slope() * factor : factor, memory, block.of.out, block.chunk.begin,
-                    block.chunk.rows(), column);
+  const float by = gradient ? rule.slope() * factor : factor;
+  if (!block.own_rows && call.parts.count > 1) {
+    write_part<width>(sums, by, call, block);
+  } else {
+    write_sums<width>(sums, by, memory, block.of.out, block.chunk.begin, block.chunk.rows(), column);
+  }
+}
+
+// Adds the parts of candidates' sums in order. With the state of softmax, brings them to one maximum, makes
+// means of them and writes lse (queries x heads). Grid: numbers of chunks; rows of each in turns.
+template <bool softmax>
+__global__ void __launch_bounds__(query_warps* warp_size)
+    add_parts_kernel(Chunks rows, KeyParts parts, int64_t heads, Matrix<bf16> out, Matrix<float> lse) {
+  const Chunk chunk = rows.find(blockIdx.x);
+  const int64_t d = out.cols, width = d / heads;
+  for (int64_t r = blockIdx.y; r < chunk.rows(); r += gridDim.y) {
+    const int64_t slot = blockIdx.x * rows.size + r;
+    for (int64_t c = threadIdx.x; c < d; c += blockDim.x) {
+      const int64_t head = c / width;
+      const auto state = [&](int64_t part) {
+        return parts.state[(part * heads + head) * parts.slots + slot];
+      };
+      float top = 0, total = 0, sum = 0;
+      if constexpr (softmax) {
+        top = state(0).at[0];
+        for (int64_t part = 1; part < parts.count; ++part) top = fmaxf(top, state(part).at[0]);
+      }
+      for (int64_t part = 0; part < parts.count; ++part) {
+        float by = 1;
+        if constexpr (softmax) {
+          by = fast_exp2(state(part).at[0] - top);
+          total = fmaf(by, state(part).at[1], total);
+        }
+        sum = fmaf(by, parts.sums[(part * parts.slots + slot) * d + c], sum);
+      }
+      if constexpr (softmax) {
+        sum = total == 0 ? 0 : sum / total;
+        if (c % width == 0) lse.row(chunk.begin + r)[head] = lse_of(top, total);
+      }
+      out.row(chunk.begin + r)[c] = from_compute<bf16>(sum);
+    }
+  }
 }
 
 // --- keys
@@ -337,13 +415,41 @@ constexpr size_t query_shared_bytes(int width) {
 inline Chunks all_rows(const Jagged& rows, int groups) {
   return make_chunks(rows, 0, rows.rows(), block_rows(groups));
 }
+inline Chunks no_rows() { return {nullptr, 0, 0, 0, 1}; }
 
-// Launches kernel(call, rule) for chunks of the call's rows and heads.
-template <int width, typename Call, typename Rule>
-void launch_queries(Context& ctx, const char* name, void (*kernel)(Call, Rule), int64_t numbers,
-                    int64_t heads, const Call& call, const Rule& rule) {
-  launch(ctx, name, kernel, dim3(static_cast<uint32_t>(numbers * heads)), dim3(query_warps * warp_size),
+// Launches a kernel for the queries of a call, whose keys are the rows of `history`. Sets the call's parts:
+// as many as fill the device, of 256 keys and more, a function of the shapes alone.
+template <int width, bool softmax, typename Rule>
+void launch_queries(Context& ctx, const char* name, void (*kernel)(QueryCall, Rule), const Jagged& history,
+                    QueryCall call, const Rule& rule, const Matrix<float>& lse = {}) {
+  constexpr int64_t wanted_blocks = 256, fewest_keys = 256;
+  const Chunks& candidates = call.candidates.rows;
+  const int64_t of_history = call.history.rows.numbers(), of_candidates = candidates.numbers(),
+                keys = history.rows() / std::max<int64_t>(1, history.segments());
+  const int64_t parts = std::min(
+      wanted_blocks / std::max<int64_t>(1, (of_history + of_candidates) * call.heads), keys / fewest_keys);
+  const Arena::Scope scope(ctx.arena());
+  if (parts > 1) {
+    const int64_t slots = of_candidates * candidates.size;
+    call.parts = {parts, slots,
+                  ctx.arena().alloc(DType::f32, parts * slots, call.heads * width).data<float>(), nullptr};
+    if constexpr (softmax)
+      call.parts.state = reinterpret_cast<Pack<float, 2>*>(
+          ctx.arena().alloc(DType::f32, parts * call.heads * slots, 2).data<float>());
+  }
+  const int64_t blocks = (of_history + of_candidates * call.parts.count) * call.heads;
+  launch(ctx, name, kernel, dim3(static_cast<uint32_t>(blocks)), dim3(query_warps * warp_size),
          query_shared_bytes(width), call, rule);
+  if (parts > 1)
+    launch(ctx, name, add_parts_kernel<softmax>, dim3(static_cast<uint32_t>(of_candidates), 16),
+           dim3(query_warps * warp_size), 0, candidates, call.parts, call.heads, call.candidates.out, lse);
+}
+
+template <int width, typename Rule>
+void launch_keys(Context& ctx, const char* name, void (*kernel)(KeyCall, Rule), const KeyCall& call,
+                 const Rule& rule) {
+  launch(ctx, name, kernel, dim3(static_cast<uint32_t>(call.rows.numbers() * call.heads)),
+         dim3(query_warps * warp_size), query_shared_bytes(width), call, rule);
 }
 
 }  // namespace lime::cuda

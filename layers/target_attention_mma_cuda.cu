@@ -11,7 +11,6 @@ namespace lime::cuda {
 
 namespace {
 
-constexpr float log_of_2 = 0.6931471805599453f;
 constexpr int forward_step = 32;
 
 // Groups of 16 rows a warp, as many as there are registers for.
@@ -56,23 +55,31 @@ struct Running {
     }
   }
 
-  // Makes means of the sums of rows from `row`, and writes their lse. Zeros where there were no keys.
-  template <int width>
-  __device__ void finish(const Softmax& softmax, int64_t row, int valid, int64_t head, RowSums<width>& sums) {
-    const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  // The sums are over all columns then.
+  __device__ __forceinline__ void end() {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float total = sum[half];
-      total += __shfl_xor_sync(all_lanes, total, 1);
-      total += __shfl_xor_sync(all_lanes, total, 2);
-      const bool none = total == 0;
-      const float share = none ? 0.0f : 1 / total;
+      sum[half] += __shfl_xor_sync(all_lanes, sum[half], 1);
+      sum[half] += __shfl_xor_sync(all_lanes, sum[half], 2);
+    }
+  }
+  // Makes means of the weighted sums: zeros where there were no keys.
+  template <int width>
+  __device__ __forceinline__ void divide(RowSums<width>& sums) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float share = sum[half] == 0 ? 0.0f : 1 / sum[half];
 #pragma unroll
       for (int n = 0; n < width / 8; ++n) sums[n][2 * half] *= share, sums[n][2 * half + 1] *= share;
-      const int r = lane / 4 + 8 * half;
-      if (lane % 4 == 0 && r < valid)
-        softmax.lse.row(row + r)[head] = none ? 0.0f : maximum[half] * log_of_2 + logf(total);
     }
+  }
+  // Calls f(row of the group, maximum, sum) for the lane's rows, one lane each.
+  template <typename F>
+  __device__ __forceinline__ void each_row(F f) const {
+    const int lane = static_cast<int>(threadIdx.x) % warp_size;
+    if (lane % 4 != 0) return;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) f(lane / 4 + 8 * half, maximum[half], sum[half]);
   }
 };
 
@@ -115,10 +122,27 @@ __global__ void __launch_bounds__(query_warps* warp_size)
         mma_accumulate(a[0], v, r, sums);
         mma_accumulate(a[1], v, r + 16, sums);
       });
+  const bool parts = call.parts.count > 1;
+  const int64_t slot = block.number * block_rows(groups) + (mine.row - block.chunk.begin);
 #pragma unroll
-  for (int n = 0; n < groups; ++n)
-    running[n].template finish<width>(softmax, mine.row + 16 * n, mine.valid - 16 * n, block.head, sums[n]);
-  write_sums<width>(sums, 1, memory, block.of.out, block.chunk.begin, block.chunk.rows(), column);
+  for (int n = 0; n < groups; ++n) {
+    running[n].end();
+    if (!parts) running[n].template divide<width>(sums[n]);
+    running[n].each_row([&](int r, float maximum, float sum) {
+      const int row = 16 * n + r;
+      if (parts) {
+        call.parts.state[(block.part * call.heads + block.head) * call.parts.slots + slot + row] = {
+            {maximum, sum}};
+      } else if (row < mine.valid) {
+        softmax.lse.row(mine.row + row)[block.head] = lse_of(maximum, sum);
+      }
+    });
+  }
+  if (parts) {
+    write_part<width>(sums, 1, call, block);
+  } else {
+    write_sums<width>(sums, 1, memory, block.of.out, block.chunk.begin, block.chunk.rows(), column);
+  }
 }
 
 // --- backward
@@ -202,15 +226,15 @@ bool target_attention_mma(Context& ctx, const TargetAttention& a, const ConstVie
   const auto m = [](const ConstView& x) { return matrix<const bf16>(x); };
   with_mma_width(width, [&]<int w>() {
     constexpr int groups = groups_of(w);
-    const QueryCall call{{Chunks{nullptr, 0, 0, 0, 1}, {}, {}, {}},
-                         {all_rows(a.candidates, groups), m(q), {}, matrix<bf16>(out)},
-                         m(k),
-                         m(v),
-                         a.history.device(),
-                         a.heads};
-    launch_queries<w>(ctx, "target_attention", target_attention_mma_kernel<w, groups>,
-                      call.candidates.rows.numbers(), a.heads, call,
-                      Softmax{slope_of(width) / log_of_2, matrix<float>(lse)});
+    launch_queries<w, true>(ctx, "target_attention", target_attention_mma_kernel<w, groups>, a.history,
+                            {{no_rows(), {}, {}, {}},
+                             {all_rows(a.candidates, groups), m(q), {}, matrix<bf16>(out)},
+                             m(k),
+                             m(v),
+                             a.history.device(),
+                             a.heads,
+                             {}},
+                            Softmax{slope_of(width) / log_of_2, matrix<float>(lse)}, matrix<float>(lse));
   });
   return true;
 }
@@ -231,14 +255,15 @@ bool target_attention_backward_mma(Context& ctx, const TargetAttention& a, const
   const SoftmaxMma rule{slope_of(width) / log_of_2, statistics, q.rows()};
   with_mma_width(width, [&]<int w>() {
     constexpr int groups = groups_of(w);
-    const QueryCall queries{{Chunks{nullptr, 0, 0, 0, 1}, {}, {}, {}},
-                            {all_rows(a.candidates, groups), m(q), m(dout), matrix<bf16>(dq)},
-                            m(k),
-                            m(v),
-                            a.history.device(),
-                            a.heads};
-    launch_queries<w>(ctx, name, query_mma_kernel<w, groups, true, SoftmaxMma>,
-                      queries.candidates.rows.numbers(), a.heads, queries, rule);
+    launch_queries<w, false>(ctx, name, query_mma_kernel<w, groups, true, SoftmaxMma>, a.history,
+                             {{no_rows(), {}, {}, {}},
+                              {all_rows(a.candidates, groups), m(q), m(dout), matrix<bf16>(dq)},
+                              m(k),
+                              m(v),
+                              a.history.device(),
+                              a.heads,
+                              {}},
+                             rule);
     const KeyCall keys{all_rows(a.history, groups),
                        m(k),
                        m(v),
@@ -250,8 +275,7 @@ bool target_attention_backward_mma(Context& ctx, const TargetAttention& a, const
                        matrix<bf16>(dk),
                        matrix<bf16>(dv),
                        a.heads};
-    launch_queries<w>(ctx, name, key_mma_kernel<w, groups, SoftmaxMma>, keys.rows.numbers(), a.heads, keys,
-                      rule);
+    launch_keys<w>(ctx, name, key_mma_kernel<w, groups, SoftmaxMma>, keys, rule);
   });
   return true;
 }

@@ -153,6 +153,12 @@ const std::vector<Case> mma_shapes = {{{1}, {1}, 1, 32},           {{70, 0, 1, 3
                                       {{65, 140}, {1, 33}, 1, 64}, {{81}, {66}, 1, 128}};
 INSTANTIATE_TEST_SUITE_P(Shapes, CausalMmaOnCuda, testing::ValuesIn(mma_shapes));
 
+// Few candidates of long histories, whose keys are read in parts: more of them than some histories have.
+class CausalMmaPartsOnCuda : public CausalOnCuda {};
+
+TEST_P(CausalMmaPartsOnCuda, Bf16) { compare(DType::bf16, 8, Kernels::mma, mma_tolerance); }
+INSTANTIATE_TEST_SUITE_P(Shapes, CausalMmaPartsOnCuda, testing::Values(Case{{520}, {20}, 1, 32}));
+
 class CausalMmaHugeOnCuda : public CausalOnCuda {};
 
 TEST_P(CausalMmaHugeOnCuda, ScoresStayFinite) {
@@ -243,6 +249,13 @@ class TargetMmaOnCuda : public TargetOnCuda {};
 TEST_P(TargetMmaOnCuda, Bf16) { compare(DType::bf16, 8, 1, Kernels::mma, mma_softmax); }
 TEST_P(TargetMmaOnCuda, MaximaThatJump) { compare(DType::bf16, 8, 8, Kernels::mma, mma_peaked); }
 INSTANTIATE_TEST_SUITE_P(Shapes, TargetMmaOnCuda, testing::ValuesIn(mma_shapes));
+
+class TargetMmaPartsOnCuda : public TargetOnCuda {};
+
+TEST_P(TargetMmaPartsOnCuda, Bf16) { compare(DType::bf16, 8, 1, Kernels::mma, mma_softmax); }
+TEST_P(TargetMmaPartsOnCuda, MaximaThatJump) { compare(DType::bf16, 8, 4, Kernels::mma, mma_peaked); }
+INSTANTIATE_TEST_SUITE_P(Shapes, TargetMmaPartsOnCuda,
+                         testing::Values(Case{{1700, 0, 40}, {5, 2, 17}, 2, 32}, Case{{800}, {70}, 1, 64}));
 
 class TargetMmaHugeOnCuda : public TargetOnCuda {};
 
