@@ -26,6 +26,7 @@ cudaEvent_t event_of(void* handle) { return static_cast<cudaEvent_t>(handle); }
 cudaError_t copy_rows(const void* from, size_t from_pitch, void* to, size_t to_pitch, Stream::Rows rows,
                       cudaMemcpyKind kind, cudaStream_t stream) {
   const auto count = static_cast<size_t>(rows.rows);
+  if (count == 0 || rows.row_bytes == 0) return cudaSuccess;  // whatever the pointers
   const bool one_block = count <= 1 || (from_pitch == rows.row_bytes && to_pitch == rows.row_bytes);
   return one_block ? cudaMemcpyAsync(to, from, rows.row_bytes * count, kind, stream)
                    : cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, rows.row_bytes, count, kind, stream);
@@ -124,6 +125,7 @@ void Stream::to_host(const void* device, size_t device_pitch, void* host, size_t
 }
 
 void Stream::zero(void* device, size_t pitch, Rows rows) {
+  if (rows.rows == 0 || rows.row_bytes == 0) return;
   activate();
   const auto count = static_cast<size_t>(rows.rows);
   check(count <= 1 || pitch == rows.row_bytes
@@ -133,6 +135,7 @@ void Stream::zero(void* device, size_t pitch, Rows rows) {
 }
 
 void Stream::copy(const void* from, void* to, size_t bytes) {
+  if (bytes == 0) return;
   activate();
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(handle_)),
         "copy within the device");
