@@ -216,7 +216,7 @@ __device__ void mma_chunk(const MmaCall& call, const Weights& weights, const Mma
                            p.history_sums[which], chunk.begin + row + first, valid - first, column, c);
       };
       if constexpr (weights_first) {
-        // All weights first, then half of the columns after the other: few sums are alive at a time.
+        // All weights first, then 64 columns after the others: few sums are alive at a time.
         constexpr int most_groups = warps, columns = 64;
         uint32_t a[most_groups][4], d[most_groups][4];
 #pragma unroll

@@ -23,9 +23,13 @@ void check(const Context& ctx, const char* name, const ConstView& a, const Const
              vector.cols(), ", expected 1x", c.cols());
 }
 
-// Whether the device can be asked for all in one product, of which no side may be 0.
-bool one_product(const Context& ctx, const ConstView& a, const ConstView& b) {
-  return ctx.device().type == DeviceType::cuda && !a.empty() && !b.empty();
+// Asks the device to do all in one product, of which no side may be 0. Whether it has.
+template <typename Cuda>
+bool one_product(const Context& ctx, const char* name, const ConstView& a, const ConstView& b,
+                 const Cuda& on_cuda) {
+  if (a.empty() || b.empty()) return false;
+  return dispatch_device(
+      ctx.device(), name, [] { return false; }, on_cuda);
 }
 
 // The bias in the type of y.
@@ -42,15 +46,11 @@ void gemm_bias(Context& ctx, const ConstView& x, const ConstView& w, const Const
   check(ctx, "gemm_bias", x, w, y, bias,
         x.cols() == w.rows() && x.rows() == y.rows() && w.cols() == y.cols());
   const Arena::Scope scope(ctx.arena());
-  const bool done =
-      one_product(ctx, x, w) &&
-      dispatch_device(
-          ctx.device(), "gemm_bias", [] { return false; },
-          [&] {
-            const ConstView vector = in_type_of(ctx, y, bias);
-            return cuda::gemm_with(ctx, {cuda::Epilogue::Kind::bias, const_cast<void*>(vector.raw())}, false,
-                                   false, 1, x, w, 0, y);
-          });
+  const bool done = one_product(ctx, "gemm_bias", x, w, [&] {
+    const cuda::Epilogue with_bias{cuda::Epilogue::Kind::bias,
+                                   const_cast<void*>(in_type_of(ctx, y, bias).raw())};
+    return cuda::gemm_with(ctx, with_bias, false, false, 1, x, w, 0, y);
+  });
   if (done) return;
   gemm(ctx, Transpose::no, Transpose::no, 1, x, w, 0, y);
   add_bias(ctx, bias, y);
@@ -60,17 +60,14 @@ void gemm_bias_gradient(Context& ctx, const ConstView& x, const ConstView& dy, V
   check(ctx, "gemm_bias_gradient", x, dy, dw, dbias,
         x.rows() == dy.rows() && x.cols() == dw.rows() && dy.cols() == dw.cols());
   const Arena::Scope scope(ctx.arena());
-  const bool done = one_product(ctx, x, dy) && dbias.dtype() == dw.dtype() &&
-                    dispatch_device(
-                        ctx.device(), "gemm_bias_gradient", [] { return false; },
-                        [&] {
-                          const View sums = ctx.arena().alloc(dw.dtype(), 1, dbias.cols());
-                          if (!cuda::gemm_with(ctx, {cuda::Epilogue::Kind::bias_gradient, sums.raw()}, true,
-                                               false, 1, x, dy, 1, dw))
-                            return false;
-                          add(ctx, sums, dbias);  // the library overwrites
-                          return true;
-                        });
+  const bool done = one_product(ctx, "gemm_bias_gradient", x, dy, [&] {
+    if (dbias.dtype() != dw.dtype()) return false;
+    const View sums = ctx.arena().alloc(dbias.dtype(), 1, dbias.cols());
+    const cuda::Epilogue with_sums{cuda::Epilogue::Kind::bias_gradient, sums.raw()};
+    if (!cuda::gemm_with(ctx, with_sums, true, false, 1, x, dy, 1, dw)) return false;
+    add(ctx, sums, dbias);  // the library overwrites
+    return true;
+  });
   if (done) return;
   gemm(ctx, Transpose::yes, Transpose::no, 1, x, dy, 1, dw);
   column_sum(ctx, dy, GradMode::accumulate, dbias);
