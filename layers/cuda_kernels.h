@@ -23,6 +23,9 @@ void add_positions(Context&, const ConstView& table, const Jagged& history, int6
 void add_positions_backward(Context&, const ConstView& dtokens, const Jagged& history, int64_t first,
                             View dtable);
 
+void last_rows(Context&, const ConstView& x, const Jagged& of_x, const Jagged& of_y, View y);
+void last_rows_backward(Context&, const ConstView& dy, const Jagged& of_x, const Jagged& of_y, View dx);
+
 void add_request_rows(Context&, const ConstView& links, const ConstView& requests, View y);
 void add_links(Context&, const ConstView& links, View y);
 void sum_over_requests(Context&, const ConstView& dy, View dlinks);

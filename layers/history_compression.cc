@@ -4,6 +4,7 @@
 
 #include "layers/device_offsets.h"
 #include "layers/dispatch.h"
+#include "layers/last_rows.h"
 #include "runtime/primitives.h"
 #include "runtime/trace.h"
 
@@ -12,29 +13,18 @@ namespace lime {
 // --- the last events ---------------------------------------------------------------------------
 
 CompressedHistory LastEvents::forward(Context& ctx, const ConstView& tokens, const Jagged& history) {
-  const TraceRange range(ctx, "last_events");
-  check_shape(ctx, tokens, history.rows(), tokens.cols(), "tokens");
   history_ = history;
   offsets_.assign(1, 0);
   for (int64_t b = 0; b < history.segments(); ++b)
     offsets_.push_back(offsets_.back() + std::min(links_, history.length(b)));
-  const Jagged segments = on_device(ctx, offsets_);
-  View rows = ctx.alloc(segments.rows(), tokens.cols());
-  for (int64_t b = 0; b < history.segments(); ++b)
-    copy(ctx, tokens.slice_rows(history.end(b) - segments.length(b), history.end(b)),
-         rows.slice_rows(segments.begin(b), segments.end(b)));
-  return {rows, segments};
+  segments_ = on_device(ctx, offsets_);
+  View rows = ctx.alloc(segments_.rows(), tokens.cols());
+  last_rows(ctx, tokens, history, segments_, rows);
+  return {rows, segments_};
 }
 
 void LastEvents::backward(Context& ctx, const ConstView& drows, View dtokens) {
-  const TraceRange range(ctx, "last_events_backward");
-  const Jagged segments(offsets_);
-  check_shape(ctx, drows, segments.rows(), dtokens.cols(), "gradient of rows");
-  check_shape(ctx, dtokens, history_.rows(), dtokens.cols(), "gradient of tokens");
-  fill(ctx, dtokens, 0);
-  for (int64_t b = 0; b < history_.segments(); ++b)
-    copy(ctx, drows.slice_rows(segments.begin(b), segments.end(b)),
-         dtokens.slice_rows(history_.end(b) - segments.length(b), history_.end(b)));
+  last_rows_backward(ctx, drows, history_, segments_, dtokens);
 }
 
 double LastEvents::rows(double events) const { return std::min(events, static_cast<double>(links_)); }

@@ -48,7 +48,7 @@ class LastEvents final : public HistoryCompression {
  private:
   int64_t links_;
   // From forward to backward.
-  Jagged history_;
+  Jagged history_, segments_;
   std::vector<int64_t> offsets_;
 };
 

@@ -18,6 +18,9 @@ constexpr int groups_of(int width) { return width == 128 ? 1 : 2; }
 
 float slope_of(int64_t width) { return static_cast<float>(1 / std::sqrt(static_cast<double>(width))); }
 
+// 2^x. No weight is above 1, though large scores round by more than 1; NaN stays NaN.
+__device__ __forceinline__ float weight_of(float x) { return fast_exp2(x > 0 ? 0 : x); }
+
 // --- forward
 // ------------------------------------------------------------------------------------------------------------
 
@@ -46,8 +49,7 @@ struct Running {
       const float before = fast_exp2(maximum[half] - top);
       float total = 0;
 #pragma unroll
-      for (int i = 0; i < 8; ++i)  // large scores round by more than 1, and no weight is above 1
-        total += score(i) = fast_exp2(fminf(fmaf(slope2, score(i), -top), 0));
+      for (int i = 0; i < 8; ++i) total += score(i) = weight_of(fmaf(slope2, score(i), -top));
       maximum[half] = top;
       sum[half] = fmaf(before, sum[half], total);
 #pragma unroll
@@ -151,8 +153,7 @@ __global__ void __launch_bounds__(query_warps* warp_size)
 // lse in units of log 2, and delta.
 using Statistics = Pack<float, 2>;
 
-// a = 2^(slope2 s - lse), d = a (g - delta), with the hardware's exp2. No weight is above 1, though large
-// scores round by more than 1.
+// a = 2^(slope2 s - lse), d = a (g - delta), with the hardware's exp2.
 struct SoftmaxMma {
   static constexpr float nothing = -std::numeric_limits<float>::infinity();
 
@@ -174,7 +175,7 @@ struct SoftmaxMma {
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
           const Statistics& of_query = at[rows ? i % 2 : i / 2 * 2 + j];
-          weight[j] = fast_exp2(fminf(fmaf(slope2, s[i / 2][i % 2 * 2 + j], -of_query.at[0]), 0));
+          weight[j] = weight_of(fmaf(slope2, s[i / 2][i % 2 * 2 + j], -of_query.at[0]));
           gradient[j] = weight[j] * (g[i / 2][i % 2 * 2 + j] - of_query.at[1]);
         }
         if constexpr (with_weight) a[i] = pack_bf16(weight[0], weight[1]);

@@ -274,6 +274,26 @@ TEST_P(TargetMmaHugeOnCuda, ScoresStayFinite) {
       {q.device(), kv.device(), dout.device(), out.device(), lse.device(), dq.device(), dkv.device()});
   expect_finite({&out, &lse, &dq, &dkv});
 }
+// What is not a number must not look like one.
+TEST_P(TargetMmaHugeOnCuda, NotANumberStaysOne) {
+  Context device(ctx.device(), DType::bf16);
+  const int64_t d = shape.width();
+  const auto output = [&](DType type, int64_t n, int64_t cols) {
+    return Buffer::output(device, type, n, cols, 8, 0);
+  };
+  const Buffer q = Buffer::input(device, DType::bf16, targets(), d, 8, 1);
+  Buffer kv = Buffer::input(device, DType::bf16, rows(), 2 * d, 8, 2);
+  kv.reference().row<double>(17)[3] = NAN;  // of a key
+  kv.upload();
+  Buffer out = output(DType::bf16, targets(), d), lse = output(DType::f32, targets(), shape.heads);
+  const TargetAttention a{shape.heads, events(), requests()};
+  target_attention(device, a, q.device(), kv.device().slice_cols(0, d), kv.device().slice_cols(d, 2 * d),
+                   out.device(), lse.device());
+  for (Buffer* b : {&out, &lse}) {
+    b->read();
+    for (const double value : values_of(b->reference())) ASSERT_TRUE(std::isnan(value));
+  }
+}
 INSTANTIATE_TEST_SUITE_P(Shapes, TargetMmaHugeOnCuda, testing::Values(Case{{70, 3}, {5, 0}, 1, 32}));
 
 // Shapes and views that tensor cores cannot take are left to the generic kernels.
