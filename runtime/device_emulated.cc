@@ -4,6 +4,7 @@
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "runtime/cuda_device.h"
@@ -40,11 +41,16 @@ struct Work {
     const std::lock_guard lock(mutex);
     return arrived + static_cast<int64_t>(arrivals.size());
   }
+  bool has_arrived(int64_t up_to) {
+    const std::lock_guard lock(mutex);
+    return arrived >= up_to;
+  }
 };
 
 struct Mark {  // what an event recorded
   std::weak_ptr<Work> work;
   int64_t sent = 0;
+  bool asked = false;
 };
 
 std::shared_ptr<Work>& work_of(void* handle) { return *static_cast<std::shared_ptr<Work>*>(handle); }
@@ -143,7 +149,7 @@ Event::~Event() { delete &mark_of(handle_); }
 
 void Event::record(Stream& stream) {
   const auto& work = work_of(stream.handle());
-  mark_of(handle_) = {work, work->sent()};
+  mark_of(handle_) = {work, work->sent(), false};
 }
 
 void Event::synchronize() const {
@@ -151,7 +157,12 @@ void Event::synchronize() const {
   if (const auto work = mark.work.lock()) work->deliver(mark.sent);
 }
 
+// Not yet, for copies to the host, when asked for the first time.
 bool Event::reached() const {
+  Mark& mark = mark_of(handle_);
+  const auto work = mark.work.lock();
+  if (!work || work->has_arrived(mark.sent)) return true;
+  if (!std::exchange(mark.asked, true)) return false;
   synchronize();
   return true;
 }
