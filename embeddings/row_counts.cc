@@ -15,6 +15,13 @@ RowCounts::RowCounts(Context& ctx, int64_t tables)
                      {1, bytes});
 }
 
+RowCounts::~RowCounts() {
+  try {
+    exact();
+  } catch (const Error&) {  // the device failed: nothing is under way, and whoever used it has been told
+  }
+}
+
 void RowCounts::take_oldest() {
   Coming oldest = std::move(coming_.front());
   coming_.pop_front();

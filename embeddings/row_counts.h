@@ -17,6 +17,7 @@ namespace lime {
 class RowCounts {
  public:
   RowCounts(Context&, int64_t tables);
+  ~RowCounts();  // waits for counts under way
 
   int64_t* on_device() const { return counts_.data(); }
   // An upper bound of every table's rows: the last counts that came, and all that may have been added since.

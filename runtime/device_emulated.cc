@@ -5,6 +5,7 @@
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "runtime/cuda_device.h"
@@ -42,11 +43,16 @@ struct Work {
     const std::lock_guard lock(mutex);
     return arrived + static_cast<int64_t>(arrivals.size());
   }
+  bool has_arrived(int64_t up_to) {
+    const std::lock_guard lock(mutex);
+    return arrived >= up_to;
+  }
 };
 
 struct Mark {  // what an event recorded
   std::weak_ptr<Work> work;
   int64_t sent = 0;
+  bool asked = false;
   std::chrono::steady_clock::time_point time{};
 };
 
@@ -158,7 +164,7 @@ Event::~Event() { delete &mark_of(handle_); }
 
 void Event::record(Stream& stream) {
   const auto& work = work_of(stream.handle());
-  mark_of(handle_) = {work, work->sent(), std::chrono::steady_clock::now()};
+  mark_of(handle_) = {work, work->sent(), false, std::chrono::steady_clock::now()};
 }
 
 void Event::synchronize() const {
@@ -166,8 +172,13 @@ void Event::synchronize() const {
   deliver(mark_of(handle_));
 }
 
+// Not yet, for copies to the host, when asked for the first time.
 bool Event::reached() const {
-  deliver(mark_of(handle_));
+  Mark& mark = mark_of(handle_);
+  const auto work = mark.work.lock();
+  if (!work || work->has_arrived(mark.sent)) return true;
+  if (!std::exchange(mark.asked, true)) return false;
+  deliver(mark);
   return true;
 }
 

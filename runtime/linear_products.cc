@@ -29,7 +29,11 @@ bool one_product(const Context& ctx, const char* name, const ConstView& a, const
                  const Cuda& on_cuda) {
   if (a.empty() || b.empty()) return false;
   return dispatch_device(
-      ctx.device(), name, [] { return false; }, on_cuda);
+      ctx.device(), name, [] { return false; },
+      [&] {
+        const TraceRange range(ctx, "gemm");
+        return on_cuda();
+      });
 }
 
 // The bias in the type of y.

@@ -6,6 +6,7 @@
 #include "runtime/primitives_cpu.h"
 #include "runtime/primitives_cuda.h"
 #include "runtime/primitives_host.h"
+#include "runtime/trace.h"
 
 namespace lime {
 
@@ -100,7 +101,10 @@ void gemm(Context& ctx, Transpose ta, Transpose tb, double alpha, const ConstVie
       [&]<typename T>(T) {
         cpu::gemm<T>(at, bt, static_cast<T>(alpha), in<T>(a), in<T>(b), static_cast<T>(beta), out<T>(c));
       },
-      [&] { cuda::gemm(ctx, at, bt, alpha, a, b, beta, c); });
+      [&] {
+        const TraceRange range(ctx, "gemm");
+        cuda::gemm(ctx, at, bt, alpha, a, b, beta, c);
+      });
 }
 
 // --- elementwise -----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "embeddings/device_table.h"
+#include "embeddings/row_counts.h"
 #include "runtime/host_copy.h"
 #include "runtime/philox.h"
 #include "tests/embeddings/sparse_steps.h"
@@ -125,6 +126,29 @@ TEST_P(DeviceTables, AgreeWithTheHostsTables) {
       }
     }
   }
+}
+
+// The host learns late how many rows an update added: until then it counts the most that may have been.
+TEST_P(DeviceTables, RoomIsMadeForRowsThatTheHostDoesNotKnowOf) {
+  RowCounts counts(ctx, 2);
+  const auto update = [&](int64_t a, int64_t b) {  // adds (a, b) rows, of twice as many at most
+    const std::vector<int64_t> now{counts.exact()[0] + a, counts.exact()[1] + b};
+    copy(ctx, ConstView(now.data(), 1, 2), View(counts.on_device(), DType::i64, ctx.device(), 1, 2, 2));
+    counts.added({2 * a, 2 * b});
+  };
+  update(10, 3);
+  const auto at_most = counts.at_most();
+  EXPECT_TRUE(at_most == (std::vector<int64_t>{10, 3}) || at_most == (std::vector<int64_t>{20, 6}));
+  EXPECT_EQ(counts.exact(), (std::vector<int64_t>{10, 3}));
+  update(5, 0);
+  counts.add(1, 4);
+  EXPECT_EQ(counts.at_most(), (std::vector<int64_t>{15, 7}));
+  EXPECT_EQ(to_host<int64_t>(ctx, ConstView(counts.on_device(), DType::i64, ctx.device(), 1, 2, 2)),
+            counts.exact());
+  // Far ahead of the device, it waits.
+  for (int i = 0; i < 8; ++i) counts.added({100, 100});
+  EXPECT_LE(counts.at_most()[0], 15 + 4 * 100);
+  EXPECT_GE(counts.at_most()[0], 15);
 }
 
 TEST_P(DeviceTables, AFullDeviceIsNamed) {
