@@ -2,6 +2,7 @@
 
 #include "runtime/device_dispatch.h"
 #include "runtime/primitives_cuda.h"
+#include "runtime/trace.h"
 
 namespace lime {
 
