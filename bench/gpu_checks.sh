@@ -51,58 +51,76 @@ for test in collectives_test gradient_buckets_test embeddings_collection_test; d
   for ranks in 1 2 4; do [ -n "$(program $test)" ] && step "${test}_np$ranks" 120 bash -c 'launch "$@"' _ "$ranks" "$(program $test)"; done
 done
 
-# 2. Sanitizers over the kernels.
+# 2. Attention against its two floors; embedding tables as shares of the copy rate, and against PyTorch.
+[ -n "$(program bench_cuda_attention)" ] && step bench_cuda_attention 100 "$(program bench_cuda_attention)"
+table_sizes="--device cuda --rows 20000000 --dim 128 --ids 4194304 --seconds 3"
+[ -n "$(program bench_embedding)" ] &&
+  step bench_embedding 60 "$(program bench_embedding)" $table_sizes --optimizer rowwise_adagrad
+[ -n "$peer" ] && step pytorch_embedding 40 python3 "$peer" embedding $table_sizes
+[ -n "$peer" ] && for mode in "" --compile; do
+  step "pytorch_attention$mode" 40 python3 "$peer" attention --device cuda --dtype bf16 --width 256 --heads 4 --history 16384 \
+    --links 64 --requests 16 --seconds 2 $mode
+done
+
+# 3. Whole training steps on the device, against PyTorch's of the same sizes; where their time goes; latency.
+lime=$(program lime)
+# train NAME SETTING...: twenty steps, and what the last five of them did.
+train() {
+  local name=$1
+  shift
+  local settings=(--set data.path="$out/bench-xor" --set device=cuda --set train.micro_batches=1 --set train.epochs=20)
+  for setting in "$@"; do settings+=(--set "$setting"); done
+  rm -rf "$out/run"
+  step "train_$name" 60 "$lime" train "$here/configs/bench-xor.yaml" --out "$out/run" --trace "$out/trace.json" "${settings[@]}"
+  [ -f "$out/trace.json" ] && "$here/bench/step_shares.py" "$out/trace.json" 10 | tee "$out/shares_$name.txt"
+  rm -rf "$out/run" "$out/trace.json"
+  step "train_${name}_untraced" 60 "$lime" train "$here/configs/bench-xor.yaml" --out "$out/run" "${settings[@]}"
+  [ -f "$out/run/metrics.jsonl" ] || return
+  row "  steps 16-20 of $name" "" "" "$(tail -1 "$out/run/metrics.jsonl" | grep -oE '"(requests_per_s|tokens_per_s|data_wait_ms|step_ms)":[0-9.]*' | tr '\n' ' ')"
+}
+small="--requests 32 --history 1024 --candidates 16"
+large="--requests 256 --history 1024 --candidates 16 --width 256 --links 64"
+if [ -n "$lime" ]; then
+  step generate 60 "$lime" generate --preset bench-xor --out "$out/bench-xor"
+  for precision in f32 tf32 bf16; do train "xor_small_$precision" train.precision=$precision; done
+  train xor_large_bf16 train.precision=bf16 model.width=256 model.links=64 train.batch_requests=256
+  train hstu_small_bf16 train.precision=bf16 model.name=hstu
+  train mha_small_bf16 train.precision=bf16 model.name=mha
+  step latency_cuda 60 "$lime" bench latency --device cuda --precision bf16 --type int8 --candidates 64,4096,32768 --history 1024,16384 \
+    --widths 128 --items 32768 --seconds 0.3 --out "$out/latency"
+fi
+[ -n "$peer" ] && for mode in "" --compile; do
+  step "pytorch_xor_small$mode" 40 python3 "$peer" train --model lime_xor --device cuda --dtype bf16 --seconds 2 $small $mode
+  step "pytorch_xor_large$mode" 40 python3 "$peer" train --model lime_xor --device cuda --dtype bf16 --seconds 2 $large $mode
+  step "pytorch_hstu_small$mode" 40 python3 "$peer" train --model hstu --device cuda --dtype bf16 --seconds 2 $small $mode
+done
+
+# 4. The quickstart's model on the device and on the CPU: the same metrics but for what a seed changes.
+if [ -n "$lime" ]; then
+  step generate_quickstart 30 "$lime" generate --preset quickstart --out "$out/quickstart"
+  for device in cuda cpu; do
+    step "quickstart_$device" 90 "$lime" train "$here/configs/quickstart.yaml" --out "$out/run-$device" \
+      --set data.path="$out/quickstart" --set device=$device
+    row "  AUC, NE of $device" "" "" "$(tr -d ' \n' <"$out/run-$device/eval.json" 2>/dev/null | grep -oE '"(auc|ne)":[0-9.]*' | head -2 | tr '\n' ' ')"
+  done
+fi
+
+# 5. Sanitizers over the kernels, as long as there is time.
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck; do
     for test in cuda_kernel_test row_ops_test attention_test query_attention_test embeddings_device_test; do
       [ -n "$(program $test)" ] &&
-        step "${tool}_$test" 40 compute-sanitizer --tool "$tool" --error-exitcode 9 "$(program $test)" --gtest_filter='*cuda*:*Cuda*'
+        step "${tool}_$test" 40 compute-sanitizer --tool "$tool" --error-exitcode 9 "$(program $test)" \
+          --gtest_filter='*cuda*:*Cuda*-*FullDevice*'  # where an allocation fails
     done
   done
 else
   row compute-sanitizer "NOT RUN" 0 "not installed"
 fi
 
-# 3. Whole runs: the benchmark's step on the device, by precision, against PyTorch.
-lime=$(program lime)
-if [ -n "$lime" ]; then
-  step generate 60 "$lime" generate --preset bench-xor --out "$out/bench-xor"
-  for precision in f32 tf32 bf16; do
-    rm -rf "$out/run-$precision"
-    step "train_$precision" 60 "$lime" train "$here/configs/bench-xor.yaml" --out "$out/run-$precision" \
-      --set data.path="$out/bench-xor" --set device=cuda --set train.precision=$precision
-    [ -f "$out/run-$precision/metrics.jsonl" ] &&
-      row "  requests/s, steps 16-20, $precision" "" "" "$(tail -1 "$out/run-$precision/metrics.jsonl" | grep -o '"requests_per_s":[0-9.]*')"
-  done
-  rm -rf "$out/run-hstu"
-  step train_hstu_bf16 60 "$lime" train "$here/configs/bench-xor.yaml" --out "$out/run-hstu" --set data.path="$out/bench-xor" \
-    --set model.name=hstu --set device=cuda --set train.precision=bf16
-  [ -f "$out/run-hstu/metrics.jsonl" ] &&
-    row "  requests/s, steps 16-20, hstu, bf16" "" "" "$(tail -1 "$out/run-hstu/metrics.jsonl" | grep -o '"requests_per_s":[0-9.]*')"
-  step latency_cuda 60 "$lime" bench latency --device cuda --precision bf16 --type int8 --candidates 64,4096,32768 --history 1024,16384 \
-    --widths 128 --items 32768 --seconds 0.3 --out "$out/latency"
-  cat "$out/latency_cuda.log"
-fi
-if [ -n "$peer" ]; then
-  for mode in "" --compile; do
-    for model in lime_xor hstu; do
-      step "pytorch_train_$model$mode" 60 python3 "$peer" train --model $model --device cuda --dtype bf16 --requests 32 --history 1024 --candidates 16 --seconds 3 $mode
-    done
-    step "pytorch_attention$mode" 60 python3 "$peer" attention --device cuda --dtype bf16 --width 256 --heads 4 --history 16384 --links 64 --requests 16 $mode
-  done
-fi
-
-# 4. Attention against its two floors.
-[ -n "$(program bench_cuda_attention)" ] && step bench_cuda_attention 120 "$(program bench_cuda_attention)" && cat "$out/bench_cuda_attention.log"
-
-# 5. Embedding tables: gather and update as shares of the copy rate; against PyTorch.
-if [ -n "$(program bench_embedding)" ]; then
-  step bench_embedding 90 "$(program bench_embedding)" --device cuda --rows 20000000 --dim 128 --ids 4194304 --optimizer rowwise_adagrad --seconds 3 &&
-    cat "$out/bench_embedding.log"
-fi
-[ -n "$peer" ] && step pytorch_embedding 60 python3 "$peer" embedding --device cuda --rows 20000000 --dim 128 --ids 4194304 --seconds 3
-
-rm -rf "$out/bench-xor"
+for log in bench_cuda_attention bench_embedding latency_cuda; do [ -f "$out/$log.log" ] && cat "$out/$log.log"; done
+for log in "$out"/pytorch_*.log; do [ -f "$log" ] && echo "$(basename "$log" .log): $(grep -oE '"(median_ms|requests_per_s|forward)".*' "$log")"; done
+rm -rf "$out/bench-xor" "$out/quickstart" "$out"/run*
 echo
 cat "$out/gpu.txt" "$table"
 exit $failed

@@ -178,9 +178,10 @@ void DeviceTables::answer(DeviceLookup& state) {
       const int64_t n = r.received.count(rank, t);
       if (n == 0) continue;
       const TableOnDevice& table = tables_[static_cast<size_t>(t)]->on_device();
+      // Whole packs, with the zeros behind the table's columns.
       cuda::gather_rows(
           ctx_, {n, n, nullptr, false, r.received.first_id(rank, t)}, r.owned, table, address,
-          View(answers + r.received.first_float(rank, t), DType::f32, device, n, table.dim, table.pitch));
+          View(answers + r.received.first_float(rank, t), DType::f32, device, n, table.pitch, table.pitch));
     }
   }
   exchange_->exchange_rows(state, on_device_.data());

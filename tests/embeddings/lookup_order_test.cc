@@ -54,7 +54,7 @@ TEST_P(EmbeddingLookup, OverlappedStepsEqualStepsOneByOne) {
 TEST_P(EmbeddingLookup, LooksWithoutUpdatesLeaveNoTrace) {
   Communicator& comm = test_group().world();
   StepTrainer trainer(ctx, comm, tables(), 4), undisturbed(ctx, comm, tables(), 4);
-  for (int64_t step = 0; step < 3; ++step) {
+  for (int64_t step = 0; step < (ctx.device() == Device{} ? 3 : 2); ++step) {
     const Batch batch = make_batch(6, step, 4), other = make_batch(7, step, 4);
     auto prefetched = trainer.begin(other);
     auto evaluated = trainer.begin(other, /*insert=*/false);

@@ -41,6 +41,8 @@ TEST_P(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
   Communicator& comm = test_group().world();
   const auto self = make_self_communicator();
   for (const auto optimizer : {SparseOptimizer::adam, SparseOptimizer::rowwise_adagrad}) {
+    if (optimizer != SparseOptimizer::adam && ctx.device() != Device{})
+      continue;  // the emulator takes its time
     const auto tables = test_tables(optimizer);
     StepTrainer many(ctx, comm, tables, 9), one(ctx, *self, tables, 9), many_resumed(ctx, comm, tables, 9),
         one_resumed(ctx, *self, tables, 9);
