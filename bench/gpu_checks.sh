@@ -76,7 +76,7 @@ train() {
   rm -rf "$out/run" "$out/trace.json"
   step "train_${name}_untraced" 60 "$lime" train "$here/configs/bench-xor.yaml" --out "$out/run" "${settings[@]}"
   [ -f "$out/run/metrics.jsonl" ] || return
-  row "  steps 16-20 of $name" "" "" "$(tail -1 "$out/run/metrics.jsonl" | grep -oE '"(requests_per_s|tokens_per_s|data_wait_ms|step_ms)":[0-9.]*' | tr '\n' ' ')"
+  row "  steps 16-20 of $name" "" "" "$(tail -1 "$out/run/metrics.jsonl" | grep -oE '"(requests_per_s|history_tokens_per_s|data_wait_ms|step_ms)":[0-9.]*' | tr '\n' ' ')"
 }
 small="--requests 32 --history 1024 --candidates 16"
 large="--requests 256 --history 1024 --candidates 16 --width 256 --links 64"
