@@ -116,8 +116,9 @@ eval:
   return parse_config(text, "small.yaml", overrides);
 }
 
-SmallRun::SmallRun(Communicator& comm, const Config& c, const Dataset& dataset)
+SmallRun::SmallRun(Communicator& comm, const Config& c, const Dataset& dataset, Device device)
     : config(c),
+      ctx(device),
       network(ctx, comm, config, dataset.schema()),
       adamw(ctx, network.parameters(), config.train.adamw) {}
 

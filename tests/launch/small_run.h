@@ -23,7 +23,7 @@ Config small_config(const std::string& dataset, const Overrides& overrides = {})
 
 // A network over `comm` with its optimizer, as a job starts.
 struct SmallRun {
-  SmallRun(Communicator&, const Config&, const Dataset&);
+  SmallRun(Communicator&, const Config&, const Dataset&, Device device = {});
   // Collective over the test group (which `comm` must be of): some optimizer steps, so that there are rows
   // and moments.
   void train(ProcessGroup&, const Dataset&, int steps);
