@@ -45,7 +45,7 @@ fi
 for test in cuda_kernel_test runtime_test primitives_test row_ops_test attention_test query_attention_test cached_scoring_test \
   latency_test layer_test step_test model_test golden_test training_test \
   device_parts_test device_transfer_test checkpoint_tensors_test device_sort_test embeddings_device_test \
-  device_network_test; do
+  device_network_test train_step_test; do
   [ -n "$(program $test)" ] && step "$test" 120 "$(program $test)"
 done
 for test in collectives_test gradient_buckets_test embeddings_collection_test; do

@@ -1,0 +1,82 @@
+// A whole training step on a CUDA device - tables, network, clipping, updates - as the trainer gives it,
+// while the step before is under way: it takes no memory, and the host waits for nothing that it was not told
+// to.
+#include "launch/train_step.h"
+
+#include <gtest/gtest.h>
+
+#include "runtime/cuda_device_calls.h"
+#include "tests/launch/small_run.h"
+#include "tests/support/device_support.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+TEST(TrainStep, OnADeviceTakesNoMemoryAndWaitsOnlyForWhatItReports) {
+  for (const Device device : test_cuda_devices()) {
+    if (!skip_reason(device).empty()) GTEST_SKIP() << skip_reason(device);
+    const TempDirectory directory;
+    const Dataset dataset = write_small_dataset(directory.file("data"));
+    SmallRun run(test_group().world(), small_config(directory.file("data")), dataset, device);
+    TrainStep step(test_group(), run.ctx, run.config, run.network, run.adamw);
+    BatchSource source(test_group(), dataset, run.config, 0, {});
+    std::vector<GlobalBatch> batches;
+    for (int i = 0; i < 3; ++i) batches.push_back(*source.next(false));
+
+    int64_t number = 0;
+    std::vector<double> losses;
+    const auto epoch = [&] {
+      for (size_t i = 0; i < batches.size(); ++i) {
+        step.run(batches[i], &batches[(i + 1) % batches.size()], ++number, 1e-2, 1.0);
+        for (const StepOutcome& outcome : step.outcomes(1)) losses.push_back(outcome.loss);
+      }
+    };
+    epoch(), epoch(), epoch();  // memory grows, all ids get rows
+    const int64_t allocations = cuda::device_calls.allocations, frees = cuda::device_calls.frees,
+                  waits = cuda::device_calls.waits;
+    epoch();
+    EXPECT_EQ(cuda::device_calls.allocations, allocations);
+    EXPECT_EQ(cuda::device_calls.frees, frees);
+    // A step: the counts of its distinct ids, sorted under the step before; the outcome of the step before;
+    // how many rows there were four updates ago, which only the emulator has not told of by then.
+    EXPECT_LE(cuda::device_calls.waits - waits, 3 * static_cast<int64_t>(batches.size()));
+    for (const StepOutcome& outcome : step.outcomes()) losses.push_back(outcome.loss);
+    ASSERT_EQ(losses.size(), 12u);
+    EXPECT_LT(losses.back(), losses[2]);  // of the same batch
+  }
+}
+
+TEST(TrainStep, WeightsFreezeWhereTheNormIsNotFinite) {
+  for (const Device device : test_devices()) {
+    if (!skip_reason(device).empty()) GTEST_SKIP() << skip_reason(device);
+    const TempDirectory directory;
+    const Dataset dataset = write_small_dataset(directory.file("data"));
+    SmallRun run(test_group().world(), small_config(directory.file("data")), dataset, device);
+    run.train(test_group(), dataset, 1);
+    TrainStep step(test_group(), run.ctx, run.config, run.network, run.adamw);
+    BatchSource source(test_group(), dataset, run.config, 0, {});
+    GlobalBatch good = *source.next(false), bad = *source.next(false);
+    bad.task_weight_sum[0] = 1e-320;  // its gradients overflow
+    const auto values = [&] {
+      auto all = to_host<float>(run.ctx, run.network.parameters().values());
+      for (int64_t table = 0; table < static_cast<int64_t>(run.network.tables().tables().size()); ++table)
+        for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket)
+          for (const float x : run.network.tables().bucket_rows(table, bucket).values) all.push_back(x);
+      return all;
+    };
+    const std::vector<float> before = values();
+    step.run(bad, &good, 2, 1e-2, 1.0);
+    step.run(good, nullptr, 3, 1e-2, 1.0);  // begun before anybody has heard of the one before
+    const auto outcomes = step.outcomes();
+    ASSERT_EQ(outcomes.size(), 2u);
+    EXPECT_FALSE(outcomes[0].finite);
+    EXPECT_EQ(outcomes[0].step, 2);
+    const std::vector<float> after = values();
+    ASSERT_EQ(before.size(), after.size());
+    for (size_t i = 0; i < before.size(); ++i) ASSERT_EQ(before[i], after[i]) << i;
+  }
+}
+
+}  // namespace
+}  // namespace lime
