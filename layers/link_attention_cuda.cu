@@ -8,7 +8,7 @@
 #include <cmath>
 #include <limits>
 
-#include "layers/attention_sums_cuda.h"
+#include "layers/attention_softmax_cuda.h"
 #include "layers/cuda_kernels_attention.h"
 #include "layers/link_attention_chunks_cuda.h"
 #include "layers/link_attention_mma_cuda.h"
@@ -30,57 +30,23 @@ __global__ void __launch_bounds__(256)
     link_chunk_kernel(Chunks chunks, int64_t links, int64_t width, A slope, A lowest, Matrix<const T> q,
                       Matrix<const T> k, Matrix<const T> v, LinkChunks<A> state) {
   __shared__ Square<A> xs, ys, weights;
-  __shared__ A maximum[square], sum[square], factor[square];
+  __shared__ RunningSoftmax<A> running;
   const int64_t link_blocks = (links + square - 1) / square;
   const int64_t number = blockIdx.x / link_blocks, link0 = blockIdx.x % link_blocks * square;
   const Chunk chunk = chunks.find(number);
   if (chunk.rows() == 0) return;
   const int64_t begin = int64_t{blockIdx.z} * sum_columns;
-  const uint32_t thread = thread_in_block(), lane = thread % warp_size, warp = thread / warp_size;
-  SquareRows at{chunk.request * links + link0, links - link0, 0, 0, int64_t{blockIdx.y} * width, width};
-  if (thread < square) maximum[thread] = lowest, sum[thread] = 0;
-  A out[2][4] = {};
-  for (int64_t done = 0; done < chunk.rows(); done += square) {
-    at.y = chunk.begin + done, at.y_rows = chunk.rows() - done;
-    A s[2][2];
-    score(q, k, at, xs, ys, s);
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-#pragma unroll
-      for (int j = 0; j < 2; ++j) weights[threadIdx.y + 16 * i][threadIdx.x + 16 * j] = slope * s[i][j];
-    __syncthreads();
-    for (uint32_t x = warp; x < square; x += 256 / warp_size) {  // a warp, a link
-      const bool there = lane < at.y_rows;
-      const A before = maximum[x], value = there ? weights[x][lane] : lowest;
-      const A most = warp_max(value), top = before > most ? before : most;
-      const A p = there ? exponential(value - top) : A(0), total = warp_sum(p);
-      weights[x][lane] = p;
-      __syncwarp();  // all lanes have read the maximum
-      if (lane == 0) {
-        factor[x] = exponential(before - top);
-        sum[x] = factor[x] * sum[x] + total;
-        maximum[x] = top;
-      }
-    }
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-#pragma unroll
-      for (int j = 0; j < 4; ++j) out[i][j] *= factor[threadIdx.y + 16 * i];
-    accumulate(weights, v, at, begin, ys, out);
-  }
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int64_t x = threadIdx.y + 16 * i, c = begin + threadIdx.x + 16 * j;
-      if (x < at.x_rows && c < width)
-        state.out[(number * links + link0 + x) * width * gridDim.y + at.column + c] = out[i][j];
-    }
-  }
+  const SquareRows at{chunk.request * links + link0, links - link0, 0, 0, int64_t{blockIdx.y} * width, width};
+  BlockSums<A> out = {};
+  running.begin(lowest);
+  add_softmax_rows(q, k, v, at, chunk.begin, chunk.rows(), begin, slope, running, xs, ys, weights, out);
+  each_sum(out, at, begin, [&](int64_t x, int64_t c, A value) {
+    state.out[(number * links + link0 + x) * width * gridDim.y + at.column + c] = value;
+  });
+  const uint32_t thread = thread_in_block();
   if (blockIdx.z == 0 && thread < square && thread < at.x_rows) {
     const int64_t i = (number * gridDim.y + blockIdx.y) * links + link0 + thread;
-    state.maximum[i] = maximum[thread], state.sum[i] = sum[thread];
+    state.maximum[i] = running.maximum[thread], state.sum[i] = running.sum[thread];
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "layers/attention_softmax_cuda.h"
 #include "layers/cuda_kernels_attention.h"
 #include "layers/query_attention_cuda.h"
 #include "layers/query_attention_mma_cuda.h"
@@ -26,50 +27,23 @@ __global__ void __launch_bounds__(256)
                             Matrix<const T> q, Matrix<const T> k, Matrix<const T> v, Matrix<T> out,
                             Matrix<A> lse) {
   __shared__ Square<A> xs, ys, weights;
-  __shared__ A maximum[square], sum[square], factor[square];
+  __shared__ RunningSoftmax<A> state;
   const Chunk chunk = chunks.find(blockIdx.x);
   if (chunk.rows() == 0) return;
   const int64_t first_key = history[chunk.request], keys = history[chunk.request + 1] - first_key;
   const int64_t first = int64_t{blockIdx.z} * sum_columns;
-  const uint32_t thread = thread_in_block(), lane = thread % warp_size, warp = thread / warp_size;
-  SquareRows at{chunk.begin, chunk.rows(), 0, 0, int64_t{blockIdx.y} * width, width};
-  if (thread < square) maximum[thread] = lowest, sum[thread] = 0;
+  const SquareRows at{chunk.begin, chunk.rows(), 0, 0, int64_t{blockIdx.y} * width, width};
   BlockSums<A> sums = {};
-  for (int64_t done = 0; done < keys; done += square) {
-    at.y = first_key + done, at.y_rows = keys - done;
-    A s[2][2];
-    score(q, k, at, xs, ys, s);
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-#pragma unroll
-      for (int j = 0; j < 2; ++j) weights[threadIdx.y + 16 * i][threadIdx.x + 16 * j] = slope * s[i][j];
-    __syncthreads();
-    for (uint32_t x = warp; x < square; x += 8) {  // a key a lane
-      const bool there = lane < at.y_rows;
-      const A value = weights[x][lane], before = maximum[x], largest = warp_max(there ? value : before),
-              top = before > largest ? before : largest;
-      const A p = there ? exponential(value - top) : A(0), total = warp_sum(p);
-      weights[x][lane] = p;
-      __syncwarp();  // all lanes have read the maximum
-      if (lane == 0) {
-        factor[x] = exponential(before - top);
-        sum[x] = factor[x] * sum[x] + total;
-        maximum[x] = top;
-      }
-    }
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-#pragma unroll
-      for (int j = 0; j < 4; ++j) sums[i][j] *= factor[threadIdx.y + 16 * i];
-    accumulate(weights, v, at, first, ys, sums);
-  }
+  state.begin(lowest);
+  add_softmax_rows(q, k, v, at, first_key, keys, first, slope, state, xs, ys, weights, sums);
   __syncthreads();
   each_sum(sums, at, first, [&](int64_t x, int64_t c, A value) {
-    out.row(at.x + x)[at.column + c] = from_compute<T>(keys > 0 ? value / sum[x] : A(0));
+    out.row(at.x + x)[at.column + c] = from_compute<T>(keys > 0 ? value / state.sum[x] : A(0));
   });
+  const uint32_t thread = thread_in_block();
   if (blockIdx.z == 0 && thread < square && thread < at.x_rows)
-    lse.row(at.x + thread)[blockIdx.y] = keys > 0 ? maximum[thread] + logarithm(sum[thread]) : A(0);
+    lse.row(at.x + thread)[blockIdx.y] =
+        keys > 0 ? state.maximum[thread] + logarithm(state.sum[thread]) : A(0);
 }
 
 // delta = sum over a head's columns of dout * out. A thread a candidate and head.
