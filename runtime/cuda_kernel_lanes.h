@@ -21,6 +21,7 @@
 #pragma once
 
 #include "runtime/cuda_kernel_columns.h"
+#include "runtime/cuda_kernel_math.h"
 #include "runtime/cuda_kernel_rows.h"
 
 namespace lime::cuda {
@@ -89,6 +90,30 @@ struct LaneValues {
     }
   }
 };
+
+// Mean and 1 / deviation of a row, eps inside the root; all lanes call. As LayerNorm keeps them for backward.
+template <typename A>
+struct RowStatistics {
+  A mean, rstd;
+};
+template <typename T, typename L, typename A = Compute<T>>
+__device__ __forceinline__ RowStatistics<A> row_statistics(const RowLanes<L>& lanes,
+                                                           const LaneValues<T, L>& row, A eps) {
+  const auto count = static_cast<A>(lanes.cols);
+  A sum = 0, squares = 0;
+  lanes.each([&](int p, int64_t c) {
+    A v[L::N];
+    row.get(p, c, v);
+    for (int i = 0; i < L::N; ++i) sum += v[i];
+  });
+  const A mean = lanes.sum(sum) / count;
+  lanes.each([&](int p, int64_t c) {
+    A v[L::N];
+    row.get(p, c, v);
+    for (int i = 0; i < L::N; ++i) squares += (v[i] - mean) * (v[i] - mean);
+  });
+  return {mean, 1 / square_root(lanes.sum(squares) / count + eps)};
+}
 
 // Sums over rows of what a thread adds up in its columns, for blocks that go over `columns::rows_a_block`
 // rows each; held rows only.

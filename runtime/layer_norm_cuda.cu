@@ -17,20 +17,7 @@ __global__ void __launch_bounds__(lanes_threads)
   constexpr int N = L::N;
   const RowLanes<L> lanes(x.rows, x.cols, int64_t{blockIdx.x} * L::rows);
   const LaneValues<T, L> row(lanes, x);
-  const auto count = static_cast<A>(x.cols);
-  A sum = 0, squares = 0;
-  lanes.each([&](int p, int64_t c) {
-    A v[N];
-    row.get(p, c, v);
-    for (int i = 0; i < N; ++i) sum += v[i];
-  });
-  const A m = lanes.sum(sum) / count;
-  lanes.each([&](int p, int64_t c) {
-    A v[N];
-    row.get(p, c, v);
-    for (int i = 0; i < N; ++i) squares += (v[i] - m) * (v[i] - m);
-  });
-  const A s = 1 / square_root(lanes.sum(squares) / count + eps);
+  const auto [m, s] = row_statistics(lanes, row, eps);
   if (!lanes.there) return;
   lanes.each([&](int p, int64_t c) {
     A v[N], g[N], b[N];
