@@ -91,13 +91,18 @@ class Channel {
     if (std::uncaught_exceptions() == 0 && finalized()) {
       nccl().destroy(comm_);
     } else {
-      nccl().abort(comm_);
+      abandon();
     }
   }
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
   bool failed() const { return !comm_; }
+  // Ends what is under way, whatever the other ranks do. Nothing can be started any more.
+  void abandon() {
+    if (comm_) nccl().abort(comm_);
+    comm_ = nullptr;
+  }
   cudaStream_t stream() const { return static_cast<cudaStream_t>(ctx.stream().handle()); }
   ncclComm_t comm() const { return comm_; }
 
@@ -186,8 +191,7 @@ class Channel {
     const char* last = comm_ ? nccl().last_error(comm_) : nullptr;
     std::string detail = last && *last ? str(": ", last) : "";
     while (!detail.empty() && detail.back() == '\n') detail.pop_back();
-    if (comm_) nccl().abort(comm_);
-    comm_ = nullptr;
+    abandon();
     throw Error(str("nccl: ", describe(call), " failed: ", reason, detail, " (NCCL_DEBUG=INFO tells more)"));
   }
 
@@ -211,9 +215,11 @@ class NcclWork final : public Work {
       : channel_(std::move(channel)), call_(call), done_(std::in_place, channel_->ctx.device().index) {
     done_->record(channel_->ctx.stream());
   }
-  // Left by an exception, the other ranks may never do their part: do not wait for them.
+  // Left by an exception, the other ranks may never do their part: nobody must wait for them, nor for the
+  // device that does, as whoever frees its memory would.
   ~NcclWork() override {
-    if (done_ && !channel_->failed() && std::uncaught_exceptions() == exceptions_) wait();
+    if (!done_ || channel_->failed()) return;
+    std::uncaught_exceptions() > exceptions_ ? channel_->abandon() : wait();
   }
   bool test() override {
     if (!done_) return true;
@@ -239,8 +245,8 @@ class NcclCommunicator final : public Communicator {
   NcclCommunicator(Communicator& host, Context& ctx, const NcclLimits& limits)
       : host_(host),
         limits_(limits),
-        channel_(std::make_shared<Channel>(host, ctx, limits)),
-        arrivals_(ctx.device(), DType::i64, 1, host.size()) {}
+        arrivals_(ctx.device(), DType::i64, 1, host.size()),
+        channel_(std::make_shared<Channel>(host, ctx, limits)) {}
 
   int rank() const override { return channel_->rank; }
   int size() const override { return channel_->size; }
@@ -383,8 +389,8 @@ class NcclCommunicator final : public Communicator {
 
   Communicator& host_;
   NcclLimits limits_;
-  std::shared_ptr<Channel> channel_;
   Tensor arrivals_;  // for barriers
+  std::shared_ptr<Channel> channel_;
 };
 
 }  // namespace

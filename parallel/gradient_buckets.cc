@@ -22,10 +22,10 @@ struct GradientBuckets::Impl {
   Communicator& comm;
   std::vector<int64_t> ends;
   int64_t leaves;
-  std::vector<Bucket> buckets;     // from the end of the flat gradient to its beginning
+  Tensor result;                   // 1 x size: sums under way
+  std::vector<Bucket> buckets;     // from the end of the flat gradient to its beginning; their works use it
   std::vector<int64_t> bucket_of;  // of a parameter
   std::vector<bool> ready;         // parameters, in this micro-batch
-  Tensor result;                   // 1 x size: sums under way
   ConstView gradients;             // of the micro-batch under way
   bool in_micro_batch = false;
   int64_t leaf = 0;     // micro-batches begun or skipped

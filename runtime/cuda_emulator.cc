@@ -81,6 +81,7 @@ class Machine {
   void run(const Launch& launch, const std::function<void()>& body) {
     const std::lock_guard lock(mutex_);
     check(launch);
+    begin_work(launch.stream_handle);
     launch_ = &launch;
     body_ = &body;
     blockDim = launch.block;

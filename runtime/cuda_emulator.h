@@ -32,7 +32,8 @@ using Place = std::source_location;
 struct Launch {
   std::string kernel;
   dim3 grid, block;
-  size_t shared_bytes = 0;  // dynamic
+  size_t shared_bytes = 0;        // dynamic
+  void* stream_handle = nullptr;  // null: none has anything to do before
 };
 
 // Runs the kernel: `thread` is called once a thread. One launch at a time.

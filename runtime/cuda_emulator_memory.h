@@ -22,6 +22,10 @@ void check_guards(const std::string& who);
 // Whether the bytes lie in one live allocation.
 bool is_device_memory(const void* begin, size_t bytes);
 
+// Copies from page-locked memory that a stream was given are made now: work comes that follows them in its
+// order. Until then neither the device has them nor may the host touch where they come from. Null: nothing.
+void begin_work(void* stream_handle);  // device_emulated.cc
+
 // Makes device memory accessible, to one thread's kernel or copy at a time. May be nested.
 class Access {
  public:

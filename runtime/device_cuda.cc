@@ -13,6 +13,10 @@ namespace lime::cuda {
 
 namespace {
 
+// The runtime keeps what a call of this thread answered last, "not ready" too, and gives it to the next who
+// asks, as every launch does: an answer that was heard is taken from there.
+void forget_answer() { static_cast<void>(cudaGetLastError()); }
+
 void check(cudaError_t status, const std::string& what) {
   if (status != cudaSuccess) throw_failure(what, status);
 }
@@ -36,6 +40,7 @@ cudaError_t copy_rows(const void* from, size_t from_pitch, void* to, size_t to_p
 
 void throw_failure(const std::string& what, int code) {
   const auto status = static_cast<cudaError_t>(code);
+  forget_answer();
   throw Error(str(what, " failed: ", cudaGetErrorName(status), ": ", cudaGetErrorString(status)));
 }
 
@@ -45,7 +50,7 @@ std::string unavailable(int index) {
     return "no NVIDIA driver is loaded on this machine; install one (nvidia-smi must list a GPU), or use "
            "device=cpu";
   const cudaError_t status = cudaGetDeviceCount(&devices);
-  static_cast<void>(cudaGetLastError());  // not the next call's failure
+  forget_answer();
   if (status != cudaSuccess)
     return str(cudaGetErrorString(status), " (driver for CUDA ", driver / 1000, ".", driver % 1000 / 10,
                ", built with ", CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10,
@@ -72,12 +77,13 @@ DeviceMemory device_memory(int index) {
 std::shared_ptr<void> allocate(int index, size_t bytes, Fill fill) {
   set_device(index);
   void* memory = nullptr;
-  const cudaError_t status = cudaMalloc(&memory, std::max<size_t>(bytes, 1));
-  static_cast<void>(cudaGetLastError());  // not the next call's failure
-  check(status, str("cudaMalloc(", bytes, " bytes on cuda:", index, ")"));
+  check(cudaMalloc(&memory, std::max<size_t>(bytes, 1)),
+        str("cudaMalloc(", bytes, " bytes on cuda:", index, ")"));
   ++device_calls.allocations;
-  std::shared_ptr<void> owner(memory, [](void* p) {
-    cudaFree(p);  // waits for the device
+  std::shared_ptr<void> owner(memory, [index](void* p) {
+    // cudaFree waits for the device, as it is; CUDA says that it may.
+    if (cudaSetDevice(index) == cudaSuccess) cudaDeviceSynchronize();
+    cudaFree(p);
     ++device_calls.frees;
   });
   if (fill == Fill::zeros) {
@@ -172,8 +178,12 @@ void Event::synchronize() const {
 
 bool Event::reached() const {
   const cudaError_t status = cudaEventQuery(event_of(handle_));
-  if (status != cudaErrorNotReady) check(status, "work on the device");
-  return status == cudaSuccess;
+  if (status == cudaErrorNotReady) {
+    forget_answer();
+    return false;
+  }
+  check(status, "work on the device");
+  return true;
 }
 
 double Event::milliseconds_since(const Event& earlier) const {

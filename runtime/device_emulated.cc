@@ -1,9 +1,12 @@
-// runtime/cuda_device.h over the emulator: one device, whose work is done when it is asked for; but what
-// to_host() copies arrives when the host waits for it and holds NaNs until then, so that a missing wait
-// shows.
+// runtime/cuda_device.h over the emulator: one device, whose work is done when it is asked for, but for what
+// shows whether somebody waits who has to. What to_host() copies arrives when the host waits for it and holds
+// NaNs until then. What to_device() copies from page-locked memory is read when the stream has other work, or
+// somebody waits for it.
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -19,8 +22,50 @@ namespace lime::cuda {
 
 namespace {
 
-// Copies to the host on their way, oldest first.
+// Page-locked memory: (begin, end).
+class Pinned {
+ public:
+  static Pinned& instance() {
+    static Pinned& pinned = *new Pinned;
+    return pinned;
+  }
+  void add(const char* begin, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    live_[begin] = begin + bytes;
+  }
+  void remove(const char* begin) {
+    const std::lock_guard lock(mutex_);
+    live_.erase(begin);
+  }
+  bool holds(const char* p) {
+    const std::lock_guard lock(mutex_);
+    const auto next = live_.upper_bound(p);
+    return next != live_.begin() && p < std::prev(next)->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const char*, const char*> live_;
+};
+
+// Copies on their way, oldest first.
 struct Work {
+  struct Departure {
+    const char* host;
+    size_t host_pitch;
+    char* device;
+    size_t device_pitch;
+    Stream::Rows rows;
+
+    void make() const {
+      // Who frees the memory has waited for the device.
+      if (!emulator::is_device_memory(device, rows.row_bytes)) return;
+      LIME_CHECK(Pinned::instance().holds(host), "page-locked memory was freed under a copy to the device");
+      const emulator::Access access;
+      for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
+        std::memcpy(device + r * device_pitch, host + r * host_pitch, rows.row_bytes);
+    }
+  };
   struct Arrival {
     char* host;
     size_t pitch, row_bytes;
@@ -29,6 +74,26 @@ struct Work {
   std::mutex mutex;
   std::deque<Arrival> arrivals;
   int64_t arrived = 0;
+  std::deque<Departure> departures;
+  int64_t departed = 0;
+
+  void depart(int64_t up_to) {
+    for (std::unique_lock lock(mutex); departed < up_to && !departures.empty(); lock.lock()) {
+      const Departure next = departures.front();
+      departures.pop_front();
+      ++departed;
+      lock.unlock();
+      next.make();
+    }
+  }
+  int64_t given() {
+    const std::lock_guard lock(mutex);
+    return departed + static_cast<int64_t>(departures.size());
+  }
+  bool has_departed(int64_t up_to) {
+    const std::lock_guard lock(mutex);
+    return departed >= up_to;
+  }
 
   void deliver(int64_t up_to) {
     const std::lock_guard lock(mutex);
@@ -51,13 +116,16 @@ struct Work {
 
 struct Mark {  // what an event recorded
   std::weak_ptr<Work> work;
-  int64_t sent = 0;
+  int64_t given = 0, sent = 0;
   bool asked = false;
   std::chrono::steady_clock::time_point time{};
 };
 
 void deliver(const Mark& mark) {
-  if (const auto work = mark.work.lock()) work->deliver(mark.sent);
+  const auto work = mark.work.lock();
+  if (!work) return;
+  work->depart(mark.given);
+  work->deliver(mark.sent);
 }
 
 std::shared_ptr<Work>& work_of(void* handle) { return *static_cast<std::shared_ptr<Work>*>(handle); }
@@ -100,26 +168,43 @@ std::shared_ptr<void> allocate(int, size_t bytes, Fill fill) {
   return counted(std::move(memory));
 }
 
-std::shared_ptr<void> allocate_pinned(int, size_t bytes) { return counted(allocate_host(bytes)); }
+std::shared_ptr<void> allocate_pinned(int, size_t bytes) {
+  const std::shared_ptr<void> memory = allocate_host(bytes);
+  auto* const begin = static_cast<const char*>(memory.get());
+  Pinned::instance().add(begin, bytes);
+  return counted({memory.get(), [memory, begin](void*) { Pinned::instance().remove(begin); }});
+}
 
 Stream::Stream(int index) : index_(index), handle_(new std::shared_ptr<Work>(new Work)) {}
-Stream::~Stream() { delete static_cast<std::shared_ptr<Work>*>(handle_); }  // what nobody waited for is lost
+Stream::~Stream() {  // what nobody waited for never arrives on the host
+  emulator::begin_work(handle_);
+  delete static_cast<std::shared_ptr<Work>*>(handle_);
+}
 void Stream::activate() const {}
 
 void Stream::to_device(const void* host, size_t host_pitch, void* device, size_t device_pitch, Rows rows) {
   if (rows.rows == 0 || rows.row_bytes == 0) return;
   check_device("copy to the device", device, device_pitch, rows);
   check_host("copy to the device", host);
-  const emulator::Access access;
-  for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
-    std::memcpy(static_cast<char*>(device) + r * device_pitch,
-                static_cast<const char*>(host) + r * host_pitch, rows.row_bytes);
+  const Work::Departure copy{static_cast<const char*>(host), host_pitch, static_cast<char*>(device),
+                             device_pitch, rows};
+  Work& work = *work_of(handle_);
+  if (!Pinned::instance().holds(copy.host)) {  // of other memory the library takes a copy at once
+    work.depart(work.given());
+    const emulator::Access access;
+    for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
+      std::memcpy(copy.device + r * device_pitch, copy.host + r * host_pitch, rows.row_bytes);
+    return;
+  }
+  const std::lock_guard lock(work.mutex);
+  work.departures.push_back(copy);
 }
 
 void Stream::to_host(const void* device, size_t device_pitch, void* host, size_t host_pitch, Rows rows) {
   if (rows.rows == 0 || rows.row_bytes == 0) return;
   check_device("copy to the host", device, device_pitch, rows);
   check_host("copy to the host", host);
+  emulator::begin_work(handle_);
   const auto count = static_cast<size_t>(rows.rows);
   Work::Arrival arrival{static_cast<char*>(host), host_pitch, rows.row_bytes,
                         std::vector<char>(count * rows.row_bytes)};
@@ -138,6 +223,7 @@ void Stream::to_host(const void* device, size_t device_pitch, void* host, size_t
 void Stream::zero(void* device, size_t pitch, Rows rows) {
   if (rows.rows == 0 || rows.row_bytes == 0) return;
   check_device("zero fill", device, pitch, rows);
+  emulator::begin_work(handle_);
   const emulator::Access access;
   for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
     std::memset(static_cast<char*>(device) + r * pitch, 0, rows.row_bytes);
@@ -147,6 +233,7 @@ void Stream::copy(const void* from, void* to, size_t bytes) {
   if (bytes == 0) return;
   check_device("copy within the device", from, bytes, {1, bytes});
   check_device("copy within the device", to, bytes, {1, bytes});
+  emulator::begin_work(handle_);
   const emulator::Access access;
   std::memcpy(to, from, bytes);
 }
@@ -154,17 +241,21 @@ void Stream::copy(const void* from, void* to, size_t bytes) {
 void Stream::synchronize() {
   ++device_calls.waits;
   Work& work = *work_of(handle_);
+  work.depart(work.given());
   work.deliver(work.sent());
 }
 
-void Stream::wait(const Event&) {}  // all work is done
+void Stream::wait(const Event& event) {
+  const Mark& mark = mark_of(event.handle());
+  if (const auto work = mark.work.lock()) work->depart(mark.given);
+}
 
 Event::Event(int index, Timed) : index_(index), handle_(new Mark) {}
 Event::~Event() { delete &mark_of(handle_); }
 
 void Event::record(Stream& stream) {
   const auto& work = work_of(stream.handle());
-  mark_of(handle_) = {work, work->sent(), false, std::chrono::steady_clock::now()};
+  mark_of(handle_) = {work, work->given(), work->sent(), false, std::chrono::steady_clock::now()};
 }
 
 void Event::synchronize() const {
@@ -172,11 +263,11 @@ void Event::synchronize() const {
   deliver(mark_of(handle_));
 }
 
-// Not yet, for copies to the host, when asked for the first time.
+// Not yet, for copies, when asked for the first time.
 bool Event::reached() const {
   Mark& mark = mark_of(handle_);
   const auto work = mark.work.lock();
-  if (!work || work->has_arrived(mark.sent)) return true;
+  if (!work || (work->has_departed(mark.given) && work->has_arrived(mark.sent))) return true;
   if (!std::exchange(mark.asked, true)) return false;
   deliver(mark);
   return true;
@@ -188,3 +279,9 @@ double Event::milliseconds_since(const Event& earlier) const {
 }
 
 }  // namespace lime::cuda
+
+void lime::emulator::begin_work(void* stream_handle) {
+  if (!stream_handle) return;
+  cuda::Work& work = *cuda::work_of(stream_handle);
+  work.depart(work.given());
+}

@@ -22,12 +22,14 @@ void check_memory(const void* memory, int64_t count, size_t element) {
 
 }  // namespace
 
-void sort_pairs(Context&, KeyValues& pairs, KeyValues& other, int64_t count, int first_bit, int last_bit) {
+void sort_pairs(Context& ctx, KeyValues& pairs, KeyValues& other, int64_t count, int first_bit,
+                int last_bit) {
   if (count == 0 || first_bit >= last_bit) return;
   for (const KeyValues& memory : {pairs, other}) {
     check_memory(memory.keys, count, sizeof(uint64_t));
     check_memory(memory.values, count, sizeof(uint32_t));
   }
+  emulator::begin_work(ctx.stream().handle());
   const emulator::Access access;
   const auto n = static_cast<size_t>(count);
   const uint64_t mask = last_bit >= 64 ? ~uint64_t{0} : (uint64_t{1} << last_bit) - 1;
@@ -50,10 +52,11 @@ void sort_pairs(Context&, KeyValues& pairs, KeyValues& other, int64_t count, int
   std::fill_n(other.values, n, ~uint32_t{0});
 }
 
-void running_sums(Context&, const uint64_t* values, uint64_t* sums, int64_t count) {
+void running_sums(Context& ctx, const uint64_t* values, uint64_t* sums, int64_t count) {
   if (count == 0) return;
   check_memory(values, count, sizeof(uint64_t));
   check_memory(sums, count, sizeof(uint64_t));
+  emulator::begin_work(ctx.stream().handle());
   const emulator::Access access;
   uint64_t sum = 0;
   for (int64_t i = 0; i < count; ++i) sums[i] = sum += values[i];

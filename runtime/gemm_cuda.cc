@@ -15,6 +15,7 @@ namespace lime::cuda {
 namespace {
 
 constexpr size_t workspace_bytes = size_t{32} << 20;  // what cuBLAS advises for sm_90
+constexpr size_t most_plans = 8192;                   // some megabytes of the host's memory
 
 cudaDataType_t data_type(DType dtype) {
   return dtype == DType::f32 ? CUDA_R_32F : dtype == DType::f64 ? CUDA_R_64F : CUDA_R_16BF;
@@ -65,6 +66,8 @@ class Gemm {
                       {alignment_of(a.raw()), alignment_of(b.raw()), alignment_of(c.raw())},
                       epilogue.kind,
                       epilogue.vector ? alignment_of(epilogue.vector) : 0};
+    // Batches differ in their number of rows: a long run would keep a plan for every one that it saw.
+    if (plans_.size() >= most_plans) plans_.clear();
     const auto found = plans_.find(shape);
     Plan& plan = found != plans_.end() ? found->second
                                        : plans_.emplace(shape, make(shape, epilogue, a, b, c)).first->second;

@@ -49,11 +49,12 @@ void multiply(const Epilogue& epilogue, bool ta, bool tb, double alpha, const Co
 
 }  // namespace
 
-bool gemm_with(Context&, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
+bool gemm_with(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
                const ConstView& b, double beta, View c) {
   LIME_CHECK(!epilogue.vector || emulator::is_device_memory(epilogue.vector, 1), "gemm is given host memory");
   for (const ConstView& v : {a, b, ConstView(c)})
     LIME_CHECK(emulator::is_device_memory(v.raw(), 1), "gemm is given host memory");
+  emulator::begin_work(ctx.stream().handle());
   {
     const emulator::Access access;
     if (a.dtype() == DType::f64) multiply<double, double>(epilogue, ta, tb, alpha, a, b, beta, c);

@@ -47,7 +47,7 @@ void Tracer::add(const char* name, Clock::time_point begin, Clock::time_point en
 
 bool Tracer::times(const Context& ctx) const { return keep_ranges_ && ctx.device().type == DeviceType::cuda; }
 
-Tracer::Mark Tracer::mark(const Context& ctx) {
+Tracer::Mark Tracer::mark(const Context& ctx) try {
   const auto timed = [&] {
     return std::make_unique<cuda::Event>(ctx.device().index, cuda::Event::Timed::yes);
   };
@@ -67,6 +67,8 @@ Tracer::Mark Tracer::mark(const Context& ctx) {
   }
   mark->record(ctx.stream());
   return mark;
+} catch (const Error&) {  // the device failed: ranges end while whoever is told of it leaves them
+  return nullptr;
 }
 
 void Tracer::add_on_device(const char* name, Clock::time_point begin, Clock::time_point end, Mark first,
@@ -74,7 +76,7 @@ void Tracer::add_on_device(const char* name, Clock::time_point begin, Clock::tim
   const uint32_t thread = thread_number();
   const std::lock_guard lock(mutex_);
   keep({name, microseconds(begin - origin_), microseconds(end - begin), thread});
-  on_device_.push_back({name, std::move(first), std::move(last)});
+  if (first && last) on_device_.push_back({name, std::move(first), std::move(last)});
 }
 
 void Tracer::resolve(bool wait) {

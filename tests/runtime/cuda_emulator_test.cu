@@ -6,6 +6,8 @@
 
 #include "runtime/cuda_kernel.h"
 #include "runtime/cuda_kernel_mma.h"
+#include "runtime/memory.h"
+#include "runtime/primitives.h"
 #include "tests/support/device_support.h"
 
 namespace lime::cuda {
@@ -164,6 +166,31 @@ TEST_F(Emulator, WhatIsCopiedToTheHostArrivesAtTheWait) {
   EXPECT_TRUE(std::isnan(later));
   ctx.synchronize();
   EXPECT_EQ(later, 2);
+}
+
+TEST_F(Emulator, PageLockedMemoryIsReadWhenTheCopyIsWaitedFor) {
+  const PinnedBuffer pinned(ctx.device(), sizeof(float));
+  float& host = pinned.as<float>()[0];
+  Stream beside(0);
+  const auto send = [&](float value) {
+    host = value;
+    beside.to_device(&host, sizeof host, data(), sizeof host, {1, sizeof host});
+  };
+  send(1);
+  EXPECT_EQ(values()[0], 0) << "nobody waited";
+  Event sent(0);
+  sent.record(beside);
+  EXPECT_FALSE(sent.reached());
+  ctx.stream().wait(sent);
+  EXPECT_TRUE(sent.reached());
+  EXPECT_EQ(values()[0], 1);
+  send(2);
+  host = 3;  // too soon
+  beside.synchronize();
+  EXPECT_EQ(values()[0], 3);
+  ctx.stream().to_device(&host, sizeof host, data(), sizeof host, {1, sizeof host});
+  fill(ctx, memory.view(), 4);  // in the stream's order
+  EXPECT_EQ(values()[0], 4);
 }
 
 using EmulatorDeathTest = Emulator;
