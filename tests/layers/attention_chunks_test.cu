@@ -33,6 +33,7 @@ TEST_F(AttentionChunks, EveryRowHasOneBlock) {
            matrix<int64_t>(found.view()));
     const auto got = to_host<int64_t>(ctx, found.view());
     int64_t next = 0;
+    std::vector<int64_t> count(static_cast<size_t>(requests));
     for (size_t n = 0; n < got.size(); n += 5) {
       const int64_t *chunk = &got[n], request = chunk[0], begin = chunk[1], end = chunk[2];
       if (begin == end) continue;  // a number without rows
@@ -46,7 +47,9 @@ TEST_F(AttentionChunks, EveryRowHasOneBlock) {
       EXPECT_EQ(chunk[3], offsets[b + 1] - offsets[b]);
       EXPECT_EQ(chunk[4], to - from <= size);
       next = end;
+      ++count[b];
     }
+    EXPECT_EQ(chunks.most, *std::max_element(count.begin(), count.end()));
     EXPECT_EQ(next, rows) << requests << " requests";
   }
 }
