@@ -43,7 +43,7 @@ if ! nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,nohead
 fi
 
 # 1. The device tests; several ranks share the device where there is one.
-for test in cuda_kernel_test runtime_test primitives_test row_ops_test attention_test query_attention_test cached_scoring_test \
+for test in cuda_kernel_test runtime_test primitives_test row_ops_test attention_test attention_chunks_test query_attention_test cached_scoring_test \
   latency_test layer_test step_test model_test golden_test training_test \
   device_parts_test device_transfer_test checkpoint_tensors_test device_sort_test embeddings_device_test \
   device_network_test train_step_test; do

@@ -5,6 +5,8 @@
 // from its number and the offsets alone, without a table. Some numbers have no rows.
 #pragma once
 
+#include <algorithm>
+
 #include "runtime/cuda_kernel.h"
 #include "runtime/jagged.h"
 
@@ -26,6 +28,7 @@ struct Chunk {
 struct Chunks {
   const int64_t* offsets;  // on the device
   int64_t requests, first, rows, size;
+  int64_t most;  // chunks of a request
 
   __host__ __device__ int64_t numbers() const { return rows / size + requests; }
   // Of the request's rows in the tile.
@@ -37,11 +40,16 @@ struct Chunks {
   __device__ int64_t count(int64_t request) const {
     return (begin(request + 1) - begin(request) + size - 1) / size;
   }
+  // All lanes of the warp call: they look at 32 requests at a time, as each look waits for memory before the
+  // block can begin.
   __device__ Chunk find(int64_t which) const {
     int64_t low = 0, high = requests;  // number(low) <= which < number(high)
     while (high - low > 1) {
-      const int64_t middle = (low + high) / 2;
-      (number(middle) <= which ? low : high) = middle;
+      const int64_t step = (high - low + warp_size - 1) / warp_size,
+                    mine = low + thread_in_block() % warp_size * step;
+      const uint32_t before = __ballot_sync(all_lanes, mine < high && number(mine) <= which);
+      low += (__popc(before) - 1) * step;  // lane 0 looks at `low`
+      high = low + step < high ? low + step : high;
     }
     const int64_t first_row = begin(low), last = begin(low + 1);
     const int64_t from = first_row + (which - number(low)) * size;
@@ -51,7 +59,11 @@ struct Chunks {
 };
 
 inline Chunks make_chunks(const Jagged& history, int64_t first, int64_t rows, int64_t size) {
-  return {history.device(), history.segments(), first, rows, size};
+  int64_t longest = 0;
+  for (int64_t b = 0; b < history.segments(); ++b)
+    longest = std::max(
+        longest, std::min(rows, history.end(b) - first) - std::max<int64_t>(0, history.begin(b) - first));
+  return {history.device(), history.segments(), first, rows, size, (longest + size - 1) / size};
 }
 
 // Rows a chunk where links own the sums: long, so that there are few sums to add, but short enough to fill
@@ -66,7 +78,7 @@ inline int64_t chunk_size(int64_t rows, int64_t heads) {
 // --- sums of links over chunks
 // ------------------------------------------------------------------------------------------
 
-inline constexpr int most_link_sums = 3, sum_cols = 32, sum_threads = 8;
+inline constexpr int most_link_sums = 3, sum_threads = 256;
 
 template <typename T>
 struct LinkSums {
@@ -74,37 +86,32 @@ struct LinkSums {
 };
 
 // Sum s of link i, column c, of the chunk (or its part) n is partial[((s * numbers * parts + n) * links + i)
-// * d + c]. Added to what is there, in the order of threads that take every eighth chunk,
-// where there are at least `fewest` (parts of) chunks.
+// * d + c]. Added to what is there, in order, where there are at least `fewest` (parts of) chunks. A thread
+// has one column of one link. Grid: requests, 256 columns of all their links, sums.
 template <typename T, typename A = Compute<T>>
-__global__ void add_chunks_kernel(Chunks chunks, int64_t links, int64_t parts, int64_t fewest,
-                                  const A* partial, LinkSums<T> sums) {
-  __shared__ A of_thread[sum_threads][sum_cols];
+__global__ void __launch_bounds__(sum_threads)
+    add_chunks_kernel(Chunks chunks, int64_t links, int64_t parts, int64_t fewest, const A* partial,
+                      LinkSums<T> sums) {
   const Matrix<T> out = blockIdx.z == 0 ? sums.at[0] : blockIdx.z == 1 ? sums.at[1] : sums.at[2];
-  const int64_t row = blockIdx.x, request = row / links, c = int64_t{blockIdx.y} * sum_cols + threadIdx.x;
-  const int64_t sum_rows = chunks.numbers() * parts, count = chunks.count(request) * parts;
-  if (count < fewest) return;
-  const A* from =
-      partial + ((blockIdx.z * sum_rows + chunks.number(request) * parts) * links + row % links) * out.cols +
-      c;
+  const int64_t request = blockIdx.x, i = int64_t{blockIdx.y} * sum_threads + threadIdx.x,
+                size = links * out.cols, count = chunks.count(request) * parts;
+  if (count < fewest || i >= size) return;
+  const A* from = partial + (blockIdx.z * chunks.numbers() + chunks.number(request)) * parts * size + i;
   A sum = 0;
-  if (c < out.cols)
-    for (int64_t n = threadIdx.y; n < count; n += sum_threads) sum += from[n * links * out.cols];
-  of_thread[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.y != 0 || c >= out.cols) return;
-  A total = 0;
-  for (int t = 0; t < sum_threads; ++t) total += of_thread[t][threadIdx.x];
-  out.row(row)[c] = from_compute<T>(to_compute(out.row(row)[c]) + total);
+#pragma unroll 8
+  for (int64_t n = 0; n < count; ++n) sum += from[n * size];
+  T& to = out.row(request * links + i / out.cols)[i % out.cols];
+  to = from_compute<T>(to_compute(to) + sum);
 }
 
 template <typename T>
 void add_chunks(Context& ctx, const char* name, const Chunks& chunks, int64_t links, int64_t parts,
                 int64_t fewest, const Compute<T>* partial, const LinkSums<T>& sums, int count) {
-  const dim3 grid(static_cast<uint32_t>(chunks.requests * links), divide_up(sums.at[0].cols, sum_cols),
+  if (chunks.most * parts < fewest) return;
+  const dim3 grid(static_cast<uint32_t>(chunks.requests), divide_up(links * sums.at[0].cols, sum_threads),
                   static_cast<uint32_t>(count));
-  launch(ctx, name, add_chunks_kernel<T>, grid, dim3(sum_cols, sum_threads), 0, chunks, links, parts, fewest,
-         partial, sums);
+  launch(ctx, name, add_chunks_kernel<T>, grid, dim3(sum_threads), 0, chunks, links, parts, fewest, partial,
+         sums);
 }
 
 }  // namespace lime::cuda

@@ -40,7 +40,7 @@ struct MmaDirection {
 };
 struct MmaCall {
   Chunks chunks;
-  int64_t links;
+  int64_t heads, links;
   MmaDirection direction[2];  // down, up: gridDim.z of them
 };
 
@@ -84,6 +84,18 @@ __device__ void add_link_sums(const RowSums<width>& sum, float factor, const Mat
     }
   }
 }
+
+// The head and the chunk of this block, of heads * numbers: the heads of a chunk run side by side, so that
+// whole rows of memory are read and written at about the same time, not pieces of the width of a head.
+struct HeadOfChunk {
+  int64_t number;
+  int head;
+  Chunk chunk;
+  __device__ HeadOfChunk(const Chunks& chunks, int64_t heads)
+      : number(blockIdx.x / static_cast<uint32_t>(heads)),
+        head(static_cast<int>(blockIdx.x % static_cast<uint32_t>(heads))),
+        chunk(chunks.find(number)) {}
+};
 
 // Two tiles of `matrices` matrices of history rows in shared memory: one is computed while the next arrives.
 template <int width, int warps, int matrices>
@@ -133,11 +145,11 @@ __device__ void mma_chunk(const MmaCall& call, const Weights& weights, const Mma
   using Tiles = HistoryTiles<width, warps, Plan::history_matrices>;
   // As many as there are registers for.
   constexpr bool held = !gradient || width < 128, weights_first = width == 128 || (width == 64 && warps == 4);
-  const Chunk chunk = call.chunks.find(blockIdx.x);
+  const HeadOfChunk block(call.chunks, call.heads);
+  const Chunk& chunk = block.chunk;
   if (chunk.rows() == 0) return;
   const int request = static_cast<int>(chunk.request), links = static_cast<int>(call.links),
-            lane = static_cast<int>(threadIdx.x) % warp_size;
-  const int column = static_cast<int>(blockIdx.y) * width;
+            lane = static_cast<int>(threadIdx.x) % warp_size, column = block.head * width;
   const float factor1 = weights.factor(chunk, links, up);
   const auto factor_of = [&](int sum) { return sum == 0 ? weights.slope() * factor1 : factor1; };
 
@@ -161,7 +173,7 @@ __device__ void mma_chunk(const MmaCall& call, const Weights& weights, const Mma
   auto* known = reinterpret_cast<Link*>(memory);
   if constexpr (!std::is_empty_v<Link>)
     for (int i = static_cast<int>(threadIdx.x); i < links; i += 32 * warps)
-      known[i] = weights.link(chunk, int64_t{blockIdx.y}, i);
+      known[i] = weights.link(chunk, block.head, i);
   const auto link_at = [&](int i) {
     if constexpr (std::is_empty_v<Link>) {
       return Link{};
@@ -261,8 +273,8 @@ __device__ void mma_chunk(const MmaCall& call, const Weights& weights, const Mma
     if (mine.parts == 1 && chunk.alone)  // nothing is left to add
       return add_link_sums<width>(sum, f, p.links_out[which], int64_t{request} * links + mine.first_link,
                                   column);
-    const int64_t d = int64_t{gridDim.y} * width;
-    const int64_t row = (int64_t{blockIdx.x} * mine.parts + mine.part) * links + mine.first_link;
+    const int64_t d = call.heads * width;
+    const int64_t row = (block.number * mine.parts + mine.part) * links + mine.first_link;
     write_link_sums<width>(sum, f, p.link_sums[which] + row * d + column, d);
   };
   if constexpr (gradient) finish(0, link_sum0);
@@ -275,7 +287,7 @@ constexpr int mma_blocks(int width, int warps, bool gradient) {
   return (sums <= 64 ? 512 : sums <= 128 && gradient ? 384 : 256) / (32 * warps);
 }
 
-// Grid: numbers of chunks, heads, directions (down, then up).
+// Grid: heads of chunks (HeadOfChunk); directions (down, then up).
 template <int width, int warps, bool gradient, typename Weights>
 __global__ void __launch_bounds__(32 * warps, mma_blocks(width, warps, gradient))
     attention_mma_kernel(MmaCall call, Weights weights) {
@@ -319,10 +331,9 @@ bool takes_mma(const Context& ctx, int64_t links, int64_t width, bool both,
 }
 
 template <int width, bool gradient, typename Weights>
-void launch_mma(Context& ctx, const char* name, int64_t heads, bool both, const Weights& weights,
-                const MmaCall& call) {
+void launch_mma(Context& ctx, const char* name, bool both, const Weights& weights, const MmaCall& call) {
   const auto start = [&]<int warps>() {
-    const dim3 grid(static_cast<uint32_t>(call.chunks.numbers()), static_cast<uint32_t>(heads), both ? 2 : 1);
+    const dim3 grid(static_cast<uint32_t>(call.chunks.numbers() * call.heads), 1, both ? 2 : 1);
     launch(ctx, name, attention_mma_kernel<width, warps, gradient, Weights>, grid, dim3(32 * warps),
            mma_shared_bytes<gradient>(call.links, width, both, mma_known_bytes<Weights>()), call, weights);
   };
@@ -330,11 +341,11 @@ void launch_mma(Context& ctx, const char* name, int64_t heads, bool both, const 
 }
 
 template <bool gradient, typename Weights>
-void launch_mma(Context& ctx, const char* name, int64_t heads, int64_t width, bool both,
-                const Weights& weights, const MmaCall& call) {
-  width == 32   ? launch_mma<32, gradient>(ctx, name, heads, both, weights, call)
-  : width == 64 ? launch_mma<64, gradient>(ctx, name, heads, both, weights, call)
-                : launch_mma<128, gradient>(ctx, name, heads, both, weights, call);
+void launch_mma(Context& ctx, const char* name, int64_t width, bool both, const Weights& weights,
+                const MmaCall& call) {
+  width == 32   ? launch_mma<32, gradient>(ctx, name, both, weights, call)
+  : width == 64 ? launch_mma<64, gradient>(ctx, name, both, weights, call)
+                : launch_mma<128, gradient>(ctx, name, both, weights, call);
 }
 
 }  // namespace lime::cuda

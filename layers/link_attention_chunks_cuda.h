@@ -71,6 +71,7 @@ template <typename T>
 void merge_link_chunks(Context& ctx, const char* name, const Chunks& chunks, int64_t heads, int64_t links,
                        int64_t parts, int64_t fewest, const LinkChunks<Compute<T>>& of,
                        const LinkRunning<T>& running) {
+  if (chunks.most * parts < fewest) return;
   launch(ctx, name, merge_chunks_kernel<T>,
          dim3(static_cast<uint32_t>(chunks.requests * links), static_cast<uint32_t>(heads)),
          dim3(merge_threads), 0, chunks, links, running.out.cols / heads, parts, fewest, of, running);

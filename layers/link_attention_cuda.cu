@@ -50,17 +50,29 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-// out /= sum, maximum += log(sum), except where the history is empty. Grid: links of
-// requests, heads.
+// A warp has a head of a link of a request.
+inline constexpr int head_warps = 8;
+struct LinkHead {
+  int64_t row, first, state_row, link;  // of links; the head's first column; of the state, and its column
+  __device__ LinkHead(int64_t links, int64_t heads, int64_t width) {
+    const int64_t i = int64_t{blockIdx.x} * head_warps + threadIdx.x / warp_size, head = i % heads;
+    row = i / heads, first = head * width;
+    state_row = row / links * heads + head, link = row % links;
+  }
+};
+
+// out /= sum, maximum += log(sum), except where the history is empty. Grid: heads of links (LinkHead).
 template <typename T, typename A = Compute<T>>
-__global__ void finish_kernel(int64_t links, int64_t width, Matrix<A> maximum, Matrix<A> sum, Matrix<T> out) {
-  const int64_t row = blockIdx.x, state_row = row / links * gridDim.y + blockIdx.y, link = row % links;
-  const A total = sum.row(state_row)[link];
+__global__ void finish_kernel(int64_t links, int64_t heads, Matrix<A> maximum, Matrix<A> sum, Matrix<T> out) {
+  const int64_t width = out.cols / heads;
+  const LinkHead mine(links, heads, width);
+  if (mine.row >= out.rows) return;
+  const A total = sum.row(mine.state_row)[mine.link];
   if (total == 0) return;
-  T* o = out.row(row) + blockIdx.y * width;
-  for (int64_t c = threadIdx.x; c < width; c += merge_threads)
-    o[c] = from_compute<T>(to_compute(o[c]) / total);
-  if (threadIdx.x == 0) maximum.row(state_row)[link] += logarithm(total);
+  T* o = out.row(mine.row) + mine.first;
+  const int64_t lane = threadIdx.x % warp_size;
+  for (int64_t c = lane; c < width; c += warp_size) o[c] = from_compute<T>(to_compute(o[c]) / total);
+  if (lane == 0) maximum.row(mine.state_row)[mine.link] += logarithm(total);
 }
 
 // --- backward
@@ -68,14 +80,16 @@ __global__ void finish_kernel(int64_t links, int64_t width, Matrix<A> maximum, M
 
 // sum = sum over a head's columns of dout * out. Grid as above.
 template <typename T, typename A = Compute<T>>
-__global__ void delta_kernel(int64_t links, int64_t width, Matrix<const T> out, Matrix<const T> dout,
+__global__ void delta_kernel(int64_t links, int64_t heads, Matrix<const T> out, Matrix<const T> dout,
                              Matrix<A> sum) {
-  const int64_t row = blockIdx.x, first = blockIdx.y * width;
-  A partial = 0;
-  for (int64_t c = threadIdx.x; c < width; c += merge_threads)
-    partial += to_compute(out.row(row)[first + c]) * to_compute(dout.row(row)[first + c]);
-  const A total = block_sum(partial);
-  if (threadIdx.x == 0) sum.row(row / links * gridDim.y + blockIdx.y)[row % links] = total;
+  const int64_t width = out.cols / heads, lane = threadIdx.x % warp_size;
+  const LinkHead mine(links, heads, width);
+  if (mine.row >= out.rows) return;
+  const T *o = out.row(mine.row) + mine.first, *g = dout.row(mine.row) + mine.first;
+  A total = 0;
+  for (int64_t c = lane; c < width; c += warp_size) total += to_compute(o[c]) * to_compute(g[c]);
+  total = warp_sum(total);
+  if (lane == 0) sum.row(mine.state_row)[mine.link] = total;
 }
 
 template <typename A>
@@ -103,8 +117,8 @@ A slope_of(int64_t width) {
   return static_cast<A>(1 / std::sqrt(static_cast<double>(width)));
 }
 
-dim3 link_grid(const LinkAttention& a) {
-  return {static_cast<uint32_t>(a.history.segments() * a.links), static_cast<uint32_t>(a.heads)};
+dim3 head_grid(const LinkAttention& a) {
+  return {divide_up(a.history.segments() * a.links * a.heads, head_warps)};
 }
 
 }  // namespace
@@ -139,16 +153,16 @@ void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, co
 void link_attention_finish(Context& ctx, const LinkAttention& a, const LinkAttentionState& state, View out) {
   with_row_type(out.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
-    launch(ctx, forward_name, finish_kernel<T>, link_grid(a), dim3(merge_threads), 0, a.links,
-           out.cols() / a.heads, matrix<A>(state.maximum), matrix<A>(state.sum), matrix<T>(out));
+    launch(ctx, forward_name, finish_kernel<T>, head_grid(a), dim3(head_warps * warp_size), 0, a.links,
+           a.heads, matrix<A>(state.maximum), matrix<A>(state.sum), matrix<T>(out));
   });
 }
 
 void link_attention_backward_begin(Context& ctx, const LinkAttention& a, const ConstView& out,
                                    const ConstView& dout, const LinkAttentionState& state) {
   with_row_type(out.dtype(), [&]<typename T>(T) {
-    launch(ctx, backward_name, delta_kernel<T>, link_grid(a), dim3(merge_threads), 0, a.links,
-           out.cols() / a.heads, matrix<const T>(out), matrix<const T>(dout), matrix<Compute<T>>(state.sum));
+    launch(ctx, backward_name, delta_kernel<T>, head_grid(a), dim3(head_warps * warp_size), 0, a.links,
+           a.heads, matrix<const T>(out), matrix<const T>(dout), matrix<Compute<T>>(state.sum));
   });
 }
 

@@ -28,7 +28,7 @@ constexpr float log2_e = 1.44269504f, ln_2 = 0.693147181f;
 
 struct LinkMmaCall {
   Chunks chunks;
-  int64_t links;
+  int64_t heads, links;
   float slope;  // log2(e) / sqrt(w)
   float lowest;
   Matrix<const bf16> q, k, v;
@@ -110,14 +110,15 @@ __device__ void take_in(const OnlineSoftmax<width>& of, const LinkRunning<bf16>&
   }
 }
 
-// Grid: numbers of chunks, heads.
+// Grid: heads of chunks (HeadOfChunk).
 template <int width, int warps>
 __global__ void __launch_bounds__(32 * warps, mma_blocks(width, warps, false))
     link_chunk_mma_kernel(LinkMmaCall call) {
   using Tiles = HistoryTiles<width, warps, 2>;
-  const Chunk chunk = call.chunks.find(blockIdx.x);
+  const HeadOfChunk block(call.chunks, call.heads);
+  const Chunk& chunk = block.chunk;
   if (chunk.rows() == 0) return;
-  const int links = static_cast<int>(call.links), column = static_cast<int>(blockIdx.y) * width,
+  const int links = static_cast<int>(call.links), column = block.head * width,
             lane = static_cast<int>(threadIdx.x) % warp_size;
   const Swizzled<width> q{dynamic_shared<bf16>()};
   const Tiles tiles{
@@ -154,15 +155,15 @@ __global__ void __launch_bounds__(32 * warps, mma_blocks(width, warps, false))
   if (owner.part >= owner.parts) return;
   softmax.finish();
   if (owner.parts == 1 && chunk.alone)
-    return take_in(softmax, call.running, chunk.request * gridDim.y + blockIdx.y,
+    return take_in(softmax, call.running, chunk.request * call.heads + block.head,
                    chunk.request * links + owner.first_link, owner.first_link, column);
-  const int64_t part = int64_t{blockIdx.x} * owner.parts + owner.part, d = int64_t{gridDim.y} * width;
+  const int64_t part = block.number * owner.parts + owner.part, d = call.heads * width;
   write_link_sums<width>(softmax.out, 1, call.of_chunks.out + (part * links + owner.first_link) * d + column,
                          d);
   if (lane % 4 != 0) return;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t at = (part * gridDim.y + blockIdx.y) * links + owner.first_link + lane / 4 + 8 * half;
+    const int64_t at = (part * call.heads + block.head) * links + owner.first_link + lane / 4 + 8 * half;
     call.of_chunks.maximum[at] = softmax.maximum[half], call.of_chunks.sum[at] = softmax.sum[half];
   }
 }
@@ -209,8 +210,8 @@ struct SoftmaxMmaWeights {
 float slope_of(int64_t width) { return static_cast<float>(1 / std::sqrt(static_cast<double>(width))); }
 
 template <int width>
-void launch_forward(Context& ctx, int64_t heads, size_t shared_bytes, const LinkMmaCall& call) {
-  const dim3 grid(static_cast<uint32_t>(call.chunks.numbers()), static_cast<uint32_t>(heads));
+void launch_forward(Context& ctx, size_t shared_bytes, const LinkMmaCall& call) {
+  const dim3 grid(static_cast<uint32_t>(call.chunks.numbers() * call.heads));
   const auto start = [&]<int warps>() {
     launch(ctx, "link_attention", link_chunk_mma_kernel<width, warps>, grid, dim3(32 * warps), shared_bytes,
            call);
@@ -227,6 +228,7 @@ bool link_attention_mma(Context& ctx, const LinkAttention& a, int64_t first, con
   if (!takes_mma<false, SoftmaxMmaWeights>(ctx, a.links, width, false, {&q, &k, &v, &out})) return false;
   const Chunks chunks = make_chunks(a.history, first, rows, chunk_size(rows, a.heads));
   const LinkMmaCall call{chunks,
+                         a.heads,
                          a.links,
                          log2_e * slope_of(width),
                          std::numeric_limits<float>::lowest(),
@@ -236,9 +238,9 @@ bool link_attention_mma(Context& ctx, const LinkAttention& a, int64_t first, con
                          alloc_link_chunks<float>(ctx, chunks, parts, a.heads, a.links, d),
                          {matrix<float>(state.maximum), matrix<float>(state.sum), matrix<bf16>(out)}};
   const size_t shared_bytes = mma_shared_bytes<false>(a.links, width, false, 0);
-  width == 32   ? launch_forward<32>(ctx, a.heads, shared_bytes, call)
-  : width == 64 ? launch_forward<64>(ctx, a.heads, shared_bytes, call)
-                : launch_forward<128>(ctx, a.heads, shared_bytes, call);
+  width == 32   ? launch_forward<32>(ctx, shared_bytes, call)
+  : width == 64 ? launch_forward<64>(ctx, shared_bytes, call)
+                : launch_forward<128>(ctx, shared_bytes, call);
   merge_link_chunks<bf16>(ctx, "link_attention", chunks, a.heads, a.links, parts, 2, call.of_chunks,
                           call.running);
   return true;
@@ -253,7 +255,7 @@ bool link_attention_backward_mma(Context& ctx, const LinkAttention& a, int64_t f
     return false;
   const char* name = "link_attention_backward";
   const auto m = [](const ConstView& x) { return matrix<const bf16>(x); };
-  MmaCall call{make_chunks(a.history, first, rows, chunk_size(rows, a.heads)), a.links, {}};
+  MmaCall call{make_chunks(a.history, first, rows, chunk_size(rows, a.heads)), a.heads, a.links, {}};
   auto* partial =
       ctx.arena().alloc(DType::f32, call.chunks.numbers() * parts * a.links, d).template data<float>();
   call.direction[0] = {{m(q), m(dout)},
@@ -263,7 +265,7 @@ bool link_attention_backward_mma(Context& ctx, const LinkAttention& a, int64_t f
                        {matrix<bf16>(dq), {}}};
   const SoftmaxMmaWeights weights{slope_of(width), a.heads, matrix<const float>(state.maximum),
                                   matrix<const float>(state.sum)};
-  launch_mma<true>(ctx, name, a.heads, width, false, weights, call);
+  launch_mma<true>(ctx, name, width, false, weights, call);
   add_chunks<bf16>(ctx, name, call.chunks, a.links, parts, 2, partial, {{matrix<bf16>(dq)}}, 1);
   return true;
 }

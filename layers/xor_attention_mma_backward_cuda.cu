@@ -20,7 +20,8 @@ bool xor_attention_backward_mma(Context& ctx, const XorAttentionTile& tile, bool
   const int64_t parts = mma_parts(tile.links);
   const int sums = both ? 3 : 1;
   const auto m = [](const ConstView& v) { return matrix<const bf16>(v); };
-  MmaCall call{make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads)), tile.links, {}};
+  MmaCall call{
+      make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads)), tile.heads, tile.links, {}};
   const SiluMmaWeights weights{static_cast<float>(0.5 / std::sqrt(static_cast<double>(width)))};
   const int64_t sum_rows = call.chunks.numbers() * parts * tile.links;
   auto* dq = ctx.arena().alloc(DType::f32, sums * sum_rows, d).template data<float>();
@@ -39,7 +40,7 @@ bool xor_attention_backward_mma(Context& ctx, const XorAttentionTile& tile, bool
                          {matrix<bf16>(dlinks.k), matrix<bf16>(dlinks.v)}};
     link_sums.at[1] = matrix<bf16>(dlinks.k), link_sums.at[2] = matrix<bf16>(dlinks.v);
   }
-  launch_mma<true>(ctx, name, tile.heads, width, both, weights, call);
+  launch_mma<true>(ctx, name, width, both, weights, call);
   add_chunks<bf16>(ctx, name, call.chunks, tile.links, parts, 2, dq, link_sums, sums);
   return true;
 }

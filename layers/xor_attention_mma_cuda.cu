@@ -17,7 +17,8 @@ bool xor_attention_mma(Context& ctx, const XorAttentionTile& tile, bool both, co
   const int64_t d = history.k.cols(), width = d / tile.heads, rows = history.k.rows();
   const int64_t parts = mma_parts(tile.links);
   const auto m = [](const ConstView& v) { return matrix<const bf16>(v); };
-  MmaCall call{make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads)), tile.links, {}};
+  MmaCall call{
+      make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads)), tile.heads, tile.links, {}};
   const SiluMmaWeights weights{static_cast<float>(0.5 / std::sqrt(static_cast<double>(width)))};
   auto* partial =
       ctx.arena().alloc(DType::f32, call.chunks.numbers() * parts * tile.links, d).template data<float>();
@@ -26,7 +27,7 @@ bool xor_attention_mma(Context& ctx, const XorAttentionTile& tile, bool both, co
   if (both)
     call.direction[1] = {
         {m(links.k), m(links.v)}, {m(history.q), {}}, {{}, matrix<bf16>(history_out)}, {}, {}};
-  launch_mma<false>(ctx, name, tile.heads, width, both, weights, call);
+  launch_mma<false>(ctx, name, width, both, weights, call);
   add_chunks<bf16>(ctx, name, call.chunks, tile.links, parts, 2, partial, {{matrix<bf16>(links_out)}}, 1);
   return true;
 }

@@ -301,6 +301,7 @@ void* dynamic_shared() { return Machine::instance().shared(); }
 void fault(const std::string& what, Place place) { Machine::instance().fault(what, place); }
 
 void start_copy(void* to, const void* from, size_t bytes) {
+  std::memset(to, 0xff, bytes);  // from now on no thread may count on what was there
   Machine::instance().current().copies.push_back({to, from, bytes});
 }
 

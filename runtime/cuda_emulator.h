@@ -8,11 +8,12 @@
 //
 // Every fault is an Error with the kernel's name, block and thread:
 //   * threads that wait for each other at different places, or for threads that have returned
-//   * a lane that reads from a lane that is not in its mask, a copy that is not 16-byte aligned
+//   * a lane that reads from a lane that is not in its mask; a copy or a pack that is not aligned to its size
 //   * bytes overwritten outside an allocation or outside dynamic shared memory
 //   * a launch that a GPU would refuse: too many threads, too much shared memory
 // Dynamic shared memory holds NaNs when a block starts; static shared memory holds what the block before
-// left. Copies of cp.async are made when they are waited for. Device memory: runtime/cuda_emulator_memory.h.
+// left. What cp.async copies to holds NaNs from its start to its wait. Device memory:
+// runtime/cuda_emulator_memory.h.
 // Not shown: races of single instructions, the order of memory operations, reads outside an allocation within
 // its page.
 #pragma once

@@ -30,7 +30,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <type_traits>
+#include <utility>
 
 #include "runtime/context.h"
 #include "runtime/tensor.h"
@@ -114,6 +117,22 @@ inline size_t most_shared_bytes(const Context& ctx) {
 #endif
 }
 
+#ifndef LIME_CUDA_EMULATED
+// Lets blocks of a kernel have so much dynamic shared memory on the current device, which is number `device`.
+// What a kernel may have never shrinks: another thread may be about to launch it with more.
+inline cudaError_t allow_shared_bytes(const void* kernel, int device, size_t bytes) {
+  static std::mutex mutex;
+  static std::map<std::pair<const void*, int>, size_t> allowed;
+  const std::lock_guard lock(mutex);
+  size_t& most = allowed[{kernel, device}];
+  if (bytes <= most) return cudaSuccess;
+  const cudaError_t status =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (status == cudaSuccess) most = bytes;
+  return status;
+}
+#endif
+
 // Puts the kernel on the context's stream. `name` is the operation's, for error messages. An empty grid is no
 // launch. `shared_bytes` of dynamic shared memory, up to what the device has (227 KB on sm_90). Throws Error
 // where the launch is refused; what fails while the kernel runs is reported by the next synchronisation.
@@ -133,8 +152,8 @@ void launch(Context& ctx, const char* name, void (*kernel)(Parameters...), dim3 
   ctx.stream().activate();
   constexpr size_t without_asking = 48 * 1024;
   if (shared_bytes > without_asking) {
-    const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                    static_cast<int>(shared_bytes));
+    const cudaError_t status =
+        allow_shared_bytes(reinterpret_cast<const void*>(kernel), ctx.device().index, shared_bytes);
     if (status != cudaSuccess) throw_failure(describe(), status);
   }
   kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(ctx.stream().handle())>>>(
@@ -196,12 +215,26 @@ struct alignas(sizeof(T) * N) Pack {
 template <typename T>
 inline constexpr int pack_width = 16 / static_cast<int>(sizeof(T));  // elements of 16 bytes
 
+#ifdef LIME_CUDA_EMULATED
+// It would end a kernel on a GPU; most CPUs do not mind.
+inline void check_alignment(const void* p, size_t alignment) {
+  if (reinterpret_cast<uintptr_t>(p) % alignment != 0)
+    emulator::fault(str("a pack of ", alignment, " bytes at an address that is no multiple of them"),
+                    emulator::Place::current());
+}
+#else
+__device__ __forceinline__ void check_alignment(const void*, size_t) {}
+#endif
+
 template <int N, typename T>
 __device__ __forceinline__ Pack<std::remove_const_t<T>, N> load_pack(T* p) {
-  return *reinterpret_cast<const Pack<std::remove_const_t<T>, N>*>(p);
+  using P = Pack<std::remove_const_t<T>, N>;
+  check_alignment(p, alignof(P));
+  return *reinterpret_cast<const P*>(p);
 }
 template <typename T, int N>
 __device__ __forceinline__ void store_pack(T* p, const Pack<T, N>& pack) {
+  check_alignment(p, alignof(Pack<T, N>));
   *reinterpret_cast<Pack<T, N>*>(p) = pack;
 }
 

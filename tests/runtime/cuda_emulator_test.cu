@@ -88,6 +88,38 @@ TEST_F(Emulator, AMissingWaitGivesNaN) {
   for (size_t i = 0; i < 64; ++i) EXPECT_TRUE(std::isnan(got[i]));
 }
 
+// A warp starts to copy over what the other may not have read.
+__global__ void early_copy_kernel(const float* x, float* out) {
+  float* shared = dynamic_shared<float>();
+  shared[threadIdx.x] = 1;
+  __syncthreads();
+  if (threadIdx.x >= 32) copy_async(shared + 4 * (threadIdx.x % 8), x, true);
+  copy_commit();
+  if (threadIdx.x < 32) out[threadIdx.x] = shared[threadIdx.x];
+  __syncthreads();
+  copy_wait<0>();
+}
+
+TEST_F(Emulator, ACopyThatStartsTooEarlyGivesNaN) {
+  int launches_with_nan = 0;
+  for (int launches = 0; launches < 10; ++launches) {
+    launch(ctx, "copy", early_copy_kernel, dim3(1), dim3(64), 256, data(), data() + 128);
+    launches_with_nan += std::isnan(values()[128]);
+  }
+  EXPECT_GT(launches_with_nan, 0);
+}
+
+__global__ void misaligned_pack_kernel(float* x, bool store) {
+  store ? store_pack(x + 1, Pack<float, 2>{}) : static_cast<void>(x[0] = load_pack<4>(x + 2).at[0]);
+}
+
+TEST_F(Emulator, MisalignedPacksAreNamed) {
+  for (const bool store : {false, true})
+    EXPECT_THAT(message(misaligned_pack_kernel, dim3(1), dim3(1), size_t{0}, data(), store),
+                AllOf(HasSubstr("kernel 'wrong', block (0,0,0), thread (0,0,0)"),
+                      HasSubstr(store ? "a pack of 8 bytes" : "a pack of 16 bytes")));
+}
+
 __global__ void misaligned_copy_kernel(const float* x) { copy_async(dynamic_shared<float>(), x + 1, true); }
 
 TEST_F(Emulator, MisalignedCopiesAreNamed) {
