@@ -44,7 +44,7 @@ TEST_P(DeviceTables, SumsOfManyOccurrencesAreOrderedAndRight) {
     collection.gather(ctx, *lookup, 0, 0, before);
     for (int times = 0; times < 2; ++times) collection.add_gradient(ctx, *lookup, 0, 0, dout.view());
     collection.reduce(*lookup, 0, 1);
-    collection.update(*lookup, scalar(ctx, 1).view(), 1, 1);
+    collection.update(*lookup, device_scalar(ctx, 1).view(), 1, 1);
     std::vector<std::vector<float>> moved(lengths.size());
     const auto old = to_host<float>(ctx, before.view());
     for (size_t i = 0; i < ids.size(); ++i) {

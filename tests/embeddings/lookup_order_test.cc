@@ -106,7 +106,7 @@ TEST_P(EmbeddingLookup, OnlyIdsWithAGradientBecomeRows) {
   collection.finish_lookup(*lookup);
   if (!features.empty()) collection.add_gradient(ctx, *lookup, 0, 0, ctx.zeros(3, 16));
   collection.reduce(*lookup, comm.rank(), comm.size());
-  collection.update(*lookup, scalar(ctx, 1).view(), 1, 0);
+  collection.update(*lookup, device_scalar(ctx, 1).view(), 1, 0);
   int64_t rows = collection.rows(0), all = 0;
   for (const int64_t there : all_gather_values(comm, std::span(&rows, 1))) all += there;
   EXPECT_EQ(all, 3);

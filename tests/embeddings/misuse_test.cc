@@ -35,7 +35,7 @@ TEST_P(EmbeddingMisuse, TablesThatCannotBe) {
 TEST_P(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {
   const auto self = make_self_communicator();
   EmbeddingCollection collection(ctx, *self, {{.name = "a", .dim = 4}}, 1);
-  const Tensor one_tensor = scalar(ctx, 1);
+  const Tensor one_tensor = device_scalar(ctx, 1);
   const View one = one_tensor;
   const std::vector<int64_t> ids{1, 2, 3}, offsets{0, 2, 3}, bad_end{0, 2}, decreasing{0, 3, 1, 3};
   const auto begin = [&](int64_t table, std::span<const int64_t> at, bool insert = true) {
@@ -82,7 +82,7 @@ TEST_P(EmbeddingMisuse, AGradientScaleThatIsNotFiniteChangesNothing) {
     trainer.collection().finish_lookup(*lookup);
     trainer.compute(batch, *lookup, 1);
     trainer.collection().reduce(*lookup, 0, 1);
-    trainer.collection().update(*lookup, scalar(ctx, scale).view(), 1, 1);
+    trainer.collection().update(*lookup, device_scalar(ctx, scale).view(), 1, 1);
   }
   expect_same_rows(trainer.collection(), *self, undisturbed.collection());
 }

@@ -55,12 +55,6 @@ double gradient_at(int64_t step, int64_t m, size_t f, int64_t i, int64_t c, doub
   return 2 * gathered + random.normal(f << 40 | static_cast<uint64_t>(i) << 16 | static_cast<uint64_t>(c));
 }
 
-Tensor scalar(Context& ctx, double value) {
-  Tensor tensor(ctx.device(), DType::f64, 1, 1);
-  fill(ctx, tensor, value);
-  return tensor;
-}
-
 double sum_of_squares(Context& ctx, EmbeddingCollection& collection, Lookup& lookup) {
   const Tensor sum(ctx.device(), DType::f64, 1, 1);
   collection.gradient_sum_of_squares(lookup, sum);
@@ -123,7 +117,7 @@ double StepTrainer::apply(const Batch& batch, Lookup& lookup, int64_t step) {
   const auto leaves = static_cast<int64_t>(batch.size());
   collection_.reduce(lookup, leaves_of(leaves, comm_.rank(), comm_.size()).first, leaves);
   const double sum = sum_of_squares(ctx_, collection_, lookup);
-  collection_.update(lookup, scalar(ctx_, test_grad_scale).view(), test_lr_scale(step), step);
+  collection_.update(lookup, device_scalar(ctx_, test_grad_scale).view(), test_lr_scale(step), step);
   return sum;
 }
 

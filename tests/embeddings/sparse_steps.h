@@ -31,8 +31,7 @@ Batch make_batch(uint64_t seed, int64_t step, int64_t leaves);
 // in the rows. Row i, column c of feature f of global micro-batch m.
 double gradient_at(int64_t step, int64_t m, size_t f, int64_t i, int64_t c, double gathered);
 
-// One number on the context's device, as update() takes it; and the gradient's norm as a number.
-Tensor scalar(Context&, double);
+// The gradient's norm as a number.
 double sum_of_squares(Context&, EmbeddingCollection&, Lookup&);
 
 // What tables of the context's device talk to other ranks by; null where they need none.
