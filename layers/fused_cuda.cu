@@ -272,22 +272,15 @@ void gated_norm_backward(Context& ctx, const GatedNorm& norm, const ConstView& x
     const Arena::Scope scope(ctx.arena());
     const columns::Outputs<2, A> out{dgain.data<A>(), dbias.data<A>()};
     with_row_lanes<T>({x, u, dy, y, du, dx}, {norm.gain, norm.bias}, [&]<typename L>() {
-      const int64_t rows_of_block = columns::rows_a_block(x.rows()),
-                    blocks = divide_up(x.rows(), rows_of_block);
-      A* partial = nullptr;
-      if constexpr (L::held) {
-        partial = ctx.arena().alloc(dtype_of<A>(), 2 * blocks, x.cols()).template data<A>();
-      } else {  // first the parameters: dx may be dy
-        column_sums_of_packs<2, L::N, A>(
-            ctx, name,
-            GatedNormParameters<L::N, T>{matrix<const A>(norm.mean), matrix<const A>(norm.rstd),
-                                         matrix<const T>(x), matrix<const T>(u), matrix<const T>(dy)},
-            x.rows(), x.cols(), true, out);
-      }
-      launch(ctx, name, gated_norm_backward_kernel<T, L>, dim3(static_cast<uint32_t>(blocks)),
-             dim3(lanes_threads), 0, Norm<T>(norm), matrix<const T>(x), matrix<const T>(u),
-             matrix<const T>(dy), matrix<T>(y), matrix<T>(du), matrix<T>(dx), rows_of_block, partial);
-      if constexpr (L::held) columns::add_partial_sums(ctx, name, partial, blocks, x.cols(), true, out);
+      with_parameter_gradients<L, A>(
+          ctx, name, x.rows(), x.cols(), true, out,
+          GatedNormParameters<L::N, T>{matrix<const A>(norm.mean), matrix<const A>(norm.rstd),
+                                       matrix<const T>(x), matrix<const T>(u), matrix<const T>(dy)},
+          [&](dim3 blocks, int64_t rows_of_block, A* partial) {
+            launch(ctx, name, gated_norm_backward_kernel<T, L>, blocks, dim3(lanes_threads), 0, Norm<T>(norm),
+                   matrix<const T>(x), matrix<const T>(u), matrix<const T>(dy), matrix<T>(y), matrix<T>(du),
+                   matrix<T>(dx), rows_of_block, partial);
+          });
     });
   });
 }

@@ -147,6 +147,25 @@ struct LaneColumnSums {
   }
 };
 
+// Backward of an operation on rows with gain and bias: calls start(blocks, rows of a block, partial), which
+// launches its kernel, and sees that the parameters' gradients are added up: held rows by the kernel, which
+// writes `partial` by LaneColumnSums, else by `pack_sums` (column_sums_of_packs), first: what the kernel
+// writes may be what they are made from.
+template <typename L, typename A, typename PackSums, typename Start>
+void with_parameter_gradients(Context& ctx, const char* name, int64_t rows, int64_t cols, bool accumulate,
+                              const columns::Outputs<2, A>& out, const PackSums& pack_sums,
+                              const Start& start) {
+  const int64_t rows_of_block = columns::rows_a_block(rows), blocks = divide_up(rows, rows_of_block);
+  A* partial = nullptr;
+  if constexpr (L::held) {
+    partial = ctx.arena().alloc(dtype_of<A>(), 2 * blocks, cols).template data<A>();
+  } else {
+    column_sums_of_packs<2, L::N, A>(ctx, name, pack_sums, rows, cols, accumulate, out);
+  }
+  start(dim3(static_cast<uint32_t>(blocks)), rows_of_block, partial);
+  if constexpr (L::held) columns::add_partial_sums(ctx, name, partial, blocks, cols, accumulate, out);
+}
+
 // Calls f.operator()<L>() with the Lanes for `rows` of T and vectors that go with them. Rows of f32 and bf16
 // of up to 1024 columns are held, if all begin at multiples of 16 bytes. Strides decide, not the number of
 // rows: a row has the same bits wherever it is.

@@ -120,23 +120,15 @@ void layer_norm_backward(Context& ctx, const ConstView& x, const ConstView& gain
     const Arena::Scope scope(ctx.arena());
     const columns::Outputs<2, A> out{dgain.data<A>(), dbias.data<A>()};
     with_row_lanes<T>({x, dy, dx}, {gain}, [&]<typename L>() {
-      const int64_t rows_of_block = columns::rows_a_block(x.rows()),
-                    blocks = divide_up(x.rows(), rows_of_block);
-      A* partial = nullptr;
-      if constexpr (L::held) {
-        partial = ctx.arena().alloc(dtype_of<A>(), 2 * blocks, x.cols()).template data<A>();
-      } else {  // first the parameters: dx may be dy
-        column_sums_of_packs<2, L::N, A>(
-            ctx, name,
-            ParameterGradients<L::N, T>{matrix<const T>(x), matrix<const T>(dy), matrix<const A>(mean),
-                                        matrix<const A>(rstd)},
-            x.rows(), x.cols(), accumulate, out);
-      }
-      launch(ctx, name, layer_norm_backward_kernel<T, L>, dim3(static_cast<uint32_t>(blocks)),
-             dim3(lanes_threads), 0, matrix<const T>(x), gain.data<A>(), matrix<const A>(mean),
-             matrix<const A>(rstd), matrix<const T>(dy), input == GradMode::accumulate, matrix<T>(dx),
-             rows_of_block, partial);
-      if constexpr (L::held) columns::add_partial_sums(ctx, name, partial, blocks, x.cols(), accumulate, out);
+      with_parameter_gradients<L, A>(
+          ctx, name, x.rows(), x.cols(), accumulate, out,
+          ParameterGradients<L::N, T>{matrix<const T>(x), matrix<const T>(dy), matrix<const A>(mean),
+                                      matrix<const A>(rstd)},
+          [&](dim3 blocks, int64_t rows_of_block, A* partial) {
+            launch(ctx, name, layer_norm_backward_kernel<T, L>, blocks, dim3(lanes_threads), 0,
+                   matrix<const T>(x), gain.data<A>(), matrix<const A>(mean), matrix<const A>(rstd),
+                   matrix<const T>(dy), input == GradMode::accumulate, matrix<T>(dx), rows_of_block, partial);
+          });
     });
   });
 }
