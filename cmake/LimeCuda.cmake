@@ -42,6 +42,10 @@ endif()
 if(NOT LIME_CUDA_BACKEND STREQUAL "OFF")
   add_compile_definitions(LIME_WITH_CUDA)
 endif()
+# Warpgroup products exist in code for sm_90a alone: runtime/wgmma_cuda.cu.
+if(LIME_CUDA_BACKEND STREQUAL "ON" AND CMAKE_CUDA_ARCHITECTURES MATCHES "90a")
+  add_compile_definitions($<$<COMPILE_LANGUAGE:CUDA>:LIME_CUDA_SM90A>)
+endif()
 
 # Adds .cu files to a target, as this build compiles them. None where the backend is off.
 function(lime_add_cuda_sources target)

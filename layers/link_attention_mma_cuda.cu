@@ -114,7 +114,7 @@ __device__ void take_in(const OnlineSoftmax<width>& of, const LinkRunning<bf16>&
 template <int width, int warps>
 __global__ void __launch_bounds__(32 * warps, mma_blocks(width, warps, false))
     link_chunk_mma_kernel(LinkMmaCall call) {
-  using Tiles = HistoryTiles<width, warps, 2>;
+  using Tiles = HistoryTiles<width, 16 * warps, 2>;
   const HeadOfChunk block(call.chunks, call.heads);
   const Chunk& chunk = block.chunk;
   if (chunk.rows() == 0) return;

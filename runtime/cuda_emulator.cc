@@ -1,7 +1,9 @@
 #include "runtime/cuda_emulator.h"
 
 #include <boost/context/fiber.hpp>
+#include <algorithm>
 #include <boost/context/fixedsize_stack.hpp>
+#include <cmath>
 #include <cstring>
 #include <deque>
 #include <exception>
@@ -23,7 +25,7 @@ using boost::context::fiber;
 constexpr size_t stack_bytes = 128 * 1024;
 constexpr uint32_t warp_size = 32, most_threads = 1024, most_blocks_yz = 65535;
 constexpr size_t most_shared = 227 * 1024;  // of a block on sm_90
-constexpr size_t shared_guard = 1024, shared_alignment = 256;
+constexpr size_t shared_guard = 1024, shared_alignment = 1024;
 constexpr char shared_guard_byte = 0x7b;
 
 // 0 .. n-1 in an order given by a seed: i -> (a i + b) mod n, with a and n relatively prime.
@@ -46,6 +48,11 @@ struct Copy {
   size_t bytes;
 };
 
+struct Product {
+  float* to;
+  std::vector<float> values;
+};
+
 struct Thread {
   enum class State { ready, at_barrier, in_warp_operation, returned };
   uint3 index;
@@ -56,6 +63,8 @@ struct Thread {
   WarpOperation operation = nullptr;
   std::vector<Copy> copies;
   std::deque<std::vector<Copy>> groups;
+  std::vector<Product> products;
+  bool products_fenced = false, copies_fenced = true;
   std::exception_ptr error;
   fiber here, scheduler;  // the one that does not run now
 };
@@ -148,6 +157,13 @@ class Machine {
       if (mask >> l & 1) threads_[first + l].state = Thread::State::ready;
   }
 
+  void check_fenced(Place place) {
+    if (!current_->products_fenced) fault("a product that no fence precedes", place);
+    for (uint32_t t = 0; t < count_; ++t)
+      if (!threads_[t].copies_fenced)
+        fault(str("a product while what thread ", text(threads_[t].index), " has copied is not fenced"), place);
+  }
+
   uint32_t lane() const { return static_cast<uint32_t>(current_ - threads_.data()) % warp_size; }
   char* shared() { return shared_.data() + shared_offset_; }
   Thread& current() { return *current_; }
@@ -213,6 +229,8 @@ class Machine {
       threads_[t].state = Thread::State::ready;
       threads_[t].copies.clear();
       threads_[t].groups.clear();
+      threads_[t].products.clear();
+      threads_[t].products_fenced = false, threads_[t].copies_fenced = true;
     }
     uint32_t returned = 0;
     const auto turn = [&](uint32_t t) {
@@ -315,7 +333,34 @@ void wait_copies(size_t groups_that_may_be_missing) {
   for (; me.groups.size() > groups_that_may_be_missing; me.groups.pop_front()) {
     for (const Copy& copy : me.groups.front())
       copy.from ? std::memcpy(copy.to, copy.from, copy.bytes) : std::memset(copy.to, 0, copy.bytes);
+    me.copies_fenced = false;
   }
+}
+
+void check_fenced(Place place) { Machine::instance().check_fenced(place); }
+void fence_products() { Machine::instance().current().products_fenced = true; }
+void fence_stores() { Machine::instance().current().copies_fenced = true; }
+
+const float* values_of(const float* to) {
+  for (const Product& product : Machine::instance().current().products)
+    if (product.to == to) return product.values.data();
+  return to;
+}
+
+void start_product(float* to, const float* values, size_t n) {
+  std::vector<Product>& products = Machine::instance().current().products;
+  auto mine = std::find_if(products.begin(), products.end(), [&](const Product& p) { return p.to == to; });
+  if (mine == products.end()) mine = products.insert(mine, {to, {}});
+  mine->values.assign(values, values + n);
+  std::fill_n(to, n, NAN);
+}
+
+void wait_products() {
+  Thread& me = Machine::instance().current();
+  for (const Product& product : me.products)
+    std::copy(product.values.begin(), product.values.end(), product.to);
+  me.products.clear();
+  me.products_fenced = false;
 }
 
 }  // namespace lime::emulator

@@ -9,10 +9,11 @@
 // Every fault is an Error with the kernel's name, block and thread:
 //   * threads that wait for each other at different places, or for threads that have returned
 //   * a lane that reads from a lane that is not in its mask; a copy or a pack that is not aligned to its size
+//   * a product of a warpgroup without its fences
 //   * bytes overwritten outside an allocation or outside dynamic shared memory
 //   * a launch that a GPU would refuse: too many threads, too much shared memory
 // Dynamic shared memory holds NaNs when a block starts; static shared memory holds what the block before
-// left. What cp.async copies to holds NaNs from its start to its wait. Device memory:
+// left. What cp.async copies to, and what wgmma adds to, holds NaNs from its start to its wait. Device memory:
 // runtime/cuda_emulator_memory.h.
 // Not shown: races of single instructions, the order of memory operations, reads outside an allocation within
 // its page.
@@ -57,6 +58,14 @@ void* dynamic_shared();
 void start_copy(void* to, const void* from, size_t bytes);
 void commit_copies();
 void wait_copies(size_t groups_that_may_be_missing);
+
+// Products of warpgroups: runtime/cuda_emulator_wgmma.h.
+void fence_products();
+void check_fenced(Place);  // also that what was copied to shared memory was
+void start_product(float* to, const float* values, size_t n);  // NaNs until wait_products
+const float* values_of(const float* to);                       // what a product will leave there, else `to`
+void wait_products();
+void fence_stores();
 
 // Ends the launch with an Error.
 [[noreturn]] void fault(const std::string& what, Place);

@@ -165,13 +165,13 @@ void launch(Context& ctx, const char* name, void (*kernel)(Parameters...), dim3 
 // --- memory
 // -------------------------------------------------------------------------------------------------------------
 
-// The block's dynamic shared memory, 256-byte aligned in kernels that use no static shared memory.
+// The block's dynamic shared memory, 1024-byte aligned in kernels that use no static shared memory.
 template <typename T>
 __device__ T* dynamic_shared() {
 #ifdef LIME_CUDA_EMULATED
   return static_cast<T*>(emulator::dynamic_shared());
 #else
-  extern __shared__ __align__(256) unsigned char lime_dynamic_shared[];
+  extern __shared__ __align__(1024) unsigned char lime_dynamic_shared[];
   return reinterpret_cast<T*>(lime_dynamic_shared);
 #endif
 }

@@ -6,6 +6,7 @@
 
 #include "runtime/cuda_kernel.h"
 #include "runtime/cuda_kernel_mma.h"
+#include "runtime/cuda_kernel_wgmma.h"
 #include "runtime/memory.h"
 #include "runtime/primitives.h"
 #include "tests/support/device_support.h"
@@ -107,6 +108,37 @@ TEST_F(Emulator, ACopyThatStartsTooEarlyGivesNaN) {
     launches_with_nan += std::isnan(values()[128]);
   }
   EXPECT_GT(launches_with_nan, 0);
+}
+
+enum class Product { right, unfenced, copies_unfenced, not_waited };
+
+// 64 zeros plus zeros.
+template <Product how>
+__global__ void product_kernel(float* out) {
+  auto* rows = dynamic_shared<bf16>();
+  copy_async(rows + threadIdx.x * 8, nullptr, false);
+  copy_async(rows + (128 + threadIdx.x) * 8, nullptr, false);
+  copy_commit();
+  copy_wait<0>();
+  if (how != Product::copies_unfenced) fence_for_products();
+  __syncthreads();
+  float d[16];
+  uint32_t a[1][4] = {};
+  if (how != Product::unfenced) products_begin(d, a);
+  wgmma<false>(d, a[0], describe_matrix<64>(shared_address(rows)), false);
+  if (how == Product::not_waited) out[threadIdx.x] = d[0];
+  products_end(d, a);
+  if (how != Product::not_waited) out[threadIdx.x] = d[0];
+}
+
+TEST_F(Emulator, ProductsWantTheirFences) {
+  const auto run = [&](auto kernel) { return message(kernel, dim3(1), dim3(128), 4096, data()); };
+  EXPECT_THAT(run(product_kernel<Product::unfenced>), HasSubstr("no fence precedes"));
+  EXPECT_THAT(run(product_kernel<Product::copies_unfenced>), HasSubstr("has copied is not fenced"));
+  EXPECT_EQ(run(product_kernel<Product::right>), "nothing was thrown");
+  EXPECT_EQ(values()[5], 0);
+  EXPECT_EQ(run(product_kernel<Product::not_waited>), "nothing was thrown");
+  EXPECT_TRUE(std::isnan(values()[5]));
 }
 
 __global__ void misaligned_pack_kernel(float* x, bool store) {
