@@ -118,7 +118,8 @@ struct ChunkInShared {
 
   // All threads of the block call; the barrier of the first tile makes it theirs.
   template <typename Weights>
-  __device__ ChunkInShared(const HeadOfChunk& block, const MmaDirection& p, int links, const Weights& weights) {
+  __device__ ChunkInShared(const HeadOfChunk& block, const MmaDirection& p, int links,
+                           const Weights& weights) {
     const Chunk& chunk = block.chunk;
     bf16* memory = dynamic_shared<bf16>();
     const auto take = [&](int rows) {

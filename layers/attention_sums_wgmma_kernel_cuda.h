@@ -5,9 +5,10 @@
 // links. Links own 64 sums a warpgroup, in registers until the chunk ends.
 //   * Forward down: each warpgroup passes over all rows of a tile, 64 at a time.
 //   * Forward up: each has 64 rows of a tile, and passes over the links, 64 at a time.
-//   * Backward: from a tile of 64 rows each warpgroup computes the scores of its links, adds to their sums, and
-//     leaves the weights in shared memory, links by rows. Those of all links, transposed, are the left side of
-//     the history's sums, of which a warpgroup makes one. So scores are computed once.
+//   * Backward: from a tile of 64 rows each warpgroup computes the scores of its links, adds to their sums,
+//   and
+//     leaves the weights in shared memory, links by rows. Those of all links, transposed, are the left side
+//     of the history's sums, of which a warpgroup makes one. So scores are computed once.
 #pragma once
 
 #include "layers/attention_sums_tiles_cuda.h"
@@ -76,7 +77,7 @@ __device__ __forceinline__ void store_weights(const GroupWeights& a, Swizzled<64
 template <int groups, bool gradient>
 inline constexpr int wgmma_tile_rows = gradient ? 64 : 64 * groups;
 template <int groups, bool gradient>
-inline constexpr int wgmma_shared_weights = gradient ? 2 * wgmma_links * groups * 64 : 0;
+inline constexpr int wgmma_shared_weights = gradient ? 2 * wgmma_links* groups * 64 : 0;
 
 // One head of one chunk, in one direction.
 template <int width, int groups, bool up, bool gradient, typename Weights>
@@ -88,8 +89,8 @@ __device__ void wgmma_chunk(const MmaCall& call, const Weights& weights, const M
   const HeadOfChunk block(call.chunks, call.heads);
   const Chunk& chunk = block.chunk;
   if (chunk.rows() == 0) return;
-  const ChunkInShared<width, Plan, Tiles, Link, wgmma_shared_weights<groups, gradient>> shared(block, p, links,
-                                                                                               weights);
+  const ChunkInShared<width, Plan, Tiles, Link, wgmma_shared_weights<groups, gradient>> shared(
+      block, p, links, weights);
   const Swizzled<width>&links0 = shared.links0, &links1 = shared.links1;
   const Tiles& tiles = shared.tiles;
   // Computed when needed, not kept: the warpgroup, a warp's rows of its product, and these of all links, or
@@ -117,7 +118,8 @@ __device__ void wgmma_chunk(const MmaCall& call, const Weights& weights, const M
       products_begin(s, x.at);
       wgmma_scores<width>(s, x.at, y0);
       products_end(s, x.at);
-      weigh_group<false, true>(weights, [](int, int) { return Link{}; }, s, s, a, a);
+      weigh_group<false, true>(
+          weights, [](int, int) { return Link{}; }, s, s, a, a);
       products_begin(sum, a);
       wgmma_accumulate<width>(sum, a, y1, add);
       products_end(sum, a);
@@ -132,7 +134,8 @@ __device__ void wgmma_chunk(const MmaCall& call, const Weights& weights, const M
       x.load(h0, mine());
       GroupSums<width> sum;
 #pragma unroll 1
-      for (int i = 0; i < links; i += 64) forward(describe_rows(links0, i), describe_rows(links1, i), sum, i > 0);
+      for (int i = 0; i < links; i += 64)
+        forward(describe_rows(links0, i), describe_rows(links1, i), sum, i > 0);
       write(1, sum, h0, mine());
     } else {
       const Swizzled<64> weights0{shared.rest}, weights1{shared.rest + links * 64};
@@ -143,7 +146,8 @@ __device__ void wgmma_chunk(const MmaCall& call, const Weights& weights, const M
       wgmma_scores<width>(g, describe_rows(links1, wgmma_links * group()), describe_rows(h1, 0));
       products_end(s, g);
       const Link of_links[2] = {shared.link(mine() + lane / 4), shared.link(mine() + lane / 4 + 8)};
-      weigh_group<true, true>(weights, [&](int i, int) { return of_links[i % 2]; }, s, g, a, d);
+      weigh_group<true, true>(
+          weights, [&](int i, int) { return of_links[i % 2]; }, s, g, a, d);
       products_begin(link_sum0, link_sum1, a, d);
       wgmma_accumulate<width>(link_sum0, d, describe_rows(h0, 0), true);
       if constexpr (Plan::links1) wgmma_accumulate<width>(link_sum1, a, describe_rows(h1, 0), true);
@@ -207,7 +211,7 @@ void launch_wgmma(Context& ctx, const char* name, bool both, const Weights& weig
                                       MmaPlan<true, gradient>::shared_rows(links, tile));
     constexpr size_t known = std::is_empty_v<typename Weights::Link> ? 0 : sizeof(typename Weights::Link);
     constexpr size_t bytes =
-        (rows * width + wgmma_shared_weights<groups, gradient>) * sizeof(bf16) + links * known;
+        (rows * width + wgmma_shared_weights<groups, gradient>)*sizeof(bf16) + links * known;
     const dim3 grid(static_cast<uint32_t>(call.chunks.numbers() * call.heads), 1, both ? 2 : 1);
     launch(ctx, name, attention_wgmma_kernel<width, groups, gradient, Weights>, grid,
            dim3(warpgroup_size * groups), bytes, call, weights);

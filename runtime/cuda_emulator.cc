@@ -1,7 +1,7 @@
 #include "runtime/cuda_emulator.h"
 
-#include <boost/context/fiber.hpp>
 #include <algorithm>
+#include <boost/context/fiber.hpp>
 #include <boost/context/fixedsize_stack.hpp>
 #include <cmath>
 #include <cstring>
@@ -64,7 +64,8 @@ struct Thread {
   std::vector<Copy> copies;
   std::deque<std::vector<Copy>> groups;
   std::vector<Product> products;
-  bool products_fenced = false, copies_fenced = true;
+  bool products_fenced = false;
+  std::vector<std::pair<uintptr_t, size_t>> unfenced;  // bytes of shared memory that no fence_stores followed
   std::exception_ptr error;
   fiber here, scheduler;  // the one that does not run now
 };
@@ -157,11 +158,12 @@ class Machine {
       if (mask >> l & 1) threads_[first + l].state = Thread::State::ready;
   }
 
-  void check_fenced(Place place) {
-    if (!current_->products_fenced) fault("a product that no fence precedes", place);
+  void check_stores(uintptr_t operand, size_t bytes, Place place) {
     for (uint32_t t = 0; t < count_; ++t)
-      if (!threads_[t].copies_fenced)
-        fault(str("a product while what thread ", text(threads_[t].index), " has copied is not fenced"), place);
+      for (const auto& [stored, size] : threads_[t].unfenced)
+        if (stored < operand + bytes && operand < stored + size)
+          fault(str("a product of what thread ", text(threads_[t].index), " has stored and not fenced"),
+                place);
   }
 
   uint32_t lane() const { return static_cast<uint32_t>(current_ - threads_.data()) % warp_size; }
@@ -230,7 +232,8 @@ class Machine {
       threads_[t].copies.clear();
       threads_[t].groups.clear();
       threads_[t].products.clear();
-      threads_[t].products_fenced = false, threads_[t].copies_fenced = true;
+      threads_[t].products_fenced = false;
+      threads_[t].unfenced.clear();
     }
     uint32_t returned = 0;
     const auto turn = [&](uint32_t t) {
@@ -331,15 +334,22 @@ void commit_copies() {
 void wait_copies(size_t groups_that_may_be_missing) {
   Thread& me = Machine::instance().current();
   for (; me.groups.size() > groups_that_may_be_missing; me.groups.pop_front()) {
-    for (const Copy& copy : me.groups.front())
+    for (const Copy& copy : me.groups.front()) {
       copy.from ? std::memcpy(copy.to, copy.from, copy.bytes) : std::memset(copy.to, 0, copy.bytes);
-    me.copies_fenced = false;
+      note_store(copy.to, copy.bytes);
+    }
   }
 }
 
-void check_fenced(Place place) { Machine::instance().check_fenced(place); }
+void check_stores(uintptr_t operand, size_t bytes, Place place) {
+  Machine::instance().check_stores(operand, bytes, place);
+}
+void note_store(const void* to, size_t bytes) {
+  Machine::instance().current().unfenced.emplace_back(reinterpret_cast<uintptr_t>(to), bytes);
+}
 void fence_products() { Machine::instance().current().products_fenced = true; }
-void fence_stores() { Machine::instance().current().copies_fenced = true; }
+bool products_fenced() { return Machine::instance().current().products_fenced; }
+void fence_stores() { Machine::instance().current().unfenced.clear(); }
 
 const float* values_of(const float* to) {
   for (const Product& product : Machine::instance().current().products)

@@ -13,10 +13,9 @@
 //   * bytes overwritten outside an allocation or outside dynamic shared memory
 //   * a launch that a GPU would refuse: too many threads, too much shared memory
 // Dynamic shared memory holds NaNs when a block starts; static shared memory holds what the block before
-// left. What cp.async copies to, and what wgmma adds to, holds NaNs from its start to its wait. Device memory:
-// runtime/cuda_emulator_memory.h.
-// Not shown: races of single instructions, the order of memory operations, reads outside an allocation within
-// its page.
+// left. What cp.async copies to, and what wgmma adds to, holds NaNs from its start to its wait. Device
+// memory: runtime/cuda_emulator_memory.h. Not shown: races of single instructions, the order of memory
+// operations, reads outside an allocation within its page.
 #pragma once
 
 #include <cstddef>
@@ -59,12 +58,15 @@ void start_copy(void* to, const void* from, size_t bytes);
 void commit_copies();
 void wait_copies(size_t groups_that_may_be_missing);
 
-// Products of warpgroups: runtime/cuda_emulator_wgmma.h.
+// Products of warpgroups: runtime/cuda_emulator_wgmma.h. Until wait_products, what they leave is NaN;
+// values_of(to) is what it will be, or `to`. What a thread has copied or stored and not fenced is no operand.
 void fence_products();
-void check_fenced(Place);  // also that what was copied to shared memory was
-void start_product(float* to, const float* values, size_t n);  // NaNs until wait_products
-const float* values_of(const float* to);                       // what a product will leave there, else `to`
+bool products_fenced();
+void start_product(float* to, const float* values, size_t n);
+const float* values_of(const float* to);
 void wait_products();
+void note_store(const void* to, size_t bytes);
+void check_stores(uintptr_t operand, size_t bytes, Place);
 void fence_stores();
 
 // Ends the launch with an Error.

@@ -1,6 +1,6 @@
 // What the warpgroup products of runtime/cuda_kernel_wgmma.h do in emulated kernels: results come with the
-// wait, until then their registers are NaN. A product that nothing fenced, or one that reads what a copy left
-// without fence_stores, is a fault.
+// wait, until then their registers are NaN. A product that nothing fenced is a fault, and one that reads what
+// copy_async or stmatrix has stored and nothing fenced since.
 //
 // Each warp computes its 16 rows, which is all that it gets of a product; that all four of a warpgroup issue
 // it is not checked.
@@ -32,10 +32,15 @@ struct Wgmma {
 };
 
 template <int n, bool a_by_rows, bool b_by_rows>
-void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescriptor b, bool add, Place place) {
-  check_fenced(place);
-  for (const MatrixDescriptor& m : {a_shared, b})
+void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescriptor b, bool add,
+           Place place) {
+  if (!products_fenced()) fault("a product that no fence precedes", place);
+  const auto check = [&](const MatrixDescriptor& m, bool by_rows, int others) {
     if (m.first % 16 != 0) fault("a matrix of a product that is not 16-byte aligned", place);
+    if (lane() == 0) check_stores(m.first, static_cast<size_t>(m.row_bytes * (by_rows ? 16 : others)), place);
+  };
+  check(b, b_by_rows, n);
+  if (!a) check(a_shared, a_by_rows, 64);
   Wgmma mine{a, a_shared, b, threadIdx.x / warp_lanes % 4, {}};
   warp_operation(
       0xffffffffu, &mine,
@@ -91,6 +96,7 @@ inline void store_matrices(const uint32_t* registers, void* row, Place place) {
         }
       },
       place);
+  note_store(row, 16);
 }
 
 }  // namespace lime::emulator

@@ -1,9 +1,9 @@
 // Matrix products of warpgroups (sm_90a) for kernels; see runtime/cuda_kernel.h.
 //
-// Four warps, from a multiple of four, issue d += a b together: a is 64 x 16, b 16 x n, of bf16; d is 64 x n, of f32.
-// Warp w of the four has rows 16w .. 16w+15 of d, and of a where that is in registers, in the fragments of
-// runtime/cuda_kernel_mma.h: d[4i] .. d[4i+3] are those of columns 8i .. 8i+7. b is always read from shared
-// memory, once for all four warps.
+// Four warps, from a multiple of four, issue d += a b together: a is 64 x 16, b 16 x n, of bf16; d is 64 x n,
+// of f32. Warp w of the four has rows 16w .. 16w+15 of d, and of a where that is in registers, in the
+// fragments of runtime/cuda_kernel_mma.h: d[4i] .. d[4i+3] are those of columns 8i .. 8i+7. b is always read
+// from shared memory, once for all four warps.
 //
 // A matrix in shared memory is rows of 64 or 128 bytes without gaps, of which the first is at a multiple of 8
 // rows' bytes. Its pieces of 16 bytes change places as those of layers' `Swizzled` do: piece p of row r is at
@@ -29,8 +29,8 @@
 
 namespace lime::cuda {
 
-// Whether this pass of the compiler has the instructions. Kernels that use them are empty where it has not, and
-// are not launched there (wgmma_in_use).
+// Whether this pass of the compiler has the instructions. Kernels that use them are empty where it has not,
+// and are not launched there (wgmma_in_use).
 #if defined(LIME_CUDA_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 inline constexpr bool compiled_for_wgmma = true;
 #else
@@ -106,8 +106,9 @@ void wgmma(float (&d)[16], MatrixDescriptor a, MatrixDescriptor b, bool add, emu
 #define LIME_D16_NAMES "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define LIME_D32_NAMES \
   LIME_D16_NAMES ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define LIME_WGMMA(N, D, ADD, OPERANDS)                                                      \
-  "{\n.reg .pred p;\nsetp.ne.b32 p, " ADD ", 0;\n"                                           \
+#define LIME_WGMMA(N, D, ADD, OPERANDS)   \
+  "{\n.reg .pred p;\nsetp.ne.b32 p, " ADD \
+  ", 0;\n"                                \
   "wgmma.mma_async.sync.aligned.m64n" N "k16.f32.bf16.bf16 {" D "}, " OPERANDS ";\n}\n"
 
 template <bool b_by_rows>
@@ -181,7 +182,8 @@ __device__ __forceinline__ void products_end(Registers&... registers) {
   (hold_registers(registers), ...);
 }
 
-// Four 8 x 8 matrices of 16-bit elements to shared memory: ldmatrix (cuda_kernel_mma.h) in the other direction.
+// Four 8 x 8 matrices of 16-bit elements to shared memory: ldmatrix (cuda_kernel_mma.h) in the other
+// direction.
 __device__ __forceinline__ void stmatrix(SharedAddress row, const uint32_t (&r)[4] LIME_PLACE) {
 #ifdef LIME_CUDA_EMULATED
   emulator::store_matrices(r, reinterpret_cast<void*>(row), place);

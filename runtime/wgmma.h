@@ -6,8 +6,8 @@
 
 namespace lime::cuda {
 
-// The context's device has them, this build has code for it (sm_90a), and nobody forbids them: LIME_WGMMA=0 in
-// the environment does, and allow_wgmma(false), for all threads of the process.
+// The context's device has them, this build has code for it (sm_90a), and nobody forbids them: LIME_WGMMA=0
+// in the environment does, and allow_wgmma(false), for all threads of the process.
 bool wgmma_in_use(const Context&);
 void allow_wgmma(bool yes);
 

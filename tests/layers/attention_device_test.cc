@@ -8,6 +8,7 @@
 #include "layers/cuda_kernels_attention.h"
 #include "layers/link_attention_mma_cuda.h"
 #include "layers/xor_attention_mma_cuda.h"
+#include "runtime/wgmma.h"
 #include "tests/layers/device_buffer.h"
 
 namespace lime {
@@ -45,6 +46,10 @@ class OnCuda : public DeviceTest, public testing::WithParamInterface<Case> {
   int64_t rows() const { return jagged().rows(); }
   int64_t link_rows() const { return link_offsets.back(); }
   std::vector<int64_t> offsets() const { return {jagged().host().begin(), jagged().host().end()}; }
+
+  // Products of warps where those of warpgroups would do.
+  static void forbid_wgmma() { cuda::allow_wgmma(false); }
+  void TearDown() override { cuda::allow_wgmma(true); }
 
   Case shape;
   DeviceJagged history;
@@ -191,9 +196,21 @@ TEST_P(XorMmaOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() + 1, Kernels::m
 INSTANTIATE_TEST_SUITE_P(Shapes, XorMmaOnCuda,
                          testing::Values(Case{{1}, 1, 16, 32}, Case{{63, 64, 128, 257}, 1, 16, 32},
                                          Case{{70, 0, 1, 33}, 2, 16, 32}, Case{{0, 260, 5}, 1, 32, 32},
-                                         Case{{256, 0, 257}, 1, 64, 32}, Case{{65}, 1, 48, 64},
-                                         Case{{81, 16}, 1, 64, 64}, Case{{50}, 1, 80, 128},
-                                         Case{{140, 3}, 1, 128, 32}, Case{{17}, 1, 128, 128}));
+                                         Case{{65}, 1, 48, 64}, Case{{50}, 1, 80, 128},
+                                         Case{{17}, 1, 128, 128}));
+
+// Shapes that warpgroups take.
+class XorWgmmaOnCuda : public XorOnCuda {};
+
+TEST_P(XorWgmmaOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_tolerance); }
+TEST_P(XorWgmmaOnCuda, Bf16ByWarps) {
+  forbid_wgmma();
+  compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_tolerance);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, XorWgmmaOnCuda,
+                         testing::Values(Case{{256, 0, 257}, 1, 64, 32}, Case{{1, 81, 16}, 2, 64, 64},
+                                         Case{{140, 3}, 1, 128, 32}, Case{{0, 129, 64}, 1, 128, 64}));
 
 // Tiles that begin and end within requests.
 class XorMmaTilesOnCuda : public XorOnCuda {};
@@ -203,7 +220,8 @@ TEST_P(XorMmaTilesOnCuda, Bf16) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, XorMmaTilesOnCuda,
-                         testing::Values(Case{{70, 0, 1, 50}, 1, 16, 32}, Case{{33, 40}, 2, 64, 64}));
+                         testing::Values(Case{{70, 0, 1, 50}, 1, 16, 32}, Case{{33, 40}, 2, 64, 64},
+                                         Case{{100, 70}, 1, 128, 64}));
 
 TEST_P(XorMmaTilesOnCuda, HugeScoresStayFinite) {
   const int64_t d = shape.width();
@@ -348,9 +366,21 @@ TEST_P(LinkMmaOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() + 1, Kernels::
 INSTANTIATE_TEST_SUITE_P(Shapes, LinkMmaOnCuda,
                          testing::Values(Case{{1}, 1, 16, 32}, Case{{63, 64, 128, 257}, 1, 16, 32},
                                          Case{{70, 0, 1, 33}, 2, 16, 32}, Case{{0, 260, 5}, 1, 32, 32},
-                                         Case{{256, 0, 257}, 1, 64, 32}, Case{{65}, 2, 48, 64},
-                                         Case{{81, 16}, 1, 64, 64}, Case{{50}, 1, 80, 128},
-                                         Case{{300, 3}, 1, 128, 32}, Case{{17}, 1, 128, 128}));
+                                         Case{{65}, 2, 48, 64}, Case{{50}, 1, 80, 128},
+                                         Case{{17}, 1, 128, 128}));
+
+// Shapes that warpgroups take, in backward.
+class LinkWgmmaOnCuda : public LinkOnCuda {};
+
+TEST_P(LinkWgmmaOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_softmax); }
+TEST_P(LinkWgmmaOnCuda, Bf16ByWarps) {
+  forbid_wgmma();
+  compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_softmax);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, LinkWgmmaOnCuda,
+                         testing::Values(Case{{256, 0, 257}, 1, 64, 32}, Case{{1, 81, 16}, 2, 64, 64},
+                                         Case{{300, 3}, 1, 128, 32}, Case{{0, 129, 64}, 1, 128, 64}));
 
 // Tiles that begin and end within requests: what runs between them is rounded.
 class LinkMmaTilesOnCuda : public LinkOnCuda {};

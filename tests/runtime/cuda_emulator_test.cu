@@ -134,7 +134,7 @@ __global__ void product_kernel(float* out) {
 TEST_F(Emulator, ProductsWantTheirFences) {
   const auto run = [&](auto kernel) { return message(kernel, dim3(1), dim3(128), 4096, data()); };
   EXPECT_THAT(run(product_kernel<Product::unfenced>), HasSubstr("no fence precedes"));
-  EXPECT_THAT(run(product_kernel<Product::copies_unfenced>), HasSubstr("has copied is not fenced"));
+  EXPECT_THAT(run(product_kernel<Product::copies_unfenced>), HasSubstr("has stored and not fenced"));
   EXPECT_EQ(run(product_kernel<Product::right>), "nothing was thrown");
   EXPECT_EQ(values()[5], 0);
   EXPECT_EQ(run(product_kernel<Product::not_waited>), "nothing was thrown");

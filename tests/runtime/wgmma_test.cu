@@ -19,8 +19,8 @@ __device__ int swizzled(int r, int c) {
   return r * width + piece * 8 + c % 8;
 }
 
-// c = 2 a b, for each group: its 64 x depth of a, depth x n of b, row-major. `width` columns has a row of b in
-// shared memory, as it is (by rows) or transposed.
+// c = 2 a b, for each group: its 64 x depth of a, depth x n of b, row-major. `width` columns has a row of b
+// in shared memory, as it is (by rows) or transposed.
 template <int width, bool a_held, bool a_by_rows, bool b_by_rows>
 __global__ void product_kernel(const bf16* a, const bf16* b, float* c) {
   constexpr int depth = b_by_rows ? 64 : width, n = b_by_rows ? width : 64, a_width = a_by_rows ? 64 : depth;
@@ -33,8 +33,8 @@ __global__ void product_kernel(const bf16* a, const bf16* b, float* c) {
     for (int i = thread; i < depth * n; i += groups * warpgroup_size)
       shared_b[b_by_rows ? swizzled<width>(i / n, i % n) : swizzled<width>(i % n, i / n)] = b[i];
     for (int i = thread % warpgroup_size; i < 64 * depth; i += warpgroup_size)
-      shared_a[a_by_rows ? swizzled<a_width>(i % depth, i / depth) : swizzled<a_width>(i / depth, i % depth)] =
-          a[i];
+      shared_a[a_by_rows ? swizzled<a_width>(i % depth, i / depth)
+                         : swizzled<a_width>(i / depth, i % depth)] = a[i];
     fence_for_products();
     __syncthreads();
     uint32_t held[a_held ? depth / 16 : 1][4] = {};
@@ -90,17 +90,18 @@ class Wgmma : public DeviceTest {
       for (int col = 0; col < n; ++col) {
         double sum = 0;
         for (int k = 0; k < depth; ++k)
-          sum += 2.0 * to_float(a[static_cast<size_t>(r * depth + k)]) * to_float(b[static_cast<size_t>(k * n + col)]);
+          sum += 2.0 * to_float(a[static_cast<size_t>(r * depth + k)]) *
+                 to_float(b[static_cast<size_t>(k * n + col)]);
         ASSERT_NEAR(got[static_cast<size_t>(r * n + col)], sum, 1e-4) << "row " << r << ", column " << col;
       }
     }
   }
 };
 
-#define LIME_WGMMA_TEST(name, ...)                                                            \
-  TEST_F(Wgmma, name) {                                                                       \
-    if (!wgmma_in_use(ctx)) GTEST_SKIP() << "no products of warpgroups on this device";       \
-    check<__VA_ARGS__>();                                                                     \
+#define LIME_WGMMA_TEST(name, ...)                                                      \
+  TEST_F(Wgmma, name) {                                                                 \
+    if (!wgmma_in_use(ctx)) GTEST_SKIP() << "no products of warpgroups on this device"; \
+    check<__VA_ARGS__>();                                                               \
   }
 LIME_WGMMA_TEST(ScoresOfRegistersNarrow, 32, true, false, false)
 LIME_WGMMA_TEST(ScoresOfRegisters, 64, true, false, false)
