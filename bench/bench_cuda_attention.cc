@@ -9,8 +9,9 @@
 // bytes (each matrix read or written once) at the copy rate, the better of this project's kernel and CUDA's
 // own, and its products (2.5 times as many backward) at the rate of bf16 products of 8192 x 4096 x 4096.
 // Times are medians of 11 runs of 4 calls between CUDA events: what calls read is beyond the second-level
-// cache, and the host starts one while the device is at another. Checks tensor cores against the generic
-// kernel first: a wrong result is not timed. Without a GPU it says so and exits with 0.
+// cache, and the host starts one while the device is at another. XOR attention by products of warps, where
+// those of warpgroups are in use, has rows of its own. Checks tensor cores against the generic kernel first:
+// a wrong result is not timed, and the exit code is 1. Without a GPU it says so and exits with 0.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 #include "layers/cuda_kernels_attention.h"
 #include "runtime/philox.h"
 #include "runtime/primitives.h"
+#include "runtime/wgmma.h"
 
 namespace {
 
@@ -266,33 +268,34 @@ int run(const Device& device) {
   std::printf(
       "| links | history | requests | forward ms | floor ms | share | + backward ms | floor ms | share |\n");
   std::printf("|---|---|---|---|---|---|---|---|---|\n");
-  constexpr int64_t few = 3 * 700, odd = 700;
-  for (const int64_t links : {32, 64, 128}) {
-    const std::string what = str(links, " links");
-    if (!right(ctx, what.c_str(), Xor(ctx, DType::bf16, few, odd, links),
-               Xor(ctx, DType::f32, few, odd, links)))
-      return 1;
-    for (const int64_t length : {1024, 4096, 16384, 65536}) {
-      std::printf("| %ld | ", static_cast<long>(links));
-      time_row(ctx, timer, rates, Xor(ctx, DType::bf16, all_rows, length, links), length);
+  bool all_right = true;
+  // Rows of the table for one kind of problem, if its results are right.
+  const auto rows = [&](const std::string& what, std::initializer_list<int64_t> lengths, int64_t all,
+                        const auto& make) {
+    constexpr int64_t few = 3 * 700, odd = 700;
+    if (!right(ctx, what.c_str(), make(DType::bf16, few, odd), make(DType::f32, few, odd))) {
+      all_right = false;
+      return;
     }
-  }
-  for (const int64_t links : {32, 64, 128}) {
-    const std::string what = str("link attention, ", links, " links");
-    if (!right(ctx, what.c_str(), Links(ctx, DType::bf16, few, odd, links),
-               Links(ctx, DType::f32, few, odd, links)))
-      return 1;
-    for (const int64_t length : {1024, 16384}) {
-      std::printf("| softmax, %ld | ", static_cast<long>(links));
-      time_row(ctx, timer, rates, Links(ctx, DType::bf16, all_rows, length, links), length);
+    for (const int64_t length : lengths) {
+      std::printf("| %s | ", what.c_str());
+      time_row(ctx, timer, rates, make(DType::bf16, all, length), length);
     }
+  };
+  for (const int64_t links : {32, 64, 128}) {
+    const auto make = [&](DType type, int64_t n, int64_t length) { return Xor(ctx, type, n, length, links); };
+    rows(str(links), {1024, 4096, 16384, 65536}, all_rows, make);
+    if (links % 64 != 0 || !cuda::wgmma_in_use(ctx)) continue;
+    cuda::allow_wgmma(false);
+    rows(str(links, ", by warps"), {4096, 65536}, all_rows, make);
+    cuda::allow_wgmma(true);
   }
-  if (!right(ctx, "causal", Causal(ctx, DType::bf16, few, odd), Causal(ctx, DType::f32, few, odd))) return 1;
-  for (const int64_t length : {1024, 4096, 16384}) {
-    std::printf("| causal | ");
-    time_row(ctx, timer, rates, Causal(ctx, DType::bf16, causal_rows, length), length);
-  }
-  return 0;
+  for (const int64_t links : {32, 64, 128})
+    rows(str("softmax, ", links), {1024, 16384}, all_rows,
+         [&](DType type, int64_t n, int64_t length) { return Links(ctx, type, n, length, links); });
+  rows("causal", {1024, 4096, 16384}, causal_rows,
+       [&](DType type, int64_t n, int64_t length) { return Causal(ctx, type, n, length); });
+  return all_right ? 0 : 1;
 }
 
 }  // namespace
