@@ -24,8 +24,9 @@ struct RunningSoftmax {
 template <typename T, typename A = Compute<T>>
 __device__ void add_softmax_rows(const Matrix<const T>& q, const Matrix<const T>& k, const Matrix<const T>& v,
                                  SquareRows at, int64_t begin, int64_t count, int64_t first, A slope,
-                                 RunningSoftmax<A>& state, Square<A>& xs, Square<A>& ys, Square<A>& weights,
+                                 RunningSoftmax<A>& state, Square<T>& xs, Square<T>& ys, Square<T>& weights,
                                  BlockSums<A>& sums) {
+  using Place = SquarePlace<T>;
   const uint32_t thread = thread_in_block(), lane = thread % warp_size, warp = thread / warp_size;
   for (int64_t done = 0; done < count; done += square) {
     at.y = begin + done, at.y_rows = count - done;
@@ -34,14 +35,14 @@ __device__ void add_softmax_rows(const Matrix<const T>& q, const Matrix<const T>
 #pragma unroll
     for (int i = 0; i < 2; ++i)
 #pragma unroll
-      for (int j = 0; j < 2; ++j) weights[threadIdx.y + 16 * i][threadIdx.x + 16 * j] = slope * s[i][j];
+      for (int j = 0; j < 2; ++j) weights[Place::row(i)][Place::column(j)] = slope * s[i][j];
     __syncthreads();
     for (uint32_t x = warp; x < square; x += 256 / warp_size) {  // a key a lane
       const bool there = lane < at.y_rows;
       const A value = weights[x][lane], before = state.maximum[x], largest = warp_max(there ? value : before),
               top = before > largest ? before : largest;
       const A p = there ? exponential(value - top) : A(0), total = warp_sum(p);
-      weights[x][lane] = p;
+      weights[x][lane] = multiplied<T>(p);
       __syncwarp();  // all lanes have read the maximum
       if (lane == 0) {
         state.factor[x] = exponential(before - top);
@@ -53,7 +54,7 @@ __device__ void add_softmax_rows(const Matrix<const T>& q, const Matrix<const T>
 #pragma unroll
     for (int i = 0; i < 2; ++i)
 #pragma unroll
-      for (int j = 0; j < 4; ++j) sums[i][j] *= state.factor[threadIdx.y + 16 * i];
+      for (int j = 0; j < 4; ++j) sums[i][j] *= state.factor[Place::row(i)];
     accumulate(weights, v, at, first, ys, sums);
   }
 }

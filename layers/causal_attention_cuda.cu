@@ -22,7 +22,7 @@ SiluRule<A> rule_of(const CausalAttention& attention, const ConstView& k) {
 void causal_attention(Context& ctx, const CausalAttention& attention, const AttentionRows& history,
                       const AttentionRows& candidates, View history_out, View candidates_out) {
   if (causal_attention_mma(ctx, attention, history, candidates, history_out, candidates_out)) return;
-  with_row_type(history.k.dtype(), [&]<typename T>(T) {
+  with_multiplied_type(ctx, history.k.dtype(), [&]<typename T>(T) {
     const auto m = [](const ConstView& v) { return matrix_if_any<const T>(v); };
     const auto rule = rule_of<Compute<T>>(attention, history.k);
     const auto read = [&](const Jagged& rows, const ConstView& q, bool own_rows, const OwnKeys<T>& own,
@@ -44,7 +44,7 @@ void causal_attention_backward(Context& ctx, const CausalAttention& attention, c
   if (causal_attention_backward_mma(ctx, attention, history, candidates, dhistory_out, dcandidates_out,
                                     dhistory, dcandidates))
     return;
-  with_row_type(history.k.dtype(), [&]<typename T>(T) {
+  with_multiplied_type(ctx, history.k.dtype(), [&]<typename T>(T) {
     const auto m = [](const ConstView& v) { return matrix_if_any<const T>(v); };
     const auto rule = rule_of<Compute<T>>(attention, history.k);
     const Queries<T> own_rows{m(history.q), m(dhistory_out), attention.history.device(), true},

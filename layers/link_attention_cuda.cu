@@ -29,7 +29,7 @@ template <typename T, typename A = Compute<T>>
 __global__ void __launch_bounds__(256)
     link_chunk_kernel(Chunks chunks, int64_t links, int64_t width, A slope, A lowest, Matrix<const T> q,
                       Matrix<const T> k, Matrix<const T> v, LinkChunks<A> state) {
-  __shared__ Square<A> xs, ys, weights;
+  __shared__ Square<T> xs, ys, weights;
   __shared__ RunningSoftmax<A> running;
   const int64_t link_blocks = (links + square - 1) / square;
   const int64_t number = blockIdx.x / link_blocks, link0 = blockIdx.x % link_blocks * square;
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(256)
   BlockSums<A> out = {};
   running.begin(lowest);
   add_softmax_rows(q, k, v, at, chunk.begin, chunk.rows(), begin, slope, running, xs, ys, weights, out);
-  each_sum(out, at, begin, [&](int64_t x, int64_t c, A value) {
+  each_sum<T>(out, at, begin, [&](int64_t x, int64_t c, A value) {
     state.out[(number * links + link0 + x) * width * gridDim.y + at.column + c] = value;
   });
   const uint32_t thread = thread_in_block();
@@ -135,7 +135,7 @@ void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, co
                          const ConstView& k, const ConstView& v, const LinkAttentionState& state, View out) {
   const Arena::Scope scope(ctx.arena());
   if (link_attention_mma(ctx, a, first, q, k, v, state, out)) return;
-  with_row_type(q.dtype(), [&]<typename T>(T) {
+  with_multiplied_type(ctx, q.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
     const int64_t d = q.cols(), width = d / a.heads;
     const Chunks chunks = make_chunks(a.history, first, k.rows(), chunk_size(k.rows(), a.heads));
@@ -171,7 +171,7 @@ void link_attention_backward_tile(Context& ctx, const LinkAttention& a, int64_t 
                                   const LinkAttentionState& state, View dq, View dk, View dv) {
   const Arena::Scope scope(ctx.arena());
   if (link_attention_backward_mma(ctx, a, first, q, k, v, dout, state, dq, dk, dv)) return;
-  with_row_type(q.dtype(), [&]<typename T>(T) {
+  with_multiplied_type(ctx, q.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
     const int64_t d = q.cols(), width = d / a.heads, rows = k.rows();
     const Chunks long_chunks = make_chunks(a.history, first, rows, chunk_size(rows, a.heads));

@@ -68,7 +68,7 @@ template <typename T, bool gradient, typename Rule, typename A = Compute<T>>
 __global__ void __launch_bounds__(256)
     query_sums_kernel(Chunks chunks, const int64_t* history, int64_t width, Queries<T> queries,
                       Matrix<const T> k, Matrix<const T> v, Rule rule, OwnKeys<T> own, Matrix<T> out) {
-  __shared__ Square<A> xs, ys, square0, square1;
+  __shared__ Square<T> xs, ys, square0, square1;
   __shared__ A own_weight[square], own_gradient[square];
   const Chunk chunk = chunks.find(blockIdx.x);
   if (chunk.rows() == 0) return;
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(256)
     weigh(row, s, g, own_weight[thread], own_gradient[thread]);
   }
   __syncthreads();
-  each_sum(gradient ? sum0 : sum1, at, first, [&](int64_t x, int64_t c, A sum) {
+  each_sum<T>(gradient ? sum0 : sum1, at, first, [&](int64_t x, int64_t c, A sum) {
     const int64_t row = chunk.begin + x, col = column + c;
     if (with_own) {
       sum += gradient ? own_gradient[x] * to_compute(own.k.row(row)[col])
@@ -114,7 +114,7 @@ template <typename T, typename Rule, typename A = Compute<T>>
 __global__ void __launch_bounds__(256)
     key_sums_kernel(Chunks chunks, int64_t width, Queries<T> queries, Queries<T> more, Matrix<const T> k,
                     Matrix<const T> v, Rule rule, Matrix<T> dk, Matrix<T> dv) {
-  __shared__ Square<A> xs, ys, square0, square1;
+  __shared__ Square<T> xs, ys, square0, square1;
   const Chunk chunk = chunks.find(blockIdx.x);
   if (chunk.rows() == 0) return;
   const int64_t first = int64_t{blockIdx.z} * sum_columns, column = int64_t{blockIdx.y} * width;
@@ -133,10 +133,12 @@ __global__ void __launch_bounds__(256)
   };
   add(queries);
   add(more);
-  each_sum(sum0, at, first,
-           [&](int64_t x, int64_t c, A sum) { dk.row(chunk.begin + x)[column + c] = from_compute<T>(sum); });
-  each_sum(sum1, at, first,
-           [&](int64_t x, int64_t c, A sum) { dv.row(chunk.begin + x)[column + c] = from_compute<T>(sum); });
+  each_sum<T>(sum0, at, first, [&](int64_t x, int64_t c, A sum) {
+    dk.row(chunk.begin + x)[column + c] = from_compute<T>(sum);
+  });
+  each_sum<T>(sum1, at, first, [&](int64_t x, int64_t c, A sum) {
+    dv.row(chunk.begin + x)[column + c] = from_compute<T>(sum);
+  });
 }
 
 // --- host

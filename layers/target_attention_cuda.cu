@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(256)
     target_attention_kernel(Chunks chunks, const int64_t* history, int64_t width, A slope, A lowest,
                             Matrix<const T> q, Matrix<const T> k, Matrix<const T> v, Matrix<T> out,
                             Matrix<A> lse) {
-  __shared__ Square<A> xs, ys, weights;
+  __shared__ Square<T> xs, ys, weights;
   __shared__ RunningSoftmax<A> state;
   const Chunk chunk = chunks.find(blockIdx.x);
   if (chunk.rows() == 0) return;
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(256)
   state.begin(lowest);
   add_softmax_rows(q, k, v, at, first_key, keys, first, slope, state, xs, ys, weights, sums);
   __syncthreads();
-  each_sum(sums, at, first, [&](int64_t x, int64_t c, A value) {
+  each_sum<T>(sums, at, first, [&](int64_t x, int64_t c, A value) {
     out.row(at.x + x)[at.column + c] = from_compute<T>(keys > 0 ? value / state.sum[x] : A(0));
   });
   const uint32_t thread = thread_in_block();
@@ -60,7 +60,7 @@ __global__ void delta_kernel(int64_t width, Matrix<const T> out, Matrix<const T>
 void target_attention(Context& ctx, const TargetAttention& a, const ConstView& q, const ConstView& k,
                       const ConstView& v, View out, View lse) {
   if (target_attention_mma(ctx, a, q, k, v, out, lse)) return;
-  with_row_type(q.dtype(), [&]<typename T>(T) {
+  with_multiplied_type(ctx, q.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
     const auto m = [](const ConstView& x) { return matrix<const T>(x); };
     const int64_t width = q.cols() / a.heads;
@@ -76,7 +76,7 @@ void target_attention_backward(Context& ctx, const TargetAttention& a, const Con
                                const ConstView& dout, View dq, View dk, View dv) {
   const Arena::Scope scope(ctx.arena());
   if (target_attention_backward_mma(ctx, a, q, k, v, out, lse, dout, dq, dk, dv)) return;
-  with_row_type(q.dtype(), [&]<typename T>(T) {
+  with_multiplied_type(ctx, q.dtype(), [&]<typename T>(T) {
     using A = Compute<T>;
     const auto m = [](const ConstView& x) { return matrix<const T>(x); };
     const View delta = ctx.arena().alloc(dtype_of<A>(), q.rows(), a.heads);

@@ -111,7 +111,7 @@ void xor_attention(Context& ctx, const XorAttentionTile& tile, bool both, const 
                    const AttentionRows& links, View history_out, View links_out) {
   const Arena::Scope scope(ctx.arena());
   if (xor_attention_mma(ctx, tile, both, history, links, history_out, links_out)) return;
-  with_row_type(history.k.dtype(), [&]<typename T>(T) {
+  with_multiplied_type(ctx, history.k.dtype(), [&]<typename T>(T) {
     forward<T>(ctx, Call(tile, history.k), both, history, links, history_out, links_out);
   });
 }
@@ -123,7 +123,7 @@ void xor_attention_backward(Context& ctx, const XorAttentionTile& tile, bool bot
   const Arena::Scope scope(ctx.arena());
   if (xor_attention_backward_mma(ctx, tile, both, history, links, dhistory_out, dlinks_out, dhistory, dlinks))
     return;
-  with_row_type(history.k.dtype(), [&]<typename T>(T) {
+  with_multiplied_type(ctx, history.k.dtype(), [&]<typename T>(T) {
     backward<T>(ctx, Call(tile, history.k), both, history, links, dhistory_out, dlinks_out, dhistory, dlinks);
   });
 }

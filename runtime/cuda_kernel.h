@@ -64,10 +64,16 @@ requires(!std::is_const_v<T>) Matrix<T> matrix(const View& v) {
   return {v.data<T>(), v.rows(), v.cols(), v.stride()};
 }
 
-// The type that rows of T are computed in: f32 for bf16, else T.
+// f32 that may be rounded to tf32 where it is multiplied, for tensor cores.
+struct tf32 {
+  float value;
+};
+
+// The type that rows of T are computed in: f32 for bf16 and tf32, else T.
 template <typename T>
-using Compute =
-    std::conditional_t<std::is_same_v<std::remove_const_t<T>, bf16>, float, std::remove_const_t<T>>;
+using Compute = std::conditional_t<std::is_same_v<std::remove_const_t<T>, bf16> ||
+                                       std::is_same_v<std::remove_const_t<T>, tf32>,
+                                   float, std::remove_const_t<T>>;
 
 // Calls f with a value of the element type of rows: float, double or bf16.
 template <typename F>
@@ -83,6 +89,12 @@ void with_row_type(DType dtype, F f) {
       break;
   }
   LIME_CHECK(false, "no arithmetic on ", to_string(dtype));
+}
+
+// The same where rows are multiplied: f32 is tf32 if the context allows that.
+template <typename F>
+void with_multiplied_type(const Context& ctx, DType dtype, F f) {
+  ctx.tf32() && dtype == DType::f32 ? f(tf32{}) : with_row_type(dtype, f);
 }
 
 // --- launch
@@ -178,6 +190,7 @@ __device__ T* dynamic_shared() {
 
 __device__ inline float to_compute(float x) { return x; }
 __device__ inline double to_compute(double x) { return x; }
+__device__ inline float to_compute(tf32 x) { return x.value; }
 __device__ inline float to_compute(bf16 x) { return __uint_as_float(static_cast<uint32_t>(x.bits) << 16); }
 
 // Rounds to T as stored: bf16 to nearest even.
@@ -192,7 +205,7 @@ __device__ __forceinline__ T from_compute(Compute<T> x) {
     return y;
 #endif
   } else {
-    return x;
+    return T{x};
   }
 }
 
@@ -302,3 +315,10 @@ __device__ inline int64_t segment_of(const int64_t* offsets, int64_t segments, i
 }
 
 }  // namespace lime::cuda
+
+namespace lime {
+template <>
+constexpr DType dtype_of<cuda::tf32>() {
+  return DType::f32;
+}
+}  // namespace lime

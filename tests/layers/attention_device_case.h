@@ -21,9 +21,11 @@ inline void PrintTo(const Case& c, std::ostream* out) {
 
 // Sums of at most a few hundred terms.
 inline constexpr Tolerance f64_tolerance{1e-13, 1e-12}, f32_tolerance{1e-6, 1e-5};
-// The generic kernels round results alone, to 8 bits; but softmax takes delta, a difference of like numbers
+// What is multiplied has 11 bits: of a few terms, some are several times their root mean square.
+inline constexpr Tolerance tf32_tolerance{1.0 / 1024, 1.0 / 128};
+// The generic kernels round results to 8 bits, and weights to 11; but softmax takes delta, a difference of like numbers
 // where the history is short, from rounded outputs; so with tensor cores, which round weights too.
-inline constexpr Tolerance bf16_tolerance{1.0 / 256, 1e-5}, bf16_softmax{1.0 / 128, 1.0 / 32};
+inline constexpr Tolerance bf16_tolerance{1.0 / 256, 1.0 / 128}, bf16_softmax{1.0 / 128, 1.0 / 32};
 // Tensor cores have weights rounded to 8 bits and a tanh of 11: of a few terms, some are several times their
 // root mean square. In tiles, sums of links are rounded twice.
 inline constexpr Tolerance mma_tolerance{1.0 / 256, 1.0 / 32}, mma_tiles_tolerance{2.0 / 256, 1.0 / 32};

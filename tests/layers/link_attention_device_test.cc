@@ -92,6 +92,10 @@ TEST_P(LinkOnCuda, F64) {
   compare(f64, DType::f64, 3, rows() / 3 + 1, Kernels::any, f64_tolerance);
 }
 TEST_P(LinkOnCuda, F32) { compare(ctx, DType::f32, 3, rows() / 2 + 1, Kernels::any, f32_tolerance); }
+TEST_P(LinkOnCuda, Tf32) {
+  ctx.allow_tf32(true);
+  compare(ctx, DType::f32, 3, rows() / 2 + 1, Kernels::any, tf32_tolerance);
+}
 // Rows that are not at multiples of 16 bytes.
 TEST_P(LinkOnCuda, Bf16) { compare(ctx, DType::bf16, 3, rows() + 1, Kernels::any, bf16_softmax); }
 

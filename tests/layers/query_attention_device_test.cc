@@ -26,9 +26,11 @@ void PrintTo(const Case& c, std::ostream* out) {
 
 // Sums of at most a few hundred terms, and exponentials.
 constexpr Tolerance f64_tolerance{1e-12, 1e-12}, f32_tolerance{2e-6, 1e-5};
-// The generic kernels round results alone, to 8 bits; but softmax takes delta, a difference of like numbers
-// where the history is short, from rounded outputs.
-constexpr Tolerance bf16_tolerance{1.0 / 256, 1e-5}, bf16_softmax{1.0 / 128, 1.0 / 32};
+// What is multiplied has 11 bits: of a few terms, some are several times their root mean square.
+constexpr Tolerance tf32_tolerance{1.0 / 1024, 1.0 / 128};
+// The generic kernels round results to 8 bits, and weights to 11; but softmax takes delta, a difference of
+// like numbers where the history is short, from rounded outputs.
+constexpr Tolerance bf16_tolerance{1.0 / 256, 1.0 / 128}, bf16_softmax{1.0 / 128, 1.0 / 32};
 // Tensor cores have weights rounded to 8 bits: of a few terms, some are several times their root mean square.
 // A weight near 1 multiplies delta's error, beside which other gradients of the request are small.
 constexpr Tolerance mma_tolerance{1.0 / 256, 1.0 / 32}, mma_softmax{1.0 / 128, 1.0 / 32},
@@ -94,6 +96,7 @@ class CausalOnCuda : public QueriesOnCuda {
   // All results against the reference, and the same bits when run again.
   void compare(DType type, int64_t guard, Kernels kernels, Tolerance tolerance) {
     Context device(ctx.device(), type);
+    device.allow_tf32(ctx.tf32());
     const int64_t d = shape.width();
     const auto input = [&](int64_t n, int64_t cols, uint64_t seed) {
       return Buffer::input(device, type, n, cols, guard, seed);
@@ -133,6 +136,10 @@ class CausalOnCuda : public QueriesOnCuda {
 
 TEST_P(CausalOnCuda, F64) { compare(DType::f64, 3, Kernels::any, f64_tolerance); }
 TEST_P(CausalOnCuda, F32) { compare(DType::f32, 3, Kernels::any, f32_tolerance); }
+TEST_P(CausalOnCuda, Tf32) {
+  ctx.allow_tf32(true);
+  compare(DType::f32, 3, Kernels::any, tf32_tolerance);
+}
 // Rows that are not at multiples of 16 bytes.
 TEST_P(CausalOnCuda, Bf16) { compare(DType::bf16, 3, Kernels::any, bf16_tolerance); }
 
@@ -206,6 +213,7 @@ class TargetOnCuda : public QueriesOnCuda {
   // `deviation` of queries: large ones make the running maximum jump.
   void compare(DType type, int64_t guard, double deviation, Kernels kernels, Tolerance tolerance) {
     Context device(ctx.device(), type);
+    device.allow_tf32(ctx.tf32());
     const int64_t d = shape.width();
     Buffer q = Buffer::input(device, type, targets(), d, guard, 1, deviation),
            kv = Buffer::input(device, type, rows(), 2 * d, guard, 2),
@@ -231,8 +239,11 @@ class TargetOnCuda : public QueriesOnCuda {
       run(f64, Kernels::any, views([](Buffer& b) { return b.reference(); }));
       const auto of_history = offsets_of(shape.history), of_candidates = offsets_of(shape.candidates);
       out.expect_near(of_candidates, tolerance, "out");
-      // Scores are exact products in f32, whatever the rows.
-      lse.expect_near(of_candidates, type == DType::f64 ? f64_tolerance : f32_tolerance, "log-sum-exp");
+      // Scores are sums of exact products in f32, but of rows that are rounded to tf32.
+      const Tolerance of_scores = ctx.tf32()           ? tf32_tolerance
+                                  : type == DType::f64 ? f64_tolerance
+                                                       : f32_tolerance;
+      lse.expect_near(of_candidates, of_scores, "log-sum-exp");
       dq.expect_near(of_candidates, tolerance, "gradient of q");
       dkv.expect_near(of_history, tolerance, "gradient of k|v");
     }
@@ -241,6 +252,10 @@ class TargetOnCuda : public QueriesOnCuda {
 
 TEST_P(TargetOnCuda, F64) { compare(DType::f64, 3, 4, Kernels::any, f64_tolerance); }
 TEST_P(TargetOnCuda, F32) { compare(DType::f32, 3, 1, Kernels::any, f32_tolerance); }
+TEST_P(TargetOnCuda, Tf32) {
+  ctx.allow_tf32(true);
+  compare(DType::f32, 3, 1, Kernels::any, tf32_tolerance);
+}
 TEST_P(TargetOnCuda, Bf16) { compare(DType::bf16, 3, 1, Kernels::any, bf16_softmax); }
 INSTANTIATE_TEST_SUITE_P(Shapes, TargetOnCuda, testing::ValuesIn(odd_shapes));
 
