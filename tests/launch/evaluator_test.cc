@@ -10,8 +10,11 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 
 #include "io/hdf5_file.h"
+#include "launch/batch_source.h"
+#include "launch/scores_file.h"
 #include "tests/launch/small_run.h"
 #include "tests/support/test_support.h"
 
@@ -210,6 +213,32 @@ TEST_F(Evaluator, PredictionIsTheSameForAnyNumberOfRanks) {
   EXPECT_EQ(r, day.size());
   for (const double p : all_values(all, "/score/click")) EXPECT_TRUE(p > 0 && p < 1);
   EXPECT_EQ(all.attribute("/", "history"), "running");
+}
+
+TEST_F(Evaluator, APredictionThatLacksARequestIsRefused) {
+  const auto comm = make_self_communicator();
+  ReaderOptions options = reader_options(*comm, run_->config, held_out);
+  options.requests = 2;
+  options.shuffle = false;
+  BatchReader reader(*dataset_, options);
+  const TempDirectory temp;
+  const std::string path = temp.file("scores.h5");
+  std::optional<ScoresFile> file(std::in_place, path, *dataset_, run_->config, held_out, "running");
+  ScoredRequests first, second;
+  for (ScoredRequests* scored : {&first, &second}) {
+    const MicroBatch micro = reader.next().micro.at(0);
+    ASSERT_FALSE(micro.empty());
+    const std::vector<float> probabilities(micro.labels.size(), 0.5f);
+    scored->add(micro, ConstView(probabilities.data(), static_cast<int64_t>(micro.item.size()), 2));
+  }
+  file->add(ScoredRequests::unpack(first.packed()));
+  EXPECT_THROW(file->add(first), Error);  // again
+  EXPECT_THROW(file->finish(), Error);    // the others are missing
+  EXPECT_FALSE(fs::exists(path));
+  file.emplace(path, *dataset_, run_->config, held_out, "running");
+  EXPECT_THROW(file->add(second), Error);  // before the first
+  file.reset();
+  EXPECT_TRUE(fs::is_empty(temp.path()));
 }
 
 TEST_F(Evaluator, APredictionThatCannotBeWrittenIsOneErrorOnAllRanks) {
