@@ -1,11 +1,8 @@
 #include "io/hdf5_file.h"
 
-#include <fcntl.h>
 #include <hdf5.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -14,6 +11,7 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/sync_path.h"
 
 namespace lime {
 namespace {
@@ -416,12 +414,7 @@ struct Hdf5File::Impl {
     if (file.close() < 0 && !error) error = UserError(str(path, ": cannot close: ", library_error()));
     H5Eclear2(H5E_DEFAULT);
     if (error) throw *error;
-    if (mode != Mode::create) return;
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
-    const int reason = errno;
-    if (descriptor >= 0) ::close(descriptor);
-    if (!synced) throw UserError(str(path, ": cannot sync: ", std::strerror(reason)));
+    if (mode == Mode::create) sync_path(path);
   }
 };
 
