@@ -147,15 +147,12 @@ class WriterProcess {
     int ready[2];
     LIME_CHECK(pipe(ready) == 0);
     process_ = fork();
-    if (process_ == 0) {
-      DatasetWriter writer(directory, log.schema, small_writer(2));
-      writer.add_event(log.events[0]);
-      if (write(ready[1], "x", 1) == 1) pause();
-      _exit(1);
-    }
+    if (process_ == 0) begin(directory, log, ready[1]);
+    close(ready[1]);
     char byte;
-    LIME_CHECK(read(ready[0], &byte, 1) == 1);
-    close(ready[0]), close(ready[1]);
+    const bool begun = read(ready[0], &byte, 1) == 1;
+    close(ready[0]);
+    LIME_CHECK(begun);
     partial = str(directory, ".partial-", process_);
   }
   ~WriterProcess() { end(); }
@@ -167,6 +164,14 @@ class WriterProcess {
   std::string partial;
 
  private:
+  // Does not come back: this process must not go on with the tests.
+  [[noreturn]] static void begin(const std::string& directory, const RandomLog& log, int ready) noexcept {
+    DatasetWriter writer(directory, log.schema, small_writer(2));
+    writer.add_event(log.events[0]);
+    if (write(ready, "x", 1) == 1) pause();
+    _exit(1);
+  }
+
   pid_t process_ = 0;
 };
 
