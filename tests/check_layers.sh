@@ -33,7 +33,7 @@ done
 homes=(
   'mpi\.h|^parallel/(process_group|comm_mpi)\.cc$'
   'nccl\.h|^parallel/comm_nccl\.cc$'
-  'hdf5\.h|^io/hdf5_file\.cc$'
+  'hdf5\.h|^io/hdf5_library\.h$'
   '(cblas|dnnl|oneapi/dnnl/dnnl)\.h(pp)?|^runtime/primitives_cpu\.cc$'
   'hwy/|^(runtime/kernels_[a-z_]+(\.cc|-inl\.h)|(layers|embeddings)/[a-z_]+(_cpu\.cc|-inl\.h))$'
   '(immintrin|cpuid)\.h|^runtime/kernels_amx\.cc$'
