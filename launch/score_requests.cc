@@ -9,9 +9,11 @@
 #include <optional>
 #include <span>
 #include <thread>
+#include <utility>
 
 #include "io/hdf5_draft.h"
 #include "launch/batch_source.h"
+#include "launch/latency.h"
 #include "launch/scores_file.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
@@ -163,13 +165,6 @@ int64_t task_of(const Scorer& scorer, const std::string& name) {
   throw UserError(str("--task: found ", name, ", expected one of ", known));
 }
 
-double quantile(std::vector<double>& values, double q) {
-  if (values.empty()) return 0;
-  const auto at = values.begin() + static_cast<ptrdiff_t>(q * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
 }  // namespace
 
 ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const ScoringProgress& progress) {
@@ -210,7 +205,7 @@ ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const Sc
     }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   report.candidates = report.counts.cached + report.counts.uncached;
-  report.median_ms = quantile(milliseconds, 0.5), report.p99_ms = quantile(milliseconds, 0.99);
+  report.latency = latency_of(std::move(milliseconds));
   if (results) results->finish();
   return report;
 }
