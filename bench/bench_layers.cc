@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/memory_rate.h"
 #include "layers/link_attention.h"
 #include "layers/ranking_model.h"
 #include "layers/xor_attention.h"
@@ -54,11 +55,6 @@ double sgemm_rate() {
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, a.view().data<float>(), n,
               b.view().data<float>(), n, 0, c.view().data<float>(), n);
   return 2.0 * n * n * n / (cpu_seconds() - begin);
-}
-
-double median(std::vector<double> x) {
-  std::nth_element(x.begin(), x.begin() + static_cast<int64_t>(x.size() / 2), x.end());
-  return x[x.size() / 2];
 }
 
 // Runs `step` and sgemm by turns, so that whatever slows this machine down slows both, and reports medians.

@@ -1,8 +1,5 @@
 #include "io/dataset_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -14,31 +11,13 @@
 
 #include "io/external_sort.h"
 #include "io/part_files.h"
+#include "io/partial_directory.h"
 #include "runtime/error.h"
+#include "runtime/sync_path.h"
 
 namespace lime {
 namespace fs = std::filesystem;
 namespace {
-
-void sync_path(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
-  const int reason = errno;
-  if (descriptor >= 0) ::close(descriptor);
-  if (!synced) throw UserError(str(path, ": cannot sync: ", std::strerror(reason)));
-}
-
-void make_directories(const std::string& path) {
-  std::error_code status;
-  fs::create_directories(path, status);
-  if (status) throw UserError(str(path, ": cannot make this directory: ", status.message()));
-}
-
-void rename_path(const std::string& from, const std::string& to) {
-  std::error_code status;
-  fs::rename(from, to, status);
-  if (status) throw UserError(str(to, ": cannot rename ", from, " to it: ", status.message()));
-}
 
 int64_t file_bytes(const std::string& path) { return static_cast<int64_t>(fs::file_size(path)); }
 
@@ -75,7 +54,7 @@ class Lookup {
 }  // namespace
 
 struct DatasetWriter::Impl {
-  std::string directory, partial;
+  PartialDirectory directory;
   DatasetSchema schema;
   WriterOptions options;
   RowLayouts layouts;
@@ -87,15 +66,14 @@ struct DatasetWriter::Impl {
   RecordWriter record;
 
   Impl(const std::string& target, DatasetSchema dataset_schema, WriterOptions writer_options)
-      : directory(target),
-        partial(str(target, ".partial-", ::getpid())),
+      : directory(target, writer_options.notice),
         schema(std::move(dataset_schema)),
         options(std::move(writer_options)),
         layouts(schema),
-        events(partial + "/sort", "events"),
-        requests(partial + "/sort", "requests"),
-        users(partial + "/sort", "users"),
-        items(partial + "/sort", "items") {}
+        events(directory.path() + "/sort", "events"),
+        requests(directory.path() + "/sort", "requests"),
+        users(directory.path() + "/sort", "users"),
+        items(directory.path() + "/sort", "items") {}
 
   int64_t memory() const { return std::max<int64_t>(options.memory_bytes, int64_t{256} << 10); }
 
@@ -227,7 +205,7 @@ void DatasetWriter::Impl::write_days(Dataset& dataset, ExternalSorter& by_day) {
   int64_t done = 0;
   for (size_t d = 0; d < dataset.days_.size(); ++d) {
     auto& info = dataset.days_[d];
-    make_directories(dataset.directory_ + "/days/" + info.day);
+    directory.make_folder("days/" + info.day);
     for (int64_t p = 0; p < options.parts; ++p) {
       const std::string path = dataset.day_path(info.day, p);
       DayPartFile file(path, schema, layouts, h5);
@@ -269,7 +247,7 @@ void DatasetWriter::Impl::write_items(Dataset& dataset) {
 
 // Everything is on the disk before the name appears.
 void DatasetWriter::Impl::publish(Dataset& dataset) {
-  const std::string description = partial + "/dataset.yaml";
+  const std::string description = directory.path() + "/dataset.yaml";
   {
     std::ofstream out(description, std::ios::binary);
     out << dataset.text();
@@ -277,15 +255,9 @@ void DatasetWriter::Impl::publish(Dataset& dataset) {
     if (!out) throw UserError(str(description, ": cannot write: ", std::strerror(errno)));
   }
   sync_path(description);
-  for (const char* folder : {"/events", "/days", ""}) sync_path(partial + folder);
-  Dataset::open(partial);
-  const std::string old = str(directory, ".old-", ::getpid());
-  const bool replaces = fs::exists(directory);
-  if (replaces) rename_path(directory, old);
-  rename_path(partial, directory);
-  const std::string parent = fs::absolute(directory).parent_path().string();
-  sync_path(parent);
-  if (replaces) fs::remove_all(old);
+  for (const char* folder : {"/events", "/days", ""}) sync_path(directory.path() + folder);
+  Dataset::open(directory.path());
+  directory.publish();
 }
 
 DatasetWriter::DatasetWriter(const std::string& directory, DatasetSchema schema, WriterOptions options) {
@@ -302,14 +274,10 @@ DatasetWriter::DatasetWriter(const std::string& directory, DatasetSchema schema,
     if (!ours) throw UserError(str(target, ": exists and is not a dataset, so it is not overwritten"));
   }
   impl_ = std::make_unique<Impl>(target, std::move(schema), std::move(options));
-  for (const char* folder : {"", "/events", "/days"}) make_directories(impl_->partial + folder);
+  for (const char* folder : {"events", "days"}) impl_->directory.make_folder(folder);
 }
 
-DatasetWriter::~DatasetWriter() {
-  if (!impl_ || impl_->finished) return;
-  std::error_code ignored;
-  fs::remove_all(impl_->partial, ignored);
-}
+DatasetWriter::~DatasetWriter() = default;
 
 void DatasetWriter::add_event(const EventRow& event) {
   auto& w = *impl_;
@@ -360,7 +328,7 @@ Dataset DatasetWriter::finish() {
   auto& w = *impl_;
   LIME_CHECK(!w.finished, "finish() was called twice");
   Dataset dataset;
-  dataset.directory_ = w.partial;
+  dataset.directory_ = w.directory.path();
   dataset.schema_ = w.schema;
   dataset.parts_ = w.options.parts;
   w.progress("sort", 0, 1);
@@ -368,7 +336,7 @@ Dataset DatasetWriter::finish() {
   w.keep_within(w.memory() / 2);
   for (auto* sorter : {&w.events, &w.requests, &w.users, &w.items}) sorter->seal(w.memory() / 16);
   w.progress("sort", 1, 1);
-  ExternalSorter by_day(w.partial + "/sort", "days");
+  ExternalSorter by_day(w.directory.path() + "/sort", "days");
   for (const auto& [day, code] : w.day_codes) {
     dataset.days_.emplace_back();
     dataset.days_.back().day = day;
@@ -377,10 +345,10 @@ Dataset DatasetWriter::finish() {
   by_day.seal(w.memory() / 4);
   w.write_days(dataset, by_day);
   w.write_items(dataset);
-  fs::remove_all(w.partial + "/sort");
+  fs::remove_all(w.directory.path() + "/sort");
   w.publish(dataset);
   w.finished = true;
-  return Dataset::open(w.directory);
+  return Dataset::open(w.directory.target());
 }
 
 }  // namespace lime

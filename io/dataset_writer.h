@@ -48,11 +48,13 @@ struct WriterOptions {
   int compression = 1;                      // deflate level after shuffle; 0: none
   bool overwrite = false;                   // replace an existing dataset of that name
   std::function<void(const std::string& phase, double fraction)> progress;
+  std::function<void(const std::string& line)> notice;  // told what the user should know
 };
 
 class DatasetWriter {
  public:
-  // Throws UserError if `directory` exists (without overwrite) or cannot be made.
+  // Throws UserError if `directory` exists (without overwrite) or cannot be made. Removes what a killed writer of it
+  // left (io/partial_directory.h).
   DatasetWriter(const std::string& directory, DatasetSchema, WriterOptions);
   ~DatasetWriter();
 

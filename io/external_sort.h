@@ -45,7 +45,7 @@ class ExternalSorter {
   std::unique_ptr<Impl> impl_;
 };
 
-// Little-endian-in-memory encoding of records (they never leave this process).
+// Records as they are in memory (they never leave this job).
 class RecordWriter {
  public:
   void clear() { bytes_.clear(); }

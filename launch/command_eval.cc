@@ -96,7 +96,8 @@ void add_eval_command(CLI::App& app, Job& job) {
   command.add_option("--json", chosen->json, "Write the results here as well")->type_name("FILE");
   add_rows_option(command, chosen->rows);
   command.footer(
-      "Days that the model was trained on are refused.\nExample:\n"
+      "Days that the model was trained on are refused. Metrics are exact, which takes memory: 48 to 72\n"
+      "bytes on rank 0 for every candidate of the days (docs/metrics.md).\nExample:\n"
       "  mpirun -np 2 lime eval runs/first --days 2022-05-05..2022-05-08 --history both");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run_eval(job, *chosen); }; });
 }
@@ -115,7 +116,9 @@ void add_predict_command(CLI::App& app, Job& job) {
       ->capture_default_str()
       ->check(CLI::IsMember({"running", "frozen", "none", "stranger"}))
       ->type_name("MODE");
-  command.footer("Example:\n  lime predict runs/first --days 2022-05-08 --out scores.h5");
+  command.footer(
+      "Scores are written as they come: memory does not grow with the days.\nExample:\n"
+      "  lime predict runs/first --days 2022-05-08 --out scores.h5");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run_predict(job, *chosen); }; });
 }
 

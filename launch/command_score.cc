@@ -56,9 +56,9 @@ int run_score(Job& job, ScoreChoices& choices) {
   std::cout << std::fixed << r.requests << " requests (" << r.without_history << " without history), "
             << r.candidates << " candidates: " << r.counts.cached << " from the cache, " << r.counts.uncached
             << " without it\n"
-            << std::setprecision(3) << "a request: median " << r.median_ms << " ms, p99 " << r.p99_ms
-            << " ms; in all " << std::setprecision(1) << r.seconds << " s with " << options.threads
-            << (options.threads == 1 ? " thread" : " threads") << "\n";
+            << std::setprecision(3) << "a request: median " << r.latency.median_ms << " ms, p99 "
+            << r.latency.p99_ms << " ms; in all " << std::setprecision(1) << r.seconds << " s with "
+            << options.threads << (options.threads == 1 ? " thread" : " threads") << "\n";
   if (!options.out.empty()) std::cout << "wrote " << options.out << "\n";
   return 0;
 }

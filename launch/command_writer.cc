@@ -26,6 +26,7 @@ WriterOptions writer_options(const WriterChoices& choices) {
   WriterOptions options = choices.writer;
   options.memory_bytes = choices.memory_mb << 20;
   options.progress = show_live_share;
+  options.notice = [](const std::string& line) { std::cerr << "lime: " << line << "\n"; };
   return options;
 }
 

@@ -3,15 +3,21 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 #include <optional>
+#include <span>
+#include <utility>
 
 #include "launch/scored_rows.h"
 #include "launch/scoring.h"
 #include "model/together.h"
+#include "parallel/gather_pieces.h"
 #include "runtime/error.h"
 
 namespace lime {
 namespace {
+
+constexpr size_t rows_a_message = size_t{1} << 16;
 
 // This rank's scored rows, by task.
 class RowCollector {
@@ -39,17 +45,18 @@ class RowCollector {
     }
   }
 
-  // Collective: all ranks' rows of a task, on rank 0.
-  std::vector<ScoredRow> take(Communicator& comm, size_t task) {
-    const std::vector<ScoredRow> mine = std::move(rows_[task]);
-    const auto* bytes = reinterpret_cast<const char*>(mine.data());
+  // Collective: all ranks' rows of a task, at most `rows`, on rank 0, which holds them once.
+  std::vector<ScoredRow> take(Communicator& comm, size_t task, int64_t rows) {
+    std::vector<ScoredRow> mine = std::exchange(rows_[task], {});
+    if (comm.size() == 1) return mine;
     std::vector<ScoredRow> all;
-    for (const auto& part :
-         gather_bytes(comm, std::span<const char>(bytes, mine.size() * sizeof(ScoredRow)), 0)) {
+    if (comm.rank() == 0) all.reserve(static_cast<size_t>(rows));
+    const std::span bytes(reinterpret_cast<const char*>(mine.data()), mine.size() * sizeof(ScoredRow));
+    gather_pieces(comm, bytes, rows_a_message * sizeof(ScoredRow), 0, [&](int, std::span<const char> piece) {
       const size_t before = all.size();
-      all.resize(before + part.size() / sizeof(ScoredRow));
-      if (!part.empty()) std::memcpy(all.data() + before, part.data(), part.size());
-    }
+      all.resize(before + piece.size() / sizeof(ScoredRow));
+      std::memcpy(all.data() + before, piece.data(), piece.size());
+    });
     return all;
   }
 
@@ -62,11 +69,17 @@ TaskMetrics metrics_of(const std::string& task, const std::vector<std::string>& 
                        std::vector<ScoredRow> rows, bool with_watch_time) {
   TaskMetrics metrics;
   metrics.task = task;
-  std::vector<std::vector<ScoredRow>> by_day(days.size());
-  for (const auto& row : rows) by_day.at(static_cast<size_t>(row.day)).push_back(row);
-  for (size_t d = 0; d < days.size(); ++d)
-    metrics.days.emplace_back(days[d], compute_metrics(std::move(by_day[d]), with_watch_time));
+  // One day after the other: the rows of all days are held beside those of one.
+  if (days.size() > 1) {
+    std::vector<ScoredRow> of_day;
+    for (size_t d = 0; d < days.size(); ++d) {
+      std::copy_if(rows.begin(), rows.end(), std::back_inserter(of_day),
+                   [d](const ScoredRow& row) { return row.day == static_cast<int32_t>(d); });
+      metrics.days.emplace_back(days[d], compute_metrics(std::exchange(of_day, {}), with_watch_time));
+    }
+  }
   metrics.all = compute_metrics(std::move(rows), with_watch_time);
+  if (days.size() == 1) metrics.days.emplace_back(days[0], metrics.all);
   return metrics;
 }
 
@@ -113,9 +126,11 @@ EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Da
   const ScoringTotals totals = score_days(
       comm, ctx, network, dataset, config, days, mode,
       [&](const MicroBatch& micro, const ConstView& logits) { collector.add(micro, logits); }, progress);
+  int64_t candidates = 0;
+  for (const auto& day : days) candidates += dataset.day(day).candidates;
   EvalResult result;
   for (size_t t = 0; t < config.tasks.size(); ++t) {
-    std::vector<ScoredRow> rows = collector.take(comm, t);
+    std::vector<ScoredRow> rows = collector.take(comm, t, candidates);
     if (sink)
       together(comm, [&] {
         if (comm.rank() == 0) sink(config.tasks[t].label, rows);

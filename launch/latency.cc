@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <utility>
 
 #include "launch/run_context.h"
 #include "layers/cached_scoring.h"
@@ -191,6 +192,11 @@ Latency measure_latency(const LatencyOptions& options, const RequestSize& size) 
     ms.push_back(1e3 * seconds);
     spent += seconds;
   }
+  return latency_of(std::move(ms));
+}
+
+Latency latency_of(std::vector<double> ms) {
+  if (ms.empty()) return {};
   std::sort(ms.begin(), ms.end());
   const auto rank = [&](double share) {
     return ms[static_cast<size_t>(std::ceil(share * static_cast<double>(ms.size()))) - 1];

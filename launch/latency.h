@@ -28,6 +28,8 @@ struct Latency {
   double median_ms = 0, p99_ms = 0;  // nearest rank; of few requests the 99th percentile is the slowest
   int64_t requests = 0;              // measured
 };
+// Of the milliseconds of each request; zeros of none.
+Latency latency_of(std::vector<double> ms);
 
 struct LatencyOptions {
   Device device;

@@ -5,13 +5,16 @@
 #include <chrono>
 #include <cmath>
 #include <exception>
-#include <filesystem>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <thread>
+#include <utility>
 
-#include "io/hdf5_file.h"
+#include "io/hdf5_draft.h"
 #include "launch/batch_source.h"
+#include "launch/latency.h"
+#include "launch/scores_file.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
 #include "serving/build_item_cache.h"
@@ -42,62 +45,58 @@ struct Scored {
   double milliseconds = 0;
 };
 
-class Results {
+// The file of lime score, written as requests are scored.
+class RankingFile {
  public:
-  void add(const MicroBatch& batch, std::vector<Scored>& scored, const std::vector<std::string>& days) {
-    for (size_t r = 0; r < scored.size(); ++r) {
-      std::string day = days[static_cast<size_t>(batch.day[r])];
-      std::erase(day, '-');
-      day_.push_back(static_cast<int32_t>(std::stol(day)));
-      user_.push_back(batch.user_id[r]), time_.push_back(batch.time_ms[r]);
-      part_.push_back(batch.part[r]), row_.push_back(batch.row[r]);
-      for (const RankedItem& best : scored[r].ranking.items) {
-        item_.push_back(best.item);
-        shown_.push_back(best.position < scored[r].shown ? 1 : 0);
-      }
-      scores_.insert(scores_.end(), scored[r].scores.begin(), scored[r].scores.end());
-      offsets_.push_back(static_cast<int64_t>(item_.size()));
-    }
+  RankingFile(const std::string& path, const Scorer& scorer, HistoryMode history)
+      : tasks_(scorer.tasks()), draft_(path) {
+    Hdf5File& file = draft_.file();
+    file.set_attribute("/", "format", std::string("lime-ranking"));
+    file.set_attribute("/", "version", int64_t{1});
+    file.set_attribute("/", "checkpoint", scorer.checkpoint());
+    file.set_attribute("/", "history", std::string(to_string(history)));
+    append<int64_t>("/candidate/offsets", {0});
+    add({}, {}, {});  // every column is there, though nothing is scored
   }
 
-  void write(const std::string& path, const Scorer& scorer, HistoryMode history) const {
-    const std::string partial = path + ".partial";
-    try {
-      Hdf5File file(partial, Hdf5File::Mode::create);
-      file.set_attribute("/", "format", std::string("lime-ranking"));
-      file.set_attribute("/", "version", int64_t{1});
-      file.set_attribute("/", "checkpoint", scorer.checkpoint());
-      file.set_attribute("/", "history", std::string(to_string(history)));
-      file.write<int32_t>("/request/day", day_);
-      file.write<int64_t>("/request/user", user_);
-      file.write<int64_t>("/request/time", time_);
-      file.write<int64_t>("/request/part", part_);
-      file.write<int64_t>("/request/row", row_);
-      file.write<int64_t>("/candidate/offsets", offsets_);
-      file.write<int64_t>("/candidate/item", item_);
-      file.write<uint8_t>("/candidate/shown", shown_);
-      const size_t tasks = scorer.tasks().size();
-      std::vector<float> column(item_.size());
-      for (size_t t = 0; t < tasks; ++t) {
-        for (size_t i = 0; i < column.size(); ++i) column[i] = scores_[i * tasks + t];
-        file.write<float>("/score/" + scorer.tasks()[t], column);
+  void add(const MicroBatch& batch, const std::vector<Scored>& scored, const std::vector<std::string>& days) {
+    std::vector<int32_t> day;
+    std::vector<int64_t> offsets, item;
+    std::vector<uint8_t> shown;
+    std::vector<std::vector<float>> scores(tasks_.size());
+    for (size_t r = 0; r < scored.size(); ++r) {
+      day.push_back(day_number(days[static_cast<size_t>(batch.day[r])]));
+      for (const RankedItem& best : scored[r].ranking.items) {
+        item.push_back(best.item);
+        shown.push_back(best.position < scored[r].shown ? 1 : 0);
       }
-      file.close();
-      std::filesystem::rename(partial, path);
-    } catch (const std::filesystem::filesystem_error& error) {
-      throw UserError(str(path, ": ", error.code().message()));
-    } catch (...) {
-      std::error_code ignored;
-      std::filesystem::remove(partial, ignored);
-      throw;
+      for (size_t i = 0; i < scored[r].scores.size(); ++i)
+        scores[i % tasks_.size()].push_back(scored[r].scores[i]);
+      offsets.push_back(candidates_ + static_cast<int64_t>(item.size()));
     }
+    candidates_ += static_cast<int64_t>(item.size());
+    append("/request/day", day);
+    append("/request/user", batch.user_id);
+    append("/request/time", batch.time_ms);
+    append("/request/part", batch.part);
+    append("/request/row", batch.row);
+    append("/candidate/offsets", offsets);
+    append("/candidate/item", item);
+    append("/candidate/shown", shown);
+    for (size_t t = 0; t < tasks_.size(); ++t) append("/score/" + tasks_[t], scores[t]);
   }
+
+  void finish() { draft_.finish(); }
 
  private:
-  std::vector<int32_t> day_;
-  std::vector<int64_t> user_, time_, part_, row_, offsets_{0}, item_;
-  std::vector<uint8_t> shown_;
-  std::vector<float> scores_;
+  template <typename T>
+  void append(const std::string& column, const std::vector<T>& values) {
+    draft_.file().append(column, std::span(values));
+  }
+
+  const std::vector<std::string>& tasks_;
+  Hdf5Draft draft_;
+  int64_t candidates_ = 0;
 };
 
 // What is the same for all requests of a run.
@@ -166,13 +165,6 @@ int64_t task_of(const Scorer& scorer, const std::string& name) {
   throw UserError(str("--task: found ", name, ", expected one of ", known));
 }
 
-double quantile(std::vector<double>& values, double q) {
-  if (values.empty()) return 0;
-  const auto at = values.begin() + static_cast<ptrdiff_t>(q * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
 }  // namespace
 
 ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const ScoringProgress& progress) {
@@ -194,7 +186,8 @@ ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const Sc
   BatchReader reader(dataset, reading);
 
   ScoreRequestsReport report;
-  Results results;
+  std::optional<RankingFile> results;
+  if (!options.out.empty()) results.emplace(options.out, scorer, options.history);
   std::vector<double> milliseconds;
   const auto begin = std::chrono::steady_clock::now();
   for (Batch batch = reader.next(); !batch.empty(); batch = reader.next())
@@ -206,14 +199,14 @@ ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const Sc
             report.counts.uncached += one.ranking.counts.uncached;
         milliseconds.push_back(one.milliseconds);
       }
-      if (!options.out.empty()) results.add(micro, scored, days);
+      if (results) results->add(micro, scored, days);
       report.requests += micro.requests();
       if (progress) progress(report.requests, reader.requests_in_epoch());
     }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   report.candidates = report.counts.cached + report.counts.uncached;
-  report.median_ms = quantile(milliseconds, 0.5), report.p99_ms = quantile(milliseconds, 0.99);
-  if (!options.out.empty()) results.write(options.out, scorer, options.history);
+  report.latency = latency_of(std::move(milliseconds));
+  if (results) results->finish();
   return report;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "launch/evaluator.h"
+#include "launch/latency.h"
 #include "serving/scorer.h"
 
 namespace lime {
@@ -25,7 +26,8 @@ struct ScoreRequestsOptions {
 struct ScoreRequestsReport {
   int64_t requests = 0, candidates = 0, without_history = 0;
   ScoringCounts counts;
-  double seconds = 0, median_ms = 0, p99_ms = 0;  // of scoring, a request; reading is left out
+  double seconds = 0;  // in all, reading included
+  Latency latency;     // of scoring; reading is left out
 };
 
 // The K further candidates are one sample, drawn without replacement from the cache's items (without a cache:

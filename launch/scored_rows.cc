@@ -1,7 +1,6 @@
 #include "launch/scored_rows.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <sstream>
 #include <tuple>
 #include <utility>
@@ -12,8 +11,6 @@ namespace lime {
 namespace {
 
 constexpr int64_t format_version = 1;
-
-std::string partial_path(const std::string& path) { return path + ".partial"; }
 
 std::string group_of(const std::string& history, const std::string& task) {
   return str("/", history, "/", task);
@@ -39,17 +36,12 @@ void read_column(const Hdf5File& file, const std::string& name, std::vector<Scor
 }  // namespace
 
 ScoredRowsWriter::ScoredRowsWriter(const std::string& path, const std::vector<std::string>& days)
-    : path_(path), file_(partial_path(path), Hdf5File::Mode::create) {
+    : draft_(path) {
   std::string list;
   for (const auto& day : days) list += (list.empty() ? "" : ",") + day;
-  file_.set_attribute("/", "format", std::string("lime-rows"));
-  file_.set_attribute("/", "version", format_version);
-  file_.set_attribute("/", "days", list);
-}
-
-ScoredRowsWriter::~ScoredRowsWriter() {
-  std::error_code ignored;
-  if (!finished_) std::filesystem::remove(partial_path(path_), ignored);
+  draft_.file().set_attribute("/", "format", std::string("lime-rows"));
+  draft_.file().set_attribute("/", "version", format_version);
+  draft_.file().set_attribute("/", "days", list);
 }
 
 void ScoredRowsWriter::add(const std::string& history, const std::string& task, std::vector<ScoredRow> rows) {
@@ -59,19 +51,11 @@ void ScoredRowsWriter::add(const std::string& history, const std::string& task, 
   std::sort(rows.begin(), rows.end(),
             [&](const ScoredRow& a, const ScoredRow& b) { return values(a) < values(b); });
   const std::string group = group_of(history, task);
-  write_column(file_, group + "/logit", rows, &ScoredRow::logit);
-  write_column(file_, group + "/label", rows, &ScoredRow::label);
-  write_column(file_, group + "/watch_time", rows, &ScoredRow::watch_time);
-  write_column(file_, group + "/day", rows, &ScoredRow::day);
-  write_column(file_, group + "/user", rows, &ScoredRow::user);
-}
-
-void ScoredRowsWriter::finish() {
-  file_.close();
-  std::error_code error;
-  std::filesystem::rename(partial_path(path_), path_, error);
-  if (error) throw UserError(str(path_, ": ", error.message()));
-  finished_ = true;
+  write_column(draft_.file(), group + "/logit", rows, &ScoredRow::logit);
+  write_column(draft_.file(), group + "/label", rows, &ScoredRow::label);
+  write_column(draft_.file(), group + "/watch_time", rows, &ScoredRow::watch_time);
+  write_column(draft_.file(), group + "/day", rows, &ScoredRow::day);
+  write_column(draft_.file(), group + "/user", rows, &ScoredRow::user);
 }
 
 ScoredRowsFile::ScoredRowsFile(const std::string& path) : file_(path, Hdf5File::Mode::read) {

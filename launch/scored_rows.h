@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "io/hdf5_file.h"
+#include "io/hdf5_draft.h"
 #include "launch/metrics.h"
 
 namespace lime {
@@ -25,17 +25,12 @@ namespace lime {
 class ScoredRowsWriter {
  public:
   ScoredRowsWriter(const std::string& path, const std::vector<std::string>& days);
-  ~ScoredRowsWriter();
-  ScoredRowsWriter(const ScoredRowsWriter&) = delete;
-  ScoredRowsWriter& operator=(const ScoredRowsWriter&) = delete;
 
   void add(const std::string& history, const std::string& task, std::vector<ScoredRow> rows);
-  void finish();
+  void finish() { draft_.finish(); }
 
  private:
-  std::string path_;
-  Hdf5File file_;
-  bool finished_ = false;
+  Hdf5Draft draft_;
 };
 
 // Throws UserError naming the file where it is none, or one of another version.

@@ -37,16 +37,19 @@ class Pass {
     together(comm_, [&] { reader_ = std::make_unique<BatchReader>(dataset, options); });
   }
 
-  ScoringTotals run(const ScoredVisitor& visit, const ScoringProgress& progress) {
+  ScoringTotals run(const ScoredVisitor& visit, const ScoringProgress& progress,
+                    const BetweenBatches& between) {
     const int64_t total = reader_->requests_in_epoch();
     for (auto current = fetch(); current;) {
       network_.tables().finish_lookup(*current->lookup);
+      if (between) between();
       const int64_t done = totals_.requests;
       auto next = fetch();
       compute(*current, visit);
       if (progress) progress(done, total);
       current = std::move(next);
     }
+    if (between) between();
     return totals_;
   }
 
@@ -97,8 +100,9 @@ class Pass {
 
 ScoringTotals score_days(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset,
                          const Config& config, const std::vector<std::string>& days, HistoryMode mode,
-                         const ScoredVisitor& visit, const ScoringProgress& progress) {
-  return Pass(comm, ctx, network, dataset, config, days, mode).run(visit, progress);
+                         const ScoredVisitor& visit, const ScoringProgress& progress,
+                         const BetweenBatches& between) {
+  return Pass(comm, ctx, network, dataset, config, days, mode).run(visit, progress, between);
 }
 
 }  // namespace lime

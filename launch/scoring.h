@@ -14,6 +14,10 @@ namespace lime {
 // memory, valid during the call.
 using ScoredVisitor = std::function<void(const MicroBatch&, const ConstView& logits)>;
 
+// Called on every rank before each global batch and after the last, when nothing is under way between ranks:
+// where they may hand on what was scored.
+using BetweenBatches = std::function<void()>;
+
 struct ScoringTotals {  // over all ranks
   int64_t requests = 0, truncated = 0;
 };
@@ -23,6 +27,6 @@ struct ScoringTotals {  // over all ranks
 // all.
 ScoringTotals score_days(Communicator&, Context&, Network&, const Dataset&, const Config&,
                          const std::vector<std::string>& days, HistoryMode, const ScoredVisitor&,
-                         const ScoringProgress&);
+                         const ScoringProgress&, const BetweenBatches& = {});
 
 }  // namespace lime

@@ -1,22 +1,10 @@
 #include "layers/hstu_block.h"
 
-#include <algorithm>
-
 #include "layers/dispatch.h"
+#include "layers/row_tiles.h"
 #include "runtime/trace.h"
 
 namespace lime {
-namespace {
-
-// Calls f(begin, end) for tiles of rows that stay in cache.
-template <typename F>
-void each_tile(const Context& ctx, int64_t rows, int64_t cols, F&& f) {
-  const int64_t step = ctx.tile_rows(cols);
-  for (int64_t first = 0; first < rows; first += step) f(first, std::min(first + step, rows));
-}
-
-}  // namespace
-
 HstuBlock::HstuBlock(ParameterStore& store, const std::string& name, int64_t width, int64_t heads, bool last)
     // Candidates and events begin as they are: noise of a user's whole history would drown them.
     : block_(store, name, width, Init::zeros), heads_(heads), last_(last) {}

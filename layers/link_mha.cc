@@ -1,8 +1,7 @@
 #include "layers/link_mha.h"
 
-#include <algorithm>
-
 #include "layers/dispatch.h"
+#include "layers/row_tiles.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -26,14 +25,12 @@ void LinkMha::forward(Context& ctx, const ConstView& lc, const ConstView& tokens
   const int64_t state_rows = history.segments() * heads_;
   state_ = {ctx.alloc_parameter(state_rows, links_), ctx.alloc_parameter(state_rows, links_)};
   link_attention_begin(ctx, attention_, state_, attended_);
-  const int64_t step = ctx.tile_rows(4 * d);
-  for (int64_t first = 0; first < tokens.rows(); first += step) {
-    const int64_t end = std::min(first + step, tokens.rows());
+  each_tile(ctx, tokens.rows(), 4 * d, [&](int64_t first, int64_t end) {
     View kv = keys_values_.slice_rows(first, end);
     layer_.keys_values(ctx, tokens.slice_rows(first, end), first, kv);
     link_attention_tile(ctx, attention_, first, layer_.queries(), kv.slice_cols(0, d),
                         kv.slice_cols(d, 2 * d), state_, attended_);
-  }
+  });
   link_attention_finish(ctx, attention_, state_, attended_);
   layer_.finish(ctx, attended_, lp);
 }
@@ -48,10 +45,8 @@ void LinkMha::backward(Context& ctx, View dlinks, View dtokens) {
   View dattended = ctx.alloc(link_rows, d), dq = ctx.zeros(link_rows, d);
   layer_.finish_backward(ctx, dlinks, dattended);
   link_attention_backward_begin(ctx, attention_, attended_, dattended, state_);
-  const int64_t step = ctx.tile_rows(6 * d);
-  for (int64_t first = 0; first < tokens_.rows(); first += step) {
+  each_tile(ctx, tokens_.rows(), 6 * d, [&](int64_t first, int64_t end) {
     const Arena::Scope tile_scope(ctx.arena());
-    const int64_t end = std::min(first + step, tokens_.rows());
     const View kv = keys_values_.slice_rows(first, end);
     View dkv = ctx.alloc(end - first, 2 * d);
     link_attention_backward_tile(ctx, attention_, first, layer_.queries(), kv.slice_cols(0, d),
@@ -59,7 +54,7 @@ void LinkMha::backward(Context& ctx, View dlinks, View dtokens) {
                                  dkv.slice_cols(d, 2 * d));
     layer_.keys_values_backward(ctx, tokens_.slice_rows(first, end), first, dkv,
                                 dtokens.slice_rows(first, end));
-  }
+  });
   layer_.queries_backward(ctx, dq, dlinks);
 }
 

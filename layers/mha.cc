@@ -1,6 +1,6 @@
 #include "layers/mha.h"
 
-#include <algorithm>
+#include "layers/row_tiles.h"
 
 namespace lime {
 namespace {
@@ -27,11 +27,9 @@ void Mha::do_forward(Context& ctx, const InteractionInput& in, View z) {
   attention_ = {heads_, history_.segments, in.impressions};
   layer_.begin(ctx, in.candidates, events);
   keys_values_ = ctx.alloc(events, 2 * d);
-  const int64_t step = ctx.tile_rows(4 * d);
-  for (int64_t first = 0; first < events; first += step) {
-    const int64_t end = std::min(first + step, events);
+  each_tile(ctx, events, 4 * d, [&](int64_t first, int64_t end) {
     layer_.keys_values(ctx, history_.rows.slice_rows(first, end), first, keys_values_.slice_rows(first, end));
-  }
+  });
   attended_ = ctx.alloc(targets, d), lse_ = ctx.alloc_parameter(targets, heads_);
   target_attention(ctx, attention_, layer_.queries(), keys_values_.slice_cols(0, d),
                    keys_values_.slice_cols(d, 2 * d), attended_, lse_);
@@ -52,12 +50,10 @@ void Mha::do_backward(Context& ctx, const InteractionInput&, const ConstView& dz
                             keys_values_.slice_cols(d, 2 * d), attended_, lse_, dattended, dq,
                             dkv.slice_cols(0, d), dkv.slice_cols(d, 2 * d));
   View drows = compression_ ? ctx.alloc(events, d) : grad.tokens;
-  const int64_t step = ctx.tile_rows(4 * d);
-  for (int64_t first = 0; first < events; first += step) {
-    const int64_t end = std::min(first + step, events);
+  each_tile(ctx, events, 4 * d, [&](int64_t first, int64_t end) {
     layer_.keys_values_backward(ctx, history_.rows.slice_rows(first, end), first, dkv.slice_rows(first, end),
                                 drows.slice_rows(first, end));
-  }
+  });
   layer_.queries_backward(ctx, dq, grad.candidates);
   if (compression_) compression_->backward(ctx, drows, grad.tokens);
 }

@@ -1,10 +1,9 @@
 #include "layers/token_encoder.h"
 
-#include <algorithm>
-
 #include "layers/cpu_kernels.h"
 #include "layers/cuda_kernels.h"
 #include "layers/dispatch.h"
+#include "layers/row_tiles.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -21,25 +20,21 @@ void TokenEncoder::forward(Context& ctx, const ConstView& x, const Jagged& histo
   check_shape(ctx, x, history.rows(), linear_.in(), "history");
   check_shape(ctx, tokens, history.rows(), linear_.out(), "tokens");
   x_ = x, history_ = history;
-  const int64_t step = ctx.tile_rows(linear_.in() + linear_.out());
-  for (int64_t first = 0; first < x.rows(); first += step) {
-    const int64_t end = std::min(first + step, x.rows());
+  each_tile(ctx, x.rows(), linear_.in() + linear_.out(), [&](int64_t first, int64_t end) {
     View tile = tokens.slice_rows(first, end);
     linear_.forward(ctx, x.slice_rows(first, end), tile);
     if (position_) add_positions(ctx, position_->value, history, first, tile);
-  }
+  });
 }
 
 void TokenEncoder::backward(Context& ctx, const ConstView& dtokens, View dx) {
   const TraceRange range(ctx, "token_encoder_backward");
   check_shape(ctx, dtokens, x_.rows(), linear_.out(), "gradient of tokens");
-  const int64_t step = ctx.tile_rows(linear_.in() + linear_.out());
-  for (int64_t first = 0; first < x_.rows(); first += step) {
-    const int64_t end = std::min(first + step, x_.rows());
+  each_tile(ctx, x_.rows(), linear_.in() + linear_.out(), [&](int64_t first, int64_t end) {
     const ConstView tile = dtokens.slice_rows(first, end);
     if (position_) add_positions_backward(ctx, tile, history_, first, position_->grad);
     linear_.backward(ctx, x_.slice_rows(first, end), tile, GradMode::overwrite, dx.slice_rows(first, end));
-  }
+  });
   if (position_) store_.ready(*position_);
   linear_.ready();
 }

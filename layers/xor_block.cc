@@ -1,8 +1,7 @@
 #include "layers/xor_block.h"
 
-#include <algorithm>
-
 #include "layers/dispatch.h"
+#include "layers/row_tiles.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -31,17 +30,15 @@ void XorBlock::forward(Context& ctx, const Jagged& history, const ConstView& lin
   View a_links = ctx.alloc(link_count, link_rows_.columns * d);
   block_.project(ctx, link_rows_, a_links);
   fill(ctx, link_rows_.av, 0);
-  const int64_t step = ctx.tile_rows(12 * d);
-  for (int64_t first = 0; first < tokens.rows(); first += step) {
+  each_tile(ctx, tokens.rows(), 12 * d, [&](int64_t first, int64_t end) {
     const Arena::Scope tile_scope(ctx.arena());
-    const int64_t end = std::min(first + step, tokens.rows());
     const GatedBlock::Rows tile = token_rows_.slice(first, end);
     View a = ctx.alloc(end - first, tile.columns * d);
     block_.project(ctx, tile, a);
     xor_attention(ctx, {heads_, links_, history, first}, block_.attention_rows(tile, a),
                   block_.attention_rows(link_rows_, a_links), tile.av, link_rows_.av);
     if (!last_) block_.update(ctx, tile, a, tokens_out.slice_rows(first, end));
-  }
+  });
   block_.update(ctx, link_rows_, a_links, links_out);
 }
 
@@ -57,10 +54,8 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
   View slope_links = ctx.alloc(link_count, a_links.cols()), dav_links = ctx.alloc(link_count, d);
   silu_with_slope(ctx, link_rows_.z, a_links, slope_links);
   block_.update_backward(ctx, link_rows_, a_links, dlinks, da_links, dav_links);
-  const int64_t step = ctx.tile_rows(12 * d);
-  for (int64_t first = 0; first < dtokens.rows(); first += step) {
+  each_tile(ctx, dtokens.rows(), 12 * d, [&](int64_t first, int64_t end) {
     const Arena::Scope tile_scope(ctx.arena());
-    const int64_t end = std::min(first + step, dtokens.rows());
     const GatedBlock::Rows tile = token_rows_.slice(first, end);
     const View dx = dtokens.slice_rows(first, end);
     View a = ctx.alloc(end - first, tile.columns * d), da = ctx.alloc(end - first, tile.columns * d);
@@ -74,7 +69,7 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
                            block_.attention_rows(link_rows_, a_links), dav, dav_links,
                            block_.attention_grads(tile, da), block_.attention_grads(link_rows_, da_links));
     block_.project_backward(ctx, tile, slope, da, last_ ? GradMode::overwrite : GradMode::accumulate, dx);
-  }
+  });
   block_.project_backward(ctx, link_rows_, slope_links, da_links, GradMode::accumulate, dlinks);
   block_.ready();
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "runtime/error.h"
 
@@ -55,29 +54,22 @@ RowType parse_row_type(const std::string& text) {
 }
 
 ItemCacheWriter::ItemCacheWriter(const std::string& path, const CacheInfo& info, std::span<const int64_t> ids)
-    : path_(path), partial_(path + ".partial"), info_(info), ids_(ids.begin(), ids.end()) {
-  file_ = std::make_unique<Hdf5File>(partial_, Hdf5File::Mode::create, alignment);
-  file_->set_attribute("/", "format", std::string(format_name));
-  file_->set_attribute("/", "version", format_version);
-  file_->set_attribute("/", "checkpoint", info.checkpoint);
-  file_->set_attribute("/", "checkpoint_xxh3", info.xxh3);
-  file_->set_attribute("/", "model", info.model);
-  file_->set_attribute("/", "type", std::string(to_string(info.type)));
-  file_->set_attribute("/", "weights", info.weights);
-  file_->set_attribute("/", "hidden", info.hidden);
+    : info_(info), ids_(ids.begin(), ids.end()), draft_(path, alignment) {
+  Hdf5File& file = draft_.file();
+  file.set_attribute("/", "format", std::string(format_name));
+  file.set_attribute("/", "version", format_version);
+  file.set_attribute("/", "checkpoint", info.checkpoint);
+  file.set_attribute("/", "checkpoint_xxh3", info.xxh3);
+  file.set_attribute("/", "model", info.model);
+  file.set_attribute("/", "type", std::string(to_string(info.type)));
+  file.set_attribute("/", "weights", info.weights);
+  file.set_attribute("/", "hidden", info.hidden);
   const auto count = static_cast<int64_t>(ids.size());
-  file_->reserve<int64_t>(ids_object, count);
-  file_->write_rows<int64_t>(ids_object, 0, ids);
+  file.reserve<int64_t>(ids_object, count);
+  file.write_rows<int64_t>(ids_object, 0, ids);
   for_type(info.type,
-           [&]<typename T>(T*) { file_->reserve<T>(rows_object, count, info.weights + info.hidden); });
-  if (info.type == RowType::i8) file_->reserve<float>(scales_object, count, 2);
-}
-
-ItemCacheWriter::~ItemCacheWriter() {
-  if (!file_) return;
-  file_.reset();
-  std::error_code ignored;
-  std::filesystem::remove(partial_, ignored);
+           [&]<typename T>(T*) { file.reserve<T>(rows_object, count, info.weights + info.hidden); });
+  if (info.type == RowType::i8) file.reserve<float>(scales_object, count, 2);
 }
 
 void ItemCacheWriter::check(int64_t first, const ConstView& rows) const {
@@ -99,18 +91,10 @@ void ItemCacheWriter::write(int64_t first, const ConstView& rows) {
   scales_.resize(static_cast<size_t>(info_.type == RowType::i8 ? 2 * rows.rows() : 0));
   encode_rows(rows, info_.weights, info_.type, encoded_.data(), scales_.data());
   for_type(info_.type, [&]<typename T>(T*) {
-    file_->write_rows<T>(rows_object, first,
-                         {reinterpret_cast<const T*>(encoded_.data()), static_cast<size_t>(rows.size())});
+    draft_.file().write_rows<T>(
+        rows_object, first, {reinterpret_cast<const T*>(encoded_.data()), static_cast<size_t>(rows.size())});
   });
-  if (info_.type == RowType::i8) file_->write_rows<float>(scales_object, first, scales_);
-}
-
-void ItemCacheWriter::finish() {
-  file_->close();
-  std::error_code error;
-  std::filesystem::rename(partial_, path_, error);
-  if (error) throw UserError(str(path_, ": ", error.message()));
-  file_.reset();
+  if (info_.type == RowType::i8) draft_.file().write_rows<float>(scales_object, first, scales_);
 }
 
 ItemCache::ItemCache(const std::string& path) : path_(path) {

@@ -3,12 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "io/hdf5_file.h"
+#include "io/hdf5_draft.h"
 #include "io/row_index.h"
 #include "layers/item_rows.h"
 #include "runtime/mapped_file.h"
@@ -27,27 +26,23 @@ struct CacheInfo {
   int64_t weights = 0, hidden = 0;  // columns of a row: attention weights, share of the head's hidden layer
 };
 
-// Writes PATH.partial, and gives it its name in finish(); a writer that does not finish removes it.
+// Nothing is left of a writer that does not finish().
 class ItemCacheWriter {
  public:
   // ids: ascending. Throws UserError where the file cannot be written.
   ItemCacheWriter(const std::string& path, const CacheInfo&, std::span<const int64_t> ids);
-  ~ItemCacheWriter();
-  ItemCacheWriter(const ItemCacheWriter&) = delete;
-  ItemCacheWriter& operator=(const ItemCacheWriter&) = delete;
 
   // Rows [first, first + rows.rows()), f32. Throws UserError naming the item where a value is not finite or
   // does not fit the type.
   void write(int64_t first, const ConstView& rows);
-  void finish();
+  void finish() { draft_.finish(); }
 
  private:
   void check(int64_t first, const ConstView& rows) const;
 
-  std::string path_, partial_;
   CacheInfo info_;
   std::vector<int64_t> ids_;
-  std::unique_ptr<Hdf5File> file_;
+  Hdf5Draft draft_;
   std::vector<char> encoded_;
   std::vector<float> scales_;
 };

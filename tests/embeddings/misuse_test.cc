@@ -24,12 +24,8 @@ TEST_P(EmbeddingMisuse, TablesThatCannotBe) {
   EXPECT_THROW(make({{.name = "a", .capacity = -1}}), UserError);
   EXPECT_THROW(make({{.name = "a", .init_std = -1}}), UserError);
   EXPECT_NO_THROW(make({}));
-  try {
-    make({{.name = "ids", .dim = -3}});
-    FAIL();
-  } catch (const UserError& e) {
-    EXPECT_STREQ(e.what(), "embedding table 'ids': dim is -3, expected at least 1");
-  }
+  EXPECT_EQ(user_error([&] { make({{.name = "ids", .dim = -3}}); }),
+            "embedding table 'ids': dim is -3, expected at least 1");
 }
 
 TEST_P(EmbeddingMisuse, CallsOutOfTurnAndWrongShapes) {

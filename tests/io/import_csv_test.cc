@@ -29,14 +29,10 @@ class ImportCsvTest : public testing::Test {
     return dump(Dataset::open(options_.out));
   }
   std::string failure() {
-    try {
-      import_csv(options_);
-    } catch (const UserError& error) {
-      for (const auto& entry : std::filesystem::directory_iterator(directory_.path()))
-        EXPECT_FALSE(entry.is_directory()) << "left behind: " << entry.path();
-      return error.what();
-    }
-    return "nothing was thrown";
+    const std::string error = user_error([&] { import_csv(options_); });
+    for (const auto& entry : std::filesystem::directory_iterator(directory_.path()))
+      EXPECT_FALSE(entry.is_directory()) << "left behind: " << entry.path();
+    return error;
   }
 
   TempDirectory directory_;

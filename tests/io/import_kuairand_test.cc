@@ -56,13 +56,9 @@ class KuaiRandTest : public testing::Test {
     return dump(Dataset::open(options_.out));
   }
   std::string failure() {
-    try {
-      import_kuairand(options_);
-    } catch (const UserError& error) {
-      EXPECT_FALSE(std::filesystem::exists(options_.out)) << "a failed import left a dataset";
-      return error.what();
-    }
-    return "nothing was thrown";
+    const std::string error = user_error([&] { import_kuairand(options_); });
+    EXPECT_FALSE(std::filesystem::exists(options_.out)) << "a failed import left a dataset";
+    return error;
   }
 
   TempDirectory directory_;

@@ -97,13 +97,8 @@ TEST_F(Items, OfTheirIdAloneNeedNoFile) {
 TEST_F(Items, HaveNoColumnsOfAnImpression) {
   BatchSpec spec;
   spec.candidate = {"item", "place"};
-  try {
-    ItemFeatures(schema(), spec, items());
-    FAIL();
-  } catch (const UserError& error) {
-    EXPECT_THAT(error.what(),
-                HasSubstr("features.candidate: 'place' is a column of the impression, not of the item"));
-  }
+  EXPECT_THAT(user_error([&] { ItemFeatures(schema(), spec, items()); }),
+              HasSubstr("features.candidate: 'place' is a column of the impression, not of the item"));
 }
 
 }  // namespace

@@ -43,12 +43,7 @@ class CheckpointCrash : public testing::Test {
                            keep);
   }
   std::string save_error(const std::string& run_directory, int64_t step) {
-    try {
-      save(run_directory, step);
-    } catch (const UserError& error) {
-      return error.what();
-    }
-    return "no UserError";
+    return user_error([&] { save(run_directory, step); });
   }
   void expect_loads(const std::string& checkpoint, int64_t step) {
     SmallRun fresh(test_group().world(), run_.config, dataset_);

@@ -10,8 +10,11 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 
 #include "io/hdf5_file.h"
+#include "launch/batch_source.h"
+#include "launch/scores_file.h"
 #include "tests/launch/small_run.h"
 #include "tests/support/test_support.h"
 
@@ -138,14 +141,11 @@ TEST_F(Evaluator, LeavesNoTraceInTheTables) {
 TEST_F(Evaluator, RefusesDaysThatWereTrainedOn) {
   const Config config = small_config(directory_->file("data"));  // trains on the first two days
   refuse_trained_days(config, *dataset_, {"2024-01-03"});
-  try {
-    refuse_trained_days(config, *dataset_, {"2024-01-02", "2024-01-03"});
-    FAIL() << "not refused";
-  } catch (const UserError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("2024-01-02"));
-    EXPECT_THAT(error.what(), testing::Not(HasSubstr("2024-01-03")));
-    EXPECT_THAT(error.what(), HasSubstr("data.train = 2024-01-01..2024-01-02"));
-  }
+  EXPECT_THAT(user_error([&] {
+                refuse_trained_days(config, *dataset_, {"2024-01-02", "2024-01-03"});
+              }),
+              testing::AllOf(HasSubstr("2024-01-02"), testing::Not(HasSubstr("2024-01-03")),
+                             HasSubstr("data.train = 2024-01-01..2024-01-02")));
 }
 
 TEST_F(Evaluator, ABrokenDayIsOneErrorOnAllRanks) {
@@ -157,13 +157,11 @@ TEST_F(Evaluator, ABrokenDayIsOneErrorOnAllRanks) {
   test_group().world().barrier()->wait();
   if (test_group().rank() == 0) fs::resize_file(broken.day_path("2024-01-03", 3), 700);  // the last rank's
   test_group().world().barrier()->wait();
-  std::string message = "no UserError";
-  try {
-    evaluate(test_group(), run_->ctx, run_->network, broken, run_->config, held_out, HistoryMode::running);
-  } catch (const UserError& error) {
-    message = error.what();
-  }
-  EXPECT_THAT(message, HasSubstr("2024-01-03/part-00003-of-00004.h5"));
+  EXPECT_THAT(user_error([&] {
+                evaluate(test_group(), run_->ctx, run_->network, broken, run_->config, held_out,
+                         HistoryMode::running);
+              }),
+              HasSubstr("2024-01-03/part-00003-of-00004.h5"));
 }
 
 std::vector<double> all_values(const Hdf5File& file, const std::string& object) {
@@ -212,14 +210,38 @@ TEST_F(Evaluator, PredictionIsTheSameForAnyNumberOfRanks) {
   EXPECT_EQ(all.attribute("/", "history"), "running");
 }
 
-TEST_F(Evaluator, APredictionThatCannotBeWrittenIsOneErrorOnAllRanks) {
-  try {
-    predict(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out, HistoryMode::running,
-            directory_->file("nowhere/scores.h5"));
-    FAIL() << "no error";
-  } catch (const UserError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("nowhere/scores.h5"));
+TEST_F(Evaluator, APredictionThatLacksARequestIsRefused) {
+  const auto comm = make_self_communicator();
+  ReaderOptions options = reader_options(*comm, run_->config, held_out);
+  options.requests = 2;
+  options.shuffle = false;
+  BatchReader reader(*dataset_, options);
+  const TempDirectory temp;
+  const std::string path = temp.file("scores.h5");
+  std::optional<ScoresFile> file(std::in_place, path, *dataset_, run_->config, held_out, "running");
+  ScoredRequests first, second;
+  for (ScoredRequests* scored : {&first, &second}) {
+    const MicroBatch micro = reader.next().micro.at(0);
+    ASSERT_FALSE(micro.empty());
+    const std::vector<float> probabilities(micro.labels.size(), 0.5f);
+    scored->add(micro, ConstView(probabilities.data(), static_cast<int64_t>(micro.item.size()), 2));
   }
+  file->add(ScoredRequests::unpack(first.packed()));
+  EXPECT_THROW(file->add(first), Error);  // again
+  EXPECT_THROW(file->finish(), Error);    // the others are missing
+  EXPECT_FALSE(fs::exists(path));
+  file.emplace(path, *dataset_, run_->config, held_out, "running");
+  EXPECT_THROW(file->add(second), Error);  // before the first
+  file.reset();
+  EXPECT_TRUE(fs::is_empty(temp.path()));
+}
+
+TEST_F(Evaluator, APredictionThatCannotBeWrittenIsOneErrorOnAllRanks) {
+  EXPECT_THAT(user_error([&] {
+                predict(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out,
+                        HistoryMode::running, directory_->file("nowhere/scores.h5"));
+              }),
+              HasSubstr("nowhere/scores.h5"));
 }
 
 TEST(EvalReport, TableAndJson) {

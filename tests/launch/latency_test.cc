@@ -55,6 +55,19 @@ TEST(Latency, EveryModelAtEverySizeInTurns) {
   }
 }
 
+TEST(Latency, PercentilesAreNearestRanks) {
+  std::vector<double> ms;
+  EXPECT_EQ(latency_of(ms).requests, 0);
+  EXPECT_EQ(latency_of(ms).p99_ms, 0);
+  for (int i = 0; i < 200; ++i) ms.push_back((i * 77) % 200 + 1);  // 1 to 200, in no order
+  const Latency latency = latency_of(ms);
+  EXPECT_EQ(latency.median_ms, 100);
+  EXPECT_EQ(latency.p99_ms, 198);
+  EXPECT_EQ(latency.requests, 200);
+  EXPECT_EQ(latency_of({3, 1}).median_ms, 1);
+  EXPECT_EQ(latency_of({3, 1}).p99_ms, 3);
+}
+
 TEST(Latency, RowsOfEveryTypeAndModelsOfEveryKind) {
   for (const RowType type : {RowType::f32, RowType::f16, RowType::i8}) {
     LatencyOptions options = small_plan().options;

@@ -25,12 +25,7 @@ Config some_config() {
 }
 
 std::string failure(const std::string& path, bool resume) {
-  try {
-    RunDirectory directory(test_group(), path, resume);
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no error";
+  return user_error([&] { RunDirectory(test_group(), path, resume); });
 }
 
 void barrier() { test_group().world().barrier()->wait(); }
@@ -131,7 +126,7 @@ TEST_F(RunDirectoryTest, ARunInUseIsRefusedNamingTheProcess) {
   EXPECT_EQ(failure(path_, false), in_use);
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
-  EXPECT_EQ(failure(path_, true), "no error");
+  EXPECT_EQ(failure(path_, true), "no UserError was thrown");
   close(ready[0]);
   close(ready[1]);
 }

@@ -70,12 +70,8 @@ TEST(ScoredRows, AnotherFileIsRefused) {
   later.set_attribute("/", "format", std::string("lime-rows"));
   later.set_attribute("/", "version", int64_t{2});
   later.close();
-  try {
-    ScoredRowsFile(temp.file("later.h5"));
-    FAIL();
-  } catch (const UserError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("later.h5: found version 2, expected 1"));
-  }
+  EXPECT_THAT(user_error([&] { ScoredRowsFile(temp.file("later.h5")); }),
+              testing::HasSubstr("later.h5: found version 2, expected 1"));
 }
 
 }  // namespace

@@ -63,6 +63,17 @@ class Train : public testing::Test {
     const Outcome outcome = lime_program_on(ranks, str("train --resume ", path(run), " --set ", settings));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   }
+  // Eight parts for eight ranks, of which some have no user, and fewer requests in the last steps than ranks.
+  static std::string few_users() {
+    const std::string data = path("few");
+    if (fs::exists(data)) return data;
+    const Outcome made = lime_program(
+        "generate --users 5 --items 50 --days 3 --requests 4 --candidates 3 --history-min 0 --history-max 40 "
+        "--history-mean 12 --parts 8 --out " +
+        data);
+    EXPECT_EQ(made.exit_code, 0) << made.err;
+    return data;
+  }
   static std::string checkpoint(const std::string& run, int step) {
     std::string number = std::to_string(step);
     return path(run + "/checkpoints/step-" + std::string(9 - number.size(), '0') + number);
@@ -271,6 +282,49 @@ TEST_F(Train, EvaluationAndPredictionAreTheSameOnAnyRanks) {
   }
   EXPECT_EQ(scores[0].size(), 60u * 3 * 3);
   EXPECT_EQ(scores[0], scores[1]);
+}
+
+TEST_F(Train, EightRanksOverAResumeTheEndOfTheDataAndPrediction) {
+  const std::string settings =
+      str("data.path=", few_users(), " --set train.micro_batches=8 --set train.epochs=2");
+  train(1, "one", settings);
+  const int last = static_cast<int>(metrics("one").back().at("step").get<int64_t>());
+  ASSERT_GT(last, 4);
+  train(8, "eight", settings + " --set train.max_steps=2");
+  resume(2, "eight", "train.max_steps=4");
+  resume(8, "eight", "train.max_steps=0");
+  EXPECT_EQ(digests("one", last), digests("eight", last));
+  std::vector<std::string> scored;
+  for (const int ranks : {1, 8}) {
+    const std::string out = path(str("few", ranks, ".h5")), json = path(str("few", ranks, ".json"));
+    const Outcome evaluated =
+        lime_program_on(ranks, str("eval ", path("eight"), " --days 2024-01-03 --json ", json));
+    EXPECT_EQ(evaluated.exit_code, 0) << evaluated.err;
+    const Outcome predicted =
+        lime_program_on(ranks, str("predict ", path("eight"), " --days 2024-01-03 --out ", out));
+    EXPECT_EQ(predicted.exit_code, 0) << predicted.err;
+    scored.push_back(read_file(json) + read_file(out));
+  }
+  EXPECT_EQ(scored[0], scored[1]);
+}
+
+TEST_F(Train, ARankOfEightThatIsKilledEndsTheJobAndIsNamed) {
+  const std::string log = path("lost/metrics.jsonl");
+  // The fourth rank kills itself once the run is under way.
+  write_file(path("ranks.sh"), str("if [ $OMPI_COMM_WORLD_RANK = 3 ]; then\n"
+                                   "  (for i in $(seq 300); do [ -s ",
+                                   log,
+                                   " ] && break; sleep 0.1; done\n"
+                                   "   kill -KILL $$) &\n"
+                                   "fi\n"
+                                   "exec ",
+                                   LIME_PROGRAM, " ", train_command("lost", "data.path=" + few_users()),
+                                   " --set train.micro_batches=8 --set train.epochs=1000000\n"));
+  const Outcome outcome = run_command(str("timeout 60 ", LIME_MPIEXEC, " -np 8 sh ", path("ranks.sh")));
+  EXPECT_EQ(outcome.exit_code, 128 + 9) << outcome.err;
+  EXPECT_LT(outcome.seconds, 20);
+  EXPECT_THAT(outcome.err, HasSubstr("rank 3"));
+  EXPECT_THAT(outcome.err, HasSubstr("signal 9"));
 }
 
 TEST_F(Train, MistakesWithDaysDevicesAndDirectories) {

@@ -27,12 +27,7 @@ Config parse(const std::string& text, const Overrides& overrides = {}) {
 }
 
 std::string failure(const std::string& text, const Overrides& overrides = {}) {
-  try {
-    parse(text, overrides);
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no error";
+  return user_error([&] { parse(text, overrides); });
 }
 
 TEST(Config, DefaultsStandWhereAKeyIsNotGiven) {
@@ -263,12 +258,8 @@ TEST(Config, AMistakeInAnOverrideNamesTheOption) {
 }
 
 TEST(Config, AFileThatIsNotThereIsNamed) {
-  try {
-    load_config("nowhere/x.yaml", {});
-    FAIL();
-  } catch (const UserError& error) {
-    EXPECT_STREQ(error.what(), "nowhere/x.yaml: cannot read the configuration: No such file or directory");
-  }
+  EXPECT_EQ(user_error([] { load_config("nowhere/x.yaml", {}); }),
+            "nowhere/x.yaml: cannot read the configuration: No such file or directory");
 }
 
 // What decides the tensors changes the signature; what does not, does not.

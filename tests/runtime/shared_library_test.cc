@@ -3,19 +3,10 @@
 #include <gmock/gmock.h>
 
 #include "runtime/error.h"
+#include "tests/support/test_support.h"
 
 namespace lime {
 namespace {
-
-template <typename F>
-std::string refusal(F f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
-}
 
 TEST(SharedLibrary, LoadsFunctions) {
   double (*cosine)(double) = nullptr;
@@ -25,7 +16,7 @@ TEST(SharedLibrary, LoadsFunctions) {
 }
 
 TEST(SharedLibrary, NamesWhatIsMissingAndTheRemedy) {
-  const std::string text = refusal([] { SharedLibrary("libnothing.so.7", "install nothing"); });
+  const std::string text = user_error([] { SharedLibrary("libnothing.so.7", "install nothing"); });
   EXPECT_THAT(text, testing::StartsWith("device 'cuda' needs libnothing.so.7: "));
   EXPECT_THAT(text, testing::HasSubstr("LD_LIBRARY_PATH"));
   EXPECT_THAT(text, testing::EndsWith("; install nothing"));
@@ -34,7 +25,7 @@ TEST(SharedLibrary, NamesWhatIsMissingAndTheRemedy) {
 
 TEST(SharedLibrary, NamesAMissingFunction) {
   int (*none)() = nullptr;
-  EXPECT_THAT(refusal([&] { SharedLibrary("libm.so.6", "").load(none, "lime_no_such_function"); }),
+  EXPECT_THAT(user_error([&] { SharedLibrary("libm.so.6", "").load(none, "lime_no_such_function"); }),
               testing::HasSubstr("libm.so.6 has no lime_no_such_function"));
 }
 

@@ -40,13 +40,8 @@ class Plan : public testing::Test {
     request_.out = out_.file("compare");
   }
   void expect_refusal(const std::string& says) {
-    try {
-      plan_comparison(request_);
-      ADD_FAILURE() << "expected: " << says;
-    } catch (const UserError& error) {
-      EXPECT_THAT(error.what(), HasSubstr(says));
-      EXPECT_THAT(error.what(), testing::Not(HasSubstr("\n")));
-    }
+    EXPECT_THAT(user_error([&] { plan_comparison(request_); }),
+                testing::AllOf(HasSubstr(says), testing::Not(HasSubstr("\n"))));
   }
 
   static TempDirectory* temp_;

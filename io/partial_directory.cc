@@ -1,0 +1,109 @@
+#include "io/partial_directory.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "runtime/error.h"
+#include "runtime/sync_path.h"
+
+namespace lime {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* infix = ".partial-";
+
+// The lock of a directory, or -1 where another process has it.
+int try_lock(const std::string& directory) {
+  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) throw UserError(str(directory, ": cannot open: ", std::strerror(errno)));
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+  ::close(descriptor);
+  return -1;
+}
+
+bool is_alive(int process) { return ::kill(process, 0) == 0 || errno == EPERM; }
+
+std::string folder_of(const std::string& path) { return fs::absolute(path).parent_path().string(); }
+
+struct Leftover {
+  std::string path;
+  int process = 0;
+};
+
+// TARGET.partial-PID, in order of their names.
+std::vector<Leftover> leftovers_of(const std::string& target) {
+  std::vector<Leftover> found;
+  const std::string prefix = fs::path(target).filename().string() + infix;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(folder_of(target), missing)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(prefix) || !entry.is_directory()) continue;
+    Leftover leftover{target + name.substr(prefix.size() - std::strlen(infix)), 0};
+    const char *begin = name.data() + prefix.size(), *end = name.data() + name.size();
+    const auto [last, error] = std::from_chars(begin, end, leftover.process);
+    if (error == std::errc() && last == end && leftover.process > 0) found.push_back(leftover);
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
+  return found;
+}
+
+void rename_path(const std::string& from, const std::string& to) {
+  std::error_code status;
+  fs::rename(from, to, status);
+  if (status) throw UserError(str(to, ": cannot rename ", from, " to it: ", status.message()));
+}
+
+}  // namespace
+
+PartialDirectory::PartialDirectory(const std::string& target,
+                                   const std::function<void(const std::string&)>& notice)
+    : target_(target), path_(str(target, infix, ::getpid())) {
+  for (const Leftover& leftover : leftovers_of(target)) {
+    const bool may_live = leftover.process != ::getpid() && is_alive(leftover.process);
+    const int lock = may_live ? -1 : try_lock(leftover.path);
+    std::error_code status;
+    if (lock >= 0) fs::remove_all(leftover.path, status);
+    if (status) throw UserError(str(leftover.path, ": cannot be removed: ", status.message()));
+    if (notice)
+      notice(lock >= 0 ? str("removed ", leftover.path, ", which a killed process left")
+                       : str(leftover.path, " is there: process ", leftover.process, " is making ", target));
+    if (lock >= 0) ::close(lock);
+  }
+  make_folder("");
+  lock_ = try_lock(path_);
+  if (lock_ < 0) throw UserError(str(path_, ": another writer has it"));
+}
+
+PartialDirectory::~PartialDirectory() {
+  std::error_code ignored;
+  if (!published_) fs::remove_all(path_, ignored);
+  ::close(lock_);
+}
+
+void PartialDirectory::make_folder(const std::string& name) const {
+  const std::string folder = name.empty() ? path_ : path_ + "/" + name;
+  std::error_code status;
+  fs::create_directories(folder, status);
+  if (status) throw UserError(str(folder, ": cannot make this directory: ", status.message()));
+}
+
+void PartialDirectory::publish() {
+  const std::string old = str(target_, ".old-", ::getpid());
+  const bool replaces = fs::exists(target_);
+  if (replaces) rename_path(target_, old);
+  rename_path(path_, target_);
+  published_ = true;
+  sync_path(folder_of(target_));
+  if (replaces) fs::remove_all(old);
+}
+
+}  // namespace lime

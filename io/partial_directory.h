@@ -1,0 +1,34 @@
+// A directory that is there whole or not at all: it is made as TARGET.partial-PID and renamed when it is
+// complete.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace lime {
+
+class PartialDirectory {
+ public:
+  // Removes what killed processes left of the same target, and makes this process's own. Whose process is
+  // alive, or whose lock is held (on another host, say), stays. `notice`, where given, is told of each, a
+  // line. Throws UserError.
+  PartialDirectory(const std::string& target, const std::function<void(const std::string&)>& notice);
+  ~PartialDirectory();  // not published: removes it
+  PartialDirectory(const PartialDirectory&) = delete;
+  PartialDirectory& operator=(const PartialDirectory&) = delete;
+
+  const std::string& target() const { return target_; }
+  const std::string& path() const { return path_; }
+  // Makes a folder in it (or those on the way to it).
+  void make_folder(const std::string& name) const;
+
+  // Gives it its name, durably; what had that name is removed then. The files in it must be synced.
+  void publish();
+
+ private:
+  std::string target_, path_;
+  int lock_ = -1;  // of path_, as long as this lives
+  bool published_ = false;
+};
+
+}  // namespace lime
