@@ -28,7 +28,7 @@ void XorBlock::forward(Context& ctx, const Jagged& history, const ConstView& lin
   token_rows_ = block_.make_rows(ctx, last_ ? 2 : 0, last_ ? 2 : 4, tokens, !last_);
 
   const Arena::Scope scope(ctx.arena());
-  View a_links = ctx.alloc(link_count, link_rows_.columns * d);
+  const View a_links = block_.activations(ctx, link_rows_);
   block_.project(ctx, link_rows_, a_links);
   fill(ctx, link_rows_.av, 0);
   const int64_t step = ctx.tile_rows(12 * d);
@@ -36,7 +36,7 @@ void XorBlock::forward(Context& ctx, const Jagged& history, const ConstView& lin
     const Arena::Scope tile_scope(ctx.arena());
     const int64_t end = std::min(first + step, tokens.rows());
     const GatedBlock::Rows tile = token_rows_.slice(first, end);
-    View a = ctx.alloc(end - first, tile.columns * d);
+    const View a = block_.activations(ctx, tile);
     block_.project(ctx, tile, a);
     xor_attention(ctx, {heads_, links_, history, first}, block_.attention_rows(tile, a),
                   block_.attention_rows(link_rows_, a_links), tile.av, link_rows_.av);
@@ -52,30 +52,27 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
   check_shape(ctx, dlinks, link_count, d, "gradient of links");
   check_shape(ctx, dtokens, token_rows_.x.rows(), d, "gradient of tokens");
 
-  View a_links = ctx.alloc(link_count, link_rows_.columns * d),
-       da_links = ctx.zeros(link_count, a_links.cols());
-  View slope_links = ctx.alloc(link_count, a_links.cols()), dav_links = ctx.alloc(link_count, d);
-  silu_with_slope(ctx, link_rows_.z, a_links, slope_links);
-  block_.update_backward(ctx, link_rows_, a_links, dlinks, da_links, dav_links);
+  const GatedBlock::Recalled links = block_.recall(ctx, link_rows_);
+  View da_links = ctx.zeros(link_count, links.a.cols()), dav_links = ctx.alloc(link_count, d);
+  block_.update_backward(ctx, link_rows_, links.a, dlinks, da_links, dav_links);
   const int64_t step = ctx.tile_rows(12 * d);
   for (int64_t first = 0; first < dtokens.rows(); first += step) {
     const Arena::Scope tile_scope(ctx.arena());
     const int64_t end = std::min(first + step, dtokens.rows());
     const GatedBlock::Rows tile = token_rows_.slice(first, end);
     const View dx = dtokens.slice_rows(first, end);
-    View a = ctx.alloc(end - first, tile.columns * d), da = ctx.alloc(end - first, tile.columns * d);
-    View slope = ctx.alloc(end - first, tile.columns * d), dav;
-    silu_with_slope(ctx, tile.z, a, slope);
+    const GatedBlock::Recalled now = block_.recall(ctx, tile);
+    View da = ctx.alloc(end - first, tile.columns * d), dav;
     if (!last_) {
       dav = ctx.alloc(end - first, d);
-      block_.update_backward(ctx, tile, a, dx, da, dav);
+      block_.update_backward(ctx, tile, now.a, dx, da, dav);
     }
-    xor_attention_backward(ctx, {heads_, links_, history_, first}, block_.attention_rows(tile, a),
-                           block_.attention_rows(link_rows_, a_links), dav, dav_links,
+    xor_attention_backward(ctx, {heads_, links_, history_, first}, block_.attention_rows(tile, now.a),
+                           block_.attention_rows(link_rows_, links.a), dav, dav_links,
                            block_.attention_grads(tile, da), block_.attention_grads(link_rows_, da_links));
-    block_.project_backward(ctx, tile, slope, da, last_ ? GradMode::overwrite : GradMode::accumulate, dx);
+    block_.project_backward(ctx, tile, now.slope, da, last_ ? GradMode::overwrite : GradMode::accumulate, dx);
   }
-  block_.project_backward(ctx, link_rows_, slope_links, da_links, GradMode::accumulate, dlinks);
+  block_.project_backward(ctx, link_rows_, links.slope, da_links, GradMode::accumulate, dlinks);
   block_.ready();
 }
 
