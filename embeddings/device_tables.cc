@@ -214,11 +214,12 @@ void DeviceTables::finish(LookupState& lookup) {
 void DeviceTables::reduce(LookupState& lookup) {
   DeviceLookup& state = of(lookup);
   const Device device = ctx_.device();
-  float** part = state.part.discard_and_reserve(device, state.slots());
   float** total = state.total.discard_and_reserve(device, state.distinct());
+  const bool one_micro_batch = state.features.size() == 1;  // an id has one slot, of its own number
+  float** part = one_micro_batch ? total : state.part.discard_and_reserve(device, state.slots());
   cuda::slot_parts(ctx_, wanted(state), on_device_.data(), state.gradients.data(), state.present.data(),
                    part);
-  cuda::tree_totals(ctx_, wanted(state), on_device_.data(), widest_, part, total);
+  if (!one_micro_batch) cuda::tree_totals(ctx_, wanted(state), on_device_.data(), widest_, part, total);
   if (!exchange_) return;
   exchange_->exchange_gradients(state, on_device_.data());
   DeviceRequests& r = *state.requests;

@@ -93,9 +93,11 @@ GatedBlock::Recalled GatedBlock::recall(Context& ctx, const Rows& r) const {
 
 void GatedBlock::update(Context& ctx, const Rows& r, const View& a, View x_out) const {
   const Arena::Scope scope(ctx.arena());
-  const View y = kept_or_scratch(ctx, r.gated, r.x), product = ctx.alloc(r.x.rows(), width_);
+  const View y = kept_or_scratch(ctx, r.gated, r.x);
   gated_norm(ctx, gated(r), r.av, column(r, a, 0), y);
   const LinearPart w = out_.all();
+  if (w.forward_onto(ctx, r.x, y, x_out)) return;
+  const View product = ctx.alloc(r.x.rows(), width_);
   w.multiply(ctx, y, GradMode::overwrite, product);
   add_residual(ctx, r.x, product, w.bias, x_out);
 }
