@@ -77,22 +77,23 @@ struct Left {
 constexpr int most_groups = 32;  // of a block: each has a chunk in shared memory
 
 template <typename Items>
-constexpr int words_a_group = Items::chunk + 2 + (Items::rows_differ ? 2 * Items::chunk : 0);
+constexpr int words_a_group = 2 * Items::chunk + 2 + (Items::rows_differ ? 2 * Items::chunk : 0);
 
 template <bool packs, typename Items>
 __global__ void sum_kernel(Items items, SlotGradients out, Left left) {
   constexpr int chunk = Items::chunk;
   const int64_t index = int64_t{blockIdx.x} * blockDim.y + threadIdx.y, begin = index * chunk;
   const auto n = static_cast<int>(min(int64_t{chunk}, items.count - begin));  // none: a group without a chunk
-  // The chunk's slots, with the two beside them, rows and shares.
+  // The chunk's slots, with the two beside them, whether they have gradients already, rows and shares.
   int32_t* slot = dynamic_shared<int32_t>() + threadIdx.y * words_a_group<Items> + 1;
-  int32_t* row = slot + chunk + 1;
+  int32_t *present = slot + chunk + 1, *row = present + chunk;
   auto* share = reinterpret_cast<float*>(row + chunk);
   for (int k = static_cast<int>(threadIdx.x) - 1; k <= n && n > 0; k += static_cast<int>(blockDim.x)) {
     const int64_t at = begin + k;
     slot[k] = at >= 0 && at < items.count ? items.slot(at) : no_slot;
+    if (k < 0 || k >= n || slot[k] == no_slot) continue;
+    present[k] = out.present[slot[k]];
     if constexpr (Items::rows_differ) {
-      if (k < 0 || k >= n || slot[k] == no_slot) continue;
       row[k] = items.row(at);
       share[k] = items.share(row[k]);
     }
@@ -117,10 +118,12 @@ __global__ void sum_kernel(Items items, SlotGradients out, Left left) {
           store_row_pack(sum, left.sums + (2 * index + (first ? 0 : 1)) * out.pitch + c);
         } else {
           float* to = out.gradient + (slot[run] - out.first_slot) * out.pitch + c;
-          if (out.present[slot[run]]) {
+          if (present[run]) {
             float there[pack];
             load_row_pack(to, there);
             for (int i = 0; i < pack; ++i) sum[i] = there[i] + sum[i];
+          } else if (c == 0) {
+            out.present[slot[run]] = 1;  // nobody but this group sums the slot in this level
           }
           store_row_pack(sum, to);
         }
@@ -153,13 +156,6 @@ __global__ void sum_kernel(Items items, SlotGradients out, Left left) {
     }
     end_run(n);
   }
-}
-
-template <typename T>
-__global__ void present_kernel(Occurrences<T> items, uint8_t* present) {
-  const int64_t k = int64_t{blockIdx.x} * row_threads + threadIdx.x;
-  if (k >= items.count) return;
-  if (const int32_t slot = items.slot(k); slot != no_slot) present[slot] = 1;
 }
 
 // One level; returns the items of the next.
@@ -195,8 +191,6 @@ void add_gradients(Context& ctx, const DeviceFeature& f, const DeviceDistinct& d
                                matrix<const T>(dout)};
     Partials left = in_packs(dout) ? sum_level<true>(ctx, items, out) : sum_level<false>(ctx, items, out);
     while (left.count > 0) left = sum_level<true>(ctx, left, out);
-    launch(ctx, "embedding gradient", present_kernel<T>, dim3(divide_up(f.occurrences, row_threads)),
-           dim3(row_threads), 0, items, out.present);
   });
 }
 
