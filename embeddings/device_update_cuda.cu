@@ -103,26 +103,32 @@ __global__ void row_squares_kernel(DistinctView d, const TableOnDevice* tables, 
   if (u >= 0) squares[u] = square;
 }
 
-// One thread a bucket, its rows in order.
+// The first distinct id at or behind a place; all lanes of a warp look, at 32 ids at a time.
+__device__ int64_t first_at(const DistinctView& d, uint32_t place) {
+  int64_t low = 0, high = distinct_count(d);
+  while (low < high) {
+    const int64_t step = (high - low + warp_size - 1) / warp_size, at = low + threadIdx.x * step;
+    const int below = __popc(__ballot_sync(all_lanes, at < high && d.place[at] < place));
+    if (below * step < high - low) high = low + below * step;
+    if (below > 0) low += (below - 1) * step + 1;
+  }
+  return low;
+}
+
+// One warp a bucket: each lane adds every 32nd of its rows, then the lanes.
 __global__ void bucket_kernel(DistinctView d, const double* squares, int64_t first_bucket,
                               int64_t most_buckets, double* sums) {
-  const int64_t k = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  const int64_t k = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (k >= d.tables * most_buckets) return;
   const int64_t bucket = first_bucket + k % most_buckets;
-  const auto place = static_cast<uint32_t>(k / most_buckets * virtual_buckets + bucket);
-  int64_t low = 0, high = bucket < virtual_buckets ? distinct_count(d) : 0;
-  const int64_t end = high;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (d.place[middle] < place) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
   double sum = 0;
-  for (int64_t u = low; u < end && d.place[u] == place; ++u) sum += squares[u];
-  sums[k] = sum;
+  if (bucket < virtual_buckets) {
+    const auto place = static_cast<uint32_t>(k / most_buckets * virtual_buckets + bucket);
+    const int64_t end = first_at(d, place + 1);
+    for (int64_t u = first_at(d, place) + threadIdx.x; u < end; u += warp_size) sum += squares[u];
+  }
+  sum = warp_sum(sum);
+  if (threadIdx.x == 0) sums[k] = sum;
 }
 
 // One block, one thread a bucket: over the tables in order, then over the buckets by block_sum.
@@ -362,8 +368,9 @@ void bucket_squares(Context& ctx, const DistinctView& d, const TableOnDevice* ta
   const dim3 block = row_block(widest);
   launch(ctx, "embedding gradient norm", row_squares_kernel, blocks_of_ids(d.most, block), block, 0, d,
          tables, total, squares);
-  launch(ctx, "embedding gradient norm", bucket_kernel, dim3(divide_up(d.tables * most_buckets, row_threads)),
-         dim3(row_threads), 0, d, squares, first_bucket, most_buckets, sums);
+  constexpr int warps = row_threads / warp_size;
+  launch(ctx, "embedding gradient norm", bucket_kernel, dim3(divide_up(d.tables * most_buckets, warps)),
+         dim3(warp_size, warps), 0, d, squares, first_bucket, most_buckets, sums);
 }
 
 void add_bucket_squares(Context& ctx, const double* sums, int64_t tables, int ranks, double* out) {
