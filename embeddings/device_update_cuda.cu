@@ -7,20 +7,6 @@ namespace {
 
 // --- sums along the tree -----------------------------------------------------------------------
 
-// Gradients of a table lie behind those of the tables before it.
-__global__ void part_kernel(DistinctView d, const TableOnDevice* tables, float* gradients,
-                            const uint8_t* present, float** part) {
-  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
-  if (u >= distinct_count(d)) return;
-  const int64_t* slot_begins = d.begins + d.tables * d.owners + 1;
-  const int64_t t = table_of(d, u);
-  for (int64_t before = 0; before < t; ++before)
-    gradients +=
-        (slot_begins[(before + 1) * d.owners] - slot_begins[before * d.owners]) * tables[before].pitch;
-  for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot)
-    part[slot] = present[slot] ? gradients + (slot - slot_begins[t * d.owners]) * tables[t].pitch : nullptr;
-}
-
 // As ordered_sum.h does it: two leaves meet in the tree where their indices' highest differing bit is, so
 // with leaves in increasing order a stack suffices. Sums in place; each lane has columns of its own.
 struct TreeSum {
@@ -347,12 +333,6 @@ __global__ void update_kernel(DistinctView d, const TableOnDevice* tables, RowsU
 }
 
 }  // namespace
-
-void slot_parts(Context& ctx, const DistinctView& d, const TableOnDevice* tables, float* gradients,
-                const uint8_t* present, float** part) {
-  launch(ctx, "embedding gradient parts", part_kernel, dim3(divide_up(d.most, row_threads)),
-         dim3(row_threads), 0, d, tables, gradients, present, part);
-}
 
 void tree_totals(Context& ctx, const DistinctView& d, const TableOnDevice* tables, int64_t widest,
                  float* const* part, float** total) {
