@@ -124,7 +124,7 @@ class Bench {
     const double t3 = done_ms();
     for (int64_t m = 0; m < o_.micro_batches; ++m) {
       collection_.add_gradient(ctx_, *lookup, m, 0,
-                               grad_.view().slice_rows(m * per_batch_, (m + 1) * per_batch_));
+                               grad_.view().slice_rows(m * per_batch_, (m + 1) * per_batch_), true);
     }
     const double t4 = done_ms();
     collection_.reduce(*lookup, 0, o_.micro_batches);
@@ -140,7 +140,7 @@ class Bench {
     collection_.finish_lookup(*lookup);
     for (int64_t m = 0; m < o_.micro_batches; ++m) {
       collection_.add_gradient(ctx_, *lookup, m, 0,
-                               grad_.view().slice_rows(m * per_batch_, (m + 1) * per_batch_));
+                               grad_.view().slice_rows(m * per_batch_, (m + 1) * per_batch_), true);
     }
     collection_.reduce(*lookup, 0, o_.micro_batches);
     const double begin = done_ms();

@@ -27,16 +27,26 @@ __global__ void place_rows_kernel(DistinctView d, const TableOnDevice* tables, R
 
 __global__ void pack_kernel(DistinctView d, const TableOnDevice* tables, RequestPlaces places,
                             float* const* total, float* sent, float* present) {
-  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
-  if (u >= distinct_count(d)) return;
-  const int64_t pitch = tables[table_of(d, u)].pitch;
-  const AskedPlace at = asked_place(d, places, u, pitch);
-  const float* from = total[u];
-  if (threadIdx.x == 0) present[at.id] = from ? 1 : 0;
-  for (int64_t c = threadIdx.x * pack; c < pitch; c += blockDim.x * pack) {
-    float x[pack] = {};
-    if (from) load_row_pack(from + c, x);
-    store_row_pack(x, sent + at.row + c);
+  const int64_t u = id_of_lane(distinct_count(d));
+  int64_t pitch = 0, place = 0;
+  const float* gradient = nullptr;
+  if (u >= 0) {
+    pitch = tables[table_of(d, u)].pitch;
+    gradient = total[u];
+    const AskedPlace at = asked_place(d, places, u, pitch);
+    place = at.row;
+    present[at.id] = gradient ? 1 : 0;
+  }
+#pragma unroll 1
+  for (uint32_t k = 0; k < ids_of_group(blockDim.x); ++k) {
+    const float* const from = from_lane(gradient, k);
+    float* const to = sent + from_lane(place, k);
+    const int64_t end = from_lane(pitch, k);
+    for (int64_t c = threadIdx.x * pack; c < end; c += blockDim.x * pack) {
+      float x[pack] = {};
+      if (from) load_row_pack(from + c, x);
+      store_row_pack(x, to + c);
+    }
   }
 }
 
@@ -71,8 +81,8 @@ void place_rows(Context& ctx, const DistinctView& wanted, const TableOnDevice* t
 void pack_totals(Context& ctx, const DistinctView& wanted, const TableOnDevice* tables, int64_t widest,
                  const RequestPlaces& places, float* const* total, float* sent, float* present) {
   const dim3 block = row_block(widest);
-  launch(ctx, "embedding gradients sent", pack_kernel, dim3(divide_up(wanted.most, block.y)), block, 0,
-         wanted, tables, places, total, sent, present);
+  launch(ctx, "embedding gradients sent", pack_kernel, blocks_of_ids(wanted.most, block), block, 0, wanted,
+         tables, places, total, sent, present);
 }
 
 void received_parts(Context& ctx, const DistinctView& owned, const TableOnDevice* tables,

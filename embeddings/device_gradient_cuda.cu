@@ -13,7 +13,7 @@ namespace {
 
 constexpr int loads_at_once = 8;
 // Items of a chunk: of rows, where there are many, and of partial sums.
-constexpr int row_chunk = 32, partial_chunk = 128;
+constexpr int row_chunk = 32, partial_chunk = 96;
 constexpr int32_t no_slot = -1;
 
 // Occurrences of a feature, sorted, with their rows of dout.
@@ -39,6 +39,12 @@ struct Occurrences {
     int n = 0;
     for (int64_t o = offsets[row]; o < offsets[row + 1]; ++o) n += slot_of[first + o] >= 0;
     return 1.0f / static_cast<float>(n);
+  }
+  // The row, where it can be read as one of the table's gradients.
+  template <bool packs>
+  __device__ __forceinline__ const float* in_place(int32_t row, int64_t pitch) const {
+    if constexpr (packs && std::is_same_v<T, float>) return dout.cols == pitch ? dout.row(row) : nullptr;
+    return nullptr;
   }
   template <bool packs>
   __device__ __forceinline__ void load(int64_t row, int64_t c, float (&x)[pack]) const {
@@ -77,27 +83,51 @@ struct Left {
 constexpr int most_groups = 32;  // of a block: each has a chunk in shared memory
 
 template <typename Items>
-constexpr int words_a_group = Items::chunk + 2 + (Items::rows_differ ? 2 * Items::chunk : 0);
+constexpr int words_a_group = 3 * Items::chunk + 2 + (Items::rows_differ ? 2 * Items::chunk : 0);
+
+// Slots of a chunk with one occurrence in all, and no gradient yet: what would be its copy is the row itself.
+// They are no items any more then. All threads of the block call.
+template <bool packs, typename Items>
+__device__ __forceinline__ void leave_in_place(const Items& items, const SlotGradients& out, int n,
+                                               int32_t* slot, float* const* part, int32_t* row,
+                                               const float* share) {
+  constexpr int32_t left = -1;
+  for (int k = static_cast<int>(threadIdx.x); k < n; k += static_cast<int>(blockDim.x)) {
+    if (slot[k] == no_slot || slot[k - 1] == slot[k] || slot[k + 1] == slot[k]) continue;
+    const float* const there = items.template in_place<packs>(row[k], out.pitch);
+    if (!there || part[k] || share[k] != 1) continue;
+    out.part[slot[k]] = const_cast<float*>(there);  // only parts of several micro-batches are written to
+    row[k] = left;
+  }
+  __syncthreads();  // slots have been read
+  for (int k = static_cast<int>(threadIdx.x); k < n; k += static_cast<int>(blockDim.x))
+    if (slot[k] != no_slot && row[k] == left) slot[k] = no_slot;
+  __syncthreads();
+}
 
 template <bool packs, typename Items>
 __global__ void sum_kernel(Items items, SlotGradients out, Left left) {
   constexpr int chunk = Items::chunk;
   const int64_t index = int64_t{blockIdx.x} * blockDim.y + threadIdx.y, begin = index * chunk;
   const auto n = static_cast<int>(min(int64_t{chunk}, items.count - begin));  // none: a group without a chunk
-  // The chunk's slots, with the two beside them, rows and shares.
-  int32_t* slot = dynamic_shared<int32_t>() + threadIdx.y * words_a_group<Items> + 1;
-  int32_t* row = slot + chunk + 1;
+  // Where the chunk's slots have gradients already; the slots, with the two beside them; rows and shares.
+  float** part = dynamic_shared<float*>() + threadIdx.y * (words_a_group<Items> / 2);
+  int32_t *slot = reinterpret_cast<int32_t*>(part + chunk) + 1, *row = slot + chunk + 1;
   auto* share = reinterpret_cast<float*>(row + chunk);
   for (int k = static_cast<int>(threadIdx.x) - 1; k <= n && n > 0; k += static_cast<int>(blockDim.x)) {
     const int64_t at = begin + k;
     slot[k] = at >= 0 && at < items.count ? items.slot(at) : no_slot;
+    if (k < 0 || k >= n || slot[k] == no_slot) continue;
+    part[k] = out.part[slot[k]];
     if constexpr (Items::rows_differ) {
-      if (k < 0 || k >= n || slot[k] == no_slot) continue;
       row[k] = items.row(at);
       share[k] = items.share(row[k]);
     }
   }
   __syncthreads();
+  if constexpr (Items::rows_differ) {
+    if (out.in_place) leave_in_place<packs>(items, out, n, slot, part, row, share);
+  }
   if (n <= 0) return;
   const bool before = slot[0] != no_slot && slot[-1] == slot[0];
   const bool after = slot[n - 1] != no_slot && slot[n] == slot[n - 1];
@@ -117,11 +147,12 @@ __global__ void sum_kernel(Items items, SlotGradients out, Left left) {
           store_row_pack(sum, left.sums + (2 * index + (first ? 0 : 1)) * out.pitch + c);
         } else {
           float* to = out.gradient + (slot[run] - out.first_slot) * out.pitch + c;
-          if (out.present[slot[run]]) {
+          if (part[run]) {
             float there[pack];
-            load_row_pack(to, there);
+            load_row_pack(part[run] + c, there);
             for (int i = 0; i < pack; ++i) sum[i] = there[i] + sum[i];
           }
+          if (c == 0) out.part[slot[run]] = to;  // nobody but this group sums the slot in this level
           store_row_pack(sum, to);
         }
       }
@@ -153,13 +184,6 @@ __global__ void sum_kernel(Items items, SlotGradients out, Left left) {
     }
     end_run(n);
   }
-}
-
-template <typename T>
-__global__ void present_kernel(Occurrences<T> items, uint8_t* present) {
-  const int64_t k = int64_t{blockIdx.x} * row_threads + threadIdx.x;
-  if (k >= items.count) return;
-  if (const int32_t slot = items.slot(k); slot != no_slot) present[slot] = 1;
 }
 
 // One level; returns the items of the next.
@@ -195,8 +219,6 @@ void add_gradients(Context& ctx, const DeviceFeature& f, const DeviceDistinct& d
                                matrix<const T>(dout)};
     Partials left = in_packs(dout) ? sum_level<true>(ctx, items, out) : sum_level<false>(ctx, items, out);
     while (left.count > 0) left = sum_level<true>(ctx, left, out);
-    launch(ctx, "embedding gradient", present_kernel<T>, dim3(divide_up(f.occurrences, row_threads)),
-           dim3(row_threads), 0, items, out.present);
   });
 }
 

@@ -73,19 +73,19 @@ void find_rows(Context&, const DistinctView&, const TableOnDevice* tables, int64
 void gather_rows(Context&, const DeviceFeature&, const DeviceDistinct&, const TableOnDevice&,
                  const float* const* address, View out);
 
-// gradient[slot,:] += the sum of dout over the slot's occurrences in the feature, in order; set where
-// present[slot] is 0, which is 1 then. gradient: rows of `pitch` of the table's slots from first_slot on.
+// The sum of dout over the slot's occurrences in the feature, in order, is added to what part[slot] points
+// to; the sum is in gradient[slot,:] then, and part[slot] points there. A null pointer: nothing is there yet.
+// gradient: rows of `pitch` of the table's slots from first_slot on. `in_place`: dout stays, and part[slot]
+// may point to the row of an only occurrence.
 struct SlotGradients {
   float* gradient;
   int64_t first_slot, dim, pitch;
-  uint8_t* present;
+  float** part;
+  bool in_place;
 };
 void add_gradients(Context&, const DeviceFeature&, const DeviceDistinct&, const SlotGradients&,
                    const ConstView& dout);
 
-// part[slot] = where the slot's gradient is, or null: the tables' gradients lie one after the other.
-void slot_parts(Context&, const DistinctView&, const TableOnDevice* tables, float* gradients,
-                const uint8_t* present, float** part);
 // total[u] = the sum of the id's parts along the tree over its leaves, in the first of them; null where none
 // is there.
 void tree_totals(Context&, const DistinctView&, const TableOnDevice* tables, int64_t widest,

@@ -58,8 +58,7 @@ struct DeviceLookup final : LookupState {
   DeviceBuffer<const float*> address;   // [distinct]: of the row, or null where it reads as it would start
   std::vector<int64_t> first_gradient;  // [table]: floats before its slots' gradients
   DeviceBuffer<float> gradients;
-  DeviceBuffer<uint8_t> present;     // [slots]
-  DeviceBuffer<float*> part, total;  // [slots], [distinct]
+  DeviceBuffer<float*> part, total;  // [slots], [distinct]: where gradients are, or null
 
   // As the owner of rows. On one rank, what it owns is what it wants.
   std::unique_ptr<DeviceRequests> requests;  // null on one rank

@@ -28,6 +28,33 @@ __device__ __forceinline__ T group_sum(T x) {
   return x;
 }
 
+// A group that goes over the rows of distinct ids has as many of them as it has lanes, up to 8. Each lane
+// looks at one: where its row is takes several loads that depend on each other, which are waited for once
+// then. All lanes go over the rows, one after the other.
+inline constexpr uint32_t most_ids_of_group = 8;
+__host__ __device__ constexpr uint32_t ids_of_group(uint32_t lanes) {
+  return lanes < most_ids_of_group ? lanes : most_ids_of_group;
+}
+// Host: the blocks for so many ids.
+inline dim3 blocks_of_ids(int64_t ids, dim3 block) {
+  return dim3(divide_up(ids, block.y * ids_of_group(block.x)));
+}
+// The id that this lane looks at; -1 if none, or if it is not below `count`.
+__device__ __forceinline__ int64_t id_of_lane(int64_t count) {
+  const uint32_t ids = ids_of_group(blockDim.x);
+  const int64_t u = (int64_t{blockIdx.x} * blockDim.y + threadIdx.y) * ids + threadIdx.x;
+  return threadIdx.x < ids && u < count ? u : -1;
+}
+// What the group's k-th lane has; all threads of the warp must call.
+template <typename T>
+__device__ __forceinline__ T from_lane(T x, uint32_t k) {
+  return __shfl_sync(all_lanes, x, static_cast<int>(k), static_cast<int>(blockDim.x));
+}
+template <typename T>
+__device__ __forceinline__ T* from_lane(T* p, uint32_t k) {
+  return reinterpret_cast<T*>(from_lane(reinterpret_cast<unsigned long long>(p), k));
+}
+
 __device__ __forceinline__ void load_row_pack(const float* p, float (&x)[pack]) {
   const auto v = load_pack<pack>(p);
 #pragma unroll

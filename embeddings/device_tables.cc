@@ -60,14 +60,17 @@ class DeviceTables final : public Tables {
                       state.address.data(), out);
   }
 
-  void add_gradient(LookupState& lookup, int64_t micro_batch, int64_t feature,
-                    const ConstView& dout) override {
+  void add_gradient(LookupState& lookup, int64_t micro_batch, int64_t feature, const ConstView& dout,
+                    bool stays) override {
     DeviceLookup& state = of(lookup);
     const int64_t t = state.feature(micro_batch, feature).table;
     const TableOnDevice& table = tables_[static_cast<size_t>(t)]->on_device();
     const cuda::SlotGradients out{state.gradients.data() + state.first_gradient[static_cast<size_t>(t)],
-                                  state.slot_begin(t * owners()), table.dim, table.pitch,
-                                  state.present.data()};
+                                  state.slot_begin(t * owners()),
+                                  table.dim,
+                                  table.pitch,
+                                  state.part.data(),
+                                  stays && one_micro_batch(state)};
     cuda::add_gradients(ctx_, state.on_device(micro_batch, feature), state.wanted, out, dout);
   }
 
@@ -114,6 +117,8 @@ class DeviceTables final : public Tables {
     if (!exchange_) return wanted(state);
     return view_of(state.requests->owned, table_count(), 1, state.requests->received.ids());
   }
+  // Then an id has one slot, of its own number.
+  static bool one_micro_batch(const DeviceLookup& state) { return state.features.size() == 1; }
   float** totals(const DeviceLookup& state) const {
     return exchange_ ? state.requests->total.data() : state.total.data();
   }
@@ -207,18 +212,19 @@ void DeviceTables::finish(LookupState& lookup) {
     floats += slots * tables_[static_cast<size_t>(t)]->on_device().pitch;
   }
   state.gradients.discard_and_reserve(device, floats);
-  const auto slots = static_cast<size_t>(state.slots());
-  ctx_.stream().zero(state.present.discard_and_reserve(device, state.slots()), slots, {1, slots});
+  const auto bytes = static_cast<size_t>(state.slots()) * sizeof(float*);
+  ctx_.stream().zero(state.part.discard_and_reserve(device, state.slots()), bytes, {1, bytes});
 }
 
 void DeviceTables::reduce(LookupState& lookup) {
   DeviceLookup& state = of(lookup);
   const Device device = ctx_.device();
-  float** part = state.part.discard_and_reserve(device, state.slots());
-  float** total = state.total.discard_and_reserve(device, state.distinct());
-  cuda::slot_parts(ctx_, wanted(state), on_device_.data(), state.gradients.data(), state.present.data(),
-                   part);
-  cuda::tree_totals(ctx_, wanted(state), on_device_.data(), widest_, part, total);
+  if (one_micro_batch(state)) {
+    std::swap(state.part, state.total);
+  } else {
+    cuda::tree_totals(ctx_, wanted(state), on_device_.data(), widest_, state.part.data(),
+                      state.total.discard_and_reserve(device, state.distinct()));
+  }
   if (!exchange_) return;
   exchange_->exchange_gradients(state, on_device_.data());
   DeviceRequests& r = *state.requests;

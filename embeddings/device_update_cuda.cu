@@ -7,20 +7,6 @@ namespace {
 
 // --- sums along the tree -----------------------------------------------------------------------
 
-// Gradients of a table lie behind those of the tables before it.
-__global__ void part_kernel(DistinctView d, const TableOnDevice* tables, float* gradients,
-                            const uint8_t* present, float** part) {
-  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
-  if (u >= distinct_count(d)) return;
-  const int64_t* slot_begins = d.begins + d.tables * d.owners + 1;
-  const int64_t t = table_of(d, u);
-  for (int64_t before = 0; before < t; ++before)
-    gradients +=
-        (slot_begins[(before + 1) * d.owners] - slot_begins[before * d.owners]) * tables[before].pitch;
-  for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot)
-    part[slot] = present[slot] ? gradients + (slot - slot_begins[t * d.owners]) * tables[t].pitch : nullptr;
-}
-
 // As ordered_sum.h does it: two leaves meet in the tree where their indices' highest differing bit is, so
 // with leaves in increasing order a stack suffices. Sums in place; each lane has columns of its own.
 struct TreeSum {
@@ -59,54 +45,76 @@ struct TreeSum {
 };
 
 __global__ void tree_kernel(DistinctView d, const TableOnDevice* tables, float* const* part, float** total) {
-  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
-  if (u >= distinct_count(d)) return;
-  TreeSum tree;
-  tree.depth = 0;
-  tree.pitch = tables[table_of(d, u)].pitch;
-  for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot)
-    if (part[slot]) tree.add(part[slot], d.leaf_of_slot[slot]);
-  tree.join_below(33);
-  if (threadIdx.x == 0) total[u] = tree.depth > 0 ? tree.stack[0].sum : nullptr;
+  const int64_t u = id_of_lane(distinct_count(d));
+  int parts = 0;
+  if (u >= 0) {
+    float* first = nullptr;
+    for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot)
+      if (part[slot]) first = parts++ == 0 ? part[slot] : first;
+    total[u] = first;  // which the sum is made in
+  }
+#pragma unroll 1
+  for (uint32_t k = 0; k < ids_of_group(blockDim.x); ++k) {
+    const int64_t id = from_lane(u, k);
+    if (from_lane(parts, k) < 2) continue;
+    TreeSum tree;
+    tree.depth = 0;
+    tree.pitch = tables[table_of(d, id)].pitch;
+    for (int32_t slot = d.first_slot[id]; slot < d.first_slot[id + 1]; ++slot)
+      if (part[slot]) tree.add(part[slot], d.leaf_of_slot[slot]);
+    tree.join_below(33);
+  }
 }
 
 // --- the norm ----------------------------------------------------------------------------------
 
 __global__ void row_squares_kernel(DistinctView d, const TableOnDevice* tables, float* const* total,
                                    double* squares) {
-  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
-  const float* row = u < distinct_count(d) ? total[u] : nullptr;
+  const int64_t u = id_of_lane(distinct_count(d));
+  const float* const row = u >= 0 ? total[u] : nullptr;
   const int64_t pitch = row ? tables[table_of(d, u)].pitch : 0;
-  double sum = 0;
-  for (int64_t c = threadIdx.x * pack; c < pitch; c += blockDim.x * pack) {
-    float x[pack];
-    load_row_pack(row + c, x);
-    for (int i = 0; i < pack; ++i) sum += double{x[i]} * double{x[i]};
+  double square = 0;
+  for (uint32_t k = 0; k < ids_of_group(blockDim.x); ++k) {
+    const float* const from = from_lane(row, k);
+    const int64_t end = from_lane(pitch, k);
+    double sum = 0;
+    for (int64_t c = threadIdx.x * pack; c < end; c += blockDim.x * pack) {
+      float x[pack];
+      load_row_pack(from + c, x);
+      for (int i = 0; i < pack; ++i) sum += double{x[i]} * double{x[i]};
+    }
+    sum = group_sum(sum);
+    if (threadIdx.x == k) square = sum;
   }
-  sum = group_sum(sum);
-  if (threadIdx.x == 0 && u < distinct_count(d)) squares[u] = sum;
+  if (u >= 0) squares[u] = square;
 }
 
-// One thread a bucket, its rows in order.
+// The first distinct id at or behind a place; all lanes of a warp look, at 32 ids at a time.
+__device__ int64_t first_at(const DistinctView& d, uint32_t place) {
+  int64_t low = 0, high = distinct_count(d);
+  while (low < high) {
+    const int64_t step = (high - low + warp_size - 1) / warp_size, at = low + threadIdx.x * step;
+    const int below = __popc(__ballot_sync(all_lanes, at < high && d.place[at] < place));
+    if (below * step < high - low) high = low + below * step;
+    if (below > 0) low += (below - 1) * step + 1;
+  }
+  return low;
+}
+
+// One warp a bucket: each lane adds every 32nd of its rows, then the lanes.
 __global__ void bucket_kernel(DistinctView d, const double* squares, int64_t first_bucket,
                               int64_t most_buckets, double* sums) {
-  const int64_t k = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  const int64_t k = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (k >= d.tables * most_buckets) return;
   const int64_t bucket = first_bucket + k % most_buckets;
-  const auto place = static_cast<uint32_t>(k / most_buckets * virtual_buckets + bucket);
-  int64_t low = 0, high = bucket < virtual_buckets ? distinct_count(d) : 0;
-  const int64_t end = high;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (d.place[middle] < place) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
   double sum = 0;
-  for (int64_t u = low; u < end && d.place[u] == place; ++u) sum += squares[u];
-  sums[k] = sum;
+  if (bucket < virtual_buckets) {
+    const auto place = static_cast<uint32_t>(k / most_buckets * virtual_buckets + bucket);
+    const int64_t end = first_at(d, place + 1);
+    for (int64_t u = first_at(d, place) + threadIdx.x; u < end; u += warp_size) sum += squares[u];
+  }
+  sum = warp_sum(sum);
+  if (threadIdx.x == 0) sums[k] = sum;
 }
 
 // One block, one thread a bucket: over the tables in order, then over the buckets by block_sum.
@@ -166,6 +174,7 @@ struct Step {
   bool is_new;
   int64_t id;
   float *values, *state;
+  float of_row;  // the one number of the state that a row has, where it has one
   const float* gradient;
 
   __device__ __forceinline__ void load_gradient(int64_t c, float (&g)[pack]) const {
@@ -196,14 +205,31 @@ __device__ void sgd(const Step& s) {
   }
 }
 
-// `sum`: the row's state, with the mean of g^2 over the row.
-__device__ void rowwise_adagrad(const Step& s, float sum) {
-  const float root = sqrtf(sum) + s.table.eps;
-  for (int64_t c = threadIdx.x * pack; c < s.table.pitch; c += blockDim.x * pack) {
-    float g[pack], p[pack];
-    s.load_gradient(c, g);
-    s.load_values(c, p);
-    for (int i = 0; i < pack; ++i) p[i] -= s.lr * g[i] / root;
+// of_row: the sum of the means of g^2 over the row. All lanes of the warp call, also those of groups without
+// a row: `there` is false. A lane's first pack of gradient and values is read once, and both at once.
+__device__ void rowwise_adagrad(const Step& s, bool there) {
+  const int64_t first = threadIdx.x * pack, step = blockDim.x * pack, end = there ? s.table.pitch : 0;
+  float g[pack] = {}, p[pack] = {}, square = 0;
+  if (first < end) {
+    s.load_gradient(first, g);
+    s.load_values(first, p);
+  }
+  for (int i = 0; i < pack; ++i) square += g[i] * g[i];
+  for (int64_t c = first + step; c < end; c += step) {
+    float more[pack];
+    s.load_gradient(c, more);
+    for (int i = 0; i < pack; ++i) square += more[i] * more[i];
+  }
+  square = group_sum(square);
+  if (!there) return;
+  const float sum = s.of_row + square / static_cast<float>(s.table.dim);
+  const float rate = s.lr / (sqrtf(sum) + s.table.eps);
+  for (int64_t c = first; c < end; c += step) {
+    if (c > first) {
+      s.load_gradient(c, g);
+      s.load_values(c, p);
+    }
+    for (int i = 0; i < pack; ++i) p[i] -= rate * g[i];
     store_row_pack(p, s.values + c);
   }
   if (threadIdx.x == 0) *s.state = sum;
@@ -225,9 +251,10 @@ __device__ void adagrad(const Step& s) {
   }
 }
 
-// `updates`: of the row, with this one.
-__device__ void adam(const Step& s, float updates) {
+// of_row: how many updates the row had; it is behind the moments.
+__device__ void adam(const Step& s) {
   const int64_t pitch = s.table.pitch;
+  const float updates = s.of_row + 1;
   const auto m_share = static_cast<float>(1 / (1 - pow(s.table.beta1, double{updates}))),
              v_share = static_cast<float>(1 / (1 - pow(s.table.beta2, double{updates})));
   const auto beta1 = static_cast<float>(s.table.beta1), beta2 = static_cast<float>(s.table.beta2);
@@ -254,58 +281,63 @@ __device__ void adam(const Step& s, float updates) {
 
 __global__ void update_kernel(DistinctView d, const TableOnDevice* tables, RowsUpdate update,
                               const uint64_t* sums) {
-  const int64_t u = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
+  const int64_t u = id_of_lane(distinct_count(d));
   const double scale = *update.grad_scale;
-  const float* gradient = u < distinct_count(d) && finite(scale) ? update.total[u] : nullptr;
-  const TableOnDevice& table = tables[gradient ? table_of(d, u) : 0];
-  const auto grad_scale = static_cast<float>(scale);
-  const bool rowwise = table.optimizer == SparseOptimizer::rowwise_adagrad;
-  const bool is_new = gradient && sums[u] != (u > 0 ? sums[u - 1] : 0);
-  const RowPlace at = place_of_row(table, gradient ? update.rows[u] : 0);
-  float* state = gradient && table.state_pitch > 0 ? row_in(table.state, at, table.state_pitch) : nullptr;
-
-  // What is one number a row, in all lanes of its group: the groups of a warp part below.
-  float square = 0, of_row = 0;
-  if (gradient && rowwise) {
-    for (int64_t c = threadIdx.x * pack; c < table.pitch; c += blockDim.x * pack) {
-      float g[pack];
-      load_row_pack(gradient + c, g);
-      for (int i = 0; i < pack; ++i) square += (grad_scale * g[i]) * (grad_scale * g[i]);
-    }
+  const float* const gradient = u >= 0 && finite(scale) ? update.total[u] : nullptr;
+  int table_number = 0, is_new = 0;
+  int64_t id = 0;
+  float *values = nullptr, *state = nullptr, of_row = 0;
+  if (gradient) {
+    const int64_t row = update.rows[u];
+    is_new = sums[u] != (u > 0 ? sums[u - 1] : 0);
+    id = d.ids[u];
+    table_number = static_cast<int>(table_of(d, u));
+    const TableOnDevice& table = tables[table_number];
+    const RowPlace at = place_of_row(table, row);
+    values = row_in(table.values, at, table.pitch);
+    if (table.state_pitch > 0) state = row_in(table.state, at, table.state_pitch);
+    if (table.optimizer == SparseOptimizer::rowwise_adagrad || table.optimizer == SparseOptimizer::adam)
+      of_row = is_new ? table.initial_state
+                      : state[table.optimizer == SparseOptimizer::adam ? 2 * table.pitch : 0];
   }
-  square = group_sum(square) / static_cast<float>(table.dim);
-  if (threadIdx.x == 0 && state && (rowwise || table.optimizer == SparseOptimizer::adam))
-    of_row = is_new ? table.initial_state : state[rowwise ? 0 : 2 * table.pitch];
-  of_row = __shfl_sync(all_lanes, of_row, 0, static_cast<int>(blockDim.x));
-  if (!gradient) return;
-
-  const Step step{table,  grad_scale, static_cast<float>(table.learning_rate * update.lr_scale),
-                  is_new, d.ids[u],   row_in(table.values, at, table.pitch),
-                  state,  gradient};
-  switch (table.optimizer) {
-    case SparseOptimizer::sgd:
-      return sgd(step);
-    case SparseOptimizer::rowwise_adagrad:
-      return rowwise_adagrad(step, of_row + square);
-    case SparseOptimizer::adagrad:
-      return adagrad(step);
-    case SparseOptimizer::adam:
-      return adam(step, of_row + 1);
+#pragma unroll 1
+  for (uint32_t k = 0; k < ids_of_group(blockDim.x); ++k) {
+    const float* const of_id = from_lane(gradient, k);
+    const TableOnDevice& table = tables[from_lane(table_number, k)];
+    const Step step{table,
+                    static_cast<float>(scale),
+                    static_cast<float>(table.learning_rate * update.lr_scale),
+                    from_lane(is_new, k) != 0,
+                    from_lane(id, k),
+                    from_lane(values, k),
+                    from_lane(state, k),
+                    from_lane(of_row, k),
+                    of_id};
+    const bool rowwise = of_id && table.optimizer == SparseOptimizer::rowwise_adagrad;
+    if (__any_sync(all_lanes, rowwise)) rowwise_adagrad(step, rowwise);
+    if (!of_id || rowwise) continue;
+    switch (table.optimizer) {
+      case SparseOptimizer::sgd:
+        sgd(step);
+        break;
+      case SparseOptimizer::adagrad:
+        adagrad(step);
+        break;
+      case SparseOptimizer::adam:
+        adam(step);
+        break;
+      case SparseOptimizer::rowwise_adagrad:
+        break;
+    }
   }
 }
 
 }  // namespace
 
-void slot_parts(Context& ctx, const DistinctView& d, const TableOnDevice* tables, float* gradients,
-                const uint8_t* present, float** part) {
-  launch(ctx, "embedding gradient parts", part_kernel, dim3(divide_up(d.most, row_threads)),
-         dim3(row_threads), 0, d, tables, gradients, present, part);
-}
-
 void tree_totals(Context& ctx, const DistinctView& d, const TableOnDevice* tables, int64_t widest,
                  float* const* part, float** total) {
   const dim3 block = row_block(widest);
-  launch(ctx, "embedding gradient totals", tree_kernel, dim3(divide_up(d.most, block.y)), block, 0, d, tables,
+  launch(ctx, "embedding gradient totals", tree_kernel, blocks_of_ids(d.most, block), block, 0, d, tables,
          part, total);
 }
 
@@ -314,10 +346,11 @@ void bucket_squares(Context& ctx, const DistinctView& d, const TableOnDevice* ta
   const Arena::Scope scope(ctx.arena());
   auto* squares = ctx.arena().alloc(DType::f64, 1, d.most).data<double>();
   const dim3 block = row_block(widest);
-  launch(ctx, "embedding gradient norm", row_squares_kernel, dim3(divide_up(d.most, block.y)), block, 0, d,
+  launch(ctx, "embedding gradient norm", row_squares_kernel, blocks_of_ids(d.most, block), block, 0, d,
          tables, total, squares);
-  launch(ctx, "embedding gradient norm", bucket_kernel, dim3(divide_up(d.tables * most_buckets, row_threads)),
-         dim3(row_threads), 0, d, squares, first_bucket, most_buckets, sums);
+  constexpr int warps = row_threads / warp_size;
+  launch(ctx, "embedding gradient norm", bucket_kernel, dim3(divide_up(d.tables * most_buckets, warps)),
+         dim3(warp_size, warps), 0, d, squares, first_bucket, most_buckets, sums);
 }
 
 void add_bucket_squares(Context& ctx, const double* sums, int64_t tables, int ranks, double* out) {
@@ -337,8 +370,8 @@ void update_rows(Context& ctx, const DistinctView& d, const TableOnDevice* table
   launch(ctx, "embedding new rows", insert_kernel, by_id, threads, 0, d, tables, update, sums);
   launch(ctx, "embedding new rows", count_kernel, dim3(divide_up(d.tables, row_threads)), threads, 0, d, sums,
          update.counts);
-  launch(ctx, "embedding update", update_kernel, dim3(divide_up(d.most, block.y)), block, 0, d, tables,
-         update, sums);
+  launch(ctx, "embedding update", update_kernel, blocks_of_ids(d.most, block), block, 0, d, tables, update,
+         sums);
 }
 
 }  // namespace lime::cuda

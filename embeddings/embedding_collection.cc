@@ -186,13 +186,13 @@ void EmbeddingCollection::gather(Context& ctx, const Lookup& lookup, int64_t mic
 }
 
 void EmbeddingCollection::add_gradient(Context& ctx, Lookup& lookup, int64_t micro_batch, int64_t feature,
-                                       const ConstView& dout) {
+                                       const ConstView& dout, bool stays) {
   const TraceRange range(ctx, "embedding_add_gradient");
   LookupState& state = *lookup.state_;
   LIME_CHECK(state.insert, "a gradient for a lookup that takes none");
   LIME_CHECK(state.stage == Stage::finished, "a gradient before finish_lookup or after reduce");
   impl_->check_rows(state, micro_batch, feature, dout, "gradient from");
-  impl_->backend->add_gradient(state, micro_batch, feature, dout);
+  impl_->backend->add_gradient(state, micro_batch, feature, dout, stays);
 }
 
 // --- update ------------------------------------------------------------------------------------

@@ -122,8 +122,11 @@ class EmbeddingCollection {
   // out: rows of the feature x dim, of the context's device, f32, f64 or (CUDA) bf16, any stride. A missing
   // id is a zero vector and not counted by a mean. Before the next update(): rows are read where they are.
   void gather(Context&, const Lookup&, int64_t micro_batch, int64_t feature, View out);
-  // A feature may be given once, several times or not at all; sums are in the order of the calls.
-  void add_gradient(Context&, Lookup&, int64_t micro_batch, int64_t feature, const ConstView& dout);
+  // A feature may be given once, several times or not at all; sums are in the order of the calls. `stays`:
+  // dout is as it is until update() has been given to the context's stream, and may be read there instead of
+  // a copy.
+  void add_gradient(Context&, Lookup&, int64_t micro_batch, int64_t feature, const ConstView& dout,
+                    bool stays = false);
 
   // `first_leaf` of `leaves`: which leaves of the global tree this rank's micro-batches are, as leaves_of
   // (tree_sum.h) deals them; missing ones at the end are absent.

@@ -73,8 +73,8 @@ class HostTables final : public Tables {
     });
   }
 
-  void add_gradient(LookupState& lookup, int64_t micro_batch, int64_t feature,
-                    const ConstView& dout) override {
+  void add_gradient(LookupState& lookup, int64_t micro_batch, int64_t feature, const ConstView& dout,
+                    bool /*stays*/) override {
     HostLookup& state = of(lookup);
     const auto index = static_cast<size_t>(state.feature(micro_batch, feature).table);
     TableLookup& table = state.tables[index];

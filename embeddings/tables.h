@@ -45,7 +45,8 @@ class Tables {
   virtual void advance(LookupState&) = 0;  // begun, at a collective moment: its ids can leave
   virtual void finish(LookupState&) = 0;
   virtual void gather(const LookupState&, int64_t micro_batch, int64_t feature, View out) = 0;
-  virtual void add_gradient(LookupState&, int64_t micro_batch, int64_t feature, const ConstView& dout) = 0;
+  virtual void add_gradient(LookupState&, int64_t micro_batch, int64_t feature, const ConstView& dout,
+                            bool stays) = 0;
   virtual void reduce(LookupState&) = 0;
   virtual void sum_of_squares(LookupState&, View out) = 0;
   virtual void update(LookupState&, const ConstView& grad_scale, double lr_scale) = 0;

@@ -12,7 +12,7 @@
 namespace lime::cpu {
 
 void bias_silu_keep(const ConstView& bias, const ConstView& z, View kept, View a);
-void silu_with_slope(const ConstView& z, View a, View slope);
+void silu_with_slope(const ConstView& bias, const ConstView& z, View a, View slope);
 void multiply_slope(const ConstView& slope, View dz, View dbias);
 void normalise(const ConstView& gain, const ConstView& bias, const ConstView& mean, const ConstView& rstd,
                const ConstView& x, View y);

@@ -10,8 +10,7 @@
 namespace lime::cuda {
 
 void bias_silu_keep(Context&, const ConstView& bias, const ConstView& z, View kept, View a);
-void silu_with_slope(Context&, const ConstView& z, View a, View slope);
-void multiply_slope(Context&, const ConstView& slope, View dz, View dbias);
+void multiply_slope(Context&, const ConstView& bias, const ConstView& z, View dz, View dbias);
 void normalise(Context&, const ConstView& gain, const ConstView& bias, const ConstView& mean,
                const ConstView& rstd, const ConstView& x, View y);
 void gated_norm(Context&, const GatedNorm&, const ConstView& x, const ConstView& u, View y);

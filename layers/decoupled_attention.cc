@@ -20,6 +20,16 @@ DecoupledAttention::DecoupledAttention(ParameterStore& store, const std::string&
       v_(store, name + ".v", width, width, false),
       z_(store, name + ".z", width, width) {}
 
+template <typename F>
+void DecoupledAttention::each_softmax(const View& p, F f) const {
+  if (phi_ != CandidateAttention::softmax) return;
+  const auto all = [&](const View& v) {
+    return View(v.raw(), v.dtype(), v.device(), v.rows() * heads_, links_, links_);
+  };
+  if (p.contiguous()) return f(all);
+  for (int64_t h = 0; h < heads_; ++h) f([&](const View& v) { return weights_of(v, h); });
+}
+
 void DecoupledAttention::weights(Context& ctx, const ConstView& t, const ConstView& l, View p) {
   const TraceRange range(ctx, "decoupled_weights");
   check_shape(ctx, t, t.rows(), width_, "candidates");
@@ -31,10 +41,9 @@ void DecoupledAttention::weights(Context& ctx, const ConstView& t, const ConstVi
   tq_.forward(ctx, t, q_);
   lk_.forward(ctx, l, k_);
   const double slope = 1 / std::sqrt(static_cast<double>(head_width_));
-  for (int64_t h = 0; h < heads_; ++h) {
+  for (int64_t h = 0; h < heads_; ++h)
     gemm(ctx, Transpose::no, Transpose::yes, slope, head(q_, h), head(k_, h), 0, weights_of(scores_, h));
-    if (phi_ == CandidateAttention::softmax) softmax_rows(ctx, weights_of(p, h));
-  }
+  each_softmax(p, [&](auto rows) { softmax_rows(ctx, rows(p)); });
   if (phi_ == CandidateAttention::silu) silu(ctx, scores_, p);
 }
 
@@ -66,9 +75,9 @@ void DecoupledAttention::backward(Context& ctx, const ConstView& dz, View dt, Vi
   v_.ready();
   if (phi_ == CandidateAttention::silu) silu_backward(ctx, scores_, dp, dp);
   const double slope = 1 / std::sqrt(static_cast<double>(head_width_));
+  each_softmax(p_, [&](auto rows) { softmax_rows_backward(ctx, rows(p_), rows(dp), rows(dp)); });
   for (int64_t h = 0; h < heads_; ++h) {
     const View ds = weights_of(dp, h);
-    if (phi_ == CandidateAttention::softmax) softmax_rows_backward(ctx, weights_of(p_, h), ds, ds);
     if (ds.rows() == 0) continue;
     gemm(ctx, Transpose::no, Transpose::no, slope, ds, head(k_, h), 0, head(dq, h));
     gemm(ctx, Transpose::yes, Transpose::no, slope, ds, head(q_, h), 0, head(dk, h));

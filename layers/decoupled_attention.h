@@ -41,6 +41,10 @@ class DecoupledAttention {
   }
   View head(const View& x, int64_t h) const { return x.slice_cols(h * head_width_, (h + 1) * head_width_); }
   View weights_of(const View& p, int64_t h) const { return p.slice_cols(h * links_, (h + 1) * links_); }
+  // Where phi is softmax: calls f(rows), whose rows(v) of a view like p are those that a softmax is of. Once
+  // for all heads where they lie side by side, else head by head. p and v have the same strides.
+  template <typename F>
+  void each_softmax(const View& p, F f) const;
 
   int64_t width_, heads_, links_, head_width_;
   CandidateAttention phi_;

@@ -16,22 +16,27 @@ void bias_silu_keep(Context& ctx, const ConstView& bias, const ConstView& z, Vie
       [&] { cuda::bias_silu_keep(ctx, bias, z, kept, a); });
 }
 
-void silu_with_slope(Context& ctx, const ConstView& z, View a, View slope) {
+void silu_with_slope(Context& ctx, const ConstView& bias, const ConstView& z, View a, View slope) {
+  check_parameter(ctx, bias, 1, z.cols(), "bias");
   check_shape(ctx, z, z.rows(), z.cols(), "z");
   check_shape(ctx, a, z.rows(), z.cols(), "a");
   check_shape(ctx, slope, z.rows(), z.cols(), "slope");
-  dispatch(
-      ctx, "silu_with_slope", [&](auto) { cpu::silu_with_slope(z, a, slope); },
-      [&] { cuda::silu_with_slope(ctx, z, a, slope); });
+  dispatch_cpu(ctx, "silu_with_slope", [&](auto) { cpu::silu_with_slope(bias, z, a, slope); });
 }
 
-void multiply_slope(Context& ctx, const ConstView& slope, View dz, View dbias) {
-  check_shape(ctx, slope, dz.rows(), dz.cols(), "slope");
+void multiply_slope(Context& ctx, const ConstView& bias, const ConstView& z, const ConstView& slope, View dz,
+                    View dbias) {
+  check_parameter(ctx, bias, 1, dz.cols(), "bias");
+  check_shape(ctx, z, dz.rows(), dz.cols(), "z");
   check_shape(ctx, dz, dz.rows(), dz.cols(), "dz");
   check_parameter(ctx, dbias, 1, dz.cols(), "dbias");
   dispatch(
-      ctx, "multiply_slope", [&](auto) { cpu::multiply_slope(slope, dz, dbias); },
-      [&] { cuda::multiply_slope(ctx, slope, dz, dbias); });
+      ctx, "multiply_slope",
+      [&](auto) {
+        check_shape(ctx, slope, dz.rows(), dz.cols(), "slope");
+        cpu::multiply_slope(slope, dz, dbias);
+      },
+      [&] { cuda::multiply_slope(ctx, bias, z, dz, dbias); });
 }
 
 void normalise(Context& ctx, const ConstView& gain, const ConstView& bias, const ConstView& mean,
@@ -60,12 +65,13 @@ void gated_norm(Context& ctx, const GatedNorm& norm, const ConstView& x, const C
 
 void gated_norm_backward(Context& ctx, const GatedNorm& norm, const ConstView& x, const ConstView& u,
                          const ConstView& dy, View y, View du, View dx, View dgain, View dbias) {
-  for (const ConstView& v : {x, u, dy, ConstView(y), ConstView(du), ConstView(dx)})
-    check_shape(ctx, v, y.rows(), y.cols(), "rows");
+  for (const ConstView& v : {x, u, dy, ConstView(du), ConstView(dx)})
+    check_shape(ctx, v, x.rows(), x.cols(), "rows");
+  if (y.cols() > 0) check_shape(ctx, y, x.rows(), x.cols(), "y");
   for (const ConstView& v : {norm.gain, norm.bias, ConstView(dgain), ConstView(dbias)})
-    check_parameter(ctx, v, 1, y.cols(), "parameter");
-  check_parameter(ctx, norm.mean, y.rows(), 1, "mean");
-  check_parameter(ctx, norm.rstd, y.rows(), 1, "rstd");
+    check_parameter(ctx, v, 1, x.cols(), "parameter");
+  check_parameter(ctx, norm.mean, x.rows(), 1, "mean");
+  check_parameter(ctx, norm.rstd, x.rows(), 1, "rstd");
   dispatch(
       ctx, "gated_norm_backward",
       [&](auto) { cpu::gated_norm_backward(norm, x, u, dy, y, du, dx, dgain, dbias); },

@@ -80,21 +80,22 @@ struct Fused {
       const T* in = z.row<T>(r);
       T *out = a.row<T>(r), *keep = kept.row<T>(r);
       each_vector<T>(z.cols(), [&](int64_t c, const auto& at) HWY_ATTR {
-        const V x = hn::Add(at.load(in + c), at.load(b + c));
-        rows.store(x, keep + c, at);
+        const V product = at.load(in + c), x = hn::Add(product, at.load(b + c));
+        if (keep != in) rows.store(product, keep + c, at);
         at.store(hn::Mul(x, sigmoid<T>(D(), x)), out + c);
       });
     }
   }
 
-  static void silu_with_slope(const ConstView& z, const View& a, const View& slope) {
+  static void silu_with_slope(const ConstView& bias, const ConstView& z, const View& a, const View& slope) {
     const V one = hn::Set(D(), T{1});
+    const T* b = bias.data<T>();
     for (int64_t r = 0; r < z.rows(); ++r) {
       const T* in = z.row<T>(r);
       T *out = a.row<T>(r), *s = slope.row<T>(r);
       each_vector<T>(z.cols(), [&](int64_t c, const auto& at) HWY_ATTR {
         prefetch_kept(in + c);
-        const V x = at.load(in + c), p = sigmoid<T>(D(), x), y = hn::Mul(x, p);
+        const V x = hn::Add(at.load(in + c), at.load(b + c)), p = sigmoid<T>(D(), x), y = hn::Mul(x, p);
         at.store(y, out + c);
         at.store(hn::MulAdd(y, hn::Sub(one, p), p), s + c);
       });
@@ -165,7 +166,7 @@ struct Fused {
     T *sum_gain = dgain.data<T>(), *sum_bias = dbias.data<T>();
     for (int64_t r = 0; r < x.rows(); ++r) {
       const T *in = x.row<T>(r), *gate = u.row<T>(r), *g = dy.row<T>(r);
-      T *out = y.row<T>(r), *dgate = du.row<T>(r), *din = dx.row<T>(r);
+      T *out = y.cols() > 0 ? y.row<T>(r) : nullptr, *dgate = du.row<T>(r), *din = dx.row<T>(r);
       const V mean = hn::Set(D(), *norm.mean.row<T>(r)), rstd = hn::Set(D(), *norm.rstd.row<T>(r));
       V sum = hn::Zero(D()), sum_e = hn::Zero(D());
       each_vector<T>(cols, [&](int64_t c, const auto& at) HWY_ATTR {
@@ -173,7 +174,7 @@ struct Fused {
         const V e = hn::Mul(hn::Sub(at.load(in + c), mean), rstd), w = at.load(gain + c),
                 gate_c = at.load(gate + c);
         const V normed = hn::MulAdd(e, w, at.load(bias + c)), gc = at.load(g + c), dn = hn::Mul(gc, gate_c);
-        at.store(hn::Mul(normed, gate_c), out + c);
+        if (out) at.store(hn::Mul(normed, gate_c), out + c);
         at.store(hn::Mul(gc, normed), dgate + c);
         at.store(hn::MulAdd(dn, e, at.load(sum_gain + c)), sum_gain + c);
         at.store(hn::Add(at.load(sum_bias + c), dn), sum_bias + c);
@@ -211,9 +212,9 @@ void fused_bias_silu_keep(const ConstView& bias, const ConstView& z, const View&
   z.dtype() == DType::f32 ? Fused<float>::bias_silu_keep(bias, z, kept, a)
                           : Fused<double>::bias_silu_keep(bias, z, kept, a);
 }
-void fused_silu_with_slope(const ConstView& z, const View& a, const View& slope) {
-  z.dtype() == DType::f32 ? Fused<float>::silu_with_slope(z, a, slope)
-                          : Fused<double>::silu_with_slope(z, a, slope);
+void fused_silu_with_slope(const ConstView& bias, const ConstView& z, const View& a, const View& slope) {
+  z.dtype() == DType::f32 ? Fused<float>::silu_with_slope(bias, z, a, slope)
+                          : Fused<double>::silu_with_slope(bias, z, a, slope);
 }
 void fused_multiply_slope(const ConstView& slope, const View& dz, const View& dbias) {
   dz.dtype() == DType::f32 ? Fused<float>::multiply_slope(slope, dz, dbias)
@@ -256,8 +257,8 @@ HWY_EXPORT(fused_add_residual);
 void bias_silu_keep(const ConstView& bias, const ConstView& z, View kept, View a) {
   HWY_DYNAMIC_DISPATCH(fused_bias_silu_keep)(bias, z, kept, a);
 }
-void silu_with_slope(const ConstView& z, View a, View slope) {
-  HWY_DYNAMIC_DISPATCH(fused_silu_with_slope)(z, a, slope);
+void silu_with_slope(const ConstView& bias, const ConstView& z, View a, View slope) {
+  HWY_DYNAMIC_DISPATCH(fused_silu_with_slope)(bias, z, a, slope);
 }
 void multiply_slope(const ConstView& slope, View dz, View dbias) {
   HWY_DYNAMIC_DISPATCH(fused_multiply_slope)(slope, dz, dbias);

@@ -1,6 +1,5 @@
 // Fused row operations: a thread has 16 bytes of a row, or, where a row is summed over, a warp has the row,
 // or half of one where rows are short. Each goes over its rows once, where they are short enough to be held.
-// In bf16, what is kept is rounded before anything is computed from it: as backward will see it.
 #include "layers/cuda_kernels.h"
 #include "runtime/cuda_kernel.h"
 #include "runtime/cuda_kernel_columns.h"
@@ -13,57 +12,34 @@ namespace lime::cuda {
 namespace {
 
 template <typename T>
-__device__ Compute<T> rounded(Compute<T> x) {
-  return to_compute(from_compute<T>(x));
-}
-
-template <typename T>
 struct BiasSiluKeep {
   const Compute<T>* bias;
   Matrix<const T> z;
   Matrix<T> kept, a;
   template <int N>
   __device__ void at(int64_t r, int64_t c) const {
-    Compute<T> x[N], y[N], b[N];
-    load(z.row(r) + c, x);
+    const auto product = load_pack<N>(z.row(r) + c);
+    Compute<T> x[N], b[N];
     load_vector(bias + c, b);
-    for (int i = 0; i < N; ++i) {
-      x[i] = rounded<T>(x[i] + b[i]);
-      y[i] = silu(x[i]);
-    }
-    store(x, kept.row(r) + c);
-    store(y, a.row(r) + c);
-  }
-};
-
-template <typename T>
-struct SiluWithSlope {
-  Matrix<const T> z;
-  Matrix<T> a, slope;
-  template <int N>
-  __device__ void at(int64_t r, int64_t c) const {
-    Compute<T> x[N], s[N];
-    load(z.row(r) + c, x);
-    for (int i = 0; i < N; ++i) {
-      s[i] = silu_slope(x[i]);
-      x[i] = silu(x[i]);
-    }
+    for (int i = 0; i < N; ++i) x[i] = silu<Compute<T>, T>(to_compute(product.at[i]) + b[i]);
+    if (kept.data != z.data) store_pack(kept.row(r) + c, product);
     store(x, a.row(r) + c);
-    store(s, slope.row(r) + c);
   }
 };
 
-// dz = dz . slope, and its column sums.
+// dz = dz . SiLU'(z + bias), and its column sums.
 template <int N, typename T>
 struct MultiplySlope {
-  Matrix<const T> slope;
+  const Compute<T>* bias;
+  Matrix<const T> z;
   Matrix<T> dz;
   __device__ void operator()(int64_t r, int64_t c, Compute<T> (&sum)[1][N]) const {
-    Compute<T> s[N], g[N];
-    load(slope.row(r) + c, s);
+    Compute<T> x[N], b[N], g[N];
+    load(z.row(r) + c, x);
     load(dz.row(r) + c, g);
+    load_vector(bias + c, b);
     for (int i = 0; i < N; ++i) {
-      g[i] *= s[i];
+      g[i] *= silu_slope<Compute<T>, T>(x[i] + b[i]);
       sum[0][i] += g[i];
     }
     store(g, dz.row(r) + c);
@@ -143,19 +119,20 @@ __global__ void __launch_bounds__(lanes_threads)
 // With e = (x - mean) rstd and h = gain . u . dy: dx = rstd (h - mean(h) - e mean(h e)). Where rows are held,
 // also the block's part of dgain += u dy e, dbias += u dy.
 template <typename T, typename L>
-__global__ void __launch_bounds__(lanes_threads)
+__global__ void __launch_bounds__(lanes_threads, blocks_at_once<L>)
     gated_norm_backward_kernel(Norm<T> norm, Matrix<const T> x, Matrix<const T> u, Matrix<const T> dy,
                                Matrix<T> y, Matrix<T> du, Matrix<T> dx, int64_t rows_of_block,
                                Compute<T>* partial) {
   using A = Compute<T>;
   constexpr int N = L::N;
+  const A share = 1 / static_cast<A>(x.cols);
   LaneColumnSums<2, L, A> parameters;
   const int64_t begin = blockIdx.x * rows_of_block,
                 end = begin + rows_of_block < x.rows ? begin + rows_of_block : x.rows;
   for (int64_t first = begin; first < end; first += L::rows) {
     const RowLanes<L> lanes(end, x.cols, first);
-    const LaneValues<T, L> row(lanes, x), gates(lanes, u), drow(lanes, dy);
-    const A m = *norm.mean.row(lanes.r), s = *norm.rstd.row(lanes.r), count = static_cast<A>(x.cols);
+    const LaneValues<T, L> row(lanes, x), gates(lanes, u), drow(lanes, dy, lanes.there);
+    const A m = *norm.mean.row(lanes.r), s = *norm.rstd.row(lanes.r);
     A sum = 0, sum_e = 0;
     lanes.each([&](int p, int64_t c) {
       A v[N], gate[N], g[N], gain[N], bias[N], dgate[N];
@@ -172,15 +149,15 @@ __global__ void __launch_bounds__(lanes_threads)
         sum += h;
         sum_e += h * e;
         if constexpr (L::held) {
-          parameters.at[0][p][i] += lanes.there ? d * e : 0;
-          parameters.at[1][p][i] += lanes.there ? d : 0;
+          parameters.at[0][p][i] += d * e;
+          parameters.at[1][p][i] += d;
         }
       }
       if (!lanes.there) return;
-      store(v, y.row(lanes.r) + c);
+      if (y.data) store(v, y.row(lanes.r) + c);
       store(dgate, du.row(lanes.r) + c);
     });
-    const A shift = lanes.sum(sum) / count, tilt = lanes.sum(sum_e) / count;
+    const A shift = lanes.sum(sum) * share, tilt = lanes.sum(sum_e) * share;
     if (!lanes.there) continue;
     lanes.each([&](int p, int64_t c) {
       A v[N], gate[N], g[N], gain[N];
@@ -227,19 +204,13 @@ void bias_silu_keep(Context& ctx, const ConstView& bias, const ConstView& z, Vie
   });
 }
 
-void silu_with_slope(Context& ctx, const ConstView& z, View a, View slope) {
-  with_row_type(z.dtype(), [&]<typename T>(T) {
-    each_pack<T>(ctx, "silu_with_slope", SiluWithSlope<T>{matrix<const T>(z), matrix<T>(a), matrix<T>(slope)},
-                 {z, a, slope});
-  });
-}
-
-void multiply_slope(Context& ctx, const ConstView& slope, View dz, View dbias) {
+void multiply_slope(Context& ctx, const ConstView& bias, const ConstView& z, View dz, View dbias) {
   with_row_type(dz.dtype(), [&]<typename T>(T) {
-    with_pack_width<T>({slope, dz}, [&]<int N>() {
-      column_sums_of_packs<1, N, Compute<T>>(ctx, "multiply_slope",
-                                             MultiplySlope<N, T>{matrix<const T>(slope), matrix<T>(dz)},
-                                             dz.rows(), dz.cols(), true, {dbias.data<Compute<T>>()});
+    using A = Compute<T>;
+    with_pack_width<T>({z, dz, bias}, [&]<int N>() {
+      column_sums_of_packs<1, N, A>(ctx, "multiply_slope",
+                                    MultiplySlope<N, T>{bias.data<A>(), matrix<const T>(z), matrix<T>(dz)},
+                                    dz.rows(), dz.cols(), true, {dbias.data<A>()});
     });
   });
 }
@@ -271,15 +242,17 @@ void gated_norm_backward(Context& ctx, const GatedNorm& norm, const ConstView& x
     using A = Compute<T>;
     const Arena::Scope scope(ctx.arena());
     const columns::Outputs<2, A> out{dgain.data<A>(), dbias.data<A>()};
-    with_row_lanes<T>({x, u, dy, y, du, dx}, {norm.gain, norm.bias}, [&]<typename L>() {
+    const ConstView made = y.cols() > 0 ? ConstView(y) : x;
+    with_row_lanes<T, Rows::summed>({x, u, dy, made, du, dx}, {norm.gain, norm.bias}, [&]<typename L>() {
       with_parameter_gradients<L, A>(
           ctx, name, x.rows(), x.cols(), true, out,
           GatedNormParameters<L::N, T>{matrix<const A>(norm.mean), matrix<const A>(norm.rstd),
                                        matrix<const T>(x), matrix<const T>(u), matrix<const T>(dy)},
           [&](dim3 blocks, int64_t rows_of_block, A* partial) {
             launch(ctx, name, gated_norm_backward_kernel<T, L>, blocks, dim3(lanes_threads), 0, Norm<T>(norm),
-                   matrix<const T>(x), matrix<const T>(u), matrix<const T>(dy), matrix<T>(y), matrix<T>(du),
-                   matrix<T>(dx), rows_of_block, partial);
+                   matrix<const T>(x), matrix<const T>(u), matrix<const T>(dy),
+                   y.cols() > 0 ? matrix<T>(y) : Matrix<T>{}, matrix<T>(du), matrix<T>(dx), rows_of_block,
+                   partial);
           });
     });
   });

@@ -3,6 +3,14 @@
 #include "layers/dispatch.h"
 
 namespace lime {
+namespace {
+
+// What rows keep, or memory of the moment, as large as x.
+View kept_or_scratch(Context& ctx, const View& kept, const ConstView& x) {
+  return kept.cols() > 0 ? kept : ctx.alloc(x.rows(), x.cols());
+}
+
+}  // namespace
 
 GatedBlock::Rows GatedBlock::Rows::slice(int64_t begin, int64_t end) const {
   Rows r = *this;
@@ -10,7 +18,13 @@ GatedBlock::Rows GatedBlock::Rows::slice(int64_t begin, int64_t end) const {
   r.z = z.slice_rows(begin, end);
   r.in = in.slice_rows(begin, end);
   if (av.cols() > 0) r.av = av.slice_rows(begin, end), r.out = out.slice_rows(begin, end);
+  for (View* kept : {&r.a, &r.normed, &r.gated})
+    if (kept->cols() > 0) *kept = kept->slice_rows(begin, end);
   return r;
+}
+
+GatedBlock::Recalled GatedBlock::Recalled::slice(int64_t begin, int64_t end) const {
+  return {a.slice_rows(begin, end), slope.cols() > 0 ? slope.slice_rows(begin, end) : View{}};
 }
 
 GatedBlock::GatedBlock(ParameterStore& store, const std::string& name, int64_t width, Init out)
@@ -40,14 +54,14 @@ LinearPart GatedBlock::projection(const Rows& r) const {
 
 GatedBlock::Rows GatedBlock::make_rows(Context& ctx, int64_t first_column, int64_t columns,
                                        const ConstView& x, bool updated) const {
-  Rows r{first_column,
-         columns,
-         x,
-         ctx.alloc(x.rows(), columns * width_),
-         {},
-         LayerNormStats::alloc(ctx, x.rows()),
-         {}};
+  Rows r;
+  r.first_column = first_column, r.columns = columns, r.x = x;
+  r.z = ctx.alloc(x.rows(), columns * width_), r.in = LayerNormStats::alloc(ctx, x.rows());
   if (updated) r.av = ctx.alloc(x.rows(), width_), r.out = LayerNormStats::alloc(ctx, x.rows());
+  if (ctx.device() != Device{}) {
+    r.a = ctx.alloc(x.rows(), columns * width_), r.normed = ctx.alloc(x.rows(), width_);
+    if (updated) r.gated = ctx.alloc(x.rows(), width_);
+  }
   return r;
 }
 
@@ -55,20 +69,35 @@ GatedNorm GatedBlock::gated(const Rows& r) const {
   return {norm_av_.gain().value, norm_av_.bias().value, LayerNorm::eps, r.out.mean, r.out.rstd};
 }
 
+View GatedBlock::activations(Context& ctx, const Rows& r) const {
+  return r.a.cols() > 0 ? r.a : ctx.alloc(r.x.rows(), r.columns * width_);
+}
+
 void GatedBlock::project(Context& ctx, const Rows& r, View a) const {
   const Arena::Scope scope(ctx.arena());
   const LinearPart w = projection(r);
-  View normed = ctx.alloc(r.x.rows(), width_);
+  const View normed = kept_or_scratch(ctx, r.normed, r.x);
   norm_in_.forward(ctx, r.x, normed, r.in);
-  w.multiply(ctx, normed, GradMode::overwrite, a);
-  bias_silu_keep(ctx, w.bias, a, r.z, a);
+  // The CPU's product stays in cache, and what is kept is written past it.
+  const View product = ctx.device() == Device{} ? a : r.z;
+  w.multiply(ctx, normed, GradMode::overwrite, product);
+  bias_silu_keep(ctx, w.bias, product, r.z, a);
+}
+
+GatedBlock::Recalled GatedBlock::recall(Context& ctx, const Rows& r) const {
+  if (r.a.cols() > 0) return {r.a, {}};
+  const Recalled now{activations(ctx, r), ctx.alloc(r.z.rows(), r.z.cols())};
+  silu_with_slope(ctx, projection(r).bias, r.z, now.a, now.slope);
+  return now;
 }
 
 void GatedBlock::update(Context& ctx, const Rows& r, const View& a, View x_out) const {
   const Arena::Scope scope(ctx.arena());
-  View y = ctx.alloc(r.x.rows(), width_), product = ctx.alloc(r.x.rows(), width_);
+  const View y = kept_or_scratch(ctx, r.gated, r.x);
   gated_norm(ctx, gated(r), r.av, column(r, a, 0), y);
   const LinearPart w = out_.all();
+  if (w.forward_onto(ctx, r.x, y, x_out)) return;
+  const View product = ctx.alloc(r.x.rows(), width_);
   w.multiply(ctx, y, GradMode::overwrite, product);
   add_residual(ctx, r.x, product, w.bias, x_out);
 }
@@ -77,10 +106,10 @@ void GatedBlock::update_backward(Context& ctx, const Rows& r, const View& a, con
                                  View dav) const {
   const Arena::Scope scope(ctx.arena());
   const LinearPart w = out_.all();
-  View y = ctx.alloc(r.x.rows(), width_);
+  const View y = kept_or_scratch(ctx, r.gated, r.x);
   w.backward_input(ctx, dx_out, GradMode::overwrite, dav);
-  gated_norm_backward(ctx, gated(r), r.av, column(r, a, 0), dav, y, column(r, da, 0), dav,
-                      norm_av_.gain().grad, norm_av_.bias().grad);
+  gated_norm_backward(ctx, gated(r), r.av, column(r, a, 0), dav, r.gated.cols() > 0 ? View{} : y,
+                      column(r, da, 0), dav, norm_av_.gain().grad, norm_av_.bias().grad);
   w.backward_parameters(ctx, y, dx_out);
 }
 
@@ -88,9 +117,9 @@ void GatedBlock::project_backward(Context& ctx, const Rows& r, const ConstView& 
                                   View dx) const {
   const Arena::Scope scope(ctx.arena());
   const LinearPart w = projection(r);
-  View normed = ctx.alloc(r.x.rows(), width_);
-  norm_in_.recompute(ctx, r.x, r.in, normed);
-  multiply_slope(ctx, slope, da, w.dbias);
+  const View normed = kept_or_scratch(ctx, r.normed, r.x);
+  if (r.normed.cols() == 0) norm_in_.recompute(ctx, r.x, r.in, normed);
+  multiply_slope(ctx, w.bias, r.z, slope, da, w.dbias);
   w.backward_weight(ctx, normed, da);
   w.backward_input(ctx, da, GradMode::overwrite, normed);
   norm_in_.backward(ctx, r.x, r.in, normed, mode, dx);

@@ -35,8 +35,8 @@ void HstuBlock::forward(Context& ctx, const Jagged& history, const Jagged& impre
   candidate_rows_ = block_.make_rows(ctx, 0, 4, candidates, true);
 
   const Arena::Scope scope(ctx.arena());
-  View a = ctx.alloc(tokens.rows(), token_rows_.columns * d),
-       a_candidates = ctx.alloc(candidates.rows(), 4 * d);
+  const View a = block_.activations(ctx, token_rows_),
+             a_candidates = block_.activations(ctx, candidate_rows_);
   project(ctx, token_rows_, a);
   project(ctx, candidate_rows_, a_candidates);
   causal_attention(ctx, attention_, block_.attention_rows(token_rows_, a),
@@ -55,35 +55,32 @@ void HstuBlock::backward(Context& ctx, View dtokens, View dcandidates) {
   // One kind of rows: what is recomputed, and the gradients on their way.
   struct Side {
     Side(Context& c, const GatedBlock& block, const GatedBlock::Rows& r, bool updated)
-        : rows(r),
-          a(c.alloc(r.x.rows(), r.columns * block.width())),
-          slope(c.alloc(a.rows(), a.cols())),
-          da(c.alloc(a.rows(), a.cols())) {
-      silu_with_slope(c, r.z, a, slope);
+        : rows(r), now(block.recall(c, r)), da(c.alloc(r.z.rows(), r.z.cols())) {
       if (updated) dav = c.alloc(r.x.rows(), block.width());
     }
     const GatedBlock::Rows& rows;
-    View a, slope, da, dav;
+    GatedBlock::Recalled now;
+    View da, dav;
   };
   Side tokens(ctx, block_, token_rows_, !last_), candidates(ctx, block_, candidate_rows_, true);
   const auto update_backward = [&](const Side& s, const View& dx) {
     each_tile(ctx, dx.rows(), 12 * d, [&](int64_t begin, int64_t end) {
-      block_.update_backward(ctx, s.rows.slice(begin, end), s.a.slice_rows(begin, end),
+      block_.update_backward(ctx, s.rows.slice(begin, end), s.now.a.slice_rows(begin, end),
                              dx.slice_rows(begin, end), s.da.slice_rows(begin, end),
                              s.dav.slice_rows(begin, end));
     });
   };
   const auto project_backward = [&](const Side& s, GradMode mode, const View& dx) {
     each_tile(ctx, dx.rows(), 12 * d, [&](int64_t begin, int64_t end) {
-      block_.project_backward(ctx, s.rows.slice(begin, end), s.slope.slice_rows(begin, end),
+      block_.project_backward(ctx, s.rows.slice(begin, end), s.now.slice(begin, end).slope,
                               s.da.slice_rows(begin, end), mode, dx.slice_rows(begin, end));
     });
   };
   if (!last_) update_backward(tokens, dtokens);
   update_backward(candidates, dcandidates);
-  causal_attention_backward(ctx, attention_, block_.attention_rows(tokens.rows, tokens.a),
-                            block_.attention_rows(candidates.rows, candidates.a), tokens.dav, candidates.dav,
-                            block_.attention_grads(tokens.rows, tokens.da),
+  causal_attention_backward(ctx, attention_, block_.attention_rows(tokens.rows, tokens.now.a),
+                            block_.attention_rows(candidates.rows, candidates.now.a), tokens.dav,
+                            candidates.dav, block_.attention_grads(tokens.rows, tokens.da),
                             block_.attention_grads(candidates.rows, candidates.da));
   project_backward(tokens, last_ ? GradMode::overwrite : GradMode::accumulate, dtokens);
   project_backward(candidates, GradMode::accumulate, dcandidates);

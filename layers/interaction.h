@@ -13,11 +13,13 @@ struct InteractionInput {
   ConstView user;        // B x d_u
   Jagged history;        // B segments, T rows
   Jagged impressions;    // B segments, C rows
+  View in_front;         // rows_in_front x d: memory for what goes in front of the tokens, or empty
 };
 struct InteractionGrad {
   View tokens;      // overwritten
   View candidates;  // accumulated
   View user;        // accumulated
+  View in_front;    // memory for the gradient of those, or empty
 };
 
 class Interaction {
@@ -30,6 +32,8 @@ class Interaction {
   void backward(Context&, const ConstView& dz, const InteractionGrad&);
   // Multiply-adds counted as two.
   virtual double forward_flops(int64_t requests, int64_t history_tokens, int64_t candidates) const = 0;
+  // How many rows of its own it would have right in front of the tokens, to go over both as one matrix.
+  virtual int64_t rows_in_front(int64_t /*requests*/) const { return 0; }
 
  protected:
   virtual void do_forward(Context&, const InteractionInput&, View z) = 0;

@@ -22,8 +22,7 @@ Lime::Lime(const RankingModelConfig& c, ParameterStore& store)
       attention_(store, "interaction.decoupled", c.width, c.heads, c.links, c.candidate_attention) {}
 
 void Lime::personalise(Context& ctx, const ConstView& tokens, const ConstView& user, const Jagged& history,
-                       View lp) {
-  View lc = ctx.alloc(lp.rows(), links_.cols);
+                       View lc, View lp) {
   context_.forward(ctx, links_.value, user, lc);
   personaliser_->forward(ctx, lc, tokens, history, lp);
 }
@@ -34,14 +33,16 @@ void Lime::candidate_weights(Context& ctx, const ConstView& candidates, View p) 
 
 void Lime::do_forward(Context& ctx, const InteractionInput& in, View z) {
   View lp = ctx.alloc(in.user.rows() * links_.rows, links_.cols);
-  personalise(ctx, in.tokens, in.user, in.history, lp);
+  const View lc = in.in_front.rows() > 0 ? in.in_front : ctx.alloc(lp.rows(), lp.cols());
+  personalise(ctx, in.tokens, in.user, in.history, lc, lp);
   attention_.forward(ctx, in.candidates, links_.value, lp, in.impressions, z);
 }
 
 void Lime::do_backward(Context& ctx, const InteractionInput& in, const ConstView& dz,
                        const InteractionGrad& grad) {
   const Arena::Scope scope(ctx.arena());
-  View dlinks = ctx.alloc(in.user.rows() * links_.rows, links_.cols);
+  const View dlinks =
+      grad.in_front.rows() > 0 ? grad.in_front : ctx.alloc(in.user.rows() * links_.rows, links_.cols);
   attention_.backward(ctx, dz, grad.candidates, links_.grad, dlinks);
   personaliser_->backward(ctx, dlinks, grad.tokens);
   context_.backward(ctx, dlinks, links_.grad, grad.user);

@@ -19,9 +19,11 @@ class Lime final : public Interaction {
   // config.name: lime_mha or lime_xor
   Lime(const RankingModelConfig&, ParameterStore&);
   double forward_flops(int64_t requests, int64_t history_tokens, int64_t candidates) const override;
+  int64_t rows_in_front(int64_t requests) const override { return requests * links_.rows; }  // L^C
 
-  // The two sides by themselves. L^P (B*links x d) of requests ...
-  void personalise(Context&, const ConstView& tokens, const ConstView& user, const Jagged& history, View lp);
+  // The two sides by themselves. L^P (B*links x d) of requests, L^C going to lc, of that shape ...
+  void personalise(Context&, const ConstView& tokens, const ConstView& user, const Jagged& history, View lc,
+                   View lp);
   // ... and P (C x heads*links) of candidates, whatever the request.
   void candidate_weights(Context&, const ConstView& candidates, View p);
   const DecoupledAttention& attention() const { return attention_; }

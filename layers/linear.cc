@@ -39,7 +39,13 @@ void LinearPart::forward(Context& ctx, const ConstView& x, View y) const {
   }
   check_shape(ctx, x, y.rows(), weight.rows(), "linear input");
   check_output(ctx, y, y.rows(), weight.cols(), "linear output");
-  gemm_bias(ctx, x, weight, bias, y);
+  gemm_bias(ctx, x, weight, {bias, bias_in_rows}, y);
+}
+
+bool LinearPart::forward_onto(Context& ctx, const ConstView& onto, const ConstView& x, View y) const {
+  check_shape(ctx, x, y.rows(), weight.rows(), "linear input");
+  check_shape(ctx, y, y.rows(), weight.cols(), "linear output");
+  return gemm_bias_onto(ctx, x, weight, {bias, bias_in_rows}, onto, y);
 }
 
 void LinearPart::add_bias(Context& ctx, View y) const {
@@ -84,6 +90,7 @@ LinearPart Linear::part(int64_t r0, int64_t r1, int64_t c0, int64_t c1) const {
   p.weight = weight_.value.slice_rows(r0, r1).slice_cols(c0, c1);
   p.dweight = weight_.grad.slice_rows(r0, r1).slice_cols(c0, c1);
   if (bias_) p.bias = bias_->value.slice_cols(c0, c1), p.dbias = bias_->grad.slice_cols(c0, c1);
+  if (bias_) p.bias_in_rows = bias_->in_rows.slice_cols(c0, c1);
   return p;
 }
 

@@ -23,12 +23,16 @@ struct LinearPart {
   ConstView weight;  // in x out, a block of the layer's
   ConstView bias;    // 1 x out; empty if the layer has none
   View dweight, dbias;
+  ConstView bias_in_rows;  // the bias in rows' type
 
   // y (r x out) = x (r x in) weight + bias
   void forward(Context&, const ConstView& x, View y) const;
   // y (r x out) = or += x (r x in) weight, without bias. y may be of the parameters' type, as logits are.
   void multiply(Context&, const ConstView& x, GradMode, View y) const;
   void add_bias(Context&, View y) const;
+  // y (r x out) = onto (r x out) + x weight + bias, in one product; false where there is none, and nothing is
+  // done.
+  bool forward_onto(Context&, const ConstView& onto, const ConstView& x, View y) const;
   // dweight += x^T dy; dbias += column sums of dy
   void backward_parameters(Context&, const ConstView& x, const ConstView& dy) const;
   // dweight += x^T dy; dbias is not touched

@@ -54,7 +54,8 @@ void ParameterStore::allocate(Context& ctx, uint64_t seed) {
   const Tensor drawn(Device{}, type, 1, size_);
   for (auto& p : parameters_) {
     p.master = part_of(values_, p), p.grad = part_of(grads_, p);
-    p.value = copies_.cols() > 0 && p.role != Role::vector ? part_of(copies_, p) : p.master;
+    p.in_rows = copies_.cols() > 0 ? part_of(copies_, p) : p.master;
+    p.value = p.role != Role::vector ? p.in_rows : p.master;
     const View values = part_of(drawn, p);
     type == DType::f32 ? draw(p, seed, values.data<float>()) : draw(p, seed, values.data<double>());
   }
@@ -71,6 +72,7 @@ void ParameterStore::share(const ParameterStore& other) {
     LIME_CHECK(mine.name == theirs.name && mine.rows == theirs.rows && mine.cols == theirs.cols, mine.name,
                " shares ", theirs.name);
     mine.value = theirs.value, mine.master = theirs.master, mine.grad = theirs.grad;
+    mine.in_rows = theirs.in_rows;
   }
 }
 

@@ -2,7 +2,7 @@
 //
 // Where rows are bf16, values and gradients are f32, and what is multiplied with rows has a bf16 copy beside
 // them: Parameter::value is what layers compute with, whatever the types; the optimizer updates values() and
-// calls refresh().
+// calls refresh(). Biases have such a copy too, for products that add them to rows.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +42,7 @@ struct Parameter {
   // rows x cols, contiguous; set by allocate().
   View value;         // in the type that layers compute with; refresh() writes it where that is a copy
   View master, grad;  // in the parameters' type: parts of values() and grads()
+  View in_rows;       // in rows' type: value itself, but for vectors
 
   bool decays() const { return role == Role::weight; }
 };

@@ -37,6 +37,12 @@ RankingModel::Impl::Impl(const RankingModelConfig& c, ParameterStore& parameters
       interaction(make_interaction(c, store)),
       head(store, "head", c.width, c.user_features, c.head_hidden, c.tasks) {}
 
+RankingModel::Impl::History RankingModel::Impl::alloc_history(Context& ctx) const {
+  const int64_t in_front = interaction->rows_in_front(requests);
+  const View all = ctx.alloc(in_front + history_rows, config.width);
+  return {all.slice_rows(0, in_front), all.slice_rows(in_front, all.rows())};
+}
+
 RankingModel::RankingModel(const RankingModelConfig& config, ParameterStore& store)
     : impl_(std::make_unique<Impl>(config, store)) {}
 RankingModel::~RankingModel() = default;
@@ -56,12 +62,12 @@ void RankingModel::forward(Context& ctx, const ModelInput& input, View logits) {
   check_parameter(ctx, logits, candidates, c.tasks, "logits");
   impl_->requests = requests, impl_->history_rows = history, impl_->candidate_rows = candidates;
 
-  View tokens = ctx.alloc(history, c.width), t = ctx.alloc(candidates, c.width),
-       z = ctx.alloc(candidates, c.width);
+  const auto [in_front, tokens] = impl_->alloc_history(ctx);
+  View t = ctx.alloc(candidates, c.width), z = ctx.alloc(candidates, c.width);
   impl_->tokens.forward(ctx, input.history, input.history_offsets, tokens);
   impl_->tower.forward(ctx, input.candidates, t);
-  impl_->interaction->forward(ctx, {tokens, t, input.user, input.history_offsets, input.candidate_offsets},
-                              z);
+  impl_->interaction->forward(
+      ctx, {tokens, t, input.user, input.history_offsets, input.candidate_offsets, in_front}, z);
   impl_->head.forward(ctx, z, t, input.user, input.candidate_offsets, logits);
 }
 
@@ -76,9 +82,9 @@ void RankingModel::backward(Context& ctx, const ConstView& dlogits, const ModelI
   fill(ctx, impl_->store.grads(), 0);  // layers accumulate
 
   View dz = ctx.alloc(dlogits.rows(), c.width), dt = ctx.alloc(dlogits.rows(), c.width);
-  View dtokens = ctx.alloc(impl_->history_rows, c.width);
+  const auto [in_front, dtokens] = impl_->alloc_history(ctx);
   impl_->head.backward(ctx, dlogits, dz, dt, grad.user);
-  impl_->interaction->backward(ctx, dz, {dtokens, dt, grad.user});
+  impl_->interaction->backward(ctx, dz, {dtokens, dt, grad.user, in_front});
   impl_->tower.backward(ctx, dt, GradMode::overwrite, grad.candidates);
   impl_->tower.ready();
   impl_->tokens.backward(ctx, dtokens, grad.history);

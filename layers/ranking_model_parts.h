@@ -22,6 +22,12 @@ struct RankingModel::Impl {
   std::unique_ptr<Interaction> interaction;
   ScoreHead head;
   int64_t requests = 0, history_rows = 0, candidate_rows = 0;  // of the last forward
+
+  // Memory for the rows of the tokens, and of what the interaction wants to have right in front of them.
+  struct History {
+    View in_front, tokens;
+  };
+  History alloc_history(Context&) const;
 };
 
 }  // namespace lime

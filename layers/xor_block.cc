@@ -5,6 +5,20 @@
 #include "runtime/trace.h"
 
 namespace lime {
+namespace {
+
+// Links and tokens as one matrix, where the one lies right behind the other; else no rows.
+template <typename V>
+V joined(const V& links, const V& tokens) {
+  if (links.empty() || tokens.empty() || links.cols() != tokens.cols() || links.stride() != tokens.stride())
+    return {};
+  const auto size = static_cast<int64_t>(size_of(links.dtype()));
+  if (static_cast<const char*>(links.raw()) + links.rows() * links.stride() * size != tokens.raw()) return {};
+  return {links.raw(),  links.dtype(), links.device(), links.rows() + tokens.rows(),
+          links.cols(), links.stride()};
+}
+
+}  // namespace
 
 XorBlock::XorBlock(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
                    int64_t links, bool last)
@@ -23,17 +37,29 @@ void XorBlock::forward(Context& ctx, const Jagged& history, const ConstView& lin
   check_shape(ctx, links_out, link_count, d, "links out");
   if (!last_) check_shape(ctx, tokens_out, history.rows(), d, "tokens out");
   history_ = history;
+  both_ = {};
+  const ConstView x = joined(links, tokens);
+  const View out = joined(links_out, tokens_out);  // not in the last block
+  if (ctx.device() != Device{} && x.rows() > 0 && out.rows() > 0) {
+    both_ = block_.make_rows(ctx, 0, 4, x, true);
+    link_rows_ = both_.slice(0, link_count), token_rows_ = both_.slice(link_count, x.rows());
+    block_.project(ctx, both_, both_.a);
+    fill(ctx, link_rows_.av, 0);
+    xor_attention(ctx, {heads_, links_, history_, 0}, block_.attention_rows(token_rows_, token_rows_.a),
+                  block_.attention_rows(link_rows_, link_rows_.a), token_rows_.av, link_rows_.av);
+    return block_.update(ctx, both_, both_.a, out);
+  }
   link_rows_ = block_.make_rows(ctx, 0, last_ ? 2 : 4, links, true);
   token_rows_ = block_.make_rows(ctx, last_ ? 2 : 0, last_ ? 2 : 4, tokens, !last_);
 
   const Arena::Scope scope(ctx.arena());
-  View a_links = ctx.alloc(link_count, link_rows_.columns * d);
+  const View a_links = block_.activations(ctx, link_rows_);
   block_.project(ctx, link_rows_, a_links);
   fill(ctx, link_rows_.av, 0);
   each_tile(ctx, tokens.rows(), 12 * d, [&](int64_t first, int64_t end) {
     const Arena::Scope tile_scope(ctx.arena());
     const GatedBlock::Rows tile = token_rows_.slice(first, end);
-    View a = ctx.alloc(end - first, tile.columns * d);
+    const View a = block_.activations(ctx, tile);
     block_.project(ctx, tile, a);
     xor_attention(ctx, {heads_, links_, history, first}, block_.attention_rows(tile, a),
                   block_.attention_rows(link_rows_, a_links), tile.av, link_rows_.av);
@@ -49,28 +75,38 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
   check_shape(ctx, dlinks, link_count, d, "gradient of links");
   check_shape(ctx, dtokens, token_rows_.x.rows(), d, "gradient of tokens");
 
-  View a_links = ctx.alloc(link_count, link_rows_.columns * d),
-       da_links = ctx.zeros(link_count, a_links.cols());
-  View slope_links = ctx.alloc(link_count, a_links.cols()), dav_links = ctx.alloc(link_count, d);
-  silu_with_slope(ctx, link_rows_.z, a_links, slope_links);
-  block_.update_backward(ctx, link_rows_, a_links, dlinks, da_links, dav_links);
+  if (const View dx = joined(dlinks, dtokens); both_.x.rows() > 0 && dx.rows() > 0) {
+    const View da = ctx.alloc(dx.rows(), 4 * d), dav = ctx.alloc(dx.rows(), d);
+    const auto links_of = [&](const View& v) { return v.slice_rows(0, link_count); };
+    const auto tokens_of = [&](const View& v) { return v.slice_rows(link_count, v.rows()); };
+    fill(ctx, links_of(da), 0);  // attention adds to it
+    block_.update_backward(ctx, both_, both_.a, dx, da, dav);
+    xor_attention_backward(
+        ctx, {heads_, links_, history_, 0}, block_.attention_rows(token_rows_, token_rows_.a),
+        block_.attention_rows(link_rows_, link_rows_.a), tokens_of(dav), links_of(dav),
+        block_.attention_grads(token_rows_, tokens_of(da)), block_.attention_grads(link_rows_, links_of(da)));
+    block_.project_backward(ctx, both_, {}, da, GradMode::accumulate, dx);
+    return block_.ready();
+  }
+  const GatedBlock::Recalled links = block_.recall(ctx, link_rows_);
+  View da_links = ctx.zeros(link_count, links.a.cols()), dav_links = ctx.alloc(link_count, d);
+  block_.update_backward(ctx, link_rows_, links.a, dlinks, da_links, dav_links);
   each_tile(ctx, dtokens.rows(), 12 * d, [&](int64_t first, int64_t end) {
     const Arena::Scope tile_scope(ctx.arena());
     const GatedBlock::Rows tile = token_rows_.slice(first, end);
     const View dx = dtokens.slice_rows(first, end);
-    View a = ctx.alloc(end - first, tile.columns * d), da = ctx.alloc(end - first, tile.columns * d);
-    View slope = ctx.alloc(end - first, tile.columns * d), dav;
-    silu_with_slope(ctx, tile.z, a, slope);
+    const GatedBlock::Recalled now = block_.recall(ctx, tile);
+    View da = ctx.alloc(end - first, tile.columns * d), dav;
     if (!last_) {
       dav = ctx.alloc(end - first, d);
-      block_.update_backward(ctx, tile, a, dx, da, dav);
+      block_.update_backward(ctx, tile, now.a, dx, da, dav);
     }
-    xor_attention_backward(ctx, {heads_, links_, history_, first}, block_.attention_rows(tile, a),
-                           block_.attention_rows(link_rows_, a_links), dav, dav_links,
+    xor_attention_backward(ctx, {heads_, links_, history_, first}, block_.attention_rows(tile, now.a),
+                           block_.attention_rows(link_rows_, links.a), dav, dav_links,
                            block_.attention_grads(tile, da), block_.attention_grads(link_rows_, da_links));
-    block_.project_backward(ctx, tile, slope, da, last_ ? GradMode::overwrite : GradMode::accumulate, dx);
+    block_.project_backward(ctx, tile, now.slope, da, last_ ? GradMode::overwrite : GradMode::accumulate, dx);
   });
-  block_.project_backward(ctx, link_rows_, slope_links, da_links, GradMode::accumulate, dlinks);
+  block_.project_backward(ctx, link_rows_, links.slope, da_links, GradMode::accumulate, dlinks);
   block_.ready();
 }
 
@@ -94,8 +130,9 @@ void XorStack::forward(Context& ctx, const ConstView& lc, const ConstView& token
   ConstView links = lc, rows = tokens;
   for (const auto& block : blocks_) {
     const bool last = block == blocks_.back();
-    View links_out = last ? lp : ctx.alloc(lp.rows(), lp.cols());
-    View rows_out = last ? View{} : ctx.alloc(tokens.rows(), tokens.cols());
+    const View both = last ? View{} : ctx.alloc(lp.rows() + tokens.rows(), lp.cols());
+    const View links_out = last ? lp : both.slice_rows(0, lp.rows());
+    const View rows_out = last ? both : both.slice_rows(lp.rows(), both.rows());
     block->forward(ctx, history, links, rows, links_out, rows_out);
     links = links_out, rows = rows_out;
   }

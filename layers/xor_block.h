@@ -5,7 +5,9 @@
 //
 // History rows go through in tiles (Context::tile_rows) that stay in cache from the first LayerNorm to the
 // residual. The last block's history rows are not updated: only their K and V are computed, from the last 2d
-// columns of W; its links need only U and Q, the first 2d.
+// columns of W; its links need only U and Q, the first 2d. On a device the rows of the other blocks are gone
+// over as the one matrix X, where history rows lie right behind the links': half as many kernels, none of
+// them short.
 #pragma once
 
 #include <memory>
@@ -33,7 +35,8 @@ class XorBlock {
   int64_t heads_, links_;
   bool last_;
   Jagged history_;
-  GatedBlock::Rows link_rows_{}, token_rows_{};
+  GatedBlock::Rows link_rows_, token_rows_;
+  GatedBlock::Rows both_;  // of which those are parts, where they are gone over as one matrix
 };
 
 class XorStack final : public Personaliser {

@@ -125,7 +125,7 @@ struct Network::Impl {
     int64_t f = first_feature;
     for (const auto& feature : group.features)
       tables->add_gradient(ctx, lookup, index, f++,
-                           gradient.slice_cols(feature.column, feature.column + feature.dim));
+                           gradient.slice_cols(feature.column, feature.column + feature.dim), true);
   }
 
   int64_t candidate_begin() const { return static_cast<int64_t>(history.features.size()); }

@@ -43,7 +43,8 @@ class Network {
     View labels, weights;  // candidates x tasks
   };
   View forward(Context&, const Lookup&, const MicroBatch&, int64_t index, Targets* targets = nullptr);
-  // After forward of the same micro-batch. Row gradients go into the lookup.
+  // After forward of the same micro-batch. Row gradients go into the lookup; where it has no other
+  // micro-batch the arena, in which they lie, must not be reset before the tables' update.
   void backward(Context&, Lookup&, const MicroBatch&, int64_t index, const ConstView& dlogits);
 
   // --- for serving, on one rank: safe from any number of threads while nobody trains ---------------

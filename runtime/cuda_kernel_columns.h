@@ -11,11 +11,13 @@ namespace lime::cuda {
 namespace columns {
 
 inline constexpr int tile_cols = 32, tile_rows = 8;
-inline constexpr int64_t fewest_rows_a_block = 64, most_row_blocks = 512;
+// Whole turns of the threads' rows; as many blocks as 132 multiprocessors do in whole waves of two, three or
+// six.
+inline constexpr int64_t turn = 16, most_row_blocks = 6 * 132;
 
 // Rows of a block that sums over some: a function of their number alone.
 inline int64_t rows_a_block(int64_t rows) {
-  return std::max(fewest_rows_a_block, (rows + most_row_blocks - 1) / most_row_blocks);
+  return std::max<int64_t>(divide_up(rows, most_row_blocks * turn), 1) * turn;
 }
 
 // partial[s, block, c] = the sum of F's s-th term over the block's rows: those of each thread in order, then
@@ -59,34 +61,42 @@ struct Outputs {
   A* sum[Sums];
 };
 
-inline constexpr int partial_rows = 16;
+inline constexpr int partial_rows = 32, partials_at_once = 8;
 
-// Column c of each sum: partial sums of threads that take every sixteenth block, in order, then the threads'.
+// Column c of sum blockIdx.y: partial sums of threads that take every 32nd block, in order, then the
+// threads'.
 template <int Sums, typename A>
 __global__ void add_partial_sums_kernel(const A* partial, int64_t blocks, int64_t cols, bool accumulate,
                                         Outputs<Sums, A> out) {
   __shared__ A of_thread[partial_rows][tile_cols];
-  const int64_t c = int64_t{blockIdx.x} * tile_cols + threadIdx.x;
+  const int64_t c = int64_t{blockIdx.x} * tile_cols + threadIdx.x, s = blockIdx.y;
+  A sum = 0;
+  if (c < cols) {
+    for (int64_t first = threadIdx.y; first < blocks; first += partial_rows * partials_at_once) {
+      A of_block[partials_at_once];
 #pragma unroll
-  for (int s = 0; s < Sums; ++s) {
-    A sum = 0;
-    if (c < cols)
-      for (int64_t b = threadIdx.y; b < blocks; b += partial_rows)
-        sum += partial[(s * blocks + b) * cols + c];
-    __syncthreads();  // the sum before has been read
-    of_thread[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y != 0 || c >= cols) continue;
-    A total = 0;
-    for (int y = 0; y < partial_rows; ++y) total += of_thread[y][threadIdx.x];
-    out.sum[s][c] = accumulate ? out.sum[s][c] + total : total;
+      for (int k = 0; k < partials_at_once; ++k) {
+        const int64_t b = first + k * partial_rows;
+        of_block[k] = b < blocks ? partial[(s * blocks + b) * cols + c] : 0;
+      }
+#pragma unroll
+      for (int k = 0; k < partials_at_once; ++k) sum += of_block[k];
+    }
   }
+  of_thread[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y != 0 || c >= cols) return;
+  A total = 0;
+  for (int y = 0; y < partial_rows; ++y) total += of_thread[y][threadIdx.x];
+  A* const to = Sums == 1 || s == 0 ? out.sum[0] : out.sum[Sums - 1];
+  to[c] = accumulate ? to[c] + total : total;
 }
 
 template <int Sums, typename A>
 void add_partial_sums(Context& ctx, const char* name, const A* partial, int64_t blocks, int64_t cols,
                       bool accumulate, const Outputs<Sums, A>& out) {
-  launch(ctx, name, add_partial_sums_kernel<Sums, A>, dim3(divide_up(cols, tile_cols)),
+  static_assert(Sums <= 2);
+  launch(ctx, name, add_partial_sums_kernel<Sums, A>, dim3(divide_up(cols, tile_cols), Sums),
          dim3(tile_cols, partial_rows), 0, partial, blocks, cols, accumulate, out);
 }
 

@@ -36,6 +36,13 @@ struct Lanes {
   static constexpr int rows = lanes_threads / lanes;  // of a block at a time
 };
 
+// Blocks of a kernel with LaneColumnSums that a multiprocessor has to have at once: while some wait for
+// memory, others add. Few enough that no register is spilled.
+template <typename L>
+inline constexpr int blocks_at_once = L::packs == 1   ? 3
+                                      : L::packs == 2 ? 2
+                                                      : 1;
+
 // A thread's part of its row: row `first` + (its number among the block's L::rows).
 template <typename L>
 struct RowLanes {
@@ -71,22 +78,27 @@ struct RowLanes {
   }
 };
 
-// A row's values in a thread.
+// A row's values in a thread, or zeros, which nothing is read for.
 template <typename T, typename L>
 struct LaneValues {
-  const T* row;
+  const T* row;  // null: zeros
   Pack<T, L::N> at[L::held ? L::packs : 1] = {};
 
-  __device__ __forceinline__ LaneValues(const RowLanes<L>& lanes, const Matrix<const T>& x)
-      : row(x.row(lanes.r)) {
-    if constexpr (L::held) lanes.each([&](int p, int64_t c) { at[p] = load_pack<L::N>(row + c); });
+  __device__ __forceinline__ LaneValues(const RowLanes<L>& lanes, const Matrix<const T>& x, bool there = true)
+      : row(there ? x.row(lanes.r) : nullptr) {
+    if constexpr (L::held)
+      if (there) lanes.each([&](int p, int64_t c) { at[p] = load_pack<L::N>(row + c); });
   }
+  __device__ __forceinline__ LaneValues(const RowLanes<L>& lanes, const Matrix<T>& x, bool there)
+      : LaneValues(lanes, Matrix<const T>{x.data, x.rows, x.cols, x.stride}, there) {}
   __device__ __forceinline__ void get(int p, int64_t c, Compute<T> (&v)[L::N]) const {
     if constexpr (L::held) {
 #pragma unroll
       for (int i = 0; i < L::N; ++i) v[i] = to_compute(at[p].at[i]);
-    } else {
+    } else if (row) {
       load(row + c, v);
+    } else {
+      for (int i = 0; i < L::N; ++i) v[i] = 0;
     }
   }
 };
@@ -99,20 +111,20 @@ struct RowStatistics {
 template <typename T, typename L, typename A = Compute<T>>
 __device__ __forceinline__ RowStatistics<A> row_statistics(const RowLanes<L>& lanes,
                                                            const LaneValues<T, L>& row, A eps) {
-  const auto count = static_cast<A>(lanes.cols);
+  const A share = 1 / static_cast<A>(lanes.cols);
   A sum = 0, squares = 0;
   lanes.each([&](int p, int64_t c) {
     A v[L::N];
     row.get(p, c, v);
     for (int i = 0; i < L::N; ++i) sum += v[i];
   });
-  const A mean = lanes.sum(sum) / count;
+  const A mean = lanes.sum(sum) * share;
   lanes.each([&](int p, int64_t c) {
     A v[L::N];
     row.get(p, c, v);
     for (int i = 0; i < L::N; ++i) squares += (v[i] - mean) * (v[i] - mean);
   });
-  return {mean, 1 / square_root(lanes.sum(squares) / count + eps)};
+  return {mean, reciprocal_root(multiply_add(lanes.sum(squares), share, eps))};
 }
 
 // Sums over rows of what a thread adds up in its columns, for blocks that go over `columns::rows_a_block`
@@ -166,10 +178,15 @@ void with_parameter_gradients(Context& ctx, const char* name, int64_t rows, int6
   if constexpr (L::held) columns::add_partial_sums(ctx, name, partial, blocks, cols, accumulate, out);
 }
 
+// What a kernel does with rows: it writes rows, or also adds up columns (LaneColumnSums), for which it needs
+// registers.
+enum class Rows { written, summed };
+
 // Calls f.operator()<L>() with the Lanes for `rows` of T and vectors that go with them. Rows of f32 and bf16
 // of up to 1024 columns are held, if all begin at multiples of 16 bytes. Strides decide, not the number of
-// rows: a row has the same bits wherever it is.
-template <typename T, typename F>
+// rows: a row has the same bits wherever it is. What a row costs beside its columns - sums over lanes, a root
+// - a warp does for two rows at once where half of it can hold one.
+template <typename T, Rows use = Rows::written, typename F>
 void with_row_lanes(std::initializer_list<ConstView> rows, std::initializer_list<ConstView> vectors, F f) {
   const int64_t cols = rows.begin()->cols();
   const auto whole = [](const ConstView& v) {
@@ -181,7 +198,9 @@ void with_row_lanes(std::initializer_list<ConstView> rows, std::initializer_list
     if constexpr (!std::is_same_v<T, double>) {
       const int64_t packs = cols / N;
       if (packs <= 16) return f.template operator()<Lanes<N, 1, 16>>();
-      if (packs <= 32) return f.template operator()<Lanes<N, 1, 32>>();
+      if (packs <= 32)
+        return f.template
+        operator()<std::conditional_t<use == Rows::written, Lanes<N, 2, 16>, Lanes<N, 1, 32>>>();
       if (packs <= 64) return f.template operator()<Lanes<N, 2, 32>>();
       if (packs <= 128) return f.template operator()<Lanes<N, 4, 32>>();
       if constexpr (N == 4)

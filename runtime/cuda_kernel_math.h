@@ -32,16 +32,49 @@ __device__ __forceinline__ float fast_tanh(float x) {
 #endif
 }
 
-// 2^x, likewise: wrong by 2^-22 of the result.
+// 2^x, likewise: wrong by 2^-22 of the result, and 0 below 2^-126.
 __device__ __forceinline__ float fast_exp2(float x) {
 #ifdef LIME_CUDA_EMULATED
   return exp2f(x);
 #else
   float y;
-  asm("ex2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 #endif
 }
+
+// e^x for what is computed from it and then stored as T: for bf16 wrong by (1 + |x|) 2^-22.
+template <typename T>
+__device__ __forceinline__ Compute<T> exponential_as(Compute<T> x) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    return fast_exp2(x * 1.44269504f);
+  } else {
+    return exponential(x);
+  }
+}
+
+// 1 / x for x from 1 to 2, in one instruction where there is one: wrong by one unit in the last place at
+// most. A division that is right to the last bit is eight, and a branch around one more way to do it.
+__device__ __forceinline__ float reciprocal_of_one_to_two(float x) {
+#ifdef LIME_CUDA_EMULATED
+  return 1 / x;
+#else
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+}
+__device__ __forceinline__ double reciprocal_of_one_to_two(double x) { return 1 / x; }
+
+// 1 / sqrt(x), wrong by two units in the last place at most.
+__device__ __forceinline__ float reciprocal_root(float x) {
+#ifdef LIME_CUDA_EMULATED
+  return 1 / sqrtf(x);
+#else
+  return rsqrtf(x);
+#endif
+}
+__device__ __forceinline__ double reciprocal_root(double x) { return 1 / sqrt(x); }
 
 // Below it, sigmoid(x) is 0 in every type.
 template <typename T>
@@ -51,26 +84,25 @@ inline constexpr T sigmoid_is_zero = T(-1000);
 template <typename T>
 __device__ __forceinline__ T sigmoid(T x) {
   const T e = exponential(-magnitude(x));  // never overflows
-  return (x < 0 ? e : T(1)) / (1 + e);
+  return (x < 0 ? e : T(1)) * reciprocal_of_one_to_two(1 + e);
 }
 
-// x sigmoid(x).
-template <typename T>
+// x sigmoid(x), for what is stored as Stored.
+template <typename T, typename Stored = T>
 __device__ __forceinline__ T silu(T x) {
-  if (x < sigmoid_is_zero<T>) return 0;  // -infinity, too
-  const T e = exponential(-magnitude(x));
-  return (x < 0 ? x * e : x) / (1 + e);
+  const T e = exponential_as<Stored>(-magnitude(x));
+  const T y = (x < 0 ? x * e : x) * reciprocal_of_one_to_two(1 + e);
+  return x < sigmoid_is_zero<T> ? T(0) : y;  // -infinity, too
 }
 
 // Its derivative, sigmoid(x) (1 + x (1 - sigmoid(x))).
-template <typename T>
+template <typename T, typename Stored = T>
 __device__ __forceinline__ T silu_slope(T x) {
-  if (x < sigmoid_is_zero<T>) return 0;
-  if (x > -sigmoid_is_zero<T>) return 1;
-  const T e = exponential(-magnitude(x));
-  const T larger = 1 / (1 + e),
+  const T e = exponential_as<Stored>(-magnitude(x));
+  const T larger = reciprocal_of_one_to_two(1 + e),
           smaller = e * larger;  // sigmoid(|x|) and 1 - sigmoid(|x|), without cancellation
-  return x < 0 ? smaller * multiply_add(x, larger, T(1)) : larger * multiply_add(x, smaller, T(1));
+  const T y = (x < 0 ? smaller : larger) * multiply_add(x, x < 0 ? larger : smaller, T(1));
+  return x < sigmoid_is_zero<T> ? T(0) : x > -sigmoid_is_zero<T> ? T(1) : y;
 }
 
 }  // namespace lime::cuda

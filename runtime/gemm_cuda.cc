@@ -24,10 +24,11 @@ cudaDataType_t data_type(DType dtype) {
 // All that the choice of an algorithm depends on. Row-major a, b, c are column-major transposes, so
 // c = op(a) op(b) is asked for as c' = op(b)' op(a)': first operand b, second operand a.
 struct Shape {
-  std::array<int64_t, 6> sides;  // m, n, k of c' = (n x k)(k x m); strides of a, b, c
+  std::array<int64_t, 7>
+      sides;  // m, n, k of c' = (n x k)(k x m); strides of a, b, c and of what beta is before
   bool ta, tb, tf32;
   DType in, out;
-  std::array<int, 3> alignment;  // log2 of the addresses', at most 16 bytes
+  std::array<int, 4> alignment;  // log2 of the addresses' of the same four, at most 16 bytes
   Epilogue::Kind epilogue;
   int vector_alignment;
   friend auto operator<=>(const Shape&, const Shape&) = default;
@@ -41,7 +42,7 @@ using Handle = std::unique_ptr<std::remove_pointer_t<T>, cublasStatus_t (*)(T)>;
 
 struct Plan {
   Handle<cublasLtMatmulDesc_t> operation;
-  Handle<cublasLtMatrixLayout_t> a, b, c;
+  Handle<cublasLtMatrixLayout_t> a, b, c, onto;
   std::optional<cublasLtMatmulAlgo_t> algorithm;  // none: the library has no such product
 };
 
@@ -57,20 +58,23 @@ class Gemm {
   // False where the library has no product with this epilogue.
   bool run(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
            const ConstView& b, double beta, const View& c) {
-    const Shape shape{{c.rows(), c.cols(), ta ? a.rows() : a.cols(), a.stride(), b.stride(), c.stride()},
-                      ta,
-                      tb,
-                      ctx.tf32() && a.dtype() == DType::f32,
-                      a.dtype(),
-                      c.dtype(),
-                      {alignment_of(a.raw()), alignment_of(b.raw()), alignment_of(c.raw())},
-                      epilogue.kind,
-                      epilogue.vector ? alignment_of(epilogue.vector) : 0};
+    const ConstView onto = epilogue.onto.empty() ? c : epilogue.onto;
+    const Shape shape{
+        {c.rows(), c.cols(), ta ? a.rows() : a.cols(), a.stride(), b.stride(), c.stride(), onto.stride()},
+        ta,
+        tb,
+        ctx.tf32() && a.dtype() == DType::f32,
+        a.dtype(),
+        c.dtype(),
+        {alignment_of(a.raw()), alignment_of(b.raw()), alignment_of(c.raw()), alignment_of(onto.raw())},
+        epilogue.kind,
+        epilogue.vector ? alignment_of(epilogue.vector) : 0};
     // Batches differ in their number of rows: a long run would keep a plan for every one that it saw.
     if (plans_.size() >= most_plans) plans_.clear();
     const auto found = plans_.find(shape);
-    Plan& plan = found != plans_.end() ? found->second
-                                       : plans_.emplace(shape, make(shape, epilogue, a, b, c)).first->second;
+    Plan& plan = found != plans_.end()
+                     ? found->second
+                     : plans_.emplace(shape, make(shape, epilogue, a, b, onto, c)).first->second;
     if (!plan.algorithm) return false;
     if (epilogue.vector) set_vector(plan, epilogue);
     const auto alpha32 = static_cast<float>(alpha), beta32 = static_cast<float>(beta);
@@ -79,8 +83,8 @@ class Gemm {
     const void* scale_c = wide ? static_cast<const void*>(&beta) : &beta32;
     const cublasStatus_t status =
         lt_.matmul(handle_, plan.operation.get(), scale_a, b.raw(), plan.b.get(), a.raw(), plan.a.get(),
-                   scale_c, c.raw(), plan.c.get(), c.raw(), plan.c.get(), &*plan.algorithm, workspace_.get(),
-                   workspace_bytes, static_cast<cudaStream_t>(ctx.stream().handle()));
+                   scale_c, onto.raw(), plan.onto.get(), c.raw(), plan.c.get(), &*plan.algorithm,
+                   workspace_.get(), workspace_bytes, static_cast<cudaStream_t>(ctx.stream().handle()));
     if (status == CUBLAS_STATUS_NOT_SUPPORTED && epilogue.vector) {  // chosen, but not to be had
       plan.algorithm.reset();
       return false;
@@ -108,14 +112,15 @@ class Gemm {
   }
 
   Plan make(const Shape& shape, const Epilogue& epilogue, const ConstView& a, const ConstView& b,
-            const View& c) const {
+            const ConstView& onto, const View& c) const {
     const cublasComputeType_t compute = shape.in == DType::f64 ? CUBLAS_COMPUTE_64F
                                         : shape.tf32           ? CUBLAS_COMPUTE_32F_FAST_TF32
                                                                : CUBLAS_COMPUTE_32F;
     cublasLtMatmulDesc_t operation = nullptr;
     lt_.check(lt_.create_operation(&operation, compute, shape.in == DType::f64 ? CUDA_R_64F : CUDA_R_32F),
               "cublasLtMatmulDescCreate");
-    Plan plan{{operation, lt_.destroy_operation}, layout(a), layout(b), layout(c), std::nullopt};
+    Plan plan{
+        {operation, lt_.destroy_operation}, layout(a), layout(b), layout(c), layout(onto), std::nullopt};
     const cublasOperation_t first = shape.tb ? CUBLAS_OP_T : CUBLAS_OP_N,
                             second = shape.ta ? CUBLAS_OP_T : CUBLAS_OP_N;
     lt_.check(lt_.set_operation(operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first)), "transpose");
@@ -140,13 +145,13 @@ class Gemm {
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{workspace_bytes});
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, uint32_t{1} << shape.alignment[1]);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t{1} << shape.alignment[0]);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t{1} << shape.alignment[2]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t{1} << shape.alignment[3]);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t{1} << shape.alignment[2]);
 
     cublasLtMatmulHeuristicResult_t result = {};
     int results = 0;
-    const cublasStatus_t status = lt_.heuristic(handle_, operation, plan.b.get(), plan.a.get(), plan.c.get(),
-                                                plan.c.get(), made, 1, &result, &results);
+    const cublasStatus_t status = lt_.heuristic(handle_, operation, plan.b.get(), plan.a.get(),
+                                                plan.onto.get(), plan.c.get(), made, 1, &result, &results);
     if (status != CUBLAS_STATUS_SUCCESS || results == 0) {
       if (epilogue.vector) return plan;
       throw Error(str("cuBLASLt has no product of ", to_string(shape.in), " into ", to_string(shape.out),

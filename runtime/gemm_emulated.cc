@@ -36,9 +36,10 @@ void multiply(const Epilogue& epilogue, bool ta, bool tb, double alpha, const Co
       for (size_t j = 0; j < row.size(); ++j) row[j] += aik * wide(bk[static_cast<int64_t>(j) * step]);
     }
     Out* out = c.row<Out>(i);
+    const Out* onto = epilogue.onto.empty() ? out : epilogue.onto.row<Out>(i);
     for (size_t j = 0; j < row.size(); ++j)
       out[j] =
-          narrow<Out>(alpha * row[j] + (beta == 0 ? 0 : beta * wide(out[j])) + (bias ? wide(bias[j]) : 0));
+          narrow<Out>(alpha * row[j] + (beta == 0 ? 0 : beta * wide(onto[j])) + (bias ? wide(bias[j]) : 0));
   }
   if (epilogue.kind != Epilogue::Kind::bias_gradient) return;
   row.assign(row.size(), 0);
@@ -52,7 +53,7 @@ void multiply(const Epilogue& epilogue, bool ta, bool tb, double alpha, const Co
 bool gemm_with(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
                const ConstView& b, double beta, View c) {
   LIME_CHECK(!epilogue.vector || emulator::is_device_memory(epilogue.vector, 1), "gemm is given host memory");
-  for (const ConstView& v : {a, b, ConstView(c)})
+  for (const ConstView& v : {a, b, ConstView(c), epilogue.onto.empty() ? a : epilogue.onto})
     LIME_CHECK(emulator::is_device_memory(v.raw(), 1), "gemm is given host memory");
   emulator::begin_work(ctx.stream().handle());
   {

@@ -33,18 +33,19 @@ __global__ void __launch_bounds__(lanes_threads)
 // With h = (x - mean) rstd and e = dy gain: dx = rstd (e - mean(e) - h mean(e h)). Where rows are held, also
 // the block's part of dgain += dy h, dbias += dy (LaneColumnSums).
 template <typename T, typename L, typename A = Compute<T>>
-__global__ void __launch_bounds__(lanes_threads)
+__global__ void __launch_bounds__(lanes_threads, blocks_at_once<L>)
     layer_norm_backward_kernel(Matrix<const T> x, const A* gain, Matrix<const A> mean, Matrix<const A> rstd,
                                Matrix<const T> dy, bool accumulate, Matrix<T> dx, int64_t rows_of_block,
                                A* partial) {
   constexpr int N = L::N;
+  const A share = 1 / static_cast<A>(x.cols);
   LaneColumnSums<2, L, A> parameters;
   const int64_t begin = blockIdx.x * rows_of_block,
                 end = begin + rows_of_block < x.rows ? begin + rows_of_block : x.rows;
   for (int64_t first = begin; first < end; first += L::rows) {
     const RowLanes<L> lanes(end, x.cols, first);
-    const LaneValues<T, L> row(lanes, x), drow(lanes, dy);
-    const A m = *mean.row(lanes.r), s = *rstd.row(lanes.r), count = static_cast<A>(x.cols);
+    const LaneValues<T, L> row(lanes, x), drow(lanes, dy, lanes.there), dx_before(lanes, dx, accumulate);
+    const A m = *mean.row(lanes.r), s = *rstd.row(lanes.r);
     A sum_e = 0, sum_eh = 0;
     lanes.each([&](int p, int64_t c) {
       A v[N], d[N], g[N];
@@ -56,22 +57,22 @@ __global__ void __launch_bounds__(lanes_threads)
         sum_e += e;
         sum_eh += e * h;
         if constexpr (L::held) {
-          parameters.at[0][p][i] += lanes.there ? d[i] * h : 0;
-          parameters.at[1][p][i] += lanes.there ? d[i] : 0;
+          parameters.at[0][p][i] += d[i] * h;
+          parameters.at[1][p][i] += d[i];
         }
       }
     });
-    const A mean_e = lanes.sum(sum_e) / count, mean_eh = lanes.sum(sum_eh) / count;
+    const A mean_e = lanes.sum(sum_e) * share, mean_eh = lanes.sum(sum_eh) * share;
     if (!lanes.there) continue;
     lanes.each([&](int p, int64_t c) {
       A v[N], d[N], g[N], before[N];
       row.get(p, c, v);
       drow.get(p, c, d);
       load_vector(gain + c, g);
-      if (accumulate) load(dx.row(lanes.r) + c, before);
+      dx_before.get(p, c, before);
       for (int i = 0; i < N; ++i) {
-        const A h = (v[i] - m) * s, e = d[i] * g[i], change = s * (e - mean_e - h * mean_eh);
-        v[i] = accumulate ? before[i] + change : change;
+        const A h = (v[i] - m) * s, e = d[i] * g[i];
+        v[i] = before[i] + s * (e - mean_e - h * mean_eh);
       }
       store(v, dx.row(lanes.r) + c);
     });
@@ -119,7 +120,7 @@ void layer_norm_backward(Context& ctx, const ConstView& x, const ConstView& gain
     using A = Compute<T>;
     const Arena::Scope scope(ctx.arena());
     const columns::Outputs<2, A> out{dgain.data<A>(), dbias.data<A>()};
-    with_row_lanes<T>({x, dy, dx}, {gain}, [&]<typename L>() {
+    with_row_lanes<T, Rows::summed>({x, dy, dx}, {gain}, [&]<typename L>() {
       with_parameter_gradients<L, A>(
           ctx, name, x.rows(), x.cols(), accumulate, out,
           ParameterGradients<L::N, T>{matrix<const T>(x), matrix<const T>(dy), matrix<const A>(mean),

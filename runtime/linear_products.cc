@@ -37,28 +37,43 @@ bool one_product(const Context& ctx, const char* name, const ConstView& a, const
       });
 }
 
-// The bias in the type of y.
-ConstView in_type_of(Context& ctx, const ConstView& y, const ConstView& bias) {
-  if (bias.dtype() == y.dtype()) return bias;
-  const View rounded = ctx.arena().alloc(y.dtype(), 1, bias.cols());
-  copy(ctx, bias, rounded);
-  return rounded;
+// The epilogue that adds the bias, in the type of y.
+cuda::Epilogue adding(Context& ctx, const ConstView& y, const ProductBias& bias) {
+  const auto with = [](const ConstView& v) {
+    return cuda::Epilogue{.kind = cuda::Epilogue::Kind::bias, .vector = const_cast<void*>(v.raw())};
+  };
+  for (const ConstView& v : {bias.values, bias.in_rows})
+    if (v.cols() > 0 && v.dtype() == y.dtype()) return with(v);
+  const View rounded = ctx.arena().alloc(y.dtype(), 1, bias.values.cols());
+  copy(ctx, bias.values, rounded);
+  return with(rounded);
 }
 
 }  // namespace
 
-void gemm_bias(Context& ctx, const ConstView& x, const ConstView& w, const ConstView& bias, View y) {
-  check(ctx, "gemm_bias", x, w, y, bias,
+void gemm_bias(Context& ctx, const ConstView& x, const ConstView& w, const ProductBias& bias, View y) {
+  check(ctx, "gemm_bias", x, w, y, bias.values,
         x.cols() == w.rows() && x.rows() == y.rows() && w.cols() == y.cols());
   const Arena::Scope scope(ctx.arena());
   const bool done = one_product(ctx, "gemm_bias", x, w, [&] {
-    const cuda::Epilogue with_bias{cuda::Epilogue::Kind::bias,
-                                   const_cast<void*>(in_type_of(ctx, y, bias).raw())};
-    return cuda::gemm_with(ctx, with_bias, false, false, 1, x, w, 0, y);
+    return cuda::gemm_with(ctx, adding(ctx, y, bias), false, false, 1, x, w, 0, y);
   });
   if (done) return;
   gemm(ctx, Transpose::no, Transpose::no, 1, x, w, 0, y);
-  add_bias(ctx, bias, y);
+  add_bias(ctx, bias.values, y);
+}
+
+bool gemm_bias_onto(Context& ctx, const ConstView& x, const ConstView& w, const ProductBias& bias,
+                    const ConstView& onto, View y) {
+  check(ctx, "gemm_bias_onto", x, w, y, bias.values,
+        x.cols() == w.rows() && x.rows() == y.rows() && w.cols() == y.cols() && onto.rows() == y.rows() &&
+            onto.cols() == y.cols() && onto.dtype() == y.dtype() && onto.device() == y.device());
+  const Arena::Scope scope(ctx.arena());
+  return one_product(ctx, "gemm_bias_onto", x, w, [&] {
+    cuda::Epilogue with = adding(ctx, y, bias);
+    with.onto = onto;
+    return cuda::gemm_with(ctx, with, false, false, 1, x, w, 1, y);
+  });
 }
 
 void gemm_bias_gradient(Context& ctx, const ConstView& x, const ConstView& dy, View dw, View dbias) {

@@ -12,11 +12,13 @@ void gemm(Context&, bool ta, bool tb, double alpha, const ConstView& a, const Co
           View c);
 
 // What a product does besides, as linear_products.h has it: a bias is added to the rows of c, or the column
-// sums of b (a is transposed, b is not) are written. `vector` is of c's type, as long as its rows.
+// sums of b (a is transposed, b is not) are written. `vector` is of c's type, as long as its rows. What beta
+// stands before is `onto`, of c's type and shape, or if that is empty what is in c.
 struct Epilogue {
   enum class Kind { none, bias, bias_gradient };
   Kind kind = Kind::none;
   void* vector = nullptr;
+  ConstView onto = {};
 };
 // False where the library has no such product: nothing is done then.
 bool gemm_with(Context&, const Epilogue&, bool ta, bool tb, double alpha, const ConstView& a,

@@ -11,13 +11,19 @@ namespace {
 constexpr int threads = 256;
 constexpr int64_t elements_a_block = 8 * threads, most_blocks = 1024;
 
+// The i-th element in order of rows. One long row, as gradients are, needs no division.
+template <typename T>
+__device__ __forceinline__ Compute<T> element(const Matrix<const T>& x, int64_t i) {
+  return to_compute(x.rows == 1 ? x.data[i] : x.row(i / x.cols)[i % x.cols]);
+}
+
 // partial[block] = the sum over the block's elements, which are gridDim.x * threads apart, in f64.
 template <typename T>
 __global__ void squares_kernel(Matrix<const T> x, double* partial) {
   const int64_t size = x.rows * x.cols;
   double sum = 0;
   for (int64_t i = int64_t{blockIdx.x} * threads + threadIdx.x; i < size; i += int64_t{gridDim.x} * threads) {
-    const double value = to_compute(x.row(i / x.cols)[i % x.cols]);
+    const double value = element(x, i);
     sum += value * value;
   }
   sum = block_sum(sum);
@@ -36,7 +42,7 @@ __global__ void not_finite_kernel(Matrix<const T> x, int* found) {
   const int64_t size = x.rows * x.cols;
   bool bad = false;
   for (int64_t i = int64_t{blockIdx.x} * threads + threadIdx.x; i < size; i += int64_t{gridDim.x} * threads) {
-    const auto value = to_compute(x.row(i / x.cols)[i % x.cols]);
+    const auto value = element(x, i);
     bad |= !(value - value == 0);
   }
   if (bad) atomicOr(found, 1);

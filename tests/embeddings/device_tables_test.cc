@@ -17,15 +17,26 @@ namespace {
 class DeviceTables : public DeviceTest, public testing::WithParamInterface<Device> {
  protected:
   DeviceTables() : DeviceTest(GetParam()), comm(make_self_communicator()) {}
+  // How rows of so many columns move with the sums of gradients of many occurrences, which are checked.
+  using Rows = std::vector<std::vector<float>>;
+  Rows check_sums(int64_t dim, bool stays);
+
   std::unique_ptr<Communicator> comm;
 };
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceTables, testing::ValuesIn(test_cuda_devices()), device_name);
 
 // Runs of one id that end, begin and go on at every place of a chunk, over several levels of partial sums.
+// Rows of whole packs may also be left where they are.
 TEST_P(DeviceTables, SumsOfManyOccurrencesAreOrderedAndRight) {
+  check_sums(6, true);
+  EXPECT_EQ(check_sums(8, true), check_sums(8, false));
+}
+
+DeviceTables::Rows DeviceTables::check_sums(int64_t dim, bool stays) {
+  const auto width = static_cast<size_t>(dim);
   const std::vector<TableConfig> tables{
-      {.name = "t", .dim = 6, .optimizer = SparseOptimizer::sgd, .learning_rate = 1}};
-  const std::vector<int64_t> lengths{1, 31, 32, 33, 64, 5, 127, 1, 4100, 2, 256, 96, 3};
+      {.name = "t", .dim = dim, .optimizer = SparseOptimizer::sgd, .learning_rate = 1}};
+  const std::vector<int64_t> lengths{1, 31, 32, 33, 64, 5, 127, 1, 1, 1, 4100, 2, 1, 256, 96, 3};
   std::vector<int64_t> ids;
   for (size_t id = 0; id < lengths.size(); ++id)
     for (int64_t i = 0; i < lengths[id]; ++i) ids.push_back(static_cast<int64_t>(id) * 3);
@@ -33,41 +44,45 @@ TEST_P(DeviceTables, SumsOfManyOccurrencesAreOrderedAndRight) {
   const Philox random(2, stream_of("order"));
   for (size_t i = ids.size() - 1; i > 0; --i) std::swap(ids[i], ids[random.below(i + 1, i)]);
   std::vector<float> gradient;
-  for (size_t i = 0; i < ids.size() * 6; ++i) gradient.push_back(static_cast<float>(random.normal(i)));
+  for (size_t i = 0; i < ids.size() * width; ++i) gradient.push_back(static_cast<float>(random.normal(i)));
   const Tensor dout = to_device(ctx, gradient, static_cast<int64_t>(ids.size()));
 
-  const auto step = [&] {  // the rows' change, twice the gradient: the feature is given twice
+  const auto step = [&](int times) {  // the rows' change, where the feature is given so many times
     EmbeddingCollection collection(ctx, *comm, tables, 1);
     const auto lookup = collection.begin_lookup({{{0, Pooling::sum, ids, {}}}}, true);
     collection.finish_lookup(*lookup);
-    const Tensor before(ctx.device(), DType::f32, static_cast<int64_t>(ids.size()), 6);
+    const Tensor before(ctx.device(), DType::f32, static_cast<int64_t>(ids.size()), dim);
     collection.gather(ctx, *lookup, 0, 0, before);
-    for (int times = 0; times < 2; ++times) collection.add_gradient(ctx, *lookup, 0, 0, dout.view());
+    for (int i = 0; i < times; ++i) collection.add_gradient(ctx, *lookup, 0, 0, dout.view(), stays);
     collection.reduce(*lookup, 0, 1);
     collection.update(*lookup, device_scalar(ctx, 1).view(), 1, 1);
-    std::vector<std::vector<float>> moved(lengths.size());
+    Rows moved(lengths.size());
     const auto old = to_host<float>(ctx, before.view());
     for (size_t i = 0; i < ids.size(); ++i) {
       if (ids[i] < 0 || !moved[static_cast<size_t>(ids[i] / 3)].empty()) continue;
       const TableRows rows = collection.bucket_rows(0, bucket_of(ids[i]));
       const auto at =
           static_cast<size_t>(std::find(rows.ids.begin(), rows.ids.end(), ids[i]) - rows.ids.begin());
-      for (size_t c = 0; c < 6; ++c)
-        moved[static_cast<size_t>(ids[i] / 3)].push_back(old[i * 6 + c] - rows.values[at * 6 + c]);
+      for (size_t c = 0; c < width; ++c)
+        moved[static_cast<size_t>(ids[i] / 3)].push_back(old[i * width + c] - rows.values[at * width + c]);
     }
     return moved;
   };
-  const auto moved = step();
-  for (size_t id = 0; id < lengths.size(); ++id) {
-    ASSERT_EQ(moved[id].size(), 6u) << id;
-    for (size_t c = 0; c < 6; ++c) {
-      double expected = 0;
-      for (size_t i = 0; i < ids.size(); ++i)
-        if (ids[i] == static_cast<int64_t>(id) * 3) expected += 2 * double{gradient[i * 6 + c]};
-      EXPECT_NEAR(moved[id][c], expected, 1e-4) << lengths[id] << " occurrences, column " << c;
+  Rows moved;
+  for (const int times : {1, 2}) {
+    moved = step(times);
+    for (size_t id = 0; id < lengths.size(); ++id) {
+      EXPECT_EQ(moved[id].size(), width) << id;
+      for (size_t c = 0; c < moved[id].size(); ++c) {
+        double expected = 0;
+        for (size_t i = 0; i < ids.size(); ++i)
+          if (ids[i] == static_cast<int64_t>(id) * 3) expected += times * double{gradient[i * width + c]};
+        EXPECT_NEAR(moved[id][c], expected, 1e-4) << lengths[id] << " occurrences, column " << c;
+      }
     }
   }
-  EXPECT_EQ(step(), moved);
+  EXPECT_EQ(step(2), moved);
+  return moved;
 }
 
 // Into columns that packs fit and into others; what lies beside them stays.

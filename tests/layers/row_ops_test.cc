@@ -98,28 +98,36 @@ TEST_P(RowOps, BiasSiluKeep) {
   for (const Shape& s : shapes) {
     const View bias = parameter(1, s.cols, 1), a = rows(s, 2), kept = rows(s, 3);
     const Values b(bias), z(a);
-    bias_silu_keep(ctx, bias, a, kept, a);  // in place
+    const auto activated = [&](int64_t r, int64_t c) { return silu_of(z(r, c) + b(0, c)); };
+    bias_silu_keep(ctx, bias, a, kept, a);  // a in place of z
     expect(
-        kept, [&](int64_t r, int64_t c) { return z(r, c) + b(0, c); }, "kept");
-    const Values k(kept);
+        kept, [&](int64_t r, int64_t c) { return z(r, c); }, "kept");
+    expect(a, activated, "a");
+    fill(ctx, a, 0);
+    bias_silu_keep(ctx, bias, kept, kept, a);  // z is what is kept
     expect(
-        a, [&](int64_t r, int64_t c) { return silu_of(k(r, c)); }, "a");
+        kept, [&](int64_t r, int64_t c) { return z(r, c); }, "kept in place");
+    expect(a, activated, "a of what is kept");
   }
 }
 
 TEST_P(RowOps, SiluSlopes) {
   for (const Shape& s : shapes) {
-    const View z = rows(s, 1), a = rows(s, 2), slope = rows(s, 3), dz = rows(s, 4),
-               dbias = parameter(1, s.cols, 5);
-    const Values x(z), g(dz), old(dbias);
-    silu_with_slope(ctx, z, a, slope);
-    expect(
-        a, [&](int64_t r, int64_t c) { return silu_of(x(r, c)); }, "a");
-    expect(
-        slope, [&](int64_t r, int64_t c) { return silu_slope_of(x(r, c)); }, "slope");
-    const Values k(slope);
-    const auto product = [&](int64_t r, int64_t c) { return g(r, c) * k(r, c); };
-    multiply_slope(ctx, slope, dz, dbias);
+    const View z = rows(s, 1), a = rows(s, 2), dz = rows(s, 4), dbias = parameter(1, s.cols, 5),
+               bias = parameter(1, s.cols, 6);
+    const Values before(z), g(dz), old(dbias), b(bias);
+    const auto x = [&](int64_t r, int64_t c) { return before(r, c) + b(0, c); };
+    View slope;  // made of z on a device
+    if (ctx.device() == Device{}) {
+      slope = rows(s, 3);
+      silu_with_slope(ctx, bias, z, a, slope);
+      expect(
+          a, [&](int64_t r, int64_t c) { return silu_of(x(r, c)); }, "a");
+      expect(
+          slope, [&](int64_t r, int64_t c) { return silu_slope_of(x(r, c)); }, "slope");
+    }
+    const auto product = [&](int64_t r, int64_t c) { return g(r, c) * silu_slope_of(x(r, c)); };
+    multiply_slope(ctx, bias, z, slope, dz, dbias);
     expect(dz, product, "dz");
     expect(
         dbias, [&](int64_t, int64_t c) { return old(0, c) + sum_of_column(s, c, product); }, "dbias");
@@ -154,9 +162,11 @@ TEST_P(RowOps, GatedNorm) {
     normalise(ctx, gain, bias, mean, rstd, x, y);
     expect(y, normed, "normalised");
 
-    const View d = rows(s, 8), du = rows(s, 9), dgain = parameter(1, s.cols, 10),
-               dbias = parameter(1, s.cols, 11);
+    const View kept = rows(s, 12), dkept = rows(s, 13), d = rows(s, 8), du = rows(s, 9),
+               dgain = parameter(1, s.cols, 10), dbias = parameter(1, s.cols, 11);
     const Values g(d), gain0(dgain), bias0(dbias);
+    gated_norm_backward(ctx, norm, x, u, d, {}, dkept, kept, parameter(1, s.cols, 14),
+                        parameter(1, s.cols, 15));                    // y is not asked for
     gated_norm_backward(ctx, norm, x, u, d, y, du, d, dgain, dbias);  // dx in place of dy
     const auto dn = [&](int64_t r, int64_t c) { return g(r, c) * gate(r, c); };
     expect(y, out, "y again");
@@ -178,6 +188,11 @@ TEST_P(RowOps, GatedNorm) {
           return k(r, 0) * (dn(r, c) * w(0, c) - shift - e(r, c) * tilt);
         },
         "dx");
+    const Values du_with_y(du), dx_with_y(d);
+    expect(
+        dkept, [&](int64_t r, int64_t c) { return du_with_y(r, c); }, "du without y");
+    expect(
+        kept, [&](int64_t r, int64_t c) { return dx_with_y(r, c); }, "dx without y");
   }
 }
 

@@ -52,7 +52,7 @@ class DeviceParts : public DeviceTest {
 };
 
 TEST_F(DeviceParts, SumsFollowTheTree) {
-  for (int parts = 1; parts <= 11; ++parts) {
+  for (const int parts : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 15, 16, 17, 21}) {
     for (const int64_t count : {0, 1, 300}) {
       check<float>(ReduceOp::sum, parts, parts / 2, count, false);
       check<double>(ReduceOp::sum, parts, parts - 1, count, false);

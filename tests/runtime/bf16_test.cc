@@ -183,6 +183,10 @@ TEST_P(Bf16OnCuda, ProductsWithBias) {
   };
   expect_near(wide(y), want, 32 * 0x1p-8, "bf16");  // of at most 32, bias and sum rounded
   expect_near(y32, want, 1e-4, "f32");
+  const View in_rows = random(1, n, 3), alike = random(m, n, 8);
+  copy(ctx, bias, in_rows);
+  gemm_bias(ctx, x, w, {bias, in_rows}, alike);
+  EXPECT_EQ(to_host<float>(ctx, wide(alike)), to_host<float>(ctx, wide(y)));  // the rounding is the same
 
   const View dy = random(m, n, 5), dw = parameter(k, n, 6), dw32 = wide(dw), dbias = parameter(1, n, 7),
              dbias32 = wide(dbias);

@@ -299,5 +299,16 @@ TEST_F(CudaKernel, RefusedLaunchesNameTheKernel) {
   ctx.synchronize();
 }
 
+// Whole turns of threads, no more blocks than are asked for, no rows left over: whatever their number.
+TEST(ColumnSums, BlocksOfRows) {
+  for (const int64_t rows : {1, 16, 17, 1024, 12672, 12673, 32768, 131072, 5'000'000}) {
+    const int64_t of_block = columns::rows_a_block(rows), blocks = divide_up(rows, of_block);
+    EXPECT_EQ(of_block % columns::turn, 0) << rows;
+    EXPECT_LE(blocks, columns::most_row_blocks) << rows;
+    EXPECT_GE(blocks, std::min<int64_t>(divide_up(rows, columns::turn), columns::most_row_blocks / 2))
+        << rows;
+  }
+}
+
 }  // namespace
 }  // namespace lime::cuda

@@ -194,6 +194,29 @@ TEST_P(Gemm, WithBias) {
   });
 }
 
+TEST_P(Gemm, WithBiasOntoOtherRows) {
+  run([&]<typename T>(T) {
+    for (const Product p : {Product{1, 1, 1}, Product{13, 33, 31}, Product{64, 32, 32}, Product{0, 5, 3}}) {
+      Guarded<T> x(p.m, p.k, 3), w(p.k, p.n), bias(1, p.n), onto(p.m, p.n, 1), y(p.m, p.n, 2);
+      x.random(1), w.random(2), bias.random(3, 10), onto.random(4, 10);
+      y.set([](int64_t, int64_t) { return 7; });
+      // One product where there are devices for it; else nothing is done.
+      const bool done = gemm_bias_onto(ctx, x.view(), w.view(), bias.view(), onto.view(), y);
+      EXPECT_EQ(done, ctx.device() != Device{} && p.m > 0);
+      y.expect(
+          [&](int64_t i, int64_t j) {
+            if (!done) return Real{7};
+            Real sum = Real{onto.at(i, j)} + Real{bias.at(0, j)};
+            for (int64_t k = 0; k < p.k; ++k) sum += Real{x.at(i, k)} * Real{w.at(k, j)};
+            return sum;
+          },
+          ulps<T>(12), str("gemm_bias_onto ", p.m, "x", p.n, "x", p.k));
+      Guarded<T> narrow(p.m, p.n + 1);
+      EXPECT_THROW(gemm_bias_onto(ctx, x.view(), w.view(), bias.view(), narrow.view(), y), Error);
+    }
+  });
+}
+
 TEST_P(Gemm, WithBiasGradient) {
   run([&]<typename T>(T) {
     for (const Product p : {Product{1, 1, 1}, Product{31, 33, 13}, Product{32, 32, 64}, Product{3, 5, 0}}) {
