@@ -47,6 +47,7 @@ function(lime_add_test name)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")
   endif()
+  list(APPEND environment ${LIME_MPI_LEAKS})
   foreach(ranks IN LISTS ARG_RANKS)
     add_test(NAME ${name}_np${ranks}
              COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}>)
@@ -54,6 +55,10 @@ function(lime_add_test name)
                          LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")
   endforeach()
 endfunction()
+
+# A leak of MPI's plugins is known by the libraries below them in the stack (tests/sanitizers/lsan.supp), of which
+# LeakSanitizer must take all then. It is slow: only where MPI runs.
+set(LIME_MPI_LEAKS "ASAN_OPTIONS=fast_unwind_on_malloc=0")
 
 # Quiet Open MPI on one host: more ranks than cores, as root in a container, without ssh.
 set(LIME_MPI_ENVIRONMENT
