@@ -61,11 +61,12 @@ class StagedWork final : public Work {
       throw;
     }
   }
-  // Messages may still arrive: the memory must stay.
+  // Messages may still arrive: the memory must stay until the process ends.
   void abandon() {
     work_.reset();
-    static_cast<void>(in_.release());
-    static_cast<void>(out_.release());
+    static auto& kept = *new std::vector<BlockPtr>;
+    kept.push_back(std::move(in_));
+    kept.push_back(std::move(out_));
   }
   void finish() {
     work_.reset();

@@ -3,7 +3,8 @@
 // Memory of the device, handed out in the order of the context's stream: what a reset or the end of a Scope
 // gives back may be written by later work only, so nobody waits. Grows by blocks while the first steps run;
 // once a step fits, no further allocation happens. reset() at the end of a micro-batch forgets everything
-// (and joins the blocks into one); a Scope forgets what was taken since it began.
+// (and joins the blocks into one); a Scope forgets what was taken since it began. AddressSanitizer knows what
+// is handed out: touching bytes between allocations, or what was given back, ends a program built with it.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +34,7 @@ class Arena {
   class Scope {
    public:
     explicit Scope(Arena& arena) : arena_(arena), block_(arena.block_), used_(arena.used_) {}
-    ~Scope() { arena_.block_ = block_, arena_.used_ = used_; }
+    ~Scope() { arena_.rewind(block_, used_); }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
@@ -48,6 +49,8 @@ class Arena {
     size_t size;
   };
   void* take(size_t bytes);
+  void add_block(size_t size);
+  void rewind(size_t block, size_t used);  // to an earlier state
 
   Device device_;
   std::vector<Block> blocks_;

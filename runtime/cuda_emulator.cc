@@ -15,14 +15,16 @@
 #include "runtime/cuda_emulator_memory.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
+#include "runtime/sanitizer.h"
 
 namespace lime::emulator {
 
 namespace {
 
 using boost::context::fiber;
+using sanitizer::StackSwitch;
 
-constexpr size_t stack_bytes = 128 * 1024;
+constexpr size_t stack_bytes = (sanitizer::finds_addresses ? 512 : 128) * 1024;
 constexpr uint32_t warp_size = 32, most_threads = 1024, most_blocks_yz = 65535;
 constexpr size_t most_shared = 227 * 1024;  // of a block on sm_90
 constexpr size_t shared_guard = 1024, shared_alignment = 1024;
@@ -53,6 +55,13 @@ struct Product {
   std::vector<float> values;
 };
 
+// Last in a fiber: it goes back to the scheduler for good.
+struct Leaving {
+  explicit Leaving(const sanitizer::Stack& scheduler) : scheduler_stack(scheduler) {}
+  ~Leaving() { StackSwitch::end(scheduler_stack); }
+  const sanitizer::Stack& scheduler_stack;
+};
+
 struct Thread {
   enum class State { ready, at_barrier, in_warp_operation, returned };
   uint3 index;
@@ -68,6 +77,7 @@ struct Thread {
   std::vector<std::pair<uintptr_t, size_t>> unfenced;  // bytes of shared memory that no fence_stores followed
   std::exception_ptr error;
   fiber here, scheduler;  // the one that does not run now
+  sanitizer::Stack stack;
 };
 
 bool same(const Place& a, const Place& b) {
@@ -87,6 +97,7 @@ class Machine {
     static Machine machine;
     return machine;
   }
+  ~Machine() { end_fibers(); }
 
   void run(const Launch& launch, const std::function<void()>& body) {
     const std::lock_guard lock(mutex_);
@@ -111,7 +122,7 @@ class Machine {
         run_block(thread_order);
       }
     } catch (...) {
-      threads_.clear();  // unwinds those that wait
+      end_fibers();
       throw;
     }
     check_guards(str("kernel '", launch.kernel, "'"));
@@ -199,17 +210,34 @@ class Machine {
       threads_[t].index = {t % b.x, t / b.x % b.y, t / b.x / b.y};
     }
     shared_bytes_ = launch.shared_bytes;
+    sanitizer::allow(shared_.data(), shared_.size());
     shared_.assign(shared_bytes_ + 2 * shared_guard + shared_alignment, shared_guard_byte);
     const size_t beyond = reinterpret_cast<uintptr_t>(shared_.data() + shared_guard) % shared_alignment;
     shared_offset_ = shared_guard + (shared_alignment - beyond) % shared_alignment;
+    forbid_around_shared();
+  }
+
+  void forbid_around_shared() {
+    const size_t end = shared_offset_ + shared_bytes_;
+    sanitizer::forbid(shared_.data(), shared_offset_);
+    sanitizer::forbid(shared_.data() + end, shared_.size() - end);
   }
 
   // A fiber runs one thread after the other, for all blocks and launches.
   void start(Thread& thread) {
-    thread.here = fiber(std::allocator_arg, boost::context::fixedsize_stack(stack_bytes),
+    boost::context::fixedsize_stack stacks(stack_bytes);
+    const auto stack = stacks.allocate();
+    thread.stack = {static_cast<char*>(stack.sp) - stack.size, stack.size};
+    thread.here = fiber(std::allocator_arg, boost::context::preallocated(stack.sp, stack.size, stack), stacks,
                         [this, &thread](fiber&& scheduler) {
+                          StackSwitch::begin(scheduler_stack_);
+                          const Leaving leaving(scheduler_stack_);
                           thread.scheduler = std::move(scheduler);
                           for (;;) {
+                            {
+                              const StackSwitch to(scheduler_stack_);
+                              thread.scheduler = std::move(thread.scheduler).resume();
+                            }
                             try {
                               (*body_)();
                             } catch (const boost::context::detail::forced_unwind&) {
@@ -218,10 +246,24 @@ class Machine {
                               thread.error = std::current_exception();
                             }
                             thread.state = Thread::State::returned;
-                            thread.scheduler = std::move(thread.scheduler).resume();
                           }
                           return std::move(thread.scheduler);  // never
                         });
+    go_on(thread);  // up to its first turn
+  }
+
+  static void go_on(Thread& thread) {
+    const StackSwitch to(thread.stack);
+    thread.here = std::move(thread.here).resume();
+  }
+
+  // Unwinds those that wait.
+  void end_fibers() {
+    for (Thread& thread : threads_) {
+      const StackSwitch to(thread.stack);
+      thread.here = fiber();
+    }
+    threads_.clear();
   }
 
   void run_block(const Order& order) {
@@ -241,7 +283,7 @@ class Machine {
       if (thread.state != Thread::State::ready) return false;
       current_ = &thread;
       threadIdx = thread.index;
-      thread.here = std::move(thread.here).resume();
+      go_on(thread);
       if (thread.error) std::rethrow_exception(std::exchange(thread.error, nullptr));
       returned += thread.state == Thread::State::returned;
       return true;
@@ -267,6 +309,7 @@ class Machine {
   void wait(Thread& me, Thread::State state, Place place) {
     me.state = state;
     me.place = place;
+    const StackSwitch to(scheduler_stack_);
     me.scheduler = std::move(me.scheduler).resume();
   }
 
@@ -287,6 +330,7 @@ class Machine {
   }
 
   void check_shared() {
+    sanitizer::allow(shared_.data(), shared_.size());
     const auto damaged = [&](size_t i) { return shared_[i] != shared_guard_byte; };
     for (size_t i = 0; i < shared_.size(); ++i) {
       if (i == shared_offset_) i += shared_bytes_;
@@ -295,6 +339,7 @@ class Machine {
                         static_cast<int64_t>(i) - static_cast<int64_t>(shared_offset_), " of ", shared_bytes_,
                         " bytes of dynamic shared memory"));
     }
+    forbid_around_shared();
   }
 
   std::mutex mutex_;
@@ -304,6 +349,7 @@ class Machine {
   std::vector<Thread> threads_;  // those of the largest block so far
   uint32_t count_ = 0, at_barrier_ = 0;
   Thread* current_ = nullptr;
+  sanitizer::Stack scheduler_stack_;  // of whoever launches
   std::vector<char> shared_;
   size_t shared_bytes_ = 0, shared_offset_ = 0;
 };

@@ -13,6 +13,7 @@
 #include <mutex>
 
 #include "runtime/error.h"
+#include "runtime/sanitizer.h"
 
 namespace lime::emulator {
 
@@ -130,6 +131,20 @@ class Pool {
     return static_cast<char>(reinterpret_cast<uintptr_t>(p) % 2 == 0 ? guard_value & 0xff : guard_value >> 8);
   }
   static std::string damage_of(const Allocation& a) {
+    allow_guards(a);
+    const std::string damage = guards_damaged(a);
+    forbid_guards(a);
+    return damage;
+  }
+  static void allow_guards(const Allocation& a) {
+    sanitizer::allow(a.mapping, smallest_guard);
+    sanitizer::allow(a.end(), static_cast<size_t>(a.mapping_end - a.end()));
+  }
+  static void forbid_guards(const Allocation& a) {
+    sanitizer::forbid(a.mapping, smallest_guard);
+    sanitizer::forbid(a.end(), static_cast<size_t>(a.mapping_end - a.end()));
+  }
+  static std::string guards_damaged(const Allocation& a) {
     const auto damaged = [](const char* p) { return *p != guard_byte(p); };
     for (const char* p = a.mapping; p < a.begin(); ++p)
       if (damaged(p)) return str("an allocation of ", a.bytes, " bytes, ", a.begin() - p, " bytes before it");
@@ -138,8 +153,10 @@ class Pool {
     return {};
   }
   static void set_guards(const Allocation& a) {
+    allow_guards(a);
     for (char* p = a.mapping; p < a.begin(); ++p) *p = guard_byte(p);
     for (char* p = a.end(); p < a.mapping_end; ++p) *p = guard_byte(p);
+    forbid_guards(a);
   }
   static void protect(const Allocation& a, int protection) {
     if (mprotect(a.mapping, static_cast<size_t>(a.mapping_end - a.mapping), protection) != 0) std::abort();

@@ -68,8 +68,13 @@ HWY_INLINE Vec<float> exp_in_range(Tag<float> d, Vec<float> x) {
   return hn::Mul(p, hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(du, z))));
 }
 
-// x in [-700, 700].
-HWY_INLINE Vec<double> exp_in_range(Tag<double> d, Vec<double> x) { return hn::Exp(d, x); }
+// x in [-700, 700]; NaN stays NaN. Without vectors Highway makes an integer of x, which is undefined for NaN.
+HWY_INLINE Vec<double> exp_in_range(Tag<double> d, Vec<double> x) {
+#if HWY_TARGET == HWY_SCALAR
+  if (hn::AllTrue(d, hn::IsNaN(x))) return x;
+#endif
+  return hn::Exp(d, x);
+}
 
 template <typename T>
 constexpr T exp_limit = sizeof(T) == 4 ? T(87) : T(700);

@@ -10,6 +10,7 @@
 #include "runtime/cuda_device.h"
 #include "runtime/error.h"
 #include "runtime/host_memory.h"
+#include "runtime/sanitizer.h"
 
 namespace lime {
 
@@ -17,12 +18,14 @@ void* allocate_uninitialised(size_t bytes) {
   // Large blocks ask for huge pages: rows that are a power of two apart would otherwise miss in the TLB.
   constexpr size_t huge_page = size_t{2} << 20, smallest_huge = huge_page / 8;
   const size_t alignment = bytes >= smallest_huge ? huge_page : memory_alignment;
+  const size_t wanted = bytes;
   bytes = std::max((bytes + alignment - 1) / alignment * alignment, alignment);
   void* memory = std::aligned_alloc(alignment, bytes);
   if (!memory) throw Error(str("out of memory: ", bytes, " bytes wanted"));
 #if defined(__linux__)
   if (alignment == huge_page) madvise(memory, bytes, MADV_HUGEPAGE);  // a refusal changes nothing but speed
 #endif
+  sanitizer::forbid(static_cast<char*>(memory) + wanted, bytes - wanted);
   return memory;
 }
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs a build and links programs of another project against it: check_install.sh BUILD_DIR
+# Installs a build and links programs of another project against it: check_install.sh BUILD_DIR [CXX_FLAGS]
 set -euo pipefail
-build=$1
+build=$1 cxx_flags=${2:-}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 cmake --install "$build" --prefix "$temp/prefix" >/dev/null
-cmake -S "$here/consumer" -B "$temp/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$temp/prefix" >/dev/null
+cmake -S "$here/consumer" -B "$temp/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$temp/prefix" \
+      -DCMAKE_CXX_FLAGS="$cxx_flags" >/dev/null
 cmake --build "$temp/consumer"
 "$temp/consumer/consumer" | grep -q ' parameters$'
 lime=$temp/prefix/bin/lime
@@ -15,7 +16,7 @@ lime=$temp/prefix/bin/lime
 # The scorer: its examples, against a run made on the spot. MPI is not looked for, nor linked.
 share=$temp/prefix/share/lime-train
 cmake -S "$share/examples" -B "$temp/examples" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$temp/prefix" \
-      -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON >/dev/null
+      -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON -DCMAKE_CXX_FLAGS="$cxx_flags" >/dev/null
 cmake --build "$temp/examples"
 "$lime" generate --preset quickstart --users 60 --items 80 --out "$temp/data" >/dev/null
 "$lime" train "$share/configs/quickstart.yaml" --set data.path="$temp/data" --set data.eval= --set train.max_steps=2 \

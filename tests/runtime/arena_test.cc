@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/sanitizer.h"
 #include "tests/support/device_support.h"
 
 namespace lime {
@@ -72,6 +73,31 @@ TEST_P(ArenaOn, StopsAskingTheSystemOnceAStepFits) {
 TEST_P(ArenaOn, EmptyViewsAreLegal) {
   EXPECT_NE(arena.alloc(DType::f32, 0, 128).raw(), nullptr);
   EXPECT_THROW(arena.alloc(DType::f32, -1, 2), Error);
+}
+
+// A build without AddressSanitizer finds nothing.
+TEST(ArenaDeathTest, AddressSanitizerKnowsWhatIsHandedOut) {
+  if (!sanitizer::finds_addresses) GTEST_SKIP() << "built without AddressSanitizer";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Arena arena{Device{}};
+  auto* first = static_cast<volatile float*>(arena.alloc(DType::f32, 1, 16).raw());  // a whole cache line
+  auto* second = static_cast<volatile float*>(arena.alloc(DType::f32, 1, 5).raw());
+  first[15] = 1;
+  second[4] = 1;
+  EXPECT_DEATH(first[16] = 1, "use-after-poison");
+  EXPECT_DEATH(second[5] = 1, "use-after-poison");
+  volatile float* given_back = nullptr;
+  {
+    const Arena::Scope scope(arena);
+    given_back = static_cast<volatile float*>(arena.alloc(DType::f32, 1, 5).raw());
+    arena.alloc(DType::f32, 2000, 2000);  // another block
+    given_back[0] = 1;
+  }
+  EXPECT_DEATH(given_back[0] = 1, "use-after-poison");
+  second[4] = 1;
+  arena.reset();
+  arena.alloc(DType::f32, 1, 16);
+  EXPECT_DEATH(arena.alloc(DType::f32, 1, 5).data<float>()[5] = 1, "use-after-poison");
 }
 
 }  // namespace

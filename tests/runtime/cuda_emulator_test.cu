@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <thread>
 
 #include "runtime/cuda_kernel.h"
 #include "runtime/cuda_kernel_mma.h"
 #include "runtime/cuda_kernel_wgmma.h"
 #include "runtime/memory.h"
 #include "runtime/primitives.h"
+#include "runtime/sanitizer.h"
 #include "tests/support/device_support.h"
 
 namespace lime::cuda {
@@ -192,9 +194,12 @@ TEST_F(Emulator, ShufflesWithoutTheirLanesAreNamed) {
 }
 
 __global__ void write_kernel(float* x, int64_t i) { x[i] = 1; }
+__global__ void read_kernel(float* x, int64_t i) { x[0] = x[i]; }
 __global__ void write_shared_kernel(int64_t i) { dynamic_shared<float>()[i] = 1; }
+__global__ void read_shared_kernel(float* x, int64_t i) { x[0] = dynamic_shared<float>()[i]; }
 
 TEST_F(Emulator, WritesOutsideAreFound) {
+  if (sanitizer::finds_addresses) GTEST_SKIP() << "AddressSanitizer ends the process first";
   EXPECT_THAT(message(write_kernel, dim3(1), dim3(1), size_t{0}, data(), int64_t{256}),
               HasSubstr("kernel 'wrong' wrote outside an allocation of 1024 bytes, at byte 1024"));
   EXPECT_THAT(message(write_kernel, dim3(1), dim3(1), size_t{0}, data(), int64_t{-1}),
@@ -259,12 +264,48 @@ TEST_F(Emulator, PageLockedMemoryIsReadWhenTheCopyIsWaitedFor) {
 
 using EmulatorDeathTest = Emulator;
 
+TEST_F(EmulatorDeathTest, AddressSanitizerFindsReadsOutsideToo) {
+  if (!sanitizer::finds_addresses) GTEST_SKIP() << "built without AddressSanitizer";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  for (const int64_t i : {-1, 256}) {
+    EXPECT_DEATH(message(write_kernel, dim3(1), dim3(1), size_t{0}, data(), i), "use-after-poison");
+    EXPECT_DEATH(message(read_kernel, dim3(1), dim3(1), size_t{0}, data(), i), "use-after-poison");
+  }
+  for (const int64_t i : {-1, 16}) {
+    EXPECT_DEATH(message(write_shared_kernel, dim3(1), dim3(1), size_t{64}, i), "use-after-poison");
+    EXPECT_DEATH(message(read_shared_kernel, dim3(1), dim3(1), size_t{64}, data(), i), "use-after-poison");
+  }
+  float* given_back = nullptr;
+  {
+    const Arena::Scope scope(ctx.arena());
+    given_back = ctx.arena().alloc(DType::f32, 1, 8).data<float>();
+    launch(ctx, "write", write_kernel, dim3(1), dim3(1), 0, given_back, int64_t{7});
+  }
+  EXPECT_DEATH(message(write_kernel, dim3(1), dim3(1), size_t{0}, given_back, int64_t{7}), "use-after-poison");
+}
+
+// Threads that a failed launch unwinds, and launches from several host threads, leave no stack behind that
+// AddressSanitizer holds for another.
+TEST_F(Emulator, FailedLaunchesAndOtherHostThreadsDoNotMatter) {
+  for (int launches = 0; launches < 3; ++launches) {
+    EXPECT_THAT(message(divergent_kernel, dim3(1), dim3(64), size_t{0}, true), HasSubstr("32 have returned"));
+    std::thread([&] {
+      EXPECT_THAT(message(misaligned_copy_kernel, dim3(1), dim3(1), size_t{16}, data()), HasSubstr("aligned"));
+      launch(ctx, "exchange", exchange_kernel<true>, dim3(2), dim3(64), 256, data());
+    }).join();
+    launch(ctx, "exchange", exchange_kernel<true>, dim3(2), dim3(64), 256, data());
+    EXPECT_EQ(values()[0], 32);
+  }
+}
+
 TEST_F(EmulatorDeathTest, HostCodeCannotTouchTheDevice) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(data()[3] = 1, testing::KilledBySignal(SIGSEGV),
-              "emulated device memory was touched by host code");
-  EXPECT_EXIT(if (data()[3] == 0) std::exit(0), testing::KilledBySignal(SIGSEGV),
-              "emulated device memory was touched by host code");
+  const auto killed = [](int status) {
+    return sanitizer::finds_addresses ? testing::ExitedWithCode(1)(status)  // and reported
+                                      : testing::KilledBySignal(SIGSEGV)(status);
+  };
+  EXPECT_EXIT(data()[3] = 1, killed, "emulated device memory was touched by host code");
+  EXPECT_EXIT(if (data()[3] == 0) std::exit(0), killed, "emulated device memory was touched by host code");
 }
 
 }  // namespace
