@@ -1,8 +1,10 @@
-// DatasetWriter: makes a dataset from events, requests and items given in any order, in bounded memory, atomically.
+// DatasetWriter: makes a dataset from events, requests and items given in any order, in bounded memory,
+// atomically.
 //
-// Rows are spilled to sorted runs and merged (external sort by user and time). The dataset appears under its name only
-// when finish() has written, synced and checked everything; a writer destroyed before that removes what it made.
-// Users are assigned to parts by balance of events and requests, the same assignment for any input order.
+// Rows are spilled to sorted runs and merged (external sort by user and time). The dataset appears under its
+// name only when finish() has written, synced and checked everything; a writer destroyed before that removes
+// what it made. Users are assigned to parts by balance of events and requests, the same assignment for any
+// input order.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +18,8 @@
 
 namespace lime {
 
-// Values of one row in the order of the schema's columns of that group. `ids[k]` for the k-th id column, `lists[k]` for
-// the k-th ids column, `reals[k]` for the k-th real column (each counted within its kind).
+// Values of one row in the order of the schema's columns of that group. `ids[k]` for the k-th id column,
+// `lists[k]` for the k-th ids column, `reals[k]` for the k-th real column (each counted within its kind).
 struct RowValues {
   std::vector<int64_t> ids;
   std::vector<std::vector<int64_t>> lists;
@@ -53,8 +55,8 @@ struct WriterOptions {
 
 class DatasetWriter {
  public:
-  // Throws UserError if `directory` exists (without overwrite) or cannot be made. Removes what a killed writer of it
-  // left (io/partial_directory.h).
+  // Throws UserError if `directory` exists (without overwrite) or cannot be made. Removes what a killed
+  // writer of it left (io/partial_directory.h).
   DatasetWriter(const std::string& directory, DatasetSchema, WriterOptions);
   ~DatasetWriter();
 
@@ -62,7 +64,8 @@ class DatasetWriter {
   void add_request(const RequestRow&);
   void add_user(int64_t user, const RowValues&);  // group user; users without a row here get -1 and 0
   void add_item(int64_t item, const RowValues&);  // group item
-  // The written dataset. history_end of each request = the first of its user's events with time >= the request's.
+  // The written dataset. history_end of each request = the first of its user's events with time >= the
+  // request's.
   Dataset finish();
 
  private:

@@ -16,6 +16,10 @@ struct Import {
   WriterChoices choices;
 };
 
+CLI::Option& add_file_option(CLI::App& command, const char* name, std::string& file, const char* help) {
+  return *command.add_option(name, file, help)->type_name("FILE");
+}
+
 // What all importers have; `import` runs one.
 template <typename Options>
 void finish_importer(CLI::App& command, Job& job, std::shared_ptr<Import<Options>> chosen,
@@ -44,10 +48,9 @@ void add_kuairand(CLI::App& importers, Job& job) {
   command.add_option("--logs", options.logs, "log_*.csv files or quoted patterns, in any order")
       ->required()
       ->type_name("FILE");
-  command.add_option("--users", options.users, "user_features_*.csv; without: no user columns")
-      ->type_name("FILE");
-  command.add_option("--videos", options.videos, "video_features_basic_*.csv; without: no item columns")
-      ->type_name("FILE");
+  add_file_option(command, "--users", options.users, "user_features_*.csv; without: no user columns");
+  add_file_option(command, "--videos", options.videos,
+                  "video_features_basic_*.csv; without: no item columns");
   command.add_option("--name", options.name, "Name of the dataset")->capture_default_str();
   finish_importer(command, job, chosen, import_kuairand);
 }
@@ -57,13 +60,10 @@ void add_movielens(CLI::App& importers, Job& job) {
       "movielens", "MovieLens 100K, 1M, 20M and later; the form is told from the file");
   auto chosen = std::make_shared<Import<MovieLensOptions>>();
   auto& options = chosen->options;
-  command.add_option("--ratings", options.ratings, "u.data, ratings.dat or ratings.csv")
-      ->required()
-      ->type_name("FILE");
-  command.add_option("--users", options.users, "users.dat or u.user; without: no user columns")
-      ->type_name("FILE");
-  command.add_option("--movies", options.movies, "movies.dat, movies.csv or u.item; without: no genres")
-      ->type_name("FILE");
+  add_file_option(command, "--ratings", options.ratings, "u.data, ratings.dat or ratings.csv").required();
+  add_file_option(command, "--users", options.users, "users.dat or u.user; without: no user columns");
+  add_file_option(command, "--movies", options.movies,
+                  "movies.dat, movies.csv or u.item; without: no genres");
   command.add_option("--threshold", options.threshold, "Ratings from here on are liked")
       ->capture_default_str();
   command
@@ -82,9 +82,8 @@ void add_csv(CLI::App& importers, Job& job) {
   auto& command = *importers.add_subcommand(
       "csv", "CSV, TSV and the like, by a YAML mapping of columns (docs/import_csv.md)");
   auto chosen = std::make_shared<Import<CsvImportOptions>>();
-  command.add_option("mapping", chosen->options.mapping, "YAML file: which files and columns hold what")
-      ->required()
-      ->type_name("FILE");
+  add_file_option(command, "mapping", chosen->options.mapping, "YAML file: which files and columns hold what")
+      .required();
   finish_importer(command, job, chosen, import_csv);
 }
 

@@ -61,9 +61,9 @@ std::string to_table(const std::vector<EvalResult>&);
 // results.
 std::string to_json(const std::vector<EvalResult>&);
 
-// Collective. Writes scores of every candidate of `days` to an HDF5 file (launch/scores_file.h; rank 0 writes,
-// atomically), the same bytes for any number of ranks. Throws the same UserError on all ranks, having removed
-// what it wrote, if it cannot be written. No rank holds more than a batch's scores.
+// Collective. Writes scores of every candidate of `days` to an HDF5 file (launch/scores_file.h; rank 0
+// writes, atomically), the same bytes for any number of ranks. Throws the same UserError on all ranks, having
+// removed what it wrote, if it cannot be written. No rank holds more than a batch's scores.
 void predict(Communicator&, Context&, Network&, const Dataset&, const Config&,
              const std::vector<std::string>& days, HistoryMode, const std::string& out_path,
              const ScoringProgress& progress = {});

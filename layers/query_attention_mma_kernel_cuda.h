@@ -38,7 +38,6 @@ namespace lime::cuda {
 inline constexpr float log_of_2 = 0.6931471805599453f;
 
 // --- queries
-// -------------------------------------------------------------------------------------------------------------
 
 // Queries of one kind.
 struct QueriesMma {
@@ -242,7 +241,6 @@ __global__ void __launch_bounds__(query_warps* warp_size)
 }
 
 // --- keys
-// ----------------------------------------------------------------------------------------------------------------
 
 struct KeyCall {
   Chunks rows;  // of the history, the block's
@@ -319,7 +317,6 @@ __global__ void __launch_bounds__(query_warps* warp_size) key_mma_kernel(KeyCall
 }
 
 // --- host
-// ---------------------------------------------------------------------------------------------------------------
 
 // Whether these kernels take heads of this width and all of these views.
 inline bool takes_query_mma(int64_t width, std::initializer_list<const ConstView*> views) {

@@ -1,5 +1,5 @@
-// Tiles of queries and keys for the tensor cores: how the kernels of query_attention_mma_kernel_cuda.h bring rows into
-// registers and shared memory, mask pairs that do not exist, and write their sums.
+// Tiles of queries and keys for the tensor cores: how the kernels of query_attention_mma_kernel_cuda.h bring
+// rows into registers and shared memory, mask pairs that do not exist, and write their sums.
 #pragma once
 
 #include "layers/attention_mma_cuda.h"

@@ -34,4 +34,12 @@ Outcome lime_program_on(int ranks, const std::string& arguments) {
   return run_command(str(LIME_MPIEXEC, " -np ", ranks, " ", LIME_PROGRAM, " ", arguments));
 }
 
+void generate_log(const std::string& directory, const SmallLog& log) {
+  const Outcome made = lime_program(
+      str("generate --users ", log.users, " --requests ", log.requests, " --parts ", log.parts,
+          " --items 50 --days 3 --candidates 3 --history-min 0 --history-max 40 --history-mean 12 --out ",
+          directory));
+  LIME_CHECK(made.exit_code == 0, made.err);
+}
+
 }  // namespace lime

@@ -25,11 +25,7 @@ class Score : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     temp_ = new TempDirectory;
-    expect_success(
-        "generate --users 60 --items 50 --days 3 --requests 3 --candidates 3 --history-min 0 --history-max "
-        "40 "
-        "--history-mean 12 --parts 4 --out " +
-        path("data"));
+    generate_log(path("data"));
     write_file(path("config.yaml"),
                str("data: {path: ", path("data"), R"(, train: 2024-01-01..2024-01-02, max_history: 20}
 features: {history: [item, action, age], candidate: [item, topic], user: [user, hour, segment]}

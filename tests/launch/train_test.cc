@@ -35,12 +35,7 @@ class Train : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     temp_ = new TempDirectory;
-    const Outcome made = lime_program(
-        "generate --users 60 --items 50 --days 3 --requests 3 --candidates 3 --history-min 0 --history-max "
-        "40 "
-        "--history-mean 12 --parts 4 --out " +
-        path("data"));
-    ASSERT_EQ(made.exit_code, 0) << made.err;
+    generate_log(path("data"));
     write_file(path("config.yaml"), str("data: {path: ", path("data"),
                                         ", train: 2024-01-01..2024-01-02, max_history: 20}", config_text));
   }
@@ -66,12 +61,7 @@ class Train : public testing::Test {
   // Eight parts for eight ranks, of which some have no user, and fewer requests in the last steps than ranks.
   static std::string few_users() {
     const std::string data = path("few");
-    if (fs::exists(data)) return data;
-    const Outcome made = lime_program(
-        "generate --users 5 --items 50 --days 3 --requests 4 --candidates 3 --history-min 0 --history-max 40 "
-        "--history-mean 12 --parts 8 --out " +
-        data);
-    EXPECT_EQ(made.exit_code, 0) << made.err;
+    if (!fs::exists(data)) generate_log(data, {.users = 5, .requests = 4, .parts = 8});
     return data;
   }
   static std::string checkpoint(const std::string& run, int step) {
@@ -287,13 +277,13 @@ TEST_F(Train, EvaluationAndPredictionAreTheSameOnAnyRanks) {
 TEST_F(Train, EightRanksOverAResumeTheEndOfTheDataAndPrediction) {
   const std::string settings =
       str("data.path=", few_users(), " --set train.micro_batches=8 --set train.epochs=2");
-  train(1, "one", settings);
-  const int last = static_cast<int>(metrics("one").back().at("step").get<int64_t>());
+  train(1, "alone", settings);
+  const int last = static_cast<int>(metrics("alone").back().at("step").get<int64_t>());
   ASSERT_GT(last, 4);
   train(8, "eight", settings + " --set train.max_steps=2");
   resume(2, "eight", "train.max_steps=4");
   resume(8, "eight", "train.max_steps=0");
-  EXPECT_EQ(digests("one", last), digests("eight", last));
+  EXPECT_EQ(digests("alone", last), digests("eight", last));
   std::vector<std::string> scored;
   for (const int ranks : {1, 8}) {
     const std::string out = path(str("few", ranks, ".h5")), json = path(str("few", ranks, ".json"));

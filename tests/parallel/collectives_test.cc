@@ -8,7 +8,6 @@
 #include <cmath>
 #include <map>
 
-#include "parallel/gather_pieces.h"
 #include "tests/parallel/reference_sum.h"
 #include "tests/parallel/transports.h"
 #include "tests/support/test_support.h"
@@ -280,27 +279,6 @@ TEST_P(Collectives, ValuesBytesAndCounts) {
       EXPECT_EQ(gathered[static_cast<size_t>(r)], std::vector<char>(length(r), static_cast<char>('A' + r)));
     }
   }
-}
-
-TEST_P(Collectives, GathersInPieces) {
-  // As many bytes as make no piece, one, one and a bit, ...: all different in their places.
-  const auto bytes_of = [](int r) {
-    std::vector<char> bytes(static_cast<size_t>(r + 1) % 4 * 10);
-    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(17 * r + static_cast<int>(i));
-    return bytes;
-  };
-  const int root = size_ - 1;
-  const size_t piece_bytes = 8;
-  std::vector<std::vector<char>> gathered(static_cast<size_t>(size_));
-  const auto mine = bytes_of(rank_);
-  gather_pieces(*comm_, mine, piece_bytes, root, [&](int r, std::span<const char> piece) {
-    EXPECT_EQ(rank_, root);
-    EXPECT_TRUE(!piece.empty() && piece.size() <= piece_bytes);
-    auto& all = gathered.at(static_cast<size_t>(r));
-    all.insert(all.end(), piece.begin(), piece.end());
-  });
-  for (int r = 0; r < size_; ++r)
-    EXPECT_EQ(gathered[static_cast<size_t>(r)], rank_ == root ? bytes_of(r) : std::vector<char>()) << r;
 }
 
 TEST_P(Collectives, RefusesWrongArguments) {

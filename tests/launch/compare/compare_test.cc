@@ -33,12 +33,7 @@ class Compare : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     temp_ = new TempDirectory;
-    const Outcome made = lime_program(
-        "generate --users 60 --items 50 --days 3 --requests 2 --candidates 3 --history-min 0 --history-max "
-        "12 "
-        "--history-mean 6 --parts 4 --out " +
-        path("data"));
-    ASSERT_EQ(made.exit_code, 0) << made.err;
+    generate_log(path("data"), {.requests = 2});
     write_file(path("config.yaml"),
                str("data: {path: ", path("data"),
                    ", train: 2024-01-01, eval: 2024-01-02..2024-01-03, max_history: 8}", config_text));
