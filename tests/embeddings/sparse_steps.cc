@@ -92,7 +92,7 @@ void StepTrainer::compute(const Batch& batch, Lookup& lookup, int64_t step, cons
       const int64_t dim = collection_.tables()[static_cast<size_t>(feature.table)].dim;
       // Columns of a wider input, which begin where packs of four do or elsewhere. They stay until the
       // update.
-      const bool packs = f % 2 == 0;
+      const bool packs = (step + static_cast<int64_t>(f)) % 2 == 0;
       const int64_t column = packs ? 4 : 3, columns = packs ? (dim + 8) / 4 * 4 : dim + 5;
       const Tensor& memory = inputs_.emplace_back(ctx_.device(), DType::f32, feature.rows(), columns);
       const View x = memory.view().slice_cols(column, column + dim);
