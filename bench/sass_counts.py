@@ -26,7 +26,12 @@ COUNTED = {"LDG": "load", "LD": "load", "STG": "store", "ST": "store", "LDL": "l
 
 
 def run(*command, text=None):
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    try:
+        return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    except FileNotFoundError:
+        sys.exit(f"{command[0]} is not in PATH")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(command)}: {error.stderr.strip()}")
 
 
 def functions(sass):
