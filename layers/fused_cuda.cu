@@ -11,21 +11,35 @@ namespace lime::cuda {
 
 namespace {
 
-template <typename T>
-struct BiasSiluKeep {
-  const Compute<T>* bias;
-  Matrix<const T> z;
-  Matrix<T> kept, a;
-  template <int N>
-  __device__ void at(int64_t r, int64_t c) const {
-    const auto product = load_pack<N>(z.row(r) + c);
-    Compute<T> x[N], b[N];
-    load_vector(bias + c, b);
-    for (int i = 0; i < N; ++i) x[i] = silu<Compute<T>, T>(to_compute(product.at[i]) + b[i]);
-    if (kept.data != z.data) store_pack(kept.row(r) + c, product);
-    store(x, a.row(r) + c);
+constexpr int rows_at_once = 2;  // of a thread: their loads are under way together
+
+// Each thread has N columns of some rows, and their biases in registers.
+template <int N, typename T>
+__global__ void __launch_bounds__(rows::threads)
+    bias_silu_keep_kernel(const Compute<T>* bias, Matrix<const T> z, Matrix<T> kept, Matrix<T> a) {
+  const int64_t c = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N;
+  if (c >= z.cols) return;
+  Compute<T> b[N];
+  load_vector(bias + c, b);
+  const int64_t step = int64_t{gridDim.y} * blockDim.y;
+  for (int64_t first = int64_t{blockIdx.y} * blockDim.y + threadIdx.y; first < z.rows;
+       first += rows_at_once * step) {
+    Pack<T, N> product[rows_at_once];
+#pragma unroll
+    for (int k = 0; k < rows_at_once; ++k)
+      if (first + k * step < z.rows) product[k] = load_pack<N>(z.row(first + k * step) + c);
+#pragma unroll
+    for (int k = 0; k < rows_at_once; ++k) {
+      const int64_t r = first + k * step;
+      if (r >= z.rows) break;
+      Compute<T> x[N];
+#pragma unroll
+      for (int i = 0; i < N; ++i) x[i] = silu<Compute<T>, T>(to_compute(product[k].at[i]) + b[i]);
+      if (kept.data != z.data) store_pack(kept.row(r) + c, product[k]);
+      store(x, a.row(r) + c);
+    }
   }
-};
+}
 
 // dz = dz . SiLU'(z + bias), and its column sums.
 template <int N, typename T>
@@ -197,10 +211,13 @@ struct GatedNormParameters {
 }  // namespace
 
 void bias_silu_keep(Context& ctx, const ConstView& bias, const ConstView& z, View kept, View a) {
+  if (z.empty()) return;
   with_row_type(z.dtype(), [&]<typename T>(T) {
-    each_pack<T>(ctx, "bias_silu_keep",
-                 BiasSiluKeep<T>{bias.data<Compute<T>>(), matrix<const T>(z), matrix<T>(kept), matrix<T>(a)},
-                 {z, kept, a, bias});
+    with_pack_width<T>({z, kept, a, bias}, [&]<int N>() {
+      const auto [grid, block] = rows::blocks_of(divide_up(z.rows(), rows_at_once), z.cols() / N);
+      launch(ctx, "bias_silu_keep", bias_silu_keep_kernel<N, T>, grid, block, 0, bias.data<Compute<T>>(),
+             matrix<const T>(z), matrix<T>(kept), matrix<T>(a));
+    });
   });
 }
 

@@ -53,9 +53,10 @@ __device__ __forceinline__ Compute<T> exponential_as(Compute<T> x) {
   }
 }
 
-// 1 / x for x from 1 to 2, in one instruction where there is one: wrong by one unit in the last place at
-// most. A division that is right to the last bit is eight, and a branch around one more way to do it.
-__device__ __forceinline__ float reciprocal_of_one_to_two(float x) {
+// 1 / x for x of at least 1, in one instruction where there is one: wrong by one unit in the last place at
+// most, and 0 from 2^126 on. A division that is right to the last bit is eight, and a branch around one more
+// way to do it.
+__device__ __forceinline__ float reciprocal_of_one_or_more(float x) {
 #ifdef LIME_CUDA_EMULATED
   return 1 / x;
 #else
@@ -64,7 +65,7 @@ __device__ __forceinline__ float reciprocal_of_one_to_two(float x) {
   return y;
 #endif
 }
-__device__ __forceinline__ double reciprocal_of_one_to_two(double x) { return 1 / x; }
+__device__ __forceinline__ double reciprocal_of_one_or_more(double x) { return 1 / x; }
 
 // 1 / sqrt(x), wrong by two units in the last place at most.
 __device__ __forceinline__ float reciprocal_root(float x) {
@@ -84,24 +85,35 @@ inline constexpr T sigmoid_is_zero = T(-1000);
 template <typename T>
 __device__ __forceinline__ T sigmoid(T x) {
   const T e = exponential(-magnitude(x));  // never overflows
-  return (x < 0 ? e : T(1)) * reciprocal_of_one_to_two(1 + e);
+  return (x < 0 ? e : T(1)) * reciprocal_of_one_or_more(1 + e);
 }
 
 // x sigmoid(x), for what is stored as Stored.
 template <typename T, typename Stored = T>
 __device__ __forceinline__ T silu(T x) {
-  const T e = exponential_as<Stored>(-magnitude(x));
-  const T y = (x < 0 ? x * e : x) * reciprocal_of_one_to_two(1 + e);
+  T y;
+  if constexpr (std::is_same_v<Stored, bf16>) {
+    y = x * reciprocal_of_one_or_more(1 + exponential_as<bf16>(-x));  // which may be infinite
+  } else {
+    const T e = exponential(-magnitude(x));
+    y = (x < 0 ? x * e : x) * reciprocal_of_one_or_more(1 + e);
+  }
   return x < sigmoid_is_zero<T> ? T(0) : y;  // -infinity, too
 }
 
 // Its derivative, sigmoid(x) (1 + x (1 - sigmoid(x))).
 template <typename T, typename Stored = T>
 __device__ __forceinline__ T silu_slope(T x) {
-  const T e = exponential_as<Stored>(-magnitude(x));
-  const T larger = reciprocal_of_one_to_two(1 + e),
-          smaller = e * larger;  // sigmoid(|x|) and 1 - sigmoid(|x|), without cancellation
-  const T y = (x < 0 ? smaller : larger) * multiply_add(x, x < 0 ? larger : smaller, T(1));
+  T y;
+  if constexpr (std::is_same_v<Stored, bf16>) {
+    const T p = reciprocal_of_one_or_more(1 + exponential_as<bf16>(-x));
+    y = p * multiply_add(x, 1 - p, T(1));
+  } else {
+    const T e = exponential(-magnitude(x));
+    const T larger = reciprocal_of_one_or_more(1 + e),
+            smaller = e * larger;  // sigmoid(|x|) and 1 - sigmoid(|x|), without cancellation
+    y = (x < 0 ? smaller : larger) * multiply_add(x, x < 0 ? larger : smaller, T(1));
+  }
   return x < sigmoid_is_zero<T> ? T(0) : x > -sigmoid_is_zero<T> ? T(1) : y;
 }
 

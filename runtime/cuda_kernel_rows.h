@@ -80,6 +80,19 @@ __global__ void each_pack_kernel(F f, int64_t count, int64_t packs) {
       f.template at<N>(r, p * N);
 }
 
+// Blocks for a thread for each of `packs` of each row, or of as many rows as a grid can have.
+struct Blocks {
+  dim3 grid, threads;
+};
+inline Blocks blocks_of(int64_t row_count, int64_t packs) {
+  const int64_t columns =
+      std::min<int64_t>(threads, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(packs))));
+  const int64_t rows_a_block = threads / columns;
+  return {dim3(divide_up(packs, columns),
+               static_cast<uint32_t>(std::min<int64_t>(divide_up(row_count, rows_a_block), most_blocks_y))),
+          dim3(static_cast<uint32_t>(columns), static_cast<uint32_t>(rows_a_block))};
+}
+
 }  // namespace rows
 
 // Calls f.at<N>(r, c) once for each row r and each N columns from c on; cols is a multiple of N.
@@ -87,12 +100,7 @@ template <int N, typename F>
 void each_pack_of(Context& ctx, const char* name, F f, int64_t row_count, int64_t cols) {
   if (row_count == 0 || cols == 0) return;
   const int64_t packs = cols / N;
-  const int64_t columns =
-      std::min<int64_t>(rows::threads, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(packs))));
-  const int64_t rows_a_block = rows::threads / columns;
-  const dim3 block(static_cast<uint32_t>(columns), static_cast<uint32_t>(rows_a_block));
-  const dim3 grid(divide_up(packs, columns), static_cast<uint32_t>(std::min<int64_t>(
-                                                 divide_up(row_count, rows_a_block), rows::most_blocks_y)));
+  const auto [grid, block] = rows::blocks_of(row_count, packs);
   launch(ctx, name, rows::each_pack_kernel<N, F>, grid, block, 0, f, row_count, packs);
 }
 

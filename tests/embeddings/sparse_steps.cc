@@ -90,25 +90,29 @@ void StepTrainer::compute(const Batch& batch, Lookup& lookup, int64_t step, cons
     for (size_t f = 0; f < batch[static_cast<size_t>(m)].size(); ++f) {
       const Feature& feature = batch[static_cast<size_t>(m)][f];
       const int64_t dim = collection_.tables()[static_cast<size_t>(feature.table)].dim;
-      const Tensor memory(ctx_.device(), DType::f32, feature.rows(), dim + 5);  // columns of a wider input
-      const View x = memory.view().slice_cols(3, 3 + dim);
+      // Columns of a wider input, which begin where packs of four do or elsewhere. They stay until the
+      // update.
+      const bool packs = (step + static_cast<int64_t>(f)) % 2 == 0;
+      const int64_t column = packs ? 4 : 3, columns = packs ? (dim + 8) / 4 * 4 : dim + 5;
+      const Tensor& memory = inputs_.emplace_back(ctx_.device(), DType::f32, feature.rows(), columns);
+      const View x = memory.view().slice_cols(column, column + dim);
       fill(ctx_, memory, -99);
       collection_.gather(ctx_, lookup, m - first, static_cast<int64_t>(f), x);
       const Tensor host = host_copy(ctx_, memory.view());
       std::vector<double> values;
       for (int64_t i = 0; i < feature.rows(); ++i) {
         float* row = host.view().row<float>(i);
-        EXPECT_EQ(row[2], -99);
-        EXPECT_EQ(row[3 + dim], -99);
+        EXPECT_EQ(row[column - 1], -99);
+        EXPECT_EQ(row[column + dim], -99);
         for (int64_t c = 0; c < dim; ++c) {
-          float& at = row[3 + c];
+          float& at = row[column + c];
           values.push_back(at);
           at = static_cast<float>(gradient_at(step, m, f, i, c, at));
         }
       }
       copy(ctx_, host.view(), memory);
       if (seen) seen(m, f, values);
-      collection_.add_gradient(ctx_, lookup, m - first, static_cast<int64_t>(f), x);
+      collection_.add_gradient(ctx_, lookup, m - first, static_cast<int64_t>(f), x, true);
     }
   }
 }
@@ -118,6 +122,7 @@ double StepTrainer::apply(const Batch& batch, Lookup& lookup, int64_t step) {
   collection_.reduce(lookup, leaves_of(leaves, comm_.rank(), comm_.size()).first, leaves);
   const double sum = sum_of_squares(ctx_, collection_, lookup);
   collection_.update(lookup, device_scalar(ctx_, test_grad_scale).view(), test_lr_scale(step), step);
+  inputs_.clear();
   return sum;
 }
 

@@ -62,6 +62,7 @@ class StepTrainer {
   Communicator& comm_;
   std::unique_ptr<Communicator> on_device_;
   EmbeddingCollection collection_;
+  std::vector<Tensor> inputs_;  // since the last update
 };
 
 // How every step scales gradients and learning rates.

@@ -187,8 +187,9 @@ TEST_P(Models, Bf16AgreesWithF32) {
   Step half(c, device(), DType::bf16, histories, impressions);
   // A value is rounded by up to 2^-8 of itself, 2^-9.8 in the mean square, at each of about 20 steps there
   // and back; independent roundings add up like their root: 2^-9.8 * sqrt(20) = 0.5%. Of a thousand values
-  // the worst is four times as far off, and twice that where it is a sum of terms larger than itself: 4%. With
-  // the order of roundings the worst of all (hstu's token.bias, a sum over all events) moves from 3.4% to 4.1%.
+  // the worst is four times as far off, and twice that where it is a sum of terms larger than itself: 4%.
+  // With the order of roundings the worst of all (hstu's token.bias, a sum over all events) moves from 3.4%
+  // to 4.1%.
   expect_agreement(want, results(half), 0.05);
 }
 

@@ -134,6 +134,29 @@ TEST_P(RowOps, SiluSlopes) {
   }
 }
 
+TEST_P(RowOps, SiluAtTheEndsOfTheRange) {
+  if (ctx.device() == Device{}) return;  // whose own tests have them
+  const std::vector<double> x{INFINITY, 1e30, 200, 90, -90, -200, -1e30, -INFINITY, NAN};
+  const Shape s{1, static_cast<int64_t>(x.size()) + 7, 0};  // whole packs
+  const View z = rows(s, 1), a = rows(s, 2), dz = rows(s, 3), bias = parameter(1, s.cols, 4);
+  fill(ctx, bias, 0), fill(ctx, dz, 1);
+  for (size_t i = 0; i < x.size(); ++i)
+    fill(ctx, z.slice_cols(static_cast<int64_t>(i), static_cast<int64_t>(i) + 1), x[i]);
+  bias_silu_keep(ctx, bias, z, z, a);
+  multiply_slope(ctx, bias, z, {}, dz, parameter(1, s.cols, 5));
+  const Values in(z), silu(a), slope(dz);
+  for (int64_t i = 0; i < static_cast<int64_t>(x.size()) - 1; ++i) {
+    if (in(0, i) > 0) {
+      EXPECT_EQ(silu(0, i), in(0, i));
+      EXPECT_EQ(slope(0, i), 1) << in(0, i);
+    } else {
+      EXPECT_NEAR(silu(0, i), 0, 1e-30) << in(0, i);
+      EXPECT_NEAR(slope(0, i), 0, 1e-30) << in(0, i);
+    }
+  }
+  EXPECT_TRUE(std::isnan(silu(0, 8)) && std::isnan(slope(0, 8)));
+}
+
 TEST_P(RowOps, GatedNorm) {
   for (const Shape& s : shapes) {
     const View gain = parameter(1, s.cols, 1), bias = parameter(1, s.cols, 2), x = rows(s, 3), u = rows(s, 4),
