@@ -10,7 +10,7 @@ namespace lime {
 
 namespace {
 constexpr size_t smallest_block = size_t{1} << 20;
-constexpr size_t cuda_alignment = 128;  // a cache line of a GPU
+constexpr size_t cuda_alignment = 128;                          // a cache line of a GPU
 constexpr size_t guard = sanitizer::finds_addresses ? 128 : 0;  // between neighbours
 }  // namespace
 

@@ -1,5 +1,5 @@
-// What the code tells AddressSanitizer: bytes that belong to nobody, in memory that is handed out in parts, and
-// which stack runs. In a build without it nothing is done.
+// What the code tells AddressSanitizer: bytes that belong to nobody, in memory that is handed out in parts,
+// and which stack runs. In a build without it nothing is done.
 #pragma once
 
 #include <cstddef>
@@ -46,9 +46,7 @@ class StackSwitch {
   }
   ~StackSwitch() { __sanitizer_finish_switch_fiber(kept_, &other_.begin, &other_.bytes); }
   // On a new stack: it came from `other`.
-  static void begin(Stack& other) {
-    __sanitizer_finish_switch_fiber(nullptr, &other.begin, &other.bytes);
-  }
+  static void begin(Stack& other) { __sanitizer_finish_switch_fiber(nullptr, &other.begin, &other.bytes); }
   // This stack ends, and `other` goes on.
   static void end(const Stack& other) { __sanitizer_start_switch_fiber(nullptr, other.begin, other.bytes); }
 #else

@@ -54,6 +54,12 @@ class Train : public testing::Test {
                                        : lime_program_on(ranks, train_command(run, settings));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   }
+  // Sends the signal as soon as the shell's condition holds, on a machine of any speed.
+  static Outcome train_until(const std::string& condition, const char* signal, const std::string& run,
+                             const std::string& settings) {
+    return run_command(str(LIME_PROGRAM, " ", train_command(run, settings), " & until ", condition,
+                           " || ! kill -0 $!; do sleep 0.01; done; kill -s ", signal, " $!; wait $!"));
+  }
   static void resume(int ranks, const std::string& run, const std::string& settings) {
     const Outcome outcome = lime_program_on(ranks, str("train --resume ", path(run), " --set ", settings));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -218,10 +224,10 @@ TEST_F(Train, EveryRequestOnceAnEpochThoughRanksRunDryAtDifferentSteps) {
 
 TEST_F(Train, ASignalCheckpointsAndTheRunGoesOn) {
   train(1, "untouched", "train.epochs=6");
-  const std::string arguments = train_command("signalled", "train.epochs=6");
-  const Outcome stopped =
-      run_command(str("timeout --preserve-status -s TERM 0.6 ", LIME_PROGRAM, " ", arguments));
+  const std::string steps = str("[ -s ", path("signalled/metrics.jsonl"), " ]");
+  const Outcome stopped = train_until(steps, "TERM", "signalled", "train.epochs=6");
   EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
+  EXPECT_LT(metrics("signalled").size(), metrics("untouched").size());
   resume(2, "signalled", "train.epochs=6");
   const int last = static_cast<int>(metrics("untouched").back().at("step").get<int64_t>());
   EXPECT_EQ(digests("untouched", last), digests("signalled", last));
@@ -232,7 +238,7 @@ TEST_F(Train, AKilledRunGoesOnFromItsLastCheckpoint) {
   const int last = static_cast<int>(metrics("calm").back().at("step").get<int64_t>());
   // A checkpoint every step: most of the run's time is writing them, so a kill is likely to hit one.
   const std::string settings = "train.epochs=4 --set train.checkpoint_every=1 --set train.keep_checkpoints=2";
-  run_command(str("timeout -s KILL 1 ", LIME_PROGRAM, " ", train_command("killed", settings)));
+  train_until(str("ls ", path("killed/checkpoints"), " | grep -q '^step-'"), "KILL", "killed", settings);
   for (int attempt = 0; attempt < 3; ++attempt)
     run_command(
         str("timeout -s KILL 0.", 6 + attempt, " ", LIME_PROGRAM, " train --resume ", path("killed")));

@@ -281,7 +281,8 @@ TEST_F(EmulatorDeathTest, AddressSanitizerFindsReadsOutsideToo) {
     given_back = ctx.arena().alloc(DType::f32, 1, 8).data<float>();
     launch(ctx, "write", write_kernel, dim3(1), dim3(1), 0, given_back, int64_t{7});
   }
-  EXPECT_DEATH(message(write_kernel, dim3(1), dim3(1), size_t{0}, given_back, int64_t{7}), "use-after-poison");
+  EXPECT_DEATH(message(write_kernel, dim3(1), dim3(1), size_t{0}, given_back, int64_t{7}),
+               "use-after-poison");
 }
 
 // Threads that a failed launch unwinds, and launches from several host threads, leave no stack behind that
@@ -290,7 +291,8 @@ TEST_F(Emulator, FailedLaunchesAndOtherHostThreadsDoNotMatter) {
   for (int launches = 0; launches < 3; ++launches) {
     EXPECT_THAT(message(divergent_kernel, dim3(1), dim3(64), size_t{0}, true), HasSubstr("32 have returned"));
     std::thread([&] {
-      EXPECT_THAT(message(misaligned_copy_kernel, dim3(1), dim3(1), size_t{16}, data()), HasSubstr("aligned"));
+      EXPECT_THAT(message(misaligned_copy_kernel, dim3(1), dim3(1), size_t{16}, data()),
+                  HasSubstr("aligned"));
       launch(ctx, "exchange", exchange_kernel<true>, dim3(2), dim3(64), 256, data());
     }).join();
     launch(ctx, "exchange", exchange_kernel<true>, dim3(2), dim3(64), 256, data());
