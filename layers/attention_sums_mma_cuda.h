@@ -20,7 +20,7 @@ namespace lime::cuda {
 
 inline constexpr int64_t most_mma_links = 128;
 constexpr int mma_warps(int64_t links) { return links <= 64 ? 4 : 8; }
-// Partial sums a chunk: warps that share its rows.
+// Partial sums a chunk: warps that share its rows. Of links that takes_mma has taken.
 constexpr int64_t mma_parts(int64_t links) { return mma_warps(links) / (links / 16); }
 
 // Of a call in one or both directions, with `known` bytes a link.

@@ -224,8 +224,9 @@ void launch_forward(Context& ctx, size_t shared_bytes, const LinkMmaCall& call) 
 bool link_attention_mma(Context& ctx, const LinkAttention& a, int64_t first, const ConstView& q,
                         const ConstView& k, const ConstView& v, const LinkAttentionState& state,
                         const View& out) {
-  const int64_t d = q.cols(), width = d / a.heads, rows = k.rows(), parts = mma_parts(a.links);
+  const int64_t d = q.cols(), width = d / a.heads, rows = k.rows();
   if (!takes_mma<false, SoftmaxMmaWeights>(ctx, a.links, width, false, {&q, &k, &v, &out})) return false;
+  const int64_t parts = mma_parts(a.links);
   const Chunks chunks = make_chunks(a.history, first, rows, chunk_size(rows, a.heads));
   const LinkMmaCall call{chunks,
                          a.heads,
@@ -250,10 +251,11 @@ bool link_attention_backward_mma(Context& ctx, const LinkAttention& a, int64_t f
                                  const ConstView& k, const ConstView& v, const ConstView& dout,
                                  const LinkAttentionState& state, const View& dq, const View& dk,
                                  const View& dv) {
-  const int64_t d = q.cols(), width = d / a.heads, rows = k.rows(), parts = mma_parts(a.links);
+  const int64_t d = q.cols(), width = d / a.heads, rows = k.rows();
   if (!takes_mma<true, SoftmaxMmaWeights>(ctx, a.links, width, false, {&q, &k, &v, &dout, &dq, &dk, &dv}))
     return false;
   const char* name = "link_attention_backward";
+  const int64_t parts = mma_parts(a.links);
   const auto m = [](const ConstView& x) { return matrix<const bf16>(x); };
   MmaCall call{make_chunks(a.history, first, rows, chunk_size(rows, a.heads)), a.heads, a.links, {}};
   auto* partial =

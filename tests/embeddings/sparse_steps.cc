@@ -94,7 +94,7 @@ void StepTrainer::compute(const Batch& batch, Lookup& lookup, int64_t step, cons
       // update.
       const bool packs = (step + static_cast<int64_t>(f)) % 2 == 0;
       const int64_t column = packs ? 4 : 3, columns = packs ? (dim + 8) / 4 * 4 : dim + 5;
-      const Tensor& memory = inputs_.emplace_back(ctx_.device(), DType::f32, feature.rows(), columns);
+      const Tensor& memory = inputs_[&lookup].emplace_back(ctx_.device(), DType::f32, feature.rows(), columns);
       const View x = memory.view().slice_cols(column, column + dim);
       fill(ctx_, memory, -99);
       collection_.gather(ctx_, lookup, m - first, static_cast<int64_t>(f), x);
@@ -122,7 +122,7 @@ double StepTrainer::apply(const Batch& batch, Lookup& lookup, int64_t step) {
   collection_.reduce(lookup, leaves_of(leaves, comm_.rank(), comm_.size()).first, leaves);
   const double sum = sum_of_squares(ctx_, collection_, lookup);
   collection_.update(lookup, device_scalar(ctx_, test_grad_scale).view(), test_lr_scale(step), step);
-  inputs_.clear();
+  inputs_.erase(&lookup);
   return sum;
 }
 

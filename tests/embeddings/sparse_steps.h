@@ -62,7 +62,7 @@ class StepTrainer {
   Communicator& comm_;
   std::unique_ptr<Communicator> on_device_;
   EmbeddingCollection collection_;
-  std::vector<Tensor> inputs_;  // since the last update
+  std::map<const Lookup*, std::vector<Tensor>> inputs_;  // of lookups that are not applied
 };
 
 // How every step scales gradients and learning rates.
