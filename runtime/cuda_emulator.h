@@ -15,7 +15,7 @@
 // Dynamic shared memory holds NaNs when a block starts; static shared memory holds what the block before
 // left. What cp.async copies to, and what wgmma adds to, holds NaNs from its start to its wait. Device
 // memory: runtime/cuda_emulator_memory.h. Not shown: races of single instructions, the order of memory
-// operations, reads outside an allocation within its page.
+// operations; reads outside an allocation within its page, but under AddressSanitizer (preset asan-emulated).
 #pragma once
 
 #include <cstddef>
