@@ -5,10 +5,9 @@
 // links. Links own 64 sums a warpgroup, in registers until the chunk ends.
 //   * Forward down: each warpgroup passes over all rows of a tile, 64 at a time.
 //   * Forward up: each has 64 rows of a tile, and passes over the links, 64 at a time.
-//   * Backward: from a tile of 64 rows each warpgroup computes the scores of its links, adds to their sums,
-//   and
-//     leaves the weights in shared memory, links by rows. Those of all links, transposed, are the left side
-//     of the history's sums, of which a warpgroup makes one. So scores are computed once.
+//   * Backward: from a tile of 64 rows each warpgroup computes the scores of its links, adds to their
+//     sums, and leaves the weights in shared memory, links by rows. Those of all links, transposed, are the
+//     left side of the history's sums, of which a warpgroup makes one. So scores are computed once.
 #pragma once
 
 #include "layers/attention_sums_tiles_cuda.h"

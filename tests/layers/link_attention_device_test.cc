@@ -99,21 +99,13 @@ TEST_P(LinkOnCuda, Tf32) {
 // Rows that are not at multiples of 16 bytes.
 TEST_P(LinkOnCuda, Bf16) { compare(ctx, DType::bf16, 3, rows() + 1, Kernels::any, bf16_softmax); }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, LinkOnCuda,
-                         testing::Values(Case{{4}, 1, 1, 1}, Case{{0, 1, 5}, 2, 3, 5},
-                                         Case{{33, 0, 70, 2}, 2, 7, 4}, Case{{64, 31}, 1, 32, 32},
-                                         Case{{17, 0}, 1, 33, 70}, Case{{2, 513, 1}, 1, 5, 8}));
+INSTANTIATE_TEST_SUITE_P(Shapes, LinkOnCuda, testing::ValuesIn(odd_shapes));
 
 class LinkMmaOnCuda : public LinkOnCuda {};
 
 TEST_P(LinkMmaOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_softmax); }
 
-// With chunks of 256 rows: one chunk and several, one warp a row and several.
-INSTANTIATE_TEST_SUITE_P(Shapes, LinkMmaOnCuda,
-                         testing::Values(Case{{1}, 1, 16, 32}, Case{{63, 64, 128, 257}, 1, 16, 32},
-                                         Case{{70, 0, 1, 33}, 2, 16, 32}, Case{{0, 260, 5}, 1, 32, 32},
-                                         Case{{65}, 2, 48, 64}, Case{{50}, 1, 80, 128},
-                                         Case{{17}, 1, 128, 128}));
+INSTANTIATE_TEST_SUITE_P(Shapes, LinkMmaOnCuda, testing::ValuesIn(mma_shapes));
 
 // Shapes that warpgroups take, in backward.
 class LinkWgmmaOnCuda : public LinkOnCuda {};
@@ -124,17 +116,14 @@ TEST_P(LinkWgmmaOnCuda, Bf16ByWarps) {
   compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_softmax);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, LinkWgmmaOnCuda,
-                         testing::Values(Case{{256, 0, 257}, 1, 64, 32}, Case{{1, 81, 16}, 2, 64, 64},
-                                         Case{{300, 3}, 1, 128, 32}, Case{{0, 129, 64}, 1, 128, 64}));
+INSTANTIATE_TEST_SUITE_P(Shapes, LinkWgmmaOnCuda, testing::ValuesIn(wgmma_shapes));
 
 // Tiles that begin and end within requests: what runs between them is rounded.
 class LinkMmaTilesOnCuda : public LinkOnCuda {};
 
 TEST_P(LinkMmaTilesOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() / 2 + 1, Kernels::mma, mma_softmax); }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, LinkMmaTilesOnCuda,
-                         testing::Values(Case{{70, 0, 1, 50}, 1, 16, 32}, Case{{33, 40}, 2, 64, 64}));
+INSTANTIATE_TEST_SUITE_P(Shapes, LinkMmaTilesOnCuda, testing::ValuesIn(tile_shapes));
 
 // One score above all others by far: the weights are 1 and 0, and their gradients 0.
 TEST_P(LinkMmaTilesOnCuda, HugeScoresStayFinite) {
@@ -157,28 +146,13 @@ TEST_P(LinkMmaTilesOnCuda, HugeScoresStayFinite) {
     for (const double value : b->download()) ASSERT_TRUE(std::isfinite(value));
 }
 
-// Shapes and views that tensor cores cannot take are left to the generic kernel.
 TEST(LinkMma, SaysWhatItCannotTake) {
-  const std::vector<int64_t> offsets = {0, 8};
   if (!skip_reason({DeviceType::cuda, 0}).empty()) GTEST_SKIP();
-  Context ctx({DeviceType::cuda, 0});
-  const DeviceJagged history(ctx, offsets);
-  const auto takes = [&](int64_t width, int64_t links, DType type, int64_t column) {
-    const Tensor memory(ctx.device(), type, 8 + links, 2 * width + 8),
-        state(ctx.device(), DType::f32, 2, links);
-    const View a = memory.view().slice_cols(column, column + width),
-               b = memory.view().slice_cols(column + width, column + 2 * width);
-    const View q = a.slice_rows(8, 8 + links), out = b.slice_rows(8, 8 + links);
-    return cuda::link_attention_mma(ctx, {1, links, history}, 0, q, a.slice_rows(0, 8), b.slice_rows(0, 8),
-                                    {state.view().slice_rows(0, 1), state.view().slice_rows(1, 2)}, out);
-  };
-  EXPECT_TRUE(takes(32, 16, DType::bf16, 0));
-  EXPECT_TRUE(takes(128, 128, DType::bf16, 8));
-  EXPECT_FALSE(takes(32, 16, DType::bf16, 1));
-  EXPECT_FALSE(takes(32, 16, DType::f32, 0));
-  EXPECT_FALSE(takes(48, 16, DType::bf16, 0));
-  EXPECT_FALSE(takes(32, 20, DType::bf16, 0));
-  EXPECT_FALSE(takes(32, 144, DType::bf16, 0));
+  expect_what_mma_takes(
+      [](Context& ctx, const Jagged& history, int64_t links, const View(&h)[2], const View(&l)[2]) {
+        const Tensor maximum(ctx.device(), DType::f32, 1, links), sum(ctx.device(), DType::f32, 1, links);
+        return cuda::link_attention_mma(ctx, {1, links, history}, 0, l[0], h[0], h[1], {maximum, sum}, l[1]);
+      });
 }
 
 }  // namespace

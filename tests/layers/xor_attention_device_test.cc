@@ -137,20 +137,13 @@ TEST_P(XorOnCuda, FiniteDifferences) {
   EXPECT_NEAR(at(0).second, numeric, 1e-8 * std::max(1.0, std::abs(numeric)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, XorOnCuda,
-                         testing::Values(Case{{4}, 1, 1, 1}, Case{{0, 1, 5}, 2, 3, 5},
-                                         Case{{33, 0, 70, 2}, 2, 7, 4}, Case{{64, 31}, 1, 32, 32},
-                                         Case{{17, 0}, 1, 33, 70}, Case{{2, 513, 1}, 1, 5, 8}));
+INSTANTIATE_TEST_SUITE_P(Shapes, XorOnCuda, testing::ValuesIn(odd_shapes));
 
 class XorMmaOnCuda : public XorOnCuda {};
 
 TEST_P(XorMmaOnCuda, Bf16) { compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_tolerance); }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, XorMmaOnCuda,
-                         testing::Values(Case{{1}, 1, 16, 32}, Case{{63, 64, 128, 257}, 1, 16, 32},
-                                         Case{{70, 0, 1, 33}, 2, 16, 32}, Case{{0, 260, 5}, 1, 32, 32},
-                                         Case{{65}, 1, 48, 64}, Case{{50}, 1, 80, 128},
-                                         Case{{17}, 1, 128, 128}));
+INSTANTIATE_TEST_SUITE_P(Shapes, XorMmaOnCuda, testing::ValuesIn(mma_shapes));
 
 // Shapes that warpgroups take.
 class XorWgmmaOnCuda : public XorOnCuda {};
@@ -161,9 +154,7 @@ TEST_P(XorWgmmaOnCuda, Bf16ByWarps) {
   compare(ctx, DType::bf16, 8, rows() + 1, Kernels::mma, mma_tolerance);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, XorWgmmaOnCuda,
-                         testing::Values(Case{{256, 0, 257}, 1, 64, 32}, Case{{1, 81, 16}, 2, 64, 64},
-                                         Case{{140, 3}, 1, 128, 32}, Case{{0, 129, 64}, 1, 128, 64}));
+INSTANTIATE_TEST_SUITE_P(Shapes, XorWgmmaOnCuda, testing::ValuesIn(wgmma_shapes));
 
 // Tiles that begin and end within requests.
 class XorMmaTilesOnCuda : public XorOnCuda {};
@@ -172,9 +163,7 @@ TEST_P(XorMmaTilesOnCuda, Bf16) {
   compare(ctx, DType::bf16, 8, rows() / 2 + 1, Kernels::mma, mma_tiles_tolerance);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, XorMmaTilesOnCuda,
-                         testing::Values(Case{{70, 0, 1, 50}, 1, 16, 32}, Case{{33, 40}, 2, 64, 64},
-                                         Case{{100, 70}, 1, 128, 64}));
+INSTANTIATE_TEST_SUITE_P(Shapes, XorMmaTilesOnCuda, testing::ValuesIn(tile_shapes));
 
 TEST_P(XorMmaTilesOnCuda, HugeScoresStayFinite) {
   const int64_t d = shape.width();
@@ -195,27 +184,13 @@ TEST_P(XorMmaTilesOnCuda, HugeScoresStayFinite) {
     for (const double value : b->download()) ASSERT_TRUE(std::isfinite(value));
 }
 
-// Shapes and views that tensor cores cannot take are left to the generic kernel.
 TEST(XorMma, SaysWhatItCannotTake) {
-  const std::vector<int64_t> offsets = {0, 8};
   if (!skip_reason({DeviceType::cuda, 0}).empty()) GTEST_SKIP();
-  Context ctx({DeviceType::cuda, 0});
-  const DeviceJagged history(ctx, offsets);
-  const auto takes = [&](int64_t width, int64_t links, DType type, int64_t column) {
-    const Tensor memory(ctx.device(), type, 8 + links, 2 * width + 8);
-    const View a = memory.view().slice_cols(column, column + width),
-               b = memory.view().slice_cols(column + width, column + 2 * width);
-    const View h = a.slice_rows(0, 8), h2 = b.slice_rows(0, 8), l = a.slice_rows(8, 8 + links),
-               l2 = b.slice_rows(8, 8 + links);
-    return cuda::xor_attention_mma(ctx, {1, links, history, 0}, false, {{}, h, h2}, {l, {}, {}}, {}, l2);
-  };
-  EXPECT_TRUE(takes(32, 16, DType::bf16, 0));
-  EXPECT_TRUE(takes(128, 128, DType::bf16, 8));
-  EXPECT_FALSE(takes(32, 16, DType::bf16, 1));
-  EXPECT_FALSE(takes(32, 16, DType::f32, 0));
-  EXPECT_FALSE(takes(48, 16, DType::bf16, 0));
-  EXPECT_FALSE(takes(32, 20, DType::bf16, 0));
-  EXPECT_FALSE(takes(32, 144, DType::bf16, 0));
+  expect_what_mma_takes(
+      [](Context& ctx, const Jagged& history, int64_t links, const View(&h)[2], const View(&l)[2]) {
+        return cuda::xor_attention_mma(ctx, {1, links, history, 0}, false, {{}, h[0], h[1]}, {l[0], {}, {}},
+                                       {}, l[1]);
+      });
 }
 
 }  // namespace
