@@ -30,10 +30,6 @@ size_t mma_shared_bytes(int64_t links, int64_t width, bool both, size_t known) {
                 up = both ? MmaPlan<true, gradient>::shared_rows(links, tile) : 0;
   return static_cast<size_t>(std::max(down, up) * width) * sizeof(bf16) + static_cast<size_t>(links) * known;
 }
-template <typename Weights>
-constexpr size_t mma_known_bytes() {
-  return std::is_empty_v<typename Weights::Link> ? 0 : sizeof(typename Weights::Link);
-}
 
 // Whether the kernel takes heads of `width` columns and `links`, on this device, and all of these views.
 template <bool gradient, typename Weights>

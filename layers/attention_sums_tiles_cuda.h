@@ -33,6 +33,12 @@ struct MmaCall {
 //                                                is the Link of number j of register i. Rows of zeros in
 //                                                the history must not give what is not finite.
 
+// Bytes of what they know of a link.
+template <typename Weights>
+constexpr size_t mma_known_bytes() {
+  return std::is_empty_v<typename Weights::Link> ? 0 : sizeof(typename Weights::Link);
+}
+
 // Which sums an owner makes, and which matrices a direction reads.
 template <bool up, bool gradient>
 struct MmaPlan {

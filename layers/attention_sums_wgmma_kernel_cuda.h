@@ -208,9 +208,8 @@ void launch_wgmma(Context& ctx, const char* name, bool both, const Weights& weig
     constexpr int links = wgmma_links * groups, tile = wgmma_tile_rows<groups, gradient>;
     constexpr int64_t rows = std::max(MmaPlan<false, gradient>::shared_rows(links, tile),
                                       MmaPlan<true, gradient>::shared_rows(links, tile));
-    constexpr size_t known = std::is_empty_v<typename Weights::Link> ? 0 : sizeof(typename Weights::Link);
-    constexpr size_t bytes =
-        (rows * width + wgmma_shared_weights<groups, gradient>)*sizeof(bf16) + links * known;
+    constexpr size_t bytes = (rows * width + wgmma_shared_weights<groups, gradient>)*sizeof(bf16) +
+                             links * mma_known_bytes<Weights>();
     const dim3 grid(static_cast<uint32_t>(call.chunks.numbers() * call.heads), 1, both ? 2 : 1);
     launch(ctx, name, attention_wgmma_kernel<width, groups, gradient, Weights>, grid,
            dim3(warpgroup_size * groups), bytes, call, weights);
