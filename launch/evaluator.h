@@ -35,8 +35,8 @@ const char* to_string(HistoryMode);
 // config.eval.history: one mode by name, or "both": running, then frozen.
 std::vector<HistoryMode> history_modes(const std::string& text);
 
-// Throws UserError naming those of `days` that config.data.train holds: what a model was trained on tells
-// nothing of it.
+// Throws UserError naming those of `days` that config.data.train or data.seen holds: what a model was trained
+// on tells nothing of it.
 void refuse_trained_days(const Config&, const Dataset&, const std::vector<std::string>& days);
 
 // Collective; the result is complete on rank 0 (and empty elsewhere), the same bits for any number of ranks
@@ -57,6 +57,9 @@ std::vector<EvalResult> evaluate_modes(ProcessGroup&, Context&, Network&, const 
 
 // A block a history mode: for each task rows by day, then all days. "-" where a metric is not defined.
 std::string to_table(const std::vector<EvalResult>&);
+// A line a history mode and task, of all days: "  click  AUC 0.8523  GAUC 0.8472  NE 0.6881  (history
+// running)".
+std::string to_lines(const std::vector<EvalResult>&);
 // A list of results; a metric that is not defined is null. Leaves out `seconds`: equal text for equal
 // results.
 std::string to_json(const std::vector<EvalResult>&);
