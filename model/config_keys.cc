@@ -167,13 +167,13 @@ void add_task_keys(std::vector<ConfigKey>& keys) {
 
 void add_train_keys(std::vector<ConfigKey>& keys) {
   const auto train = [](auto... members) { return at(&Config::train, members...); };
-  keys.push_back(text("train.from", train(&TrainConfig::from), "a directory",
-                      "run (its newest good checkpoint), or checkpoint, of the same model, whose weights and "
-                      "table rows this run begins with; empty: random ones"));
   keys.push_back(
       integer("train.epochs", train(&TrainConfig::epochs), 1, no_limit, "passes over the training days"));
   keys.push_back(integer("train.max_steps", train(&TrainConfig::max_steps), 0, no_limit,
                          "stop after this step; 0: run all epochs"));
+  keys.push_back(text("train.from", train(&TrainConfig::from), "a directory",
+                      "run (its newest good checkpoint), or checkpoint, of the same model, whose weights and "
+                      "table rows this run begins with; empty: random ones"));
   keys.push_back(integer("train.batch_requests", train(&TrainConfig::batch_requests), 1, no_limit,
                          "requests of the global batch, over all ranks"));
   keys.push_back(integer("train.batch_history_tokens", train(&TrainConfig::batch_history_tokens), 0, no_limit,
