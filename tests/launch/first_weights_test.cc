@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "io/hdf5_file.h"
@@ -110,6 +111,60 @@ TEST_P(FirstWeightsOn, AreThoseOfTheOtherRunAndSoAreItsRows) {
   }
   EXPECT_GT(kept, 0u);
   EXPECT_GT(larger, 0u);
+}
+
+// The user table of a checkpoint of one rank: runs since a row was updated, by id.
+std::map<int64_t, int> idle_runs(const std::string& checkpoint) {
+  const Hdf5File file(checkpoint + "/tables-00000-of-00001.h5", Hdf5File::Mode::read);
+  const auto ids = file.read<int64_t>("/user/id");
+  const auto idle = file.read<uint8_t>("/user/idle");
+  EXPECT_EQ(ids.size(), idle.size());
+  std::map<int64_t, int> out;
+  for (size_t i = 0; i < ids.size(); ++i) out[ids[i]] = idle[i];
+  return out;
+}
+
+TEST_P(FirstWeightsOn, RowsThatNoRunUpdatedLatelyAreLeftBehind) {
+  const std::string reason = skip_reason(GetParam());
+  if (!reason.empty()) GTEST_SKIP() << reason;
+  const std::string device = GetParam() == Device{} ? "cpu" : "cuda",
+                    one_step = "--set train.max_steps=1 --set device=" + device;
+  const auto of = [&](const char* name) { return str(name, "_", device); };
+  const auto train_next = [&](const std::string& name, const std::string& from, const char* more) {
+    run(1, next(name, str(one_step, more), from));
+    return idle_runs(checkpoint(name, 1));
+  };
+  const auto first = idle_runs(checkpoint("first", 4));
+  for (const auto& [id, idle] : first) EXPECT_EQ(idle, 0) << id;
+
+  const auto second = train_next(of("second"), "first", "");
+  size_t updated = 0;
+  for (const auto& [id, idle] : second) {
+    EXPECT_EQ(idle, idle == 0 ? 0 : 1) << id;
+    EXPECT_TRUE(idle == 0 || first.count(id)) << id;
+    updated += idle == 0;
+  }
+  for (const auto& [id, idle] : first) EXPECT_TRUE(second.count(id)) << id;
+  ASSERT_GT(updated, 0u);
+  ASSERT_LT(updated, second.size());
+
+  // Another seed: other requests.
+  const auto latest = train_next(of("latest"), of("second"), " --set seed=2 --set embeddings.keep_runs=1");
+  const auto both = train_next(of("both"), of("second"), " --set seed=2 --set embeddings.keep_runs=2");
+  size_t left = 0;
+  for (const auto& [id, idle] : second) {
+    ASSERT_TRUE(both.count(id)) << id;
+    const bool kept = latest.count(id) > 0, updated_again = both.at(id) == 0;
+    EXPECT_EQ(kept, idle == 0 || updated_again) << id;
+    EXPECT_EQ(both.at(id), updated_again ? 0 : idle + 1) << id;
+    left += !kept;
+  }
+  EXPECT_GT(left, 0u);
+
+  // Going on with a run makes no row older.
+  run(1, str("train --resume ", path(of("both")), " --set train.max_steps=2"));
+  for (const auto& [id, idle] : idle_runs(checkpoint(of("both"), 2)))
+    EXPECT_TRUE(idle == 0 || idle == both.at(id)) << id;
 }
 
 TEST_F(FirstWeights, TheSameBitsOnAnyRanksAndAfterAKillBeforeTheFirstCheckpoint) {
