@@ -113,15 +113,23 @@ TEST_P(FirstWeightsOn, AreThoseOfTheOtherRunAndSoAreItsRows) {
   EXPECT_GT(larger, 0u);
 }
 
-// The user table of a checkpoint of one rank: runs since a row was updated, by id.
-std::map<int64_t, int> idle_runs(const std::string& checkpoint) {
+// A column of the user table of a checkpoint of one rank, by id.
+template <typename T>
+std::map<int64_t, std::vector<T>> user_rows(const std::string& checkpoint, const char* column) {
   const Hdf5File file(checkpoint + "/tables-00000-of-00001.h5", Hdf5File::Mode::read);
   const auto ids = file.read<int64_t>("/user/id");
-  const auto idle = file.read<uint8_t>("/user/idle");
-  EXPECT_EQ(ids.size(), idle.size());
-  std::map<int64_t, int> out;
-  for (size_t i = 0; i < ids.size(); ++i) out[ids[i]] = idle[i];
-  return out;
+  const auto values = file.read<T>(str("/user/", column));
+  const size_t width = ids.empty() ? 0 : values.size() / ids.size();
+  EXPECT_EQ(values.size(), ids.size() * width);
+  std::map<int64_t, std::vector<T>> rows;
+  for (size_t i = 0; i < ids.size(); ++i)
+    for (size_t c = 0; c < width; ++c) rows[ids[i]].push_back(values[i * width + c]);
+  return rows;
+}
+std::map<int64_t, int> idle_runs(const std::string& checkpoint) {
+  std::map<int64_t, int> idle;
+  for (const auto& [id, row] : user_rows<uint8_t>(checkpoint, "idle")) idle[id] = row.at(0);
+  return idle;
 }
 
 TEST_P(FirstWeightsOn, RowsThatNoRunUpdatedLatelyAreLeftBehind) {
@@ -148,8 +156,10 @@ TEST_P(FirstWeightsOn, RowsThatNoRunUpdatedLatelyAreLeftBehind) {
   ASSERT_GT(updated, 0u);
   ASSERT_LT(updated, second.size());
 
-  // Another seed: other requests.
-  const auto latest = train_next(of("latest"), of("second"), " --set seed=2 --set embeddings.keep_runs=1");
+  // Another seed: other requests. With a rate of 0, what is kept is as it was.
+  const auto latest =
+      train_next(of("latest"), of("second"),
+                 " --set seed=2 --set embeddings.keep_runs=1 --set embeddings.learning_rate=0");
   const auto both = train_next(of("both"), of("second"), " --set seed=2 --set embeddings.keep_runs=2");
   size_t left = 0;
   for (const auto& [id, idle] : second) {
@@ -160,6 +170,16 @@ TEST_P(FirstWeightsOn, RowsThatNoRunUpdatedLatelyAreLeftBehind) {
     left += !kept;
   }
   EXPECT_GT(left, 0u);
+  for (const char* column : {"value", "state"}) {
+    const auto was = user_rows<float>(checkpoint(of("second"), 1), column);
+    for (const auto& [id, row] : user_rows<float>(checkpoint(of("latest"), 1), column)) {
+      const bool untouched =
+          latest.at(id) > 0 || (second.count(id) && second.at(id) == 0 && column[0] == 'v');
+      if (untouched) {
+        EXPECT_EQ(row, was.at(id)) << column << " of " << id;
+      }
+    }
+  }
 
   // Going on with a run makes no row older.
   run(1, str("train --resume ", path(of("both")), " --set train.max_steps=2"));
