@@ -268,6 +268,8 @@ void EmbeddingCollection::load_rows(int64_t table, const TableRows& rows) {
   LIME_CHECK(rows.values.size() == n * dim && rows.state.size() == n * width, "table ", config.name, ": ", n,
              " ids with ", rows.values.size(), " values and ", rows.state.size(), " of state, expected ",
              n * dim, " and ", n * width);
+  LIME_CHECK(rows.idle.empty() || rows.idle.size() == n, "table ", config.name, ": ", n, " ids, ",
+             rows.idle.size(), " of how long they were idle");
   for (const int64_t id : rows.ids) {
     LIME_CHECK(id >= 0 && (config.capacity == 0 || id < config.capacity), "table ", config.name, ": row id ",
                id);

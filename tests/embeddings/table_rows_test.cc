@@ -23,7 +23,7 @@ TableRows shared_bucket(Communicator& comm, const EmbeddingCollection& collectio
     vector.resize(bytes.size() / sizeof(T));
     if (!bytes.empty()) std::memcpy(vector.data(), bytes.data(), bytes.size());
   };
-  share(rows.ids), share(rows.values), share(rows.state);
+  share(rows.ids), share(rows.values), share(rows.state), share(rows.idle);
   return rows;
 }
 
@@ -34,6 +34,23 @@ void append(TableRows& to, const TableRows& from) {
   to.ids.insert(to.ids.end(), from.ids.begin(), from.ids.end());
   to.values.insert(to.values.end(), from.values.begin(), from.values.end());
   to.state.insert(to.state.end(), from.state.begin(), from.state.end());
+  to.idle.insert(to.idle.end(), from.idle.begin(), from.idle.end());
+}
+
+TEST_P(EmbeddingRows, SayHowLongTheyWereIdle) {
+  Communicator& comm = test_group().world();
+  const auto on_device = device_communicator(ctx, comm);
+  EmbeddingCollection collection(ctx, comm, {{.name = "t", .dim = 2}}, 1, on_device.get());
+  std::vector<int64_t> mine;
+  for (int64_t id = 0; mine.size() < 3; ++id)
+    if (owner_of(bucket_of(id), comm.size()) == comm.rank()) mine.push_back(id);
+  collection.load_rows(0, {{mine[0], mine[1]}, {1, 2, 3, 4}, {5, 6}, {0, 200}});
+  collection.load_rows(0, {{mine[2]}, {1, 2}, {5}});
+  for (size_t i = 0; i < 3; ++i) {
+    const TableRows rows = collection.bucket_rows(0, bucket_of(mine[i]));
+    const auto at = std::find(rows.ids.begin(), rows.ids.end(), mine[i]) - rows.ids.begin();
+    EXPECT_EQ(rows.idle.at(static_cast<size_t>(at)), i == 1 ? 200 : 0) << mine[i];
+  }
 }
 
 // 5 steps, saved, loaded on another number of ranks, 5 more: the same as 10 steps. Both ways.
@@ -104,6 +121,7 @@ TEST_P(EmbeddingRows, RefusesRowsThatCannotBe) {
   EXPECT_EQ(collection.bucket_rows(0, bucket_of(mine)).values, (std::vector<float>{1, 2}));
   EXPECT_THROW(collection.load_rows(0, {{mine}, {1, 2}, {3}}), Error) << "there already";
   EXPECT_THROW(collection.load_rows(0, {{mine}, {1}, {3}}), Error) << "a value too few";
+  EXPECT_THROW(collection.load_rows(0, {{mine}, {1, 2}, {3}, {1, 0}}), Error) << "an idle count too many";
   EXPECT_THROW(collection.load_rows(1, {}), Error) << "no such table";
   EXPECT_THROW(collection.load_rows(0, {{-1}, {1, 2}, {3}}), Error);
   int64_t large = 1000;  // beyond the capacity
