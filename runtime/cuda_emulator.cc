@@ -50,9 +50,10 @@ struct Copy {
   size_t bytes;
 };
 
-struct Product {
-  float* to;
-  std::vector<float> values;
+// Registers that a product has, and what they are after it.
+struct Lent {
+  void* registers;
+  std::vector<uint32_t> values;
 };
 
 // Last in a fiber: it goes back to the scheduler for good.
@@ -72,7 +73,7 @@ struct Thread {
   WarpOperation operation = nullptr;
   std::vector<Copy> copies;
   std::deque<std::vector<Copy>> groups;
-  std::vector<Product> products;
+  std::vector<Lent> lent;
   bool products_fenced = false;
   std::vector<std::pair<uintptr_t, size_t>> unfenced;  // bytes of shared memory that no fence_stores followed
   std::exception_ptr error;
@@ -273,7 +274,7 @@ class Machine {
       threads_[t].state = Thread::State::ready;
       threads_[t].copies.clear();
       threads_[t].groups.clear();
-      threads_[t].products.clear();
+      threads_[t].lent.clear();
       threads_[t].products_fenced = false;
       threads_[t].unfenced.clear();
     }
@@ -397,25 +398,27 @@ void fence_products() { Machine::instance().current().products_fenced = true; }
 bool products_fenced() { return Machine::instance().current().products_fenced; }
 void fence_stores() { Machine::instance().current().unfenced.clear(); }
 
-const float* values_of(const float* to) {
-  for (const Product& product : Machine::instance().current().products)
-    if (product.to == to) return product.values.data();
-  return to;
+const void* values_of(const void* registers) {
+  for (const Lent& lent : Machine::instance().current().lent)
+    if (lent.registers == registers) return lent.values.data();
+  return registers;
 }
 
-void start_product(float* to, const float* values, size_t n) {
-  std::vector<Product>& products = Machine::instance().current().products;
-  auto mine = std::find_if(products.begin(), products.end(), [&](const Product& p) { return p.to == to; });
-  if (mine == products.end()) mine = products.insert(mine, {to, {}});
-  mine->values.assign(values, values + n);
-  std::fill_n(to, n, NAN);
+void lend_registers(void* registers, const void* values, size_t n) {
+  std::vector<Lent>& lent = Machine::instance().current().lent;
+  const auto* const words = static_cast<const uint32_t*>(values);
+  std::vector<uint32_t> kept(words, words + n);  // which may be those of a product before
+  auto mine = std::find_if(lent.begin(), lent.end(), [&](const Lent& l) { return l.registers == registers; });
+  if (mine == lent.end()) mine = lent.insert(mine, {registers, {}});
+  mine->values = std::move(kept);
+  std::memset(registers, 0xff, n * sizeof(uint32_t));
 }
 
 void wait_products() {
   Thread& me = Machine::instance().current();
-  for (const Product& product : me.products)
-    std::copy(product.values.begin(), product.values.end(), product.to);
-  me.products.clear();
+  for (const Lent& lent : me.lent)
+    std::memcpy(lent.registers, lent.values.data(), lent.values.size() * sizeof(uint32_t));
+  me.lent.clear();
   me.products_fenced = false;
 }
 

@@ -1,5 +1,5 @@
 // What the warpgroup products of runtime/cuda_kernel_wgmma.h do in emulated kernels: results come with the
-// wait, until then their registers are NaN. A product that nothing fenced is a fault, and one that reads what
+// wait, until then their registers are NaN, and so are those that they read. A product that nothing fenced is a fault, and one that reads what
 // copy_async or stmatrix has stored and nothing fenced since.
 //
 // Each warp computes its 16 rows, which is all that it gets of a product; that all four of a warpgroup issue
@@ -41,7 +41,8 @@ void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescrip
   };
   check(b, b_by_rows, n);
   if (!a) check(a_shared, a_by_rows, 64);
-  Wgmma mine{a, a_shared, b, threadIdx.x / warp_lanes % 4, {}};
+  const auto* const held = static_cast<const uint32_t*>(a ? values_of(a) : nullptr);
+  Wgmma mine{held, a_shared, b, threadIdx.x / warp_lanes % 4, {}};
   warp_operation(
       0xffffffffu, &mine,
       [](void* const* all) {
@@ -68,10 +69,11 @@ void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescrip
         }
       },
       place);
-  const float* before = values_of(d);
+  const auto* const before = static_cast<const float*>(values_of(d));
   if (add)
     for (int i = 0; i < n / 2; ++i) mine.results[i] += before[i];
-  start_product(d, mine.results, n / 2);
+  lend_registers(d, mine.results, n / 2);
+  if (a) lend_registers(const_cast<uint32_t*>(a), held, 4);
 }
 
 struct StoreMatrix {

@@ -112,7 +112,7 @@ TEST_F(Emulator, ACopyThatStartsTooEarlyGivesNaN) {
   EXPECT_GT(launches_with_nan, 0);
 }
 
-enum class Product { right, unfenced, copies_unfenced, not_waited };
+enum class Product { right, unfenced, copies_unfenced, not_waited, left_not_waited };
 
 // 64 zeros plus zeros.
 template <Product how>
@@ -129,8 +129,9 @@ __global__ void product_kernel(float* out) {
   if (how != Product::unfenced) products_begin(d, a);
   wgmma<false>(d, a[0], describe_matrix<64>(shared_address(rows)), false);
   if (how == Product::not_waited) out[threadIdx.x] = d[0];
+  if (how == Product::left_not_waited) out[threadIdx.x] = __uint_as_float(a[0][0]);
   products_end(d, a);
-  if (how != Product::not_waited) out[threadIdx.x] = d[0];
+  if (how < Product::not_waited) out[threadIdx.x] = d[0] + __uint_as_float(a[0][0]);
 }
 
 TEST_F(Emulator, ProductsWantTheirFences) {
@@ -140,6 +141,8 @@ TEST_F(Emulator, ProductsWantTheirFences) {
   EXPECT_EQ(run(product_kernel<Product::right>), "nothing was thrown");
   EXPECT_EQ(values()[5], 0);
   EXPECT_EQ(run(product_kernel<Product::not_waited>), "nothing was thrown");
+  EXPECT_TRUE(std::isnan(values()[5]));
+  EXPECT_EQ(run(product_kernel<Product::left_not_waited>), "nothing was thrown");
   EXPECT_TRUE(std::isnan(values()[5]));
 }
 
