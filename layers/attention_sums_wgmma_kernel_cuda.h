@@ -197,6 +197,8 @@ __global__ void __launch_bounds__(warpgroup_size* groups, wgmma_blocks(groups, g
     } else if constexpr (Weights::both) {
       wgmma_chunk<width, groups, true, gradient>(call, weights, call.direction[1]);
     }
+  } else {
+    refuse_to_run();
   }
 }
 

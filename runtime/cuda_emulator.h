@@ -9,7 +9,7 @@
 // Every fault is an Error with the kernel's name, block and thread:
 //   * threads that wait for each other at different places, or for threads that have returned
 //   * a lane that reads from a lane that is not in its mask; a copy or a pack that is not aligned to its size
-//   * a product of a warpgroup without its fences
+//   * a product of a warpgroup without its fences, or of some of its warps
 //   * bytes overwritten outside an allocation or outside dynamic shared memory
 //   * a launch that a GPU would refuse: too many threads, too much shared memory
 // Dynamic shared memory holds NaNs when a block starts; static shared memory holds what the block before
@@ -62,7 +62,7 @@ void wait_copies(size_t groups_that_may_be_missing);
 // are NaN until wait_products; values_of(registers) is what they will be, or `registers`. What a thread has
 // copied or stored and not fenced is no operand.
 void fence_products();
-bool products_fenced();
+void begin_product(Place);
 void lend_registers(void* registers, const void* values, size_t n);
 const void* values_of(const void* registers);
 void wait_products();

@@ -1,9 +1,7 @@
 // What the warpgroup products of runtime/cuda_kernel_wgmma.h do in emulated kernels: results come with the
-// wait, until then their registers are NaN, and so are those that they read. A product that nothing fenced is a fault, and one that reads what
-// copy_async or stmatrix has stored and nothing fenced since.
-//
-// Each warp computes its 16 rows, which is all that it gets of a product; that all four of a warpgroup issue
-// it is not checked.
+// wait; until then their registers are NaN, and so are those that they read. A product that nothing fenced is
+// a fault, one that reads what copy_async or stmatrix has stored and nothing fenced since, and one that not
+// all warps of the warpgroup issue. Each warp computes its 16 rows, which is all that it gets of a product.
 #pragma once
 
 #include "runtime/cuda_emulator_warp.h"
@@ -34,7 +32,7 @@ struct Wgmma {
 template <int n, bool a_by_rows, bool b_by_rows>
 void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescriptor b, bool add,
            Place place) {
-  if (!products_fenced()) fault("a product that no fence precedes", place);
+  begin_product(place);
   const auto check = [&](const MatrixDescriptor& m, bool by_rows, int others) {
     if (m.first % 16 != 0) fault("a matrix of a product that is not 16-byte aligned", place);
     if (lane() == 0) check_stores(m.first, static_cast<size_t>(m.row_bytes * (by_rows ? 16 : others)), place);

@@ -112,7 +112,7 @@ TEST_F(Emulator, ACopyThatStartsTooEarlyGivesNaN) {
   EXPECT_GT(launches_with_nan, 0);
 }
 
-enum class Product { right, unfenced, copies_unfenced, not_waited, left_not_waited };
+enum class Product { right, unfenced, copies_unfenced, not_waited, left_not_waited, of_three_warps };
 
 // 64 zeros plus zeros.
 template <Product how>
@@ -124,6 +124,7 @@ __global__ void product_kernel(float* out) {
   copy_wait<0>();
   if (how != Product::copies_unfenced) fence_for_products();
   __syncthreads();
+  if (how == Product::of_three_warps && threadIdx.x / 32 == 2) return;
   float d[16];
   uint32_t a[1][4] = {};
   if (how != Product::unfenced) products_begin(d, a);
@@ -138,6 +139,8 @@ TEST_F(Emulator, ProductsWantTheirFences) {
   const auto run = [&](auto kernel) { return message(kernel, dim3(1), dim3(128), 4096, data()); };
   EXPECT_THAT(run(product_kernel<Product::unfenced>), HasSubstr("no fence precedes"));
   EXPECT_THAT(run(product_kernel<Product::copies_unfenced>), HasSubstr("has stored and not fenced"));
+  EXPECT_THAT(run(product_kernel<Product::of_three_warps>),
+              HasSubstr("thread (64,0,0) has issued 0 products, and not all of its warpgroup as many"));
   EXPECT_EQ(run(product_kernel<Product::right>), "nothing was thrown");
   EXPECT_EQ(values()[5], 0);
   EXPECT_EQ(run(product_kernel<Product::not_waited>), "nothing was thrown");
