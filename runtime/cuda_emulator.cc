@@ -75,7 +75,7 @@ struct Thread {
   std::deque<std::vector<Copy>> groups;
   std::vector<Lent> lent;
   bool products_fenced = false;
-  uint32_t products = 0;  // issued in this block
+  uint32_t products = 0;                               // issued in this block
   std::vector<std::pair<uintptr_t, size_t>> unfenced;  // bytes of shared memory that no fence_stores followed
   std::exception_ptr error;
   fiber here, scheduler;  // the one that does not run now
