@@ -150,9 +150,10 @@ class Gemm {
 
     cublasLtMatmulHeuristicResult_t result = {};
     int results = 0;
-    const cublasStatus_t status = lt_.heuristic(handle_, operation, plan.b.get(), plan.a.get(),
-                                                plan.onto.get(), plan.c.get(), made, 1, &result, &results);
-    if (status != CUBLAS_STATUS_SUCCESS || results == 0) {
+    cublasStatus_t status = lt_.heuristic(handle_, operation, plan.b.get(), plan.a.get(), plan.onto.get(),
+                                          plan.c.get(), made, 1, &result, &results);
+    if (status == CUBLAS_STATUS_SUCCESS) status = results == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : result.state;
+    if (status != CUBLAS_STATUS_SUCCESS) {
       if (epilogue.vector) return plan;
       throw Error(str("cuBLASLt has no product of ", to_string(shape.in), " into ", to_string(shape.out),
                       ", ", c.rows(), "x", c.cols(), "x", shape.sides[2], ", strides ", a.stride(), ", ",
