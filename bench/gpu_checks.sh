@@ -20,6 +20,7 @@ failed=0
 program() { find "$programs" -name "$1" -type f -perm -u+x | head -1; }
 launch() { local ranks=$1; shift; if [ -n "${LIME_RUN:-}" ]; then $LIME_RUN "$ranks" "$@"; else mpirun -np "$ranks" "$@"; fi; }
 export -f launch
+export LIME_GOLDEN_DIR=$here/tests/golden  # programs may have been built elsewhere
 export GTEST_COLOR=no  # mpirun's output looks like a terminal, and what is skipped is counted
 row() { printf '%-58s %-10s %6s s  %s\n' "$1" "$2" "$3" "$4" | tee -a "$table"; }
 
