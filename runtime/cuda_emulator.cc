@@ -426,8 +426,8 @@ const void* values_of(const void* registers) {
 
 void lend_registers(void* registers, const void* values, size_t n) {
   std::vector<Lent>& lent = Machine::instance().current().lent;
-  const auto* const words = static_cast<const uint32_t*>(values);
-  std::vector<uint32_t> kept(words, words + n);  // which may be those of a product before
+  std::vector<uint32_t> kept(n);
+  std::memcpy(kept.data(), values, n * sizeof(uint32_t));  // which may be those of a product before
   auto mine = std::find_if(lent.begin(), lent.end(), [&](const Lent& l) { return l.registers == registers; });
   if (mine == lent.end()) mine = lent.insert(mine, {registers, {}});
   mine->values = std::move(kept);

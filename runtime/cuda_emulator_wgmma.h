@@ -67,9 +67,9 @@ void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescrip
         }
       },
       place);
-  const auto* const before = static_cast<const float*>(values_of(d));
-  if (add)
-    for (int i = 0; i < n / 2; ++i) mine.results[i] += before[i];
+  float before[n / 2] = {};
+  if (add) std::memcpy(before, values_of(d), sizeof(before));
+  for (int i = 0; i < n / 2; ++i) mine.results[i] += before[i];
   lend_registers(d, mine.results, n / 2);
   if (a) lend_registers(const_cast<uint32_t*>(a), held, 4);
 }
