@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "runtime/cuda_kernel.h"
+#include "runtime/cuda_kernel_math.h"
 #include "runtime/cuda_kernel_mma.h"
 #include "runtime/cuda_kernel_wgmma.h"
 #include "runtime/memory.h"
@@ -147,6 +148,21 @@ TEST_F(Emulator, ProductsWantTheirFences) {
   EXPECT_TRUE(std::isnan(values()[5]));
   EXPECT_EQ(run(product_kernel<Product::left_not_waited>), "nothing was thrown");
   EXPECT_TRUE(std::isnan(values()[5]));
+}
+
+__global__ void functions_kernel(float* x) {
+  x[0] = fast_tanh(x[0]), x[1] = exponential(x[1]), x[2] = exponential(x[2]);
+}
+
+// As far as a GPU's may be, so that tests allow that.
+TEST_F(Emulator, FunctionsAreOff) {
+  fill(ctx, memory.view(), 0.5);
+  fill(ctx, memory.view().slice_cols(2, 3), 0);
+  launch(ctx, "functions", functions_kernel, dim3(1), dim3(1), 0, data());
+  const auto got = values();
+  EXPECT_NEAR(std::abs(got[0] / std::tanh(0.5) - 1), 0x1p-11, 0x1p-20);
+  EXPECT_NEAR(std::abs(got[1] / std::exp(0.5) - 1), 0x1p-23, 0x1p-24);
+  EXPECT_EQ(got[2], 1);
 }
 
 __global__ void misaligned_pack_kernel(float* x, bool store) {
