@@ -9,6 +9,7 @@
 #include "runtime/cublaslt.h"
 #include "runtime/memory.h"
 #include "runtime/primitives_cuda.h"
+#include "runtime/product_views.h"
 
 namespace lime::cuda {
 
@@ -173,6 +174,7 @@ class Gemm {
 
 bool gemm_with(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
                const ConstView& b, double beta, View c) {
+  if (epilogue.vector && c.cols() == 1) return false;  // of one number
   ctx.stream().activate();
   auto& state = ctx.stream().kept_state();
   if (!state) state = std::make_shared<Gemm>(ctx.device());
@@ -181,7 +183,8 @@ bool gemm_with(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double 
 
 void gemm(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
           View c) {
-  gemm_with(ctx, {}, ta, tb, alpha, a, b, beta, c);
+  const ProductViews p = without_columns({ta, tb, a, b, c});
+  gemm_with(ctx, {}, p.ta, p.tb, alpha, p.a, p.b, beta, p.c);
 }
 
 }  // namespace lime::cuda

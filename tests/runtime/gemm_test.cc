@@ -49,7 +49,7 @@ TEST_P(Gemm, MatchesTheSumOverOddShapesAndStrides) {
     for (const Product p :
          {Product{1, 1, 1}, Product{3, 5, 2}, Product{12, 32, 32}, Product{13, 33, 31}, Product{40, 16, 7},
           Product{25, 47, 17}, Product{100, 32, 32}, Product{32, 100, 32}, Product{7, 32, 300},
-          Product{64, 9, 520}, Product{2, 70, 1}}) {
+          Product{64, 9, 520}, Product{2, 70, 1}, Product{37, 1, 29}, Product{1, 40, 1}}) {
       for (const bool ta : {false, true}) {
         for (const bool tb : {false, true}) {
           for (const int64_t gap : {0, 3}) {
