@@ -118,7 +118,8 @@ __global__ void bucket_kernel(DistinctView d, const double* squares, int64_t fir
 }
 
 // One block, one thread a bucket: over the tables in order, then over the buckets by block_sum.
-__global__ void all_buckets_kernel(const double* sums, int64_t tables, int ranks, double* out) {
+__global__ void __launch_bounds__(virtual_buckets)
+    all_buckets_kernel(const double* sums, int64_t tables, int ranks, double* out) {
   const int64_t bucket = threadIdx.x, most = (virtual_buckets + ranks - 1) / ranks;
   const int64_t owner = bucket * ranks / virtual_buckets,
                 first = (virtual_buckets * owner + ranks - 1) / ranks;

@@ -147,11 +147,11 @@ __device__ void wgmma_chunk(const MmaCall& call, const Weights& weights, const M
       const Link of_links[2] = {shared.link(mine() + lane / 4), shared.link(mine() + lane / 4 + 8)};
       weigh_group<true, true>(
           weights, [&](int i, int) { return of_links[i % 2]; }, s, g, a, d);
-      products_begin(link_sum0, link_sum1, a, d);
-      wgmma_accumulate<width>(link_sum0, d, describe_rows(h0, 0), true);
-      if constexpr (Plan::links1) wgmma_accumulate<width>(link_sum1, a, describe_rows(h1, 0), true);
       store_weights(d, weights0, mine());
       if constexpr (Plan::history1) store_weights(a, weights1, mine());
+      products_begin(link_sum0, link_sum1, a, d);  // which even read nobody may until the end
+      wgmma_accumulate<width>(link_sum0, d, describe_rows(h0, 0), true);
+      if constexpr (Plan::links1) wgmma_accumulate<width>(link_sum1, a, describe_rows(h1, 0), true);
       fence_for_products();
       products_end(link_sum0, link_sum1, a, d);
       __syncthreads();  // all weights are there, and the tile has been read
@@ -197,6 +197,8 @@ __global__ void __launch_bounds__(warpgroup_size* groups, wgmma_blocks(groups, g
     } else if constexpr (Weights::both) {
       wgmma_chunk<width, groups, true, gradient>(call, weights, call.direction[1]);
     }
+  } else {
+    refuse_to_run();
   }
 }
 

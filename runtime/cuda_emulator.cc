@@ -25,7 +25,7 @@ using boost::context::fiber;
 using sanitizer::StackSwitch;
 
 constexpr size_t stack_bytes = (sanitizer::finds_addresses ? 512 : 128) * 1024;
-constexpr uint32_t warp_size = 32, most_threads = 1024, most_blocks_yz = 65535;
+constexpr uint32_t warp_size = 32, warpgroup_size = 128, most_threads = 1024, most_blocks_yz = 65535;
 constexpr size_t most_shared = 227 * 1024;  // of a block on sm_90
 constexpr size_t shared_guard = 1024, shared_alignment = 1024;
 constexpr char shared_guard_byte = 0x7b;
@@ -50,9 +50,10 @@ struct Copy {
   size_t bytes;
 };
 
-struct Product {
-  float* to;
-  std::vector<float> values;
+// Registers that a product has, and what they are after it.
+struct Lent {
+  void* registers;
+  std::vector<uint32_t> values;
 };
 
 // Last in a fiber: it goes back to the scheduler for good.
@@ -72,8 +73,9 @@ struct Thread {
   WarpOperation operation = nullptr;
   std::vector<Copy> copies;
   std::deque<std::vector<Copy>> groups;
-  std::vector<Product> products;
+  std::vector<Lent> lent;
   bool products_fenced = false;
+  uint32_t products = 0;                               // issued in this block
   std::vector<std::pair<uintptr_t, size_t>> unfenced;  // bytes of shared memory that no fence_stores followed
   std::exception_ptr error;
   fiber here, scheduler;  // the one that does not run now
@@ -273,8 +275,9 @@ class Machine {
       threads_[t].state = Thread::State::ready;
       threads_[t].copies.clear();
       threads_[t].groups.clear();
-      threads_[t].products.clear();
+      threads_[t].lent.clear();
       threads_[t].products_fenced = false;
+      threads_[t].products = 0;
       threads_[t].unfenced.clear();
     }
     uint32_t returned = 0;
@@ -304,6 +307,7 @@ class Machine {
       if (!progress) report_deadlock();
     }
     check_shared();
+    check_products();
   }
 
   void wait(Thread& me, Thread::State state, Place place) {
@@ -340,6 +344,19 @@ class Machine {
                         " bytes of dynamic shared memory"));
     }
     forbid_around_shared();
+  }
+
+  // A product is one of all warps of a warpgroup.
+  void check_products() const {
+    for (uint32_t t = 0; t < count_; ++t) {
+      const uint32_t first = t / warpgroup_size * warpgroup_size, mine = threads_[t].products,
+                     others = threads_[first].products;
+      if (mine != others || (mine > 0 && first + warpgroup_size > count_))
+        throw Error(str("kernel '", launch_->kernel, "', block ", text(blockIdx), ": thread ",
+                        text(threads_[t].index), " has issued ", mine,
+                        " products, and not all of its warpgroup as many: thread ",
+                        text(threads_[first].index), " has issued ", others));
+    }
   }
 
   std::mutex mutex_;
@@ -394,28 +411,34 @@ void note_store(const void* to, size_t bytes) {
   Machine::instance().current().unfenced.emplace_back(reinterpret_cast<uintptr_t>(to), bytes);
 }
 void fence_products() { Machine::instance().current().products_fenced = true; }
-bool products_fenced() { return Machine::instance().current().products_fenced; }
+void begin_product(Place place) {
+  Thread& me = Machine::instance().current();
+  if (!me.products_fenced) fault("a product that no fence precedes", place);
+  ++me.products;
+}
 void fence_stores() { Machine::instance().current().unfenced.clear(); }
 
-const float* values_of(const float* to) {
-  for (const Product& product : Machine::instance().current().products)
-    if (product.to == to) return product.values.data();
-  return to;
+const void* values_of(const void* registers) {
+  for (const Lent& lent : Machine::instance().current().lent)
+    if (lent.registers == registers) return lent.values.data();
+  return registers;
 }
 
-void start_product(float* to, const float* values, size_t n) {
-  std::vector<Product>& products = Machine::instance().current().products;
-  auto mine = std::find_if(products.begin(), products.end(), [&](const Product& p) { return p.to == to; });
-  if (mine == products.end()) mine = products.insert(mine, {to, {}});
-  mine->values.assign(values, values + n);
-  std::fill_n(to, n, NAN);
+void lend_registers(void* registers, const void* values, size_t n) {
+  std::vector<Lent>& lent = Machine::instance().current().lent;
+  std::vector<uint32_t> kept(n);
+  std::memcpy(kept.data(), values, n * sizeof(uint32_t));  // which may be those of a product before
+  auto mine = std::find_if(lent.begin(), lent.end(), [&](const Lent& l) { return l.registers == registers; });
+  if (mine == lent.end()) mine = lent.insert(mine, {registers, {}});
+  mine->values = std::move(kept);
+  std::memset(registers, 0xff, n * sizeof(uint32_t));
 }
 
 void wait_products() {
   Thread& me = Machine::instance().current();
-  for (const Product& product : me.products)
-    std::copy(product.values.begin(), product.values.end(), product.to);
-  me.products.clear();
+  for (const Lent& lent : me.lent)
+    std::memcpy(lent.registers, lent.values.data(), lent.values.size() * sizeof(uint32_t));
+  me.lent.clear();
   me.products_fenced = false;
 }
 

@@ -9,11 +9,11 @@
 // Every fault is an Error with the kernel's name, block and thread:
 //   * threads that wait for each other at different places, or for threads that have returned
 //   * a lane that reads from a lane that is not in its mask; a copy or a pack that is not aligned to its size
-//   * a product of a warpgroup without its fences
+//   * a product of a warpgroup without its fences, or of some of its warps
 //   * bytes overwritten outside an allocation or outside dynamic shared memory
 //   * a launch that a GPU would refuse: too many threads, too much shared memory
 // Dynamic shared memory holds NaNs when a block starts; static shared memory holds what the block before
-// left. What cp.async copies to, and what wgmma adds to, holds NaNs from its start to its wait. Device
+// left. What cp.async copies to, and registers of wgmma, hold NaNs from its start to its wait. Device
 // memory: runtime/cuda_emulator_memory.h. Not shown: races of single instructions, the order of memory
 // operations; reads outside an allocation within its page, but under AddressSanitizer (preset asan-emulated).
 #pragma once
@@ -58,12 +58,13 @@ void start_copy(void* to, const void* from, size_t bytes);
 void commit_copies();
 void wait_copies(size_t groups_that_may_be_missing);
 
-// Products of warpgroups: runtime/cuda_emulator_wgmma.h. Until wait_products, what they leave is NaN;
-// values_of(to) is what it will be, or `to`. What a thread has copied or stored and not fenced is no operand.
+// Products of warpgroups: runtime/cuda_emulator_wgmma.h. Registers that they are lent, to read or to write,
+// are NaN until wait_products; values_of(registers) is what they will be, or `registers`. What a thread has
+// copied or stored and not fenced is no operand.
 void fence_products();
-bool products_fenced();
-void start_product(float* to, const float* values, size_t n);
-const float* values_of(const float* to);
+void begin_product(Place);
+void lend_registers(void* registers, const void* values, size_t n);
+const void* values_of(const void* registers);
 void wait_products();
 void note_store(const void* to, size_t bytes);
 void check_stores(uintptr_t operand, size_t bytes, Place);

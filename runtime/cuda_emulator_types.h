@@ -62,6 +62,16 @@ inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return
 // -----------------------------------------------------------------------------------------------------
 using std::max;
 using std::min;
+namespace lime::emulator {
+// A function's value y at x, off by `share` of itself to the one side or the other, as x's bits have it: what
+// a GPU may give. Zero, powers of two and what is not finite are exact there, too.
+inline float inexact(float y, float x, float share) {
+  int exponent;
+  if (!std::isfinite(y) || y == 0 || std::abs(std::frexp(y, &exponent)) == 0.5f) return y;
+  const bool larger = (std::bit_cast<uint32_t>(x) * 2654435761u >> 31) != 0;
+  return y + (larger ? y : -y) * share;
+}
+}  // namespace lime::emulator
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
 inline float __expf(float x) { return std::exp(x); }

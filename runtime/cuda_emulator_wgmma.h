@@ -1,9 +1,7 @@
 // What the warpgroup products of runtime/cuda_kernel_wgmma.h do in emulated kernels: results come with the
-// wait, until then their registers are NaN. A product that nothing fenced is a fault, and one that reads what
-// copy_async or stmatrix has stored and nothing fenced since.
-//
-// Each warp computes its 16 rows, which is all that it gets of a product; that all four of a warpgroup issue
-// it is not checked.
+// wait; until then their registers are NaN, and so are those that they read. A product that nothing fenced is
+// a fault, one that reads what copy_async or stmatrix has stored and nothing fenced since, and one that not
+// all warps of the warpgroup issue. Each warp computes its 16 rows, which is all that it gets of a product.
 #pragma once
 
 #include "runtime/cuda_emulator_warp.h"
@@ -34,14 +32,15 @@ struct Wgmma {
 template <int n, bool a_by_rows, bool b_by_rows>
 void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescriptor b, bool add,
            Place place) {
-  if (!products_fenced()) fault("a product that no fence precedes", place);
+  begin_product(place);
   const auto check = [&](const MatrixDescriptor& m, bool by_rows, int others) {
     if (m.first % 16 != 0) fault("a matrix of a product that is not 16-byte aligned", place);
     if (lane() == 0) check_stores(m.first, static_cast<size_t>(m.row_bytes * (by_rows ? 16 : others)), place);
   };
   check(b, b_by_rows, n);
   if (!a) check(a_shared, a_by_rows, 64);
-  Wgmma mine{a, a_shared, b, threadIdx.x / warp_lanes % 4, {}};
+  const auto* const held = static_cast<const uint32_t*>(a ? values_of(a) : nullptr);
+  Wgmma mine{held, a_shared, b, threadIdx.x / warp_lanes % 4, {}};
   warp_operation(
       0xffffffffu, &mine,
       [](void* const* all) {
@@ -68,10 +67,11 @@ void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescrip
         }
       },
       place);
-  const float* before = values_of(d);
-  if (add)
-    for (int i = 0; i < n / 2; ++i) mine.results[i] += before[i];
-  start_product(d, mine.results, n / 2);
+  float before[n / 2] = {};
+  if (add) std::memcpy(before, values_of(d), sizeof(before));
+  for (int i = 0; i < n / 2; ++i) mine.results[i] += before[i];
+  lend_registers(d, mine.results, n / 2);
+  if (a) lend_registers(const_cast<uint32_t*>(a), held, 4);
 }
 
 struct StoreMatrix {

@@ -66,8 +66,9 @@ inline constexpr int partial_rows = 32, partials_at_once = 8;
 // Column c of sum blockIdx.y: partial sums of threads that take every 32nd block, in order, then the
 // threads'.
 template <int Sums, typename A>
-__global__ void add_partial_sums_kernel(const A* partial, int64_t blocks, int64_t cols, bool accumulate,
-                                        Outputs<Sums, A> out) {
+__global__ void __launch_bounds__(partial_rows* tile_cols)
+    add_partial_sums_kernel(const A* partial, int64_t blocks, int64_t cols, bool accumulate,
+                            Outputs<Sums, A> out) {
   __shared__ A of_thread[partial_rows][tile_cols];
   const int64_t c = int64_t{blockIdx.x} * tile_cols + threadIdx.x, s = blockIdx.y;
   A sum = 0;

@@ -7,9 +7,18 @@
 
 namespace lime::cuda {
 
-__device__ __forceinline__ float exponential(float x) { return expf(x); }
+// y = f(x), where a GPU's f is wrong by up to `share` of the result: as wrong in the emulator.
+__device__ __forceinline__ float within(float y, [[maybe_unused]] float x, [[maybe_unused]] float share) {
+#ifdef LIME_CUDA_EMULATED
+  return emulator::inexact(y, x, share);
+#else
+  return y;
+#endif
+}
+
+__device__ __forceinline__ float exponential(float x) { return within(expf(x), x, 0x1p-23f); }
 __device__ __forceinline__ double exponential(double x) { return exp(x); }
-__device__ __forceinline__ float logarithm(float x) { return logf(x); }
+__device__ __forceinline__ float logarithm(float x) { return within(logf(x), x, 0x1p-23f); }
 __device__ __forceinline__ double logarithm(double x) { return log(x); }
 __device__ __forceinline__ float square_root(float x) { return sqrtf(x); }
 __device__ __forceinline__ double square_root(double x) { return sqrt(x); }
@@ -24,7 +33,7 @@ __device__ __forceinline__ T magnitude(T x) {
 // next.
 __device__ __forceinline__ float fast_tanh(float x) {
 #ifdef LIME_CUDA_EMULATED
-  return tanhf(x);
+  return std::clamp(within(tanhf(x), x, 0x1p-11f), -1.0f, 1.0f);
 #else
   float y;
   asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -35,7 +44,7 @@ __device__ __forceinline__ float fast_tanh(float x) {
 // 2^x, likewise: wrong by 2^-22 of the result, and 0 below 2^-126.
 __device__ __forceinline__ float fast_exp2(float x) {
 #ifdef LIME_CUDA_EMULATED
-  return exp2f(x);
+  return x < -126 ? 0 : within(exp2f(x), x, 0x1p-22f);
 #else
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -58,7 +67,7 @@ __device__ __forceinline__ Compute<T> exponential_as(Compute<T> x) {
 // way to do it.
 __device__ __forceinline__ float reciprocal_of_one_or_more(float x) {
 #ifdef LIME_CUDA_EMULATED
-  return 1 / x;
+  return x >= 0x1p126f ? 0 : within(1 / x, x, 0x1p-23f);
 #else
   float y;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -70,7 +79,7 @@ __device__ __forceinline__ double reciprocal_of_one_or_more(double x) { return 1
 // 1 / sqrt(x), wrong by two units in the last place at most.
 __device__ __forceinline__ float reciprocal_root(float x) {
 #ifdef LIME_CUDA_EMULATED
-  return 1 / sqrtf(x);
+  return within(1 / sqrtf(x), x, 0x1p-22f);
 #else
   return rsqrtf(x);
 #endif

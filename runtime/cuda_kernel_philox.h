@@ -10,14 +10,14 @@ namespace lime::cuda {
 // Of a part of a turn.
 __device__ inline float cosine_of_turn(float turn) {
 #ifdef LIME_CUDA_EMULATED
-  return cosf(6.283185307179586f * turn);
+  return within(cosf(6.283185307179586f * turn), turn, 0x1p-22f);
 #else
   return cospif(2 * turn);
 #endif
 }
 __device__ inline float sine_of_turn(float turn) {
 #ifdef LIME_CUDA_EMULATED
-  return sinf(6.283185307179586f * turn);
+  return within(sinf(6.283185307179586f * turn), turn, 0x1p-22f);
 #else
   return sinpif(2 * turn);
 #endif

@@ -29,13 +29,21 @@
 
 namespace lime::cuda {
 
-// Whether this pass of the compiler has the instructions. Kernels that use them are empty where it has not,
-// and are not launched there (wgmma_in_use).
+// Whether this pass of the compiler has the instructions. Kernels that use them call refuse_to_run() where it
+// has not, and are not launched there (wgmma_in_use).
 #if defined(LIME_CUDA_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 inline constexpr bool compiled_for_wgmma = true;
 #else
 inline constexpr bool compiled_for_wgmma = false;
 #endif
+
+// Ends the launch with an error. It takes CUDA_FORCE_PTX_JIT=1 in the environment, which puts the PTX in the
+// place of code for sm_90a, to come here.
+__device__ __forceinline__ void refuse_to_run() {
+#ifndef LIME_CUDA_EMULATED
+  __trap();
+#endif
+}
 
 inline constexpr int warpgroup_size = 4 * warp_size;
 

@@ -9,6 +9,7 @@
 #include "runtime/cublaslt.h"
 #include "runtime/memory.h"
 #include "runtime/primitives_cuda.h"
+#include "runtime/product_views.h"
 
 namespace lime::cuda {
 
@@ -150,9 +151,10 @@ class Gemm {
 
     cublasLtMatmulHeuristicResult_t result = {};
     int results = 0;
-    const cublasStatus_t status = lt_.heuristic(handle_, operation, plan.b.get(), plan.a.get(),
-                                                plan.onto.get(), plan.c.get(), made, 1, &result, &results);
-    if (status != CUBLAS_STATUS_SUCCESS || results == 0) {
+    cublasStatus_t status = lt_.heuristic(handle_, operation, plan.b.get(), plan.a.get(), plan.onto.get(),
+                                          plan.c.get(), made, 1, &result, &results);
+    if (status == CUBLAS_STATUS_SUCCESS) status = results == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : result.state;
+    if (status != CUBLAS_STATUS_SUCCESS) {
       if (epilogue.vector) return plan;
       throw Error(str("cuBLASLt has no product of ", to_string(shape.in), " into ", to_string(shape.out),
                       ", ", c.rows(), "x", c.cols(), "x", shape.sides[2], ", strides ", a.stride(), ", ",
@@ -172,6 +174,7 @@ class Gemm {
 
 bool gemm_with(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
                const ConstView& b, double beta, View c) {
+  if (epilogue.vector && c.cols() == 1) return false;  // of one number
   ctx.stream().activate();
   auto& state = ctx.stream().kept_state();
   if (!state) state = std::make_shared<Gemm>(ctx.device());
@@ -180,7 +183,8 @@ bool gemm_with(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double 
 
 void gemm(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
           View c) {
-  gemm_with(ctx, {}, ta, tb, alpha, a, b, beta, c);
+  const ProductViews p = without_columns({ta, tb, a, b, c});
+  gemm_with(ctx, {}, p.ta, p.tb, alpha, p.a, p.b, beta, p.c);
 }
 
 }  // namespace lime::cuda

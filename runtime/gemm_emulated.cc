@@ -3,6 +3,7 @@
 
 #include "runtime/cuda_emulator_memory.h"
 #include "runtime/primitives_cuda.h"
+#include "runtime/product_views.h"
 
 namespace lime::cuda {
 
@@ -52,6 +53,7 @@ void multiply(const Epilogue& epilogue, bool ta, bool tb, double alpha, const Co
 
 bool gemm_with(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double alpha, const ConstView& a,
                const ConstView& b, double beta, View c) {
+  if (epilogue.vector && c.cols() == 1) return false;
   LIME_CHECK(!epilogue.vector || emulator::is_device_memory(epilogue.vector, 1), "gemm is given host memory");
   for (const ConstView& v : {a, b, ConstView(c), epilogue.onto.empty() ? a : epilogue.onto})
     LIME_CHECK(emulator::is_device_memory(v.raw(), 1), "gemm is given host memory");
@@ -71,7 +73,8 @@ bool gemm_with(Context& ctx, const Epilogue& epilogue, bool ta, bool tb, double 
 
 void gemm(Context& ctx, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
           View c) {
-  gemm_with(ctx, {}, ta, tb, alpha, a, b, beta, c);
+  const ProductViews p = without_columns({ta, tb, a, b, c});
+  gemm_with(ctx, {}, p.ta, p.tb, alpha, p.a, p.b, beta, p.c);
 }
 
 }  // namespace lime::cuda

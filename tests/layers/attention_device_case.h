@@ -29,12 +29,12 @@ inline constexpr Tolerance tf32_tolerance{1.0 / 1024, 1.0 / 128};
 // The generic kernels round results to 8 bits, and weights to 11; but softmax takes delta, a difference of
 // like numbers where the history is short, from rounded outputs; so with tensor cores, which round weights
 // too.
-inline constexpr Tolerance bf16_tolerance{1.0 / 256, 1.0 / 128}, bf16_softmax{1.0 / 128, 1.0 / 32};
+// The one weight of a history of one row is 1 but for rounding, and its gradient 0.
+inline constexpr Tolerance bf16_tolerance{1.0 / 256, 1.0 / 128}, bf16_softmax{1.0 / 128, 1.0 / 32, 1e-5};
 // Tensor cores have weights rounded to 8 bits and a tanh of 11: of a few terms, some are several times their
 // root mean square. In tiles, sums of links are rounded twice.
 inline constexpr Tolerance mma_tolerance{1.0 / 256, 1.0 / 32}, mma_tiles_tolerance{2.0 / 256, 1.0 / 32};
-// The one weight of a history of one row is 1 but for rounding, and its gradient 0.
-inline constexpr Tolerance mma_softmax{1.0 / 128, 1.0 / 32, 1e-5};
+inline constexpr Tolerance mma_softmax = bf16_softmax;
 
 class OnCuda : public DeviceTest, public testing::WithParamInterface<Case> {
  protected:

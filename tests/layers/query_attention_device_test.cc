@@ -30,11 +30,12 @@ constexpr Tolerance f64_tolerance{1e-12, 1e-12}, f32_tolerance{2e-6, 1e-5};
 constexpr Tolerance tf32_tolerance{1.0 / 1024, 1.0 / 128};
 // The generic kernels round results to 8 bits, and weights to 11; but softmax takes delta, a difference of
 // like numbers where the history is short, from rounded outputs.
-constexpr Tolerance bf16_tolerance{1.0 / 256, 1.0 / 128}, bf16_softmax{1.0 / 128, 1.0 / 32};
+// The one weight of a history of one row is 1 but for rounding, and its gradient 0.
+constexpr Tolerance bf16_tolerance{1.0 / 256, 1.0 / 128}, bf16_softmax{1.0 / 128, 1.0 / 32, 1e-5};
 // Tensor cores have weights rounded to 8 bits: of a few terms, some are several times their root mean square.
 // A weight near 1 multiplies delta's error, beside which other gradients of the request are small.
-constexpr Tolerance mma_tolerance{1.0 / 256, 1.0 / 32}, mma_softmax{1.0 / 128, 1.0 / 32},
-    mma_peaked{1.0 / 128, 1.0 / 8};
+constexpr Tolerance mma_tolerance{1.0 / 256, 1.0 / 32}, mma_softmax = bf16_softmax,
+                                                        mma_peaked{1.0 / 128, 1.0 / 8, 1e-5};
 
 enum class Kernels { any, mma };
 

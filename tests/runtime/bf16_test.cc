@@ -148,22 +148,31 @@ TEST_P(Bf16OnCuda, Primitives) {
 }
 
 TEST_P(Bf16OnCuda, ProductsIntoBf16AndF32) {
-  for (const bool ta : {false, true}) {
-    for (const bool tb : {false, true}) {
-      const int64_t m = 24, n = 16, k = 40;
-      const View a = random(ta ? k : m, ta ? m : k, 1), b = random(tb ? n : k, tb ? k : n, 2),
-                 c = random(m, n, 3);
-      const View c32 = parameter(m, n, 3), want = parameter(m, n, 3);
-      const auto product = [&](const ConstView& u, const ConstView& v, View out) {
-        gemm(ctx, ta ? Transpose::yes : Transpose::no, tb ? Transpose::yes : Transpose::no, 0.5, u, v, 2,
-             out);
-      };
-      product(a, b, c);
-      product(a, b, c32);
-      product(wide(a), wide(b), want);
-      expect_rounded(c, want, "into bf16");
-      const auto x = to_host<float>(ctx, c32), y = to_host<float>(ctx, want);
-      for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(x[i], y[i], 1e-4);
+  struct Sides {
+    int64_t m, n, k, gap;
+  };
+  // Whole packs; one column, as logits have; sides and strides that no tensor core likes.
+  for (const Sides p :
+       {Sides{24, 16, 40, 0}, {70, 1, 128, 0}, {1, 1, 1, 0}, {5, 3, 37, 1}, {64, 33, 97, 2}}) {
+    gap = p.gap;
+    for (const bool ta : {false, true}) {
+      for (const bool tb : {false, true}) {
+        const View a = random(ta ? p.k : p.m, ta ? p.m : p.k, 1),
+                   b = random(tb ? p.n : p.k, tb ? p.k : p.n, 2), c = random(p.m, p.n, 3);
+        const View c32 = parameter(p.m, p.n, 3), want = parameter(p.m, p.n, 3);
+        const auto product = [&](const ConstView& u, const ConstView& v, View out) {
+          gemm(ctx, ta ? Transpose::yes : Transpose::no, tb ? Transpose::yes : Transpose::no, 0.5, u, v, 2,
+               out);
+        };
+        product(a, b, c);
+        product(a, b, c32);
+        product(wide(a), wide(b), want);
+        expect_rounded(c, want, "into bf16");
+        const auto x = to_host<float>(ctx, c32), y = to_host<float>(ctx, want);
+        for (size_t i = 0; i < x.size(); ++i)
+          ASSERT_NEAR(x[i], y[i], 1e-4)
+              << p.m << "x" << p.n << "x" << p.k << (ta ? " T" : " N") << (tb ? "T" : "N");
+      }
     }
   }
 }

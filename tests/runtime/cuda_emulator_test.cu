@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "runtime/cuda_kernel.h"
+#include "runtime/cuda_kernel_math.h"
 #include "runtime/cuda_kernel_mma.h"
 #include "runtime/cuda_kernel_wgmma.h"
 #include "runtime/memory.h"
@@ -112,7 +113,7 @@ TEST_F(Emulator, ACopyThatStartsTooEarlyGivesNaN) {
   EXPECT_GT(launches_with_nan, 0);
 }
 
-enum class Product { right, unfenced, copies_unfenced, not_waited };
+enum class Product { right, unfenced, copies_unfenced, not_waited, left_not_waited, of_three_warps };
 
 // 64 zeros plus zeros.
 template <Product how>
@@ -124,23 +125,44 @@ __global__ void product_kernel(float* out) {
   copy_wait<0>();
   if (how != Product::copies_unfenced) fence_for_products();
   __syncthreads();
+  if (how == Product::of_three_warps && threadIdx.x / 32 == 2) return;
   float d[16];
   uint32_t a[1][4] = {};
   if (how != Product::unfenced) products_begin(d, a);
   wgmma<false>(d, a[0], describe_matrix<64>(shared_address(rows)), false);
   if (how == Product::not_waited) out[threadIdx.x] = d[0];
+  if (how == Product::left_not_waited) out[threadIdx.x] = __uint_as_float(a[0][0]);
   products_end(d, a);
-  if (how != Product::not_waited) out[threadIdx.x] = d[0];
+  if (how < Product::not_waited) out[threadIdx.x] = d[0] + __uint_as_float(a[0][0]);
 }
 
 TEST_F(Emulator, ProductsWantTheirFences) {
   const auto run = [&](auto kernel) { return message(kernel, dim3(1), dim3(128), 4096, data()); };
   EXPECT_THAT(run(product_kernel<Product::unfenced>), HasSubstr("no fence precedes"));
   EXPECT_THAT(run(product_kernel<Product::copies_unfenced>), HasSubstr("has stored and not fenced"));
+  EXPECT_THAT(run(product_kernel<Product::of_three_warps>),
+              HasSubstr("thread (64,0,0) has issued 0 products, and not all of its warpgroup as many"));
   EXPECT_EQ(run(product_kernel<Product::right>), "nothing was thrown");
   EXPECT_EQ(values()[5], 0);
   EXPECT_EQ(run(product_kernel<Product::not_waited>), "nothing was thrown");
   EXPECT_TRUE(std::isnan(values()[5]));
+  EXPECT_EQ(run(product_kernel<Product::left_not_waited>), "nothing was thrown");
+  EXPECT_TRUE(std::isnan(values()[5]));
+}
+
+__global__ void functions_kernel(float* x) {
+  x[0] = fast_tanh(x[0]), x[1] = exponential(x[1]), x[2] = exponential(x[2]);
+}
+
+// As far as a GPU's may be, so that tests allow that.
+TEST_F(Emulator, FunctionsAreOff) {
+  fill(ctx, memory.view(), 0.5);
+  fill(ctx, memory.view().slice_cols(2, 3), 0);
+  launch(ctx, "functions", functions_kernel, dim3(1), dim3(1), 0, data());
+  const auto got = values();
+  EXPECT_NEAR(std::abs(got[0] / std::tanh(0.5) - 1), 0x1p-11, 0x1p-20);
+  EXPECT_NEAR(std::abs(got[1] / std::exp(0.5) - 1), 0x1p-23, 0x1p-24);
+  EXPECT_EQ(got[2], 1);
 }
 
 __global__ void misaligned_pack_kernel(float* x, bool store) {

@@ -120,7 +120,8 @@ TEST_P(Elementwise, SiluIsAccurateFromEndToEnd) {
     }
     RecordProperty("silu_ulp", str(worst / std::numeric_limits<T>::epsilon()));
     RecordProperty("silu_slope_ulp", str(worst_slope / std::numeric_limits<T>::epsilon()));
-    EXPECT_LE(worst, ulps<T>(2.5));
+    // A GPU's exponential is off by up to two, its reciprocal by one.
+    EXPECT_LE(worst, ulps<T>(ctx.device() == Device{} ? 2.5 : 4.5));
     EXPECT_LE(worst_slope, ulps<T>(60));
   });
 }

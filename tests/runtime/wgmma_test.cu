@@ -58,6 +58,8 @@ __global__ void product_kernel(const bf16* a, const bf16* b, float* c) {
     products_end(d, held);
     for (int i = 0; i < n / 2; ++i)
       c[(16 * warp + lane / 4 + i / 2 % 2 * 8) * n + i / 4 * 8 + lane % 4 * 2 + i % 2] = d[i];
+  } else {
+    refuse_to_run();
   }
 }
 
