@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "launch/batch_source.h"
+#include "launch/eval_report.h"
 #include "launch/evaluator.h"
 #include "launch/metrics_log.h"
 #include "launch/progress.h"
@@ -21,6 +22,7 @@
 #include "model/checkpoint.h"
 #include "model/network.h"
 #include "parallel/device_communicator.h"
+#include "runtime/durable_file.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -308,7 +310,8 @@ class Trainer {
                            usage.ru_maxrss / 1024, " MiB"));
     if (config_.data.eval.empty()) return;
     const auto days = dataset_.select_days(config_.data.eval, "data.eval");
-    const auto results = evaluate_modes(group_, ctx_, *network_, dataset_, config_, days, options_.rows_path);
+    const auto results =
+        evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_}, days, options_.rows_path);
     if (!root()) return;
     log_->eval(state_.step, results);
     write_file_atomically(options_.run_directory + "/eval.json", to_json(results));

@@ -1,0 +1,17 @@
+// Evaluation results as text for people and as JSON for programs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "launch/evaluator.h"
+
+namespace lime {
+
+// A block a history mode: for each task rows by day, then all days. "-" where a metric is not defined.
+std::string to_table(const std::vector<EvalResult>&);
+// A list of results; a metric that is not defined is null. Leaves out `seconds`: equal text for equal
+// results.
+std::string to_json(const std::vector<EvalResult>&);
+
+}  // namespace lime
