@@ -1,6 +1,5 @@
 #include "io/dataset.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
