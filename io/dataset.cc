@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <set>
 #include <sstream>
 
 #include "runtime/error.h"
@@ -42,6 +41,33 @@ std::string describe_days(const std::vector<DayInfo>& days) {
 std::string trimmed(const std::string& text) {
   const size_t begin = text.find_first_not_of(" \t");
   return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+struct DayRange {
+  std::string first, last;  // ISO days sort by time
+};
+
+std::vector<DayRange> parse_day_ranges(const std::string& text, const std::string& key) {
+  const auto one = [&](const std::string& name) {
+    try {
+      parse_day(name);
+    } catch (const UserError& error) {
+      throw UserError(str(key, ": ", error.what(), " or a range 2022-04-25..2022-05-04"));
+    }
+    return name;
+  };
+  std::vector<DayRange> ranges;
+  std::istringstream list(text);
+  for (std::string entry; std::getline(list, entry, ',');) {
+    entry = trimmed(entry);
+    const size_t dots = entry.find("..");
+    const std::string first = one(trimmed(entry.substr(0, dots)));
+    const std::string last = dots == std::string::npos ? first : one(trimmed(entry.substr(dots + 2)));
+    if (last < first)
+      throw UserError(str(key, ": found '", entry, "', expected the first day before the last"));
+    ranges.push_back({first, last});
+  }
+  return ranges;
 }
 
 }  // namespace
@@ -92,32 +118,25 @@ const DayInfo& Dataset::day(const std::string& day) const {
   throw UserError(str(directory_, ": has no day ", day, "; it has ", describe_days(days_)));
 }
 
+std::vector<std::string> Dataset::days_among(const std::string& text, const std::string& key) const {
+  const std::vector<DayRange> ranges = parse_day_ranges(text, key);
+  std::vector<std::string> chosen;
+  for (const auto& info : days_)
+    if (std::any_of(ranges.begin(), ranges.end(),
+                    [&](const DayRange& range) { return range.first <= info.day && info.day <= range.last; }))
+      chosen.push_back(info.day);
+  return chosen;
+}
+
 std::vector<std::string> Dataset::select_days(const std::string& text, const std::string& key) const {
-  std::set<std::string> chosen;  // ISO days sort by time
-  auto one = [&](const std::string& name) {
-    try {
-      parse_day(name);
-    } catch (const UserError& error) {
-      throw UserError(str(key, ": ", error.what(), " or a range 2022-04-25..2022-05-04"));
-    }
-    for (const auto& info : days_)
-      if (info.day == name) return name;
-    throw UserError(str(key, ": ", directory_, " has no day ", name, "; it has ", describe_days(days_)));
-  };
-  std::istringstream list(text);
-  for (std::string entry; std::getline(list, entry, ',');) {
-    entry = trimmed(entry);
-    const size_t dots = entry.find("..");
-    const std::string first = one(trimmed(entry.substr(0, dots)));
-    const std::string last = dots == std::string::npos ? first : one(trimmed(entry.substr(dots + 2)));
-    if (last < first)
-      throw UserError(str(key, ": found '", entry, "', expected the first day before the last"));
-    for (const auto& info : days_)
-      if (first <= info.day && info.day <= last) chosen.insert(info.day);
-  }
+  for (const DayRange& range : parse_day_ranges(text, key))
+    for (const auto& name : {range.first, range.last})
+      if (std::none_of(days_.begin(), days_.end(), [&](const DayInfo& info) { return info.day == name; }))
+        throw UserError(str(key, ": ", directory_, " has no day ", name, "; it has ", describe_days(days_)));
+  const std::vector<std::string> chosen = days_among(text, key);
   if (chosen.empty())
     throw UserError(str(key, ": is empty, expected days; ", directory_, " has ", describe_days(days_)));
-  return {chosen.begin(), chosen.end()};
+  return chosen;
 }
 
 int64_t Dataset::day_start_ms(const std::string& day) const {

@@ -78,6 +78,8 @@ class Dataset {
   // order. Throws UserError naming a day that is not there and the days that are. `key` is what the text came
   // from.
   std::vector<std::string> select_days(const std::string& text, const std::string& key) const;
+  // The same of a text that may name days of other datasets, or none: those that this one has.
+  std::vector<std::string> days_among(const std::string& text, const std::string& key) const;
   // The start of a day in ms since epoch, in the dataset's time zone.
   int64_t day_start_ms(const std::string& day) const;
 

@@ -20,6 +20,8 @@ std::string describe_run(const std::string& run) {
   const Config config = load_run_config({run, "", "", {}});
   std::string text =
       str("run ", run, ": ", config.model.name, " on ", config.data.path, ", days ", config.data.train, "\n");
+  if (!config.train.from.empty())
+    text += str("first weights: ", config.train.from, ", trained on ", config.data.seen, "\n");
   const auto checkpoints = list_checkpoints(run);
   if (checkpoints.empty()) return text + "no checkpoint yet\n";
   text += "checkpoints, newest first: " + joined(checkpoints, " ") + "\n";

@@ -13,7 +13,7 @@ namespace lime {
 namespace {
 
 struct Train {
-  std::string config, out, resume, trace, rows;
+  std::string config, out, resume, from, trace, rows;
   std::vector<std::string> settings;
 };
 
@@ -32,6 +32,8 @@ int run(Job& job, const Train& chosen) {
     throw UserError("lime train: expected either a configuration file or --resume DIR (lime train --help)");
   if (resume && !chosen.out.empty())
     throw UserError("--out: a resumed run goes on in its own directory; expected --resume DIR alone");
+  if (resume && !chosen.from.empty())
+    throw UserError("--from: a resumed run has its own weights; expected --resume DIR alone");
   TrainOptions options;
   options.resume = resume;
   options.verbose = job.verbose;
@@ -39,8 +41,10 @@ int run(Job& job, const Train& chosen) {
   options.rows_path = chosen.rows;
   if (resume && !std::filesystem::exists(config_path(chosen.resume)))
     throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
-  const Config config =
-      load_config(resume ? config_path(chosen.resume) : chosen.config, parse_overrides(chosen.settings));
+  Overrides settings = parse_overrides(chosen.settings);
+  if (!chosen.from.empty()) settings.emplace_back("train.from", chosen.from);
+  Config config = load_config(resume ? config_path(chosen.resume) : chosen.config, settings);
+  if (!resume && !config.train.from.empty()) resolve_first_weights(job.group.world(), config);
   options.run_directory = resume                ? chosen.resume
                           : !chosen.out.empty() ? chosen.out
                                                 : next_run_directory(job.group, chosen.config);
@@ -61,6 +65,12 @@ void add_train_command(CLI::App& app, Job& job) {
       .add_option("--resume", chosen->resume,
                   "Go on with this run from its newest good checkpoint, on any number of ranks")
       ->type_name("DIR");
+  command
+      .add_option(
+          "--from", chosen->from,
+          "Begin with the weights and table rows of this run, or of one of its checkpoints, on other days "
+          "for instance (sets train.from)")
+      ->type_name("DIR");
   add_set_option(command, chosen->settings);
   command.add_option("--trace", chosen->trace, "Write a Chrome trace (Perfetto) of rank 0")
       ->type_name("FILE");
@@ -73,7 +83,9 @@ void add_train_command(CLI::App& app, Job& job) {
       "Examples:\n"
       "  mpirun -np 2 lime train configs/kuairand.yaml --set data.train=2022-04-25..2022-05-04 --out "
       "runs/first\n"
-      "  mpirun -np 2 lime train --resume runs/first --set train.epochs=2");
+      "  mpirun -np 2 lime train --resume runs/first --set train.epochs=2\n"
+      "  mpirun -np 2 lime train configs/kuairand.yaml --from runs/first --set data.train=2022-05-05 --out "
+      "runs/next-day");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
 }
 

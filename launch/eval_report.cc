@@ -55,6 +55,16 @@ std::string to_table(const std::vector<EvalResult>& results) {
   return text;
 }
 
+std::string to_lines(const std::vector<EvalResult>& results) {
+  std::string text;
+  for (const auto& result : results)
+    for (const auto& task : result.tasks)
+      text +=
+          str(text.empty() ? "" : "\n", "  ", task.task, "  AUC ", fixed(task.all.auc, 4), "  GAUC ",
+              fixed(task.all.gauc, 4), "  NE ", fixed(task.all.ne, 4), "  (history ", result.history, ")");
+  return text;
+}
+
 std::string to_json(const std::vector<EvalResult>& results) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const auto& result : results) {

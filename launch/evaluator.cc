@@ -86,13 +86,15 @@ TaskMetrics metrics_of(const std::string& task, const std::vector<std::string>& 
 }  // namespace
 
 void refuse_trained_days(const Config& config, const Dataset& dataset, const std::vector<std::string>& days) {
-  if (config.data.train.empty()) return;
-  std::vector<std::string> overlap;
-  for (const auto& day : dataset.select_days(config.data.train, "data.train"))
-    if (std::find(days.begin(), days.end(), day) != days.end()) overlap.push_back(day);
-  if (overlap.empty()) return;
-  throw UserError(str("held-out days were trained on: found ", joined(overlap),
-                      " in data.train = ", config.data.train, ", expected days outside of it"));
+  for (const auto& [key, trained] :
+       {std::pair("data.train", config.data.train), std::pair("data.seen", config.data.seen)}) {
+    std::vector<std::string> overlap;
+    for (const auto& day : dataset.days_among(trained, key))
+      if (std::find(days.begin(), days.end(), day) != days.end()) overlap.push_back(day);
+    if (!overlap.empty())
+      throw UserError(str("held-out days were trained on: found ", joined(overlap), " in ", key, " = ",
+                          trained, ", expected days outside of it"));
+  }
 }
 
 EvalResult evaluate(const Scoring& scoring, const std::vector<std::string>& days, HistoryMode mode,

@@ -25,8 +25,8 @@ struct EvalResult {
   double seconds = 0;
 };
 
-// Throws UserError naming those of `days` that config.data.train holds: what a model was trained on tells
-// nothing of it.
+// Throws UserError naming those of `days` that config.data.train or data.seen holds: what a model was trained
+// on tells nothing of it.
 void refuse_trained_days(const Config&, const Dataset&, const std::vector<std::string>& days);
 
 // Collective; the result is complete on rank 0 (and empty elsewhere), the same bits for any number of ranks

@@ -5,8 +5,6 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
-#include <limits>
-#include <map>
 #include <memory>
 #include <optional>
 
@@ -17,10 +15,12 @@
 #include "launch/progress.h"
 #include "launch/run_context.h"
 #include "launch/run_directory.h"
+#include "launch/running_entropy.h"
 #include "launch/stop_signal.h"
 #include "launch/train_step.h"
 #include "model/checkpoint.h"
 #include "model/network.h"
+#include "model/run_choice.h"
 #include "parallel/device_communicator.h"
 #include "runtime/durable_file.h"
 #include "runtime/trace.h"
@@ -33,56 +33,6 @@ using Clock = std::chrono::steady_clock;
 double milliseconds(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double, std::milli>(end - begin).count();
 }
-
-// Normalised entropy of all steps so far, over tasks: weighted log loss / weighted entropy of the base rates.
-class RunningEntropy {
- public:
-  explicit RunningEntropy(const std::vector<TaskConfig>& tasks) : tasks_(tasks), sums_(tasks.size()) {}
-
-  // A step's weights and labels summed over its batch, by task.
-  void add(const StepOutcome& outcome, const std::vector<double>& weights,
-           const std::vector<double>& labels) {
-    for (size_t k = 0; k < sums_.size(); ++k) {
-      sums_[k].loss += outcome.task_loss[k] * weights[k];
-      sums_[k].weight += weights[k];
-      sums_[k].labels += labels[k];
-    }
-  }
-  double value() const {
-    double loss = 0, base = 0;
-    for (size_t k = 0; k < sums_.size(); ++k) {
-      if (sums_[k].weight <= 0) continue;
-      loss += tasks_[k].weight * sums_[k].loss / sums_[k].weight;
-      base += tasks_[k].weight * entropy(sums_[k].labels / sums_[k].weight);
-    }
-    return base > 0 ? loss / base : std::numeric_limits<double>::quiet_NaN();
-  }
-
-  // To and from a checkpoint, so that "so far" means the run and not the job.
-  void save(std::map<std::string, double>& extra) const {
-    for (size_t k = 0; k < sums_.size(); ++k) {
-      extra["entropy.loss." + tasks_[k].label] = sums_[k].loss;
-      extra["entropy.weight." + tasks_[k].label] = sums_[k].weight;
-      extra["entropy.labels." + tasks_[k].label] = sums_[k].labels;
-    }
-  }
-  void restore(const std::map<std::string, double>& extra) {
-    const auto value = [&](const std::string& name) {
-      const auto found = extra.find(name);
-      return found == extra.end() ? 0.0 : found->second;
-    };
-    for (size_t k = 0; k < sums_.size(); ++k)
-      sums_[k] = {value("entropy.loss." + tasks_[k].label), value("entropy.weight." + tasks_[k].label),
-                  value("entropy.labels." + tasks_[k].label)};
-  }
-
- private:
-  struct Sums {
-    double loss = 0, weight = 0, labels = 0;
-  };
-  const std::vector<TaskConfig>& tasks_;
-  std::vector<Sums> sums_;
-};
 
 class Trainer {
  public:
@@ -100,6 +50,8 @@ class Trainer {
     network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema(), of_tables_.get());
     adamw_ = std::make_unique<AdamW>(ctx_, network_->parameters(), config_.train.adamw);
     if (options_.resume) restore();
+    if (resumed_from_.empty() && !config_.train.from.empty())
+      load_weights(group_.world(), config_.train.from, config_, *network_);
     ctx_.set_tracer(&tracer_);
   }
 
@@ -120,12 +72,18 @@ class Trainer {
     while (batch && !stopped) {
       const bool last = config_.train.max_steps > 0 && state_.step + 1 >= config_.train.max_steps;
       std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, signal);
-      step(train_step, *batch, next.get(), total_steps);
       stopped = next && next->stop;
-      const bool more = next != nullptr;
-      if (more && !stopped && due_checkpoint()) {
+      const bool more = next && !stopped;
+      const bool evaluates = more && due(config_.train.eval_every, state_.step + 1);
+      // What the next step looks up is not on its way while an evaluation looks up.
+      step(train_step, *batch, evaluates ? nullptr : next.get(), total_steps);
+      if (more && due(config_.train.checkpoint_every, state_.step)) {
         hear(train_step, 0);
         checkpoint(false);
+      }
+      if (evaluates) {
+        hear(train_step, 0);
+        evaluate_on_the_way();
       }
       batch = std::move(next);
     }
@@ -155,6 +113,26 @@ class Trainer {
       throw UserError(str(options_.run_directory,
                           "/checkpoints: none of its checkpoints is whole; remove them to start anew"));
     }
+    refuse_changes();
+  }
+
+  // Throws UserError where the configuration differs from the run's in what its days, weights and position
+  // mean.
+  void refuse_changes() const {
+    const Config before = load_config(config_path(options_.run_directory), {});
+    const auto keep = [](const char* key, const auto& was, const auto& is, const char* advice) {
+      if (is != was)
+        throw UserError(
+            str(key, ": found '", is, "', expected '", was, "', with which the run began; ", advice));
+    };
+    keep("data.train", before.data.train, config_.data.train,
+         "to train on other days: lime train CONFIG --from RUN --set data.train=DAYS");
+    keep("train.from", before.train.from, config_.train.from, "start another run");
+    if (state_.positions.empty()) return;
+    const auto word = [](bool value) { return std::string(value ? "true" : "false"); };
+    const char* const later = "it can change when the epoch is done";
+    keep("data.shuffle", word(before.data.shuffle), word(config_.data.shuffle), later);
+    keep("data.shuffle_window", before.data.shuffle_window, config_.data.shuffle_window, later);
   }
 
   void check() const {
@@ -165,6 +143,9 @@ class Trainer {
       throw UserError(str("train.batch_requests: found ", config_.train.batch_requests,
                           ", expected at least train.micro_batches = ", config_.train.micro_batches));
     dataset_.select_days(config_.data.train, "data.train");
+    if (config_.train.eval_every > 0 && config_.data.eval.empty())
+      throw UserError(str("train.eval_every: found ", config_.train.eval_every,
+                          ", but data.eval names no days to evaluate"));
     if (!config_.data.eval.empty())
       refuse_trained_days(config_, dataset_, dataset_.select_days(config_.data.eval, "data.eval"));
   }
@@ -186,7 +167,10 @@ class Trainer {
   }
 
   void announce() {
-    if (!resumed_from_.empty()) progress_->message(str("resuming ", resumed_from_, " at step ", state_.step));
+    if (!resumed_from_.empty())
+      progress_->message(str("resuming ", resumed_from_, " at step ", state_.step));
+    else if (!config_.train.from.empty())
+      progress_->message(str("first weights: ", config_.train.from, ", trained on ", config_.data.seen));
     progress_->message(str(config_.model.name, ": ", network_->parameters().count(), " dense parameters, ",
                            network_->tables().tables().size(), " tables, ", group_.size(), " rank",
                            group_.size() > 1 ? "s" : "", ", batch of ", config_.train.batch_requests,
@@ -277,9 +261,7 @@ class Trainer {
                         "; try a lower train.learning_rate or train.clip_norm=1"));
   }
 
-  bool due_checkpoint() const {
-    return config_.train.checkpoint_every > 0 && state_.step % config_.train.checkpoint_every == 0;
-  }
+  static bool due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
 
   void checkpoint(bool finished) {
     TraceRange range(ctx_, "checkpoint");
@@ -289,6 +271,19 @@ class Trainer {
     const std::string path = save_checkpoint(group_.world(), options_.run_directory, config_, *network_,
                                              *adamw_, state_, config_.train.keep_checkpoints);
     progress_->message("checkpoint " + path);
+  }
+
+  std::vector<EvalResult> evaluate_held_out(const std::string& rows_path) {
+    const auto days = dataset_.select_days(config_.data.eval, "data.eval");
+    auto results = evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_}, days, rows_path);
+    if (root()) log_->eval(state_.step, results);
+    return results;
+  }
+
+  void evaluate_on_the_way() {
+    TraceRange range(ctx_, "evaluation");
+    const auto results = evaluate_held_out("");
+    if (root()) progress_->message(str("held-out days at step ", state_.step, ":\n", to_lines(results)));
   }
 
   void finish() {
@@ -309,11 +304,8 @@ class Trainer {
                            config_.data.max_history, " events, peak memory of rank 0 ",
                            usage.ru_maxrss / 1024, " MiB"));
     if (config_.data.eval.empty()) return;
-    const auto days = dataset_.select_days(config_.data.eval, "data.eval");
-    const auto results =
-        evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_}, days, options_.rows_path);
+    const auto results = evaluate_held_out(options_.rows_path);
     if (!root()) return;
-    log_->eval(state_.step, results);
     write_file_atomically(options_.run_directory + "/eval.json", to_json(results));
     progress_->message(to_table(results));
   }

@@ -53,6 +53,11 @@ std::string checkpoint_directory(const std::string& run_directory, const std::st
 TrainState load_checkpoint(Communicator&, const std::string& directory, const Config&, Network&,
                            AdamW* optimizer);
 
+// Collective. The first values of another run: parameters, and table rows with their optimizer's state, which
+// is each row's own. Position, step and AdamW's moments stay behind. The same errors, but that the seed may be
+// another.
+void load_weights(Communicator&, const std::string& directory, const Config&, Network&);
+
 // Collective. Directory of the newest checkpoint that passes verification of sizes and checksums; broken ones
 // are named in a warning and passed over. Nothing if there is none. Throws UserError at one of another format
 // version.

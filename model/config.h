@@ -19,6 +19,7 @@ struct DataConfig {
   std::string path;   // dataset directory
   std::string train;  // days: "2022-04-25..2022-05-04"
   std::string eval;   // held-out days evaluated after training, or ""
+  std::string seen;   // days that the weights of train.from were trained on, or ""
   int64_t max_history = 256;
   bool shuffle = true;
   int64_t shuffle_window = 65536;
@@ -43,6 +44,7 @@ enum class Precision : uint8_t { f32, tf32, bf16 };
 const char* to_string(Precision);
 
 struct TrainConfig {
+  std::string from;  // a run or checkpoint whose weights this run begins with, or ""
   int64_t epochs = 1;
   int64_t max_steps = 0;             // stop after this step; 0: run all epochs
   int64_t batch_requests = 512;      // of the global batch
@@ -60,6 +62,7 @@ struct TrainConfig {
   AdamWConfig adamw;
   double bucket_mb = 4.0;
   int64_t log_every = 20;           // steps
+  int64_t eval_every = 0;           // steps; 0: only at the end
   int64_t checkpoint_every = 1000;  // steps; 0: only at the end and on a signal
   int64_t keep_checkpoints = 3;
 };

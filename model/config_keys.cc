@@ -51,6 +51,9 @@ void add_data_keys(std::vector<ConfigKey>& keys) {
                                "days to train on: 2022-04-25..2022-05-04, one day, or several with commas")));
   keys.push_back(text("data.eval", data(&DataConfig::eval), "days",
                       "held-out days, evaluated after training; empty: none"));
+  keys.push_back(text("data.seen", data(&DataConfig::seen), "days",
+                      "days that the weights of train.from were trained on, which sets it; like those of "
+                      "data.train, none of them can be held out"));
   keys.push_back(integer("data.max_history", data(&DataConfig::max_history), 0, no_limit,
                          "most recent events of a history that are read; 0: none"));
   keys.push_back(
@@ -168,6 +171,9 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
       integer("train.epochs", train(&TrainConfig::epochs), 1, no_limit, "passes over the training days"));
   keys.push_back(integer("train.max_steps", train(&TrainConfig::max_steps), 0, no_limit,
                          "stop after this step; 0: run all epochs"));
+  keys.push_back(text("train.from", train(&TrainConfig::from), "a directory",
+                      "run (its newest good checkpoint), or checkpoint, of the same model, whose weights and "
+                      "table rows this run begins with; empty: random ones"));
   keys.push_back(integer("train.batch_requests", train(&TrainConfig::batch_requests), 1, no_limit,
                          "requests of the global batch, over all ranks"));
   keys.push_back(integer("train.batch_history_tokens", train(&TrainConfig::batch_history_tokens), 0, no_limit,
@@ -207,6 +213,8 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
                       "MiB of dense gradients that are reduced together, while backward runs"));
   keys.push_back(integer("train.log_every", train(&TrainConfig::log_every), 1, no_limit,
                          "steps between lines of the log and of metrics.jsonl"));
+  keys.push_back(integer("train.eval_every", train(&TrainConfig::eval_every), 0, no_limit,
+                         "steps between evaluations of data.eval; 0: only at the end"));
   keys.push_back(integer("train.checkpoint_every", train(&TrainConfig::checkpoint_every), 0, no_limit,
                          "steps between checkpoints; 0: only at the end and on a signal"));
   keys.push_back(integer("train.keep_checkpoints", train(&TrainConfig::keep_checkpoints), 1, no_limit,

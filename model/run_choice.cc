@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "model/checkpoint.h"
+#include "model/checkpoint_manifest.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
 
@@ -30,6 +31,22 @@ std::string choose_checkpoint(Communicator& comm, const RunChoice& choice) {
   const std::string known = joined(list_checkpoints(choice.run));
   throw UserError(str("--checkpoint: found ", choice.checkpoint, ", expected one of ", choice.run, ": ",
                       known.empty() ? "(it has none)" : known));
+}
+
+void resolve_first_weights(Communicator& comm, Config& config) {
+  const std::filesystem::path from(config.train.from);
+  const bool is_run = std::filesystem::exists(config_path(from.string()));
+  // RUN/checkpoints/step-N
+  const std::filesystem::path run =
+      is_run ? from : std::filesystem::weakly_canonical(from).parent_path().parent_path();
+  if (!is_run &&
+      !(std::filesystem::exists(from / manifest_name) && std::filesystem::exists(config_path(run.string()))))
+    throw UserError(
+        str("train.from: ", from.string(), " is neither a run directory nor a checkpoint of one"));
+  const Config origin = load_run_config({run.string(), "", "", {}});
+  if (is_run) config.train.from = choose_checkpoint(comm, {run.string(), "", "", {}});
+  for (const std::string& days : {origin.data.seen, origin.data.train})
+    if (!days.empty()) config.data.seen += (config.data.seen.empty() ? "" : ",") + days;
 }
 
 }  // namespace lime

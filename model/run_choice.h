@@ -24,4 +24,9 @@ Config load_run_config(const RunChoice&);
 // are.
 std::string choose_checkpoint(Communicator&, const RunChoice&);
 
+// Collective. Where config.train.from is a run, makes it its newest good checkpoint, and has config.data.seen
+// name all days that this checkpoint's weights were trained on. Throws UserError where it is neither run nor
+// checkpoint.
+void resolve_first_weights(Communicator&, Config&);
+
 }  // namespace lime

@@ -52,16 +52,19 @@ struct MatrixDescriptor {
 #define LIME_PLACE
 #endif
 
-// PTX ISA, "Matrix Descriptor Format".
+// PTX ISA, "Matrix Descriptor Format": the kind of swizzle, the stride from eight rows to the next eight, and
+// the stride between groups of columns, of which there is one.
+template <int row_bytes>
+inline constexpr uint64_t matrix_layout =
+    uint64_t{row_bytes == 128 ? 1 : 2} << 62 | uint64_t{8 * row_bytes / 16} << 32 | uint64_t{1} << 16;
+
 template <int row_bytes>
 __device__ __forceinline__ MatrixDescriptor describe_matrix(SharedAddress first) {
   static_assert(row_bytes == 64 || row_bytes == 128);
 #ifdef LIME_CUDA_EMULATED
   return {first, row_bytes};
 #else
-  constexpr uint64_t swizzle = row_bytes == 128 ? 1 : 2, eight_rows = 8 * row_bytes, unused = 1;
-  constexpr uint64_t layout = swizzle << 62 | eight_rows / 16 << 32 | unused << 16;
-  return {layout | (first & 0x3ffff) / 16};
+  return {matrix_layout<row_bytes> | (first & 0x3ffff) / 16};
 #endif
 }
 

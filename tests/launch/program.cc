@@ -1,5 +1,7 @@
 #include "tests/launch/program.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
@@ -34,11 +36,18 @@ Outcome lime_program_on(int ranks, const std::string& arguments) {
   return run_command(str(LIME_MPIEXEC, " -np ", ranks, " ", LIME_PROGRAM, " ", arguments));
 }
 
+void expect_mistake(const std::string& arguments, const std::string& says) {
+  const Outcome outcome = lime_program(arguments);
+  EXPECT_EQ(outcome.exit_code, 2) << arguments << "\n" << outcome.err;
+  ASSERT_EQ(outcome.error_lines().size(), 1u) << arguments << "\n" << outcome.err;
+  EXPECT_THAT(outcome.error_lines()[0], testing::HasSubstr(says)) << arguments;
+}
+
 void generate_log(const std::string& directory, const SmallLog& log) {
   const Outcome made = lime_program(
       str("generate --users ", log.users, " --requests ", log.requests, " --parts ", log.parts,
-          " --items 50 --days 3 --candidates 3 --history-min 0 --history-max 40 --history-mean 12 --out ",
-          directory));
+          " --items 50 --days ", log.days,
+          " --candidates 3 --history-min 0 --history-max 40 --history-mean 12 --out ", directory));
   LIME_CHECK(made.exit_code == 0, made.err);
 }
 

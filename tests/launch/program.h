@@ -19,10 +19,13 @@ Outcome run_command(const std::string& command);
 Outcome lime_program(const std::string& arguments);                // without mpirun
 Outcome lime_program_on(int ranks, const std::string& arguments);  // under mpirun
 
-// A log that `lime generate` makes: from 2024-01-01 on three days, 50 items, 3 candidates a request,
+// Expects one line of error that says so, and exit code 2.
+void expect_mistake(const std::string& arguments, const std::string& says);
+
+// A log that `lime generate` makes: from 2024-01-01 on, 50 items, 3 candidates a request,
 // histories of up to 40 events. Throws Error where it cannot.
 struct SmallLog {
-  int users = 60, requests = 3, parts = 4;  // requests of a user a day
+  int users = 60, requests = 3, parts = 4, days = 3;  // requests of a user a day
 };
 void generate_log(const std::string& directory, const SmallLog& = {});
 

@@ -121,12 +121,6 @@ class Train : public testing::Test {
     }
     return std::sqrt(difference / size);
   }
-  static void expect_mistake(const std::string& arguments, const std::string& says) {
-    const Outcome outcome = lime_program(arguments);
-    EXPECT_EQ(outcome.exit_code, 2) << arguments << "\n" << outcome.err;
-    ASSERT_EQ(outcome.error_lines().size(), 1u) << arguments << "\n" << outcome.err;
-    EXPECT_THAT(outcome.error_lines()[0], HasSubstr(says)) << arguments;
-  }
 
  private:
   static TempDirectory* temp_;

@@ -190,12 +190,6 @@ TEST_F(Compare, RanksOfARunAreTheLaunchersAndGiveTheSame) {
 }
 
 TEST_F(Compare, MistakesAreOneLine) {
-  const auto expect_mistake = [](const std::string& arguments, const std::string& says) {
-    const Outcome outcome = lime_program(arguments);
-    EXPECT_EQ(outcome.exit_code, 2) << arguments;
-    ASSERT_EQ(outcome.error_lines().size(), 1u) << arguments << outcome.err;
-    EXPECT_THAT(outcome.error_lines()[0], HasSubstr(says));
-  };
   expect_mistake(command("wrong", "--models lime_zor"), "--models: found 'lime_zor', expected");
   expect_mistake(command("wrong", "--models hstu --seeds 1,1"), "--seeds: found 1 twice");
   expect_mistake(command("wrong", "--models hstu --set-for hstu model.links"),
