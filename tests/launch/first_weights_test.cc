@@ -8,6 +8,7 @@
 
 #include "io/hdf5_file.h"
 #include "tests/launch/program.h"
+#include "tests/support/device_support.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -65,23 +66,30 @@ class FirstWeights : public testing::Test {
   static inline TempDirectory* temp_ = nullptr;
 };
 
-TEST_F(FirstWeights, AreThoseOfTheOtherRunAndSoAreItsRows) {
+class FirstWeightsOn : public FirstWeights, public testing::WithParamInterface<Device> {};
+INSTANTIATE_TEST_SUITE_P(Devices, FirstWeightsOn, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(FirstWeightsOn, AreThoseOfTheOtherRunAndSoAreItsRows) {
+  const std::string reason = skip_reason(GetParam());
+  if (!reason.empty()) GTEST_SKIP() << reason;
   // With rates of 0 a step changes no weight; another seed draws rows that the first run never saw, and no
   // others.
   const std::string still =
       "--set seed=7 --set train.max_steps=1 --set train.learning_rate=0 --set embeddings.learning_rate=0 "
       "--set embeddings.tables.segment.learning_rate=0 --set train.adamw.weight_decay=0";
-  const Outcome outcome = run(1, next("still", still));
+  const std::string name = GetParam() == Device{} ? "still" : "still_cuda";
+  const Outcome outcome =
+      run(1, next(name, str(still, " --set device=", GetParam() == Device{} ? "cpu" : "cuda")));
   EXPECT_THAT(outcome.err, HasSubstr(str("first weights: ", checkpoint("first", 4),
                                          ", trained on 2024-01-01..2024-01-02")));
-  const std::string was = checkpoint("first", 4), is = checkpoint("still", 1);
+  const std::string was = checkpoint("first", 4), is = checkpoint(name, 1);
   const Hdf5File dense(was + "/dense.h5", Hdf5File::Mode::read);
   const auto names = dense.list("/parameters");
   ASSERT_GT(names.size(), 10u);
-  for (const auto& name : names)
-    EXPECT_EQ(values(was + "/dense.h5", "/parameters/" + name),
-              values(is + "/dense.h5", "/parameters/" + name))
-        << name;
+  for (const auto& parameter : names)
+    EXPECT_EQ(values(was + "/dense.h5", "/parameters/" + parameter),
+              values(is + "/dense.h5", "/parameters/" + parameter))
+        << parameter;
 
   const std::string tables = "/tables-00000-of-00001.h5";
   const Hdf5File before(was + tables, Hdf5File::Mode::read), after(is + tables, Hdf5File::Mode::read);
