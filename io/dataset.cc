@@ -1,5 +1,6 @@
 #include "io/dataset.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
