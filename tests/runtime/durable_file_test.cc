@@ -23,6 +23,9 @@ TEST(WriteFileAtomically, ReplacesOrLeavesAlone) {
   EXPECT_EQ(read_file(temp.file("a")), "two");
   EXPECT_THROW(write_file_atomically(temp.file("nowhere/a"), "x"), UserError);
   EXPECT_EQ(std::distance(fs::directory_iterator(temp.path()), fs::directory_iterator()), 1);
+  fs::create_directory(temp.file("folder"));
+  EXPECT_THROW(write_file_atomically(temp.file("folder"), "x"), UserError);
+  EXPECT_FALSE(fs::exists(temp.file("folder.partial")));
 }
 
 TEST(WriteDurably, NamesWhatCannotBeWritten) {

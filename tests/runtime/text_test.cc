@@ -26,11 +26,13 @@ TEST(Grouped, SetsThousandsApartWithTheTypographicMinus) {
 TEST(NearestWord, IsNearestForItsLength) {
   EXPECT_EQ(nearest_word("time_ms", {"user_id", "timestamp_ms"}), "timestamp_ms");
   EXPECT_EQ(nearest_word("autor", {"item", "author", "auto_play"}), "author");
+  EXPECT_EQ(nearest_word("item", {"time", "item_id"}), "item_id");  // though two swaps make "time" of it
   EXPECT_EQ(nearest_word("anything", {}), "");
 }
 
 TEST(LikelyWord, IsNearOrNothing) {
-  EXPECT_EQ(likely_word("trian", {"train", "eval"}), "train");  // swapped neighbours are one mistake
+  EXPECT_EQ(likely_word("tranin", {"train", "eval"}), "train");
+  EXPECT_EQ(likely_word("rtian", {"train", "eval"}), "train");  // swapped neighbours are one mistake
   EXPECT_EQ(likely_word("abcdef", {"train", "eval"}), std::nullopt);
   EXPECT_EQ(likely_word("x", {"y"}), std::nullopt);
 }
