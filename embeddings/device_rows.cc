@@ -20,6 +20,14 @@ void to_host(Context& ctx, const void* device, std::vector<T>& host) {
   ctx.stream().to_host(device, bytes, host.data(), bytes, {1, bytes});
 }
 
+// From the arena.
+cuda::RowArrays row_arrays(Context& ctx, const TableOnDevice& table, int64_t n) {
+  Arena& arena = ctx.arena();
+  return {arena.alloc(DType::f32, n, table.dim).data<float>(),
+          arena.alloc(DType::f32, n, table.state_width).data<float>(),
+          static_cast<uint8_t*>(arena.alloc(DType::f32, 1, (n + 3) / 4).raw())};
+}
+
 }  // namespace
 
 void DeviceRowReader::forget() { *this = {}; }
@@ -53,15 +61,16 @@ void DeviceRowReader::read_block(Context& ctx, const DeviceTable& table, int64_t
   const auto n = static_cast<int64_t>(begin_of(last_) - begin_of(first_));
   values_.resize(static_cast<size_t>(n * t.dim));
   state_.resize(static_cast<size_t>(n * t.state_width));
+  idle_.resize(static_cast<size_t>(n));
   const Arena::Scope scope(ctx.arena());
   auto* const rows = ctx.arena().alloc(DType::i64, 1, n).data<int64_t>();
-  auto* const values = ctx.arena().alloc(DType::f32, n, t.dim).data<float>();
-  auto* const state = ctx.arena().alloc(DType::f32, n, t.state_width).data<float>();
+  const cuda::RowArrays arrays = row_arrays(ctx, t, n);
   const size_t bytes = static_cast<size_t>(n) * sizeof(int64_t);
   ctx.stream().to_device(rows_.data() + begin_of(first_), bytes, rows, bytes, {1, bytes});
-  cuda::export_rows(ctx, t, rows, n, values, state);
-  to_host(ctx, values, values_);
-  to_host(ctx, state, state_);
+  cuda::export_rows(ctx, t, rows, n, arrays);
+  to_host(ctx, arrays.values, values_);
+  to_host(ctx, arrays.state, state_);
+  to_host(ctx, arrays.idle, idle_);
   ctx.synchronize();
 }
 
@@ -76,7 +85,8 @@ TableRows DeviceRowReader::bucket(Context& ctx, const DeviceTable& table, int64_
     return std::remove_cvref_t<decltype(of)>(at, at + static_cast<std::ptrdiff_t>(n * w));
   };
   const TableOnDevice& t = table.on_device();
-  return {part(ids_, begin_of(bucket), 1), part(values_, from, t.dim), part(state_, from, t.state_width)};
+  return {part(ids_, begin_of(bucket), 1), part(values_, from, t.dim), part(state_, from, t.state_width),
+          part(idle_, from, 1)};
 }
 
 void load_rows(Context& ctx, DeviceTable& table, int64_t first_row, const TableRows& rows) {
@@ -86,14 +96,15 @@ void load_rows(Context& ctx, DeviceTable& table, int64_t first_row, const TableR
   const TableOnDevice& t = table.on_device();
   auto* const ids = ctx.arena().alloc(DType::i64, 1, n).data<int64_t>();
   auto* const twice = ctx.arena().alloc(DType::i64, 1, 1).data<int64_t>();
-  auto* const values = ctx.arena().alloc(DType::f32, n, t.dim).data<float>();
-  auto* const state = ctx.arena().alloc(DType::f32, n, t.state_width).data<float>();
+  const cuda::RowArrays arrays = row_arrays(ctx, t, n);
+  const std::vector<uint8_t> none(rows.idle.empty() ? rows.ids.size() : 0);
   int64_t found = -1;
   ctx.stream().to_device(&found, sizeof found, twice, sizeof found, {1, sizeof found});
   to_device(ctx, rows.ids, ids);
-  to_device(ctx, rows.values, values);
-  to_device(ctx, rows.state, state);
-  cuda::import_rows(ctx, t, ids, n, first_row, values, state, twice);
+  to_device(ctx, rows.values, arrays.values);
+  to_device(ctx, rows.state, arrays.state);
+  to_device(ctx, rows.idle.empty() ? none : rows.idle, arrays.idle);
+  cuda::import_rows(ctx, t, ids, n, first_row, arrays, twice);
   ctx.stream().to_host(twice, sizeof found, &found, sizeof found, {1, sizeof found});
   ctx.synchronize();
   LIME_CHECK(found < 0, "table ", table.config().name, ": id ", found, " is inserted twice");

@@ -25,6 +25,7 @@ class DeviceRowReader {
   std::vector<size_t> bucket_begin_;  // [virtual_buckets + 1]
   int64_t first_ = 0, last_ = 0;      // buckets of the block
   std::vector<float> values_, state_;
+  std::vector<uint8_t> idle_;
 };
 
 // Adds rows with new ids behind the table's `first_row` rows. Throws Error where an id is there already.

@@ -44,6 +44,7 @@ DeviceTable::DeviceTable(Context& ctx, const TableConfig& config, uint64_t seed)
   t.beta1 = config.beta1, t.beta2 = config.beta2;
   t.values = value_chunks_.discard_and_reserve(ctx.device(), most_chunks);
   t.state = state_chunks_.discard_and_reserve(ctx.device(), most_chunks);
+  t.idle = idle_chunks_.discard_and_reserve(ctx.device(), most_chunks);
   grow_entries(0);
 }
 
@@ -68,19 +69,23 @@ void DeviceTable::add_chunk() {
   const int64_t rows = std::min(std::max(first_chunk_rows, room_), full);
   LIME_CHECK(static_cast<int64_t>(values_.size()) < most_chunks, "table ", config_.name, ": more than ",
              most_chunks, " chunks of rows");
-  const auto add = [&](std::vector<std::shared_ptr<void>>& chunks, float** on_device, int64_t pitch) {
-    chunks.push_back(allocate_memory(ctx_.device(), static_cast<size_t>(rows * pitch) * sizeof(float)));
-    void* const chunk = chunks.back().get();
+  const auto chunk_of = [&](size_t row_bytes) {
+    return row_bytes > 0 ? allocate_memory(ctx_.device(), static_cast<size_t>(rows) * row_bytes) : nullptr;
+  };
+  const auto add = [&](std::vector<std::shared_ptr<void>>& chunks, auto** on_device,
+                       std::shared_ptr<void> memory) {
+    void* const chunk = memory.get();
+    chunks.push_back(std::move(memory));
     ctx_.stream().to_device(&chunk, sizeof chunk, on_device + chunks.size() - 1, sizeof chunk,
                             {1, sizeof chunk});
   };
-  if (on_device_.state_pitch > 0) add(state_, state_chunks_.data(), on_device_.state_pitch);
-  try {
-    add(values_, value_chunks_.data(), on_device_.pitch);
-  } catch (const Error&) {
-    if (on_device_.state_pitch > 0) state_.pop_back();
-    throw;
-  }
+  // All of them or none.
+  auto values = chunk_of(static_cast<size_t>(on_device_.pitch) * sizeof(float));
+  auto state = chunk_of(static_cast<size_t>(on_device_.state_pitch) * sizeof(float));
+  auto idle = chunk_of(sizeof(uint8_t));
+  add(values_, value_chunks_.data(), std::move(values));
+  add(state_, state_chunks_.data(), std::move(state));
+  add(idle_, idle_chunks_.data(), std::move(idle));
   room_ += rows;
 }
 
@@ -90,8 +95,7 @@ void DeviceTable::reserve(int64_t rows) {
     grow_entries(rows);
   } catch (const Error& e) {
     const cuda::DeviceMemory memory = cuda::device_memory(ctx_.device().index);
-    const int64_t wanted =
-        rows * (on_device_.pitch + on_device_.state_pitch) * static_cast<int64_t>(sizeof(float));
+    const int64_t wanted = rows * row_bytes();
     throw UserError(str("embedding table '", config_.name, "': no memory on ", to_string(ctx_.device()),
                         " for ", rows, " rows, ", wanted, " bytes and their ids: it holds ", bytes(),
                         " bytes, and ", memory.free, " of ", memory.total, " are free (", e.what(),
@@ -100,8 +104,11 @@ void DeviceTable::reserve(int64_t rows) {
 }
 
 int64_t DeviceTable::bytes() const {
-  return static_cast<int64_t>((on_device_.mask + 1) * sizeof(DeviceIdEntry)) +
-         room_ * (on_device_.pitch + on_device_.state_pitch) * static_cast<int64_t>(sizeof(float));
+  return static_cast<int64_t>((on_device_.mask + 1) * sizeof(DeviceIdEntry)) + room_ * row_bytes();
+}
+
+int64_t DeviceTable::row_bytes() const {
+  return (on_device_.pitch + on_device_.state_pitch) * static_cast<int64_t>(sizeof(float)) + 1;
 }
 
 }  // namespace lime

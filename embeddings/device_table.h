@@ -26,6 +26,7 @@ struct TableOnDevice {
   // State column c of a checkpoint is at c / dim * pitch + c % dim.
   float* const* values = nullptr;
   float* const* state = nullptr;
+  uint8_t* const* idle = nullptr;  // a byte a row; see TableRows
   int64_t dim = 0, pitch = 0, state_width = 0, state_pitch = 0;
   int first_shift = 0, full_shift = 0;  // log2 of the rows of the first chunk and of a full one
 
@@ -51,13 +52,15 @@ class DeviceTable {
  private:
   void grow_entries(int64_t rows);
   void add_chunk();
+  int64_t row_bytes() const;
 
   Context& ctx_;
   TableConfig config_;
   TableOnDevice on_device_;
   std::shared_ptr<void> entries_;
-  std::vector<std::shared_ptr<void>> values_, state_;  // chunks
+  std::vector<std::shared_ptr<void>> values_, state_, idle_;  // chunks
   DeviceBuffer<float*> value_chunks_, state_chunks_;
+  DeviceBuffer<uint8_t*> idle_chunks_;
   int64_t room_ = 0;  // rows
 };
 
@@ -67,11 +70,15 @@ namespace cuda {
 void rehash(Context&, const DeviceIdEntry* from, int64_t capacity, DeviceIdEntry* to, uint64_t mask);
 // ids[row] = id, for all rows.
 void list_ids(Context&, const TableOnDevice&, int64_t* ids);
-// The rows as a checkpoint has them: n x dim values and n x state_width of state.
-void export_rows(Context&, const TableOnDevice&, const int64_t* rows, int64_t n, float* values, float* state);
+// Rows as a checkpoint has them, on the device: n x dim values, n x state_width of state, n of idle.
+struct RowArrays {
+  float *values, *state;
+  uint8_t* idle;
+};
+void export_rows(Context&, const TableOnDevice&, const int64_t* rows, int64_t n, const RowArrays&);
 // Row first_row + i = the i-th; *twice = an id that was there already, if any.
 void import_rows(Context&, const TableOnDevice&, const int64_t* ids, int64_t n, int64_t first_row,
-                 const float* values, const float* state, int64_t* twice);
+                 const RowArrays&, int64_t* twice);
 
 }  // namespace cuda
 }  // namespace lime

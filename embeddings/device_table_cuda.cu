@@ -20,34 +20,35 @@ __global__ void list_kernel(TableOnDevice table, int64_t* ids) {
 }
 
 // One warp a row.
-__global__ void export_kernel(TableOnDevice table, const int64_t* rows, int64_t n, float* values,
-                              float* state) {
+__global__ void export_kernel(TableOnDevice table, const int64_t* rows, int64_t n, RowArrays out) {
   const int64_t i = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (i >= n) return;
   const RowPlace at = place_of_row(table, rows[i]);
   const float* row = row_in(table.values, at, table.pitch);
-  for (int64_t c = threadIdx.x; c < table.dim; c += warp_size) values[i * table.dim + c] = row[c];
+  for (int64_t c = threadIdx.x; c < table.dim; c += warp_size) out.values[i * table.dim + c] = row[c];
+  if (threadIdx.x == 0) out.idle[i] = table.idle[at.chunk][at.within];
   if (table.state_width == 0) return;
   const float* row_state = row_in(table.state, at, table.state_pitch);
   for (int64_t c = threadIdx.x; c < table.state_width; c += warp_size)
-    state[i * table.state_width + c] = row_state[state_column(table, c)];
+    out.state[i * table.state_width + c] = row_state[state_column(table, c)];
 }
 
 __global__ void import_kernel(TableOnDevice table, const int64_t* ids, int64_t n, int64_t first_row,
-                              const float* values, const float* state, int64_t* twice) {
+                              RowArrays in, int64_t* twice) {
   const int64_t i = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (i >= n) return;
   if (threadIdx.x == 0 && !insert_row(table.entries, table.mask, ids[i], first_row + i)) *twice = ids[i];
   const RowPlace at = place_of_row(table, first_row + i);
   float* row = row_in(table.values, at, table.pitch);
   for (int64_t c = threadIdx.x; c < table.pitch; c += warp_size)
-    row[c] = c < table.dim ? values[i * table.dim + c] : 0;
+    row[c] = c < table.dim ? in.values[i * table.dim + c] : 0;
+  if (threadIdx.x == 0) table.idle[at.chunk][at.within] = in.idle[i];
   if (table.state_width == 0) return;
   float* row_state = row_in(table.state, at, table.state_pitch);
   for (int64_t c = threadIdx.x; c < table.state_pitch; c += warp_size) row_state[c] = 0;
   __syncwarp();
   for (int64_t c = threadIdx.x; c < table.state_width; c += warp_size)
-    row_state[state_column(table, c)] = state[i * table.state_width + c];
+    row_state[state_column(table, c)] = in.state[i * table.state_width + c];
 }
 
 constexpr int rows_a_block = threads / warp_size;
@@ -64,16 +65,16 @@ void list_ids(Context& ctx, const TableOnDevice& table, int64_t* ids) {
          dim3(threads), 0, table, ids);
 }
 
-void export_rows(Context& ctx, const TableOnDevice& table, const int64_t* rows, int64_t n, float* values,
-                 float* state) {
+void export_rows(Context& ctx, const TableOnDevice& table, const int64_t* rows, int64_t n,
+                 const RowArrays& out) {
   launch(ctx, "rows out", export_kernel, dim3(divide_up(n, rows_a_block)), dim3(warp_size, rows_a_block), 0,
-         table, rows, n, values, state);
+         table, rows, n, out);
 }
 
 void import_rows(Context& ctx, const TableOnDevice& table, const int64_t* ids, int64_t n, int64_t first_row,
-                 const float* values, const float* state, int64_t* twice) {
+                 const RowArrays& in, int64_t* twice) {
   launch(ctx, "rows in", import_kernel, dim3(divide_up(n, rows_a_block)), dim3(warp_size, rows_a_block), 0,
-         table, ids, n, first_row, values, state, twice);
+         table, ids, n, first_row, in, twice);
 }
 
 }  // namespace lime::cuda

@@ -296,6 +296,7 @@ __global__ void update_kernel(DistinctView d, const TableOnDevice* tables, RowsU
     const RowPlace at = place_of_row(table, row);
     values = row_in(table.values, at, table.pitch);
     if (table.state_pitch > 0) state = row_in(table.state, at, table.state_pitch);
+    table.idle[at.chunk][at.within] = 0;
     if (table.optimizer == SparseOptimizer::rowwise_adagrad || table.optimizer == SparseOptimizer::adam)
       of_row = is_new ? table.initial_state
                       : state[table.optimizer == SparseOptimizer::adam ? 2 * table.pitch : 0];

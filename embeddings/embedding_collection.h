@@ -55,6 +55,8 @@ struct TableConfig {
   double eps = 1e-8;
   double beta1 = 0.9, beta2 = 0.999;  // adam
   double initial_accumulator = 0.0;   // adagrad
+  int64_t keep_runs = 0;  // a run that begins with another's rows (train.from) takes those that one of the
+                          // latest `keep_runs` runs updated; 0: all
 };
 
 // One feature of one micro-batch: row i has the ids [offsets[i], offsets[i+1]), or the one id ids[i] where
@@ -96,6 +98,8 @@ struct TableRows {
   std::vector<int64_t> ids;
   std::vector<float> values;  // ids.size() x dim
   std::vector<float> state;   // ids.size() x state_width
+  // Runs since the one that updated the row last: 0 where this one did, at most 255. Empty: all 0.
+  std::vector<uint8_t> idle;
 };
 
 class EmbeddingCollection {

@@ -179,6 +179,7 @@ void HostTables::update_table(TableShard& shard, TableLookup& table, const float
     if (!table.total[u]) continue;
     const int64_t row = table.shard_row[u];
     updates_.push_back({shard.values().row(row), shard.state().row(row), table.total[u]});
+    shard.set_updated(row);
   }
   update_rows(shard.config(), grad_scale, lr_scale, updates_);
 }

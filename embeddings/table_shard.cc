@@ -26,6 +26,7 @@ int64_t TableShard::append(int64_t id, const float* values) {
   ids_.insert(id, row);
   std::copy_n(values, config_.dim, values_.append());
   state_.append();
+  idle_.push_back(0);
   return row;
 }
 
@@ -74,6 +75,7 @@ TableRows TableShard::bucket_rows(int64_t bucket) const {
     rows.ids.push_back(id);
     rows.values.insert(rows.values.end(), values_.row(row), values_.row(row) + values_.width());
     rows.state.insert(rows.state.end(), state_.row(row), state_.row(row) + state_.width());
+    rows.idle.push_back(idle_[static_cast<size_t>(row)]);
   }
   return rows;
 }
@@ -84,6 +86,7 @@ void TableShard::load_rows(const TableRows& rows) {
   for (size_t i = 0; i < n; ++i) {
     const int64_t row = append(rows.ids[i], rows.values.data() + i * dim);
     std::copy_n(rows.state.data() + i * width, width, state_.row(row));
+    if (!rows.idle.empty()) idle_[static_cast<size_t>(row)] = rows.idle[i];
   }
 }
 

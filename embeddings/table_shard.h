@@ -27,6 +27,7 @@ class TableShard {
   RowStore& values() { return values_; }
   const RowStore& values() const { return values_; }
   RowStore& state() { return state_; }
+  void set_updated(int64_t row) { idle_[static_cast<size_t>(row)] = 0; }
 
   // What an unseen id reads as: dim normals, a function of (seed, table name, id) alone.
   void initial_values(int64_t id, float* out) const;
@@ -34,7 +35,9 @@ class TableShard {
   int64_t insert(int64_t id, const float* values);
 
   int64_t rows() const { return ids_.size(); }
-  int64_t bytes() const { return ids_.bytes() + values_.bytes() + state_.bytes(); }
+  int64_t bytes() const {
+    return ids_.bytes() + values_.bytes() + state_.bytes() + static_cast<int64_t>(idle_.capacity());
+  }
 
   // The smallest id whose row holds a NaN or an infinity.
   std::optional<int64_t> not_finite() const;
@@ -53,6 +56,7 @@ class TableShard {
   uint64_t seed_, name_key_;
   IdMap ids_;
   RowStore values_, state_;
+  std::vector<uint8_t> idle_;                 // of each row; see TableRows
   mutable std::vector<IdRow> listed_;         // all ids by bucket; empty where rows were inserted since
   mutable std::vector<size_t> bucket_begin_;  // [virtual_buckets + 1], into listed_
 };

@@ -95,12 +95,12 @@ std::string save_checkpoint(Communicator& comm, const std::string& run_directory
 namespace {
 
 void read_files(Communicator& comm, const std::string& directory, const CheckpointManifest& manifest,
-                Network& network, AdamW* optimizer) {
+                Network& network, AdamW* optimizer, bool new_run) {
   together(comm, [&] {
     for (const auto& file : manifest.files) {
       const std::string path = join(directory, file.name);
       if (file.name == dense_file_name) read_dense(path, network.context(), network.parameters(), optimizer);
-      if (is_tables_file(file.name)) read_tables(path, network.tables(), comm.rank(), comm.size());
+      if (is_tables_file(file.name)) read_tables(path, network.tables(), comm.rank(), comm.size(), new_run);
     }
   });
 }
@@ -118,14 +118,14 @@ TrainState load_checkpoint(Communicator& comm, const std::string& directory, con
   if (optimizer && shards > 0 && shards != config.train.micro_batches)
     throw UserError(str("checkpoint ", directory, " is of another run: train.micro_batches is ", shards,
                         " there, ", config.train.micro_batches, " here"));
-  read_files(comm, directory, manifest, network, optimizer);
+  read_files(comm, directory, manifest, network, optimizer, false);
   return manifest.state;
 }
 
 void load_weights(Communicator& comm, const std::string& directory, const Config& config, Network& network) {
   const CheckpointManifest manifest = read_verified_manifest(comm, directory);
   check_same_model(manifest, config, directory);
-  read_files(comm, directory, manifest, network, nullptr);
+  read_files(comm, directory, manifest, network, nullptr, true);
 }
 
 std::string checkpoint_checksum(const std::string& directory) {

@@ -54,8 +54,8 @@ TrainState load_checkpoint(Communicator&, const std::string& directory, const Co
                            AdamW* optimizer);
 
 // Collective. The first values of another run: parameters, and table rows with their optimizer's state, which
-// is each row's own. Position, step and AdamW's moments stay behind. The same errors, but that the seed may be
-// another.
+// is each row's own, but for rows that TableConfig::keep_runs does not keep. Position, step and AdamW's
+// moments stay behind. The same errors, but that the seed may be another.
 void load_weights(Communicator&, const std::string& directory, const Config&, Network&);
 
 // Collective. Directory of the newest checkpoint that passes verification of sizes and checksums; broken ones

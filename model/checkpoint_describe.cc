@@ -46,7 +46,7 @@ class TableDigest {
   int64_t rows() const { return rows_; }
   std::string line() const {
     return str("rows ", rows_, " dim ", dim_, " state ", state_width_, " id ", ids_.hex(), " value ",
-               values_.hex(), " state ", state_.hex());
+               values_.hex(), " state ", state_.hex(), " idle ", idle_.hex());
   }
 
  private:
@@ -76,6 +76,7 @@ class TableDigest {
     add_rows<int64_t>(ids_, *file_, group_ + "/id", begin_, end_);
     add_rows<float>(values_, *file_, group_ + "/value", begin_, end_);
     if (state_width_ > 0) add_rows<float>(state_, *file_, group_ + "/state", begin_, end_);
+    if (file_->exists(group_ + "/idle")) add_rows<uint8_t>(idle_, *file_, group_ + "/idle", begin_, end_);
     rows_ += end_ - begin_;
     begin_ = end_;
   }
@@ -85,7 +86,7 @@ class TableDigest {
   int64_t dim_ = 0, state_width_ = 0, rows_ = 0;
   const Hdf5File* file_ = nullptr;
   int64_t begin_ = 0, end_ = 0;
-  Digest ids_, values_, state_;
+  Digest ids_, values_, state_, idle_;
 };
 
 std::string describe_state(const CheckpointManifest& manifest) {

@@ -96,6 +96,7 @@ void write_tables(const std::string& path, const EmbeddingCollection& tables) {
       file.append<int64_t>(group + "/id", rows.ids);
       file.append<float>(group + "/value", rows.values, config.dim);
       if (state_width > 0) file.append<float>(group + "/state", rows.state, state_width);
+      file.append<uint8_t>(group + "/idle", rows.idle);
     };
     append({});  // a rank without rows writes empty arrays
     std::vector<int64_t> offsets{0};
@@ -109,7 +110,32 @@ void write_tables(const std::string& path, const EmbeddingCollection& tables) {
   file.close();
 }
 
-void read_tables(const std::string& path, EmbeddingCollection& tables, int rank, int ranks) {
+namespace {
+
+// What a run begins with of another's rows: those that its table keeps, one run older.
+void begin_run(TableRows& rows, const TableConfig& table, int64_t state_width) {
+  size_t kept = 0;
+  const auto move_row = [&](auto& values, size_t from, int64_t width) {
+    const auto w = static_cast<std::ptrdiff_t>(width);
+    const auto begin = values.begin() + static_cast<std::ptrdiff_t>(from) * w;
+    if (kept < from) std::copy(begin, begin + w, values.begin() + static_cast<std::ptrdiff_t>(kept) * w);
+  };
+  for (size_t i = 0; i < rows.ids.size(); ++i) {
+    if (table.keep_runs > 0 && rows.idle[i] >= table.keep_runs) continue;
+    move_row(rows.ids, i, 1);
+    move_row(rows.values, i, table.dim);
+    move_row(rows.state, i, state_width);
+    rows.idle[kept++] = static_cast<uint8_t>(std::min(rows.idle[i] + 1, 255));
+  }
+  rows.ids.resize(kept);
+  rows.values.resize(kept * static_cast<size_t>(table.dim));
+  rows.state.resize(kept * static_cast<size_t>(state_width));
+  rows.idle.resize(kept);
+}
+
+}  // namespace
+
+void read_tables(const std::string& path, EmbeddingCollection& tables, int rank, int ranks, bool new_run) {
   Hdf5File file(path, Hdf5File::Mode::read);
   int64_t first = 0, last = 0;  // buckets owned here
   while (first < virtual_buckets && owner_of(first, ranks) != rank) ++first;
@@ -136,6 +162,11 @@ void read_tables(const std::string& path, EmbeddingCollection& tables, int rank,
       rows.ids = file.read<int64_t>(group + "/id", begin, end);
       rows.values = file.read<float>(group + "/value", begin, end);
       if (state_width > 0) rows.state = file.read<float>(group + "/state", begin, end);
+      if (file.exists(group + "/idle"))
+        rows.idle = file.read<uint8_t>(group + "/idle", begin, end);
+      else
+        rows.idle.resize(rows.ids.size());  // written before rows were counted so
+      if (new_run) begin_run(rows, config, state_width);
       tables.load_rows(table, rows);
     }
   }

@@ -38,6 +38,9 @@ void add_table_keys(std::vector<ConfigKey>& keys, const std::string& prefix, boo
       real(key("beta2"), at_member(&TableConfig::beta2), 0, below_one, "adam: decay of the second moment"));
   keys.push_back(real(key("initial_accumulator"), at_member(&TableConfig::initial_accumulator), 0, no_bound,
                       "adagrad: where the sum of squares starts"));
+  keys.push_back(integer(key("keep_runs"), at_member(&TableConfig::keep_runs), 0, 255,
+                         "with train.from: rows that none of so many latest runs updated are left behind; "
+                         "0: none are"));
   if (named)
     for (size_t k = first; k < keys.size(); ++k)
       keys[k].names = [](const Config& c) { return keys_of(c.embeddings.tables); };

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "io/hdf5_file.h"
@@ -110,6 +111,80 @@ TEST_P(FirstWeightsOn, AreThoseOfTheOtherRunAndSoAreItsRows) {
   }
   EXPECT_GT(kept, 0u);
   EXPECT_GT(larger, 0u);
+}
+
+// A column of the user table of a checkpoint of one rank, by id.
+template <typename T>
+std::map<int64_t, std::vector<T>> user_rows(const std::string& checkpoint, const char* column) {
+  const Hdf5File file(checkpoint + "/tables-00000-of-00001.h5", Hdf5File::Mode::read);
+  const auto ids = file.read<int64_t>("/user/id");
+  const auto values = file.read<T>(str("/user/", column));
+  const size_t width = ids.empty() ? 0 : values.size() / ids.size();
+  EXPECT_EQ(values.size(), ids.size() * width);
+  std::map<int64_t, std::vector<T>> rows;
+  for (size_t i = 0; i < ids.size(); ++i)
+    for (size_t c = 0; c < width; ++c) rows[ids[i]].push_back(values[i * width + c]);
+  return rows;
+}
+std::map<int64_t, int> idle_runs(const std::string& checkpoint) {
+  std::map<int64_t, int> idle;
+  for (const auto& [id, row] : user_rows<uint8_t>(checkpoint, "idle")) idle[id] = row.at(0);
+  return idle;
+}
+
+TEST_P(FirstWeightsOn, RowsThatNoRunUpdatedLatelyAreLeftBehind) {
+  const std::string reason = skip_reason(GetParam());
+  if (!reason.empty()) GTEST_SKIP() << reason;
+  const std::string device = GetParam() == Device{} ? "cpu" : "cuda",
+                    one_step = "--set train.max_steps=1 --set device=" + device;
+  const auto of = [&](const char* name) { return str(name, "_", device); };
+  const auto train_next = [&](const std::string& name, const std::string& from, const char* more) {
+    run(1, next(name, str(one_step, more), from));
+    return idle_runs(checkpoint(name, 1));
+  };
+  const auto first = idle_runs(checkpoint("first", 4));
+  for (const auto& [id, idle] : first) EXPECT_EQ(idle, 0) << id;
+
+  const auto second = train_next(of("second"), "first", "");
+  size_t updated = 0;
+  for (const auto& [id, idle] : second) {
+    EXPECT_EQ(idle, idle == 0 ? 0 : 1) << id;
+    EXPECT_TRUE(idle == 0 || first.count(id)) << id;
+    updated += idle == 0;
+  }
+  for (const auto& [id, idle] : first) EXPECT_TRUE(second.count(id)) << id;
+  ASSERT_GT(updated, 0u);
+  ASSERT_LT(updated, second.size());
+
+  // Another seed: other requests. With a rate of 0, what is kept is as it was.
+  const auto latest =
+      train_next(of("latest"), of("second"),
+                 " --set seed=2 --set embeddings.keep_runs=1 --set embeddings.learning_rate=0");
+  const auto both = train_next(of("both"), of("second"), " --set seed=2 --set embeddings.keep_runs=2");
+  size_t left = 0;
+  for (const auto& [id, idle] : second) {
+    ASSERT_TRUE(both.count(id)) << id;
+    const bool kept = latest.count(id) > 0, updated_again = both.at(id) == 0;
+    EXPECT_EQ(kept, idle == 0 || updated_again) << id;
+    EXPECT_EQ(both.at(id), updated_again ? 0 : idle + 1) << id;
+    left += !kept;
+  }
+  EXPECT_GT(left, 0u);
+  for (const char* column : {"value", "state"}) {
+    const auto was = user_rows<float>(checkpoint(of("second"), 1), column);
+    for (const auto& [id, row] : user_rows<float>(checkpoint(of("latest"), 1), column)) {
+      const bool untouched =
+          latest.at(id) > 0 || (second.count(id) && second.at(id) == 0 && column[0] == 'v');
+      if (untouched) {
+        EXPECT_EQ(row, was.at(id)) << column << " of " << id;
+      }
+    }
+  }
+
+  // Going on with a run makes no row older.
+  run(1, str("train --resume ", path(of("both")), " --set train.max_steps=2"));
+  for (const auto& [id, idle] : idle_runs(checkpoint(of("both"), 2)))
+    EXPECT_TRUE(idle == 0 || idle == both.at(id)) << id;
 }
 
 TEST_F(FirstWeights, TheSameBitsOnAnyRanksAndAfterAKillBeforeTheFirstCheckpoint) {
