@@ -99,7 +99,7 @@ struct TableRows {
   std::vector<float> values;  // ids.size() x dim
   std::vector<float> state;   // ids.size() x state_width
   // Runs since the one that updated the row last: 0 where this one did, at most 255. Empty: all 0.
-  std::vector<uint8_t> idle;
+  std::vector<uint8_t> idle = {};
 };
 
 class EmbeddingCollection {
