@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Ablations of LIME-XOR on the long-history log, quality beside cost: links, blocks, and how much of the history is read.
+"""Ablations of LIME-XOR on the long-history log, quality beside cost: links, blocks, and how much history is read.
 
   lime generate --preset long-history --out data/long-history
-  bench/ablation_long_history.py --lime build/cpu/launch/lime --data data/long-history --out runs/ablation [--seeds 1 2 3]
+  bench/ablation_long_history.py --lime build/cpu/launch/lime --data data/long-history --out runs/ablation
 
-One factor at a time from configs/long-history.yaml (16 links, 2 blocks, whole histories). Writes ablation.json and ablation.md
-under --out and prints the table. CPU seconds are those of the whole run, training and evaluation, in one process. Runs that
-are already there are not made again. Needs nothing but Python's standard library.
+One factor at a time from configs/long-history.yaml (16 links, 2 blocks, whole histories). Writes ablation.json
+and ablation.md under --out and prints the table. CPU seconds are those of the whole run, training and
+evaluation, in one process. Runs that are already there are not made again. Needs nothing but Python's standard
+library.
 """
 import argparse
 import json
@@ -32,7 +33,8 @@ def train(args, factor, value, seed):
     directory = args.out / f"{factor}-{value}-{seed}"
     path = directory / "ablation.json"
     if not path.exists():
-        settings = [f"data.path={args.data}", f"seed={seed}", f"model.name={args.model}", f"{FACTORS[factor][0]}={value}", *args.set]
+        settings = [f"data.path={args.data}", f"seed={seed}", f"model.name={args.model}",
+                    f"{FACTORS[factor][0]}={value}", *args.set]
         command = [args.lime, "train", args.config, "--out", directory]
         before = cpu_seconds()
         done = subprocess.run(command + [word for setting in settings for word in ("--set", setting)],
@@ -40,8 +42,8 @@ def train(args, factor, value, seed):
         if done.returncode:
             raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
         task = json.loads((directory / "eval.json").read_text())[0]["tasks"][0]["all"]
-        path.write_text(json.dumps({"factor": factor, "value": value, "seed": seed, "auc": task["auc"], "ne": task["ne"],
-                                    "cpu_s": cpu_seconds() - before}) + "\n")
+        path.write_text(json.dumps({"factor": factor, "value": value, "seed": seed, "auc": task["auc"],
+                                    "ne": task["ne"], "cpu_s": cpu_seconds() - before}) + "\n")
     return json.loads(path.read_text())
 
 
@@ -49,9 +51,9 @@ def table(results):
     lines = ["| factor | value | AUC by seed | AUC | NE | CPU s |", "| --- | ---: | --- | ---: | ---: | ---: |"]
     for factor, value in dict.fromkeys((r["factor"], r["value"]) for r in results):
         rows = [r for r in results if (r["factor"], r["value"]) == (factor, value)]
-        mean = lambda key: statistics.mean(r[key] for r in rows)
         by_seed = " ".join(f"{r['auc']:.4f}" for r in rows)
-        lines.append(f"| {factor} | {value} | {by_seed} | {mean('auc'):.4f} | {mean('ne'):.4f} | {mean('cpu_s'):.1f} |")
+        auc, ne, cpu_s = (statistics.mean(r[key] for r in rows) for key in ("auc", "ne", "cpu_s"))
+        lines.append(f"| {factor} | {value} | {by_seed} | {auc:.4f} | {ne:.4f} | {cpu_s:.1f} |")
     return "\n".join(lines)
 
 
@@ -71,8 +73,10 @@ def main():
     for factor in args.factors:
         for value in FACTORS[factor][1]:
             for seed in args.seeds:
-                results.append(train(args, factor, value, seed))
-                print(f"{factor} {value}, seed {seed}: AUC {results[-1]['auc']:.4f}, {results[-1]['cpu_s']:.1f} CPU s", flush=True)
+                result = train(args, factor, value, seed)
+                results.append(result)
+                print(f"{factor} {value}, seed {seed}: AUC {result['auc']:.4f}, {result['cpu_s']:.1f} CPU s",
+                      flush=True)
     (args.out / "ablation.json").write_text(json.dumps(results, indent=1) + "\n")
     (args.out / "ablation.md").write_text(table(results) + "\n")
     print(table(results))

@@ -9,11 +9,10 @@
 // the same for the gather alone (a row read and written an id), and for gradient, reduction and update (a
 // gradient read an id, a row and its state read and written a distinct id). Checks first that a step does
 // what it says: a wrong result is not timed.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <map>
 #include <string>
 #include <unordered_set>
@@ -34,38 +33,27 @@ struct Options {
   double seconds = 5;
   Device device;
   SparseOptimizer optimizer = SparseOptimizer::adagrad;
-  std::string optimizer_name = "adagrad";
 };
 
-Options parse(int argc, char** argv) {
-  const std::map<std::string, SparseOptimizer> optimizers{
-      {"sgd", SparseOptimizer::sgd},
-      {"rowwise_adagrad", SparseOptimizer::rowwise_adagrad},
-      {"adagrad", SparseOptimizer::adagrad},
-      {"adam", SparseOptimizer::adam}};
-  Options o;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--device")
-      o.device = parse_device(value);
-    else if (key == "--rows")
-      o.rows = std::stoll(value);
-    else if (key == "--dim")
-      o.dim = std::stoll(value);
-    else if (key == "--ids")
-      o.ids = std::stoll(value);
-    else if (key == "--micro-batches")
-      o.micro_batches = std::stoll(value);
-    else if (key == "--seconds")
-      o.seconds = std::stod(value);
-    else if (key == "--optimizer" && optimizers.contains(value))
-      o.optimizer = optimizers.at(value), o.optimizer_name = value;
-    else {
-      std::fprintf(stderr, "bench_embedding: unknown %s %s\n", key.c_str(), value.c_str());
-      std::exit(2);
-    }
-  }
-  return o;
+const std::map<std::string, SparseOptimizer> optimizers{{"sgd", SparseOptimizer::sgd},
+                                                        {"rowwise_adagrad", SparseOptimizer::rowwise_adagrad},
+                                                        {"adagrad", SparseOptimizer::adagrad},
+                                                        {"adam", SparseOptimizer::adam}};
+
+std::string name_of(SparseOptimizer optimizer) {
+  return std::find_if(optimizers.begin(), optimizers.end(),
+                      [=](const auto& o) { return o.second == optimizer; })
+      ->first;
+}
+
+void add_options(CLI::App& app, Options& o) {
+  app.add_option_function<std::string>("--device", [&o](const auto& name) { o.device = parse_device(name); });
+  app.add_option("--rows", o.rows);
+  app.add_option("--dim", o.dim);
+  app.add_option("--ids", o.ids);
+  app.add_option("--micro-batches", o.micro_batches);
+  app.add_option("--optimizer", o.optimizer)->transform(CLI::CheckedTransformer(optimizers));
+  app.add_option("--seconds", o.seconds);
 }
 
 // Gradients repeat after so many rows.
@@ -257,7 +245,7 @@ int run(const Options& o) {
       "\"of_copy_rate\": %.3f, \"gather_of_copy_rate\": %.3f, \"update_of_copy_rate\": %.3f}\n",
       to_string(o.device).c_str(), static_cast<long long>(o.rows), static_cast<long long>(o.dim),
       static_cast<long long>(o.ids), bench.distinct(), static_cast<long long>(o.micro_batches),
-      o.optimizer_name.c_str(), median(look), ms, *std::min_element(all.begin(), all.end()), all.size(),
+      name_of(o.optimizer).c_str(), median(look), ms, *std::min_element(all.begin(), all.end()), all.size(),
       median(begin), median(finish), median(gather), median(gradient), median(reduce), median(update),
       bench.gradient_norm_ms(), bytes / 1e6, copy_rate / 1e6, of_copy_rate(bytes, ms),
       of_copy_rate(bench.gather_bytes(), median(gather)),
@@ -268,8 +256,14 @@ int run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  CLI::App app("The sparse side of a training step on one thread or one GPU");
+  Options options;
+  add_options(app, options);
   try {
-    return run(parse(argc, argv));
+    app.parse(argc, argv);
+    return run(options);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e);
   } catch (const Error& e) {
     std::fprintf(stderr, "bench_embedding: %s\n", e.what());
     return 2;

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <ctime>
 #include <string>
-#include <vector>
 
 #include "runtime/philox.h"
 #include "runtime/primitives.h"

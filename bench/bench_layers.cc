@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <ctime>
-#include <string>
 #include <vector>
 
 #include "bench/memory_rate.h"
@@ -18,7 +17,6 @@
 #include "layers/xor_block.h"
 #include "runtime/context.h"
 #include "runtime/philox.h"
-#include "runtime/primitives.h"
 
 namespace lime {
 namespace {

@@ -3,8 +3,8 @@
 #
 #   bench/compare_pytorch.sh PYTHON TORCH_LIME.py [ROUNDS]
 #
-# 32 requests x 1024 events x 16 candidates, width 128, 4 heads, 32 links, 3 blocks (configs/bench-xor.yaml). The two programs
-# take turns, so that a slow moment of the machine hits both; the GEMM rate is measured in between.
+# 32 requests x 1024 events x 16 candidates, width 128, 4 heads, 32 links, 3 blocks (configs/bench-xor.yaml). The
+# two programs take turns, so that a slow moment of the machine hits both; the GEMM rate is measured in between.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=$1 peer=$2 rounds=${3:-3}

@@ -3,17 +3,19 @@
 
   bench/sass_counts.py FILE [KERNEL] [ARCH]
 
-FILE: an object or cubin that nvcc made (build/.../runtime/CMakeFiles/lime_runtime.dir/layer_norm_cuda.cu.o). KERNEL: a
-regular expression over the kernels' names as they are written in C++. ARCH: sm_90a. Needs cuobjdump and c++filt.
+FILE: an object or cubin that nvcc made (build/.../runtime/CMakeFiles/lime_runtime.dir/layer_norm_cuda.cu.o).
+KERNEL: a regular expression over the kernels' names as they are written in C++. ARCH: sm_90a. Needs cuobjdump
+and c++filt.
 
-For each kernel: registers a thread, the threads that a multiprocessor has at once by them, bytes of local memory, instructions
-and those of them that load (LDG, or LD through a pointer that was loaded), store, call a subroutine (a division's rare cases) or
-use the special functions (MUFU), by width; then the same of each loop, outermost first. Branches that are rarely taken are counted
-like all others.
+For each kernel: registers a thread, the threads that a multiprocessor has at once by them, bytes of local memory,
+instructions and those of them that load (LDG, or LD through a pointer that was loaded), store, call a subroutine
+(a division's rare cases) or use the special functions (MUFU), by width; then the same of each loop, outermost
+first. Branches that are rarely taken are counted like all others.
 
-A device with S multiprocessors of 4 schedulers at f Hz that copies B bytes/s has 4 S f / B instructions for each byte: on an H100
-132 * 4 * 1.755e9 / 3.0e12 = 0.31 of a warp's. To have memory busy, (bytes in flight) / (its latency) must be the rate at which
-bytes are read: 3.0e12 * 0.7e-6 / 132 = 16 KB of a multiprocessor that only reads, half of that in a copy.
+A device with S multiprocessors of 4 schedulers at f Hz that copies B bytes/s has 4 S f / B instructions for each
+byte: on an H100 132 * 4 * 1.755e9 / 3.0e12 = 0.31 of a warp's. To have memory busy, (bytes in flight) / (its
+latency) must be the rate at which bytes are read: 3.0e12 * 0.7e-6 / 132 = 16 KB of a multiprocessor that only
+reads, half of that in a copy.
 """
 import collections
 import re
@@ -21,8 +23,9 @@ import subprocess
 import sys
 
 REGISTERS, THREADS = 65536, 2048  # of a multiprocessor
-COUNTED = {"LDG": "load", "LD": "load", "STG": "store", "ST": "store", "LDL": "local", "STL": "local", "MUFU": "MUFU",
-           "CALL": "CALL", "SHFL": "SHFL", "BAR": "BAR", "ATOM": "ATOM", "ATOMG": "ATOM", "RED": "ATOM"}
+COUNTED = {"LDG": "load", "LD": "load", "STG": "store", "ST": "store", "LDL": "local", "STL": "local",
+           "MUFU": "MUFU", "CALL": "CALL", "SHFL": "SHFL", "BAR": "BAR", "ATOM": "ATOM", "ATOMG": "ATOM",
+           "RED": "ATOM"}
 
 
 def run(*command, text=None):

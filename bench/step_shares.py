@@ -3,9 +3,10 @@
 
   bench/step_shares.py TRACE.json [FIRST_STEP]
 
-Reads the ranges of thread "device" of rank 0 from step FIRST_STEP (5) on: each range's own time, less that of the ranges
-within it, summed by kind, as a share of all time between the first of them and the last. What no range covers is
-"idle or other streams". Ranges cost the host a few microseconds each, so that small steps look longer than they are.
+Reads the ranges of thread "device" of rank 0 from step FIRST_STEP (5) on: each range's own time, less that of the
+ranges within it, summed by kind, as a share of all time between the first of them and the last. What no range
+covers is "idle or other streams". Ranges cost the host a few microseconds each, so that small steps look longer
+than they are.
 """
 import collections
 import json
@@ -13,8 +14,9 @@ import sys
 
 # The first prefix that fits.
 KINDS = [("xor_attention", "attention"), ("link_attention", "attention"), ("causal_attention", "attention"),
-         ("target_attention", "attention"), ("gemm", "products"), ("embedding", "embedding"), ("gather", "embedding"),
-         ("scatter", "embedding"), ("lookup", "embedding"), ("begin lookup", "embedding"), ("reduce rows", "embedding"),
+         ("target_attention", "attention"), ("gemm", "products"), ("embedding", "embedding"),
+         ("gather", "embedding"), ("scatter", "embedding"), ("lookup", "embedding"),
+         ("begin lookup", "embedding"), ("reduce rows", "embedding"),
          ("update", "updates"), ("adamw", "updates"), ("gradients.wait", "exposed communication"),
          ("reduce dense", "exposed communication"), ("data wait", "input"), ("checkpoint", "checkpoint")]
 REST = "row operations"  # what layers do between products and attention

@@ -1,6 +1,6 @@
 # lime_add_library(NAME SOURCES ... [CUDA_SOURCES x_cuda.cu ...] [PUBLIC targets] [PRIVATE targets]): one library a
-# folder (parallel has two: one without MPI), as lime::NAME. CUDA sources are part of it where LIME_CUDA says so. A folder links only the folders below it,
-# so that a forbidden dependency does not link.
+# folder (parallel has two: one without MPI), as lime::NAME. CUDA sources are part of it where LIME_CUDA says so. A
+# folder links only the folders below it, so that a forbidden dependency does not link.
 function(lime_add_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;CUDA_SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(lime_${name} STATIC ${ARG_SOURCES})
@@ -61,6 +61,7 @@ endfunction()
 # looked at: GCC 12's LeakSanitizer crashes there (checkpoint_test_np4).
 set(LIME_MPI_LEAKS "ASAN_OPTIONS=fast_unwind_on_malloc=0:intercept_tls_get_addr=0")
 
-# Quiet Open MPI on one host: more ranks than cores, as root in a container, without ssh.
-set(LIME_MPI_ENVIRONMENT
-  "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMPI_MCA_hwloc_base_binding_policy=none;OMPI_MCA_plm=isolated;OMPI_MCA_pml=ob1;OMPI_MCA_btl=self,vader;OPENBLAS_NUM_THREADS=1")
+# What the scripts export before they start ranks.
+file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../launch/mpi_environment.sh LIME_MPI_ENVIRONMENT REGEX "^export ")
+list(TRANSFORM LIME_MPI_ENVIRONMENT REPLACE "^export " "")
+string(REPLACE " " ";" LIME_MPI_ENVIRONMENT "${LIME_MPI_ENVIRONMENT}")

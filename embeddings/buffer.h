@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <span>
 #include <type_traits>
+#include <utility>
 
 #include "runtime/host_memory.h"
 

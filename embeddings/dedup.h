@@ -21,8 +21,8 @@ struct DistinctIds {
   int32_t slots = 0;
   Buffer<int64_t> ids;         // [size]
   Buffer<int32_t> first_slot;  // [size]
-  Buffer<int32_t> unique_of_slot, next_slot,
-      leaf_of_slot;  // [slots]; next_slot: same id, later leaf, or none
+  // [slots]; next_slot: same id, later leaf, or none.
+  Buffer<int32_t> unique_of_slot, next_slot, leaf_of_slot;
 
   void clear() { size = slots = 0; }
   // Room for `count` more slots.

@@ -9,8 +9,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <vector>
 
 #include "embeddings/device_buffer.h"
 #include "runtime/context.h"

@@ -1,6 +1,8 @@
 // Tables in the memory of a CUDA device. Internal to embeddings/; built where there is CUDA.
 #pragma once
 
+#include <memory>
+
 #include "embeddings/tables.h"
 
 namespace lime {

@@ -30,7 +30,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -114,8 +113,8 @@ class EmbeddingCollection {
   ~EmbeddingCollection();
 
   const std::vector<TableConfig>& tables() const;
-  int64_t state_width(
-      int64_t table) const;  // floats of optimizer state a row: 0, 1, dim or 2 dim (+1 step for adam)
+  // Floats of optimizer state a row: 0, 1, dim or 2 dim (+1 step for adam).
+  int64_t state_width(int64_t table) const;
 
   // features[m][f]: micro-batch m's feature f. All ranks call it, also with no micro-batch or no ids.
   // `insert`: the lookup takes gradients, with which unseen ids get rows (training); without, none

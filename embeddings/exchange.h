@@ -42,8 +42,8 @@ class RequestLayout {
 
 // One step's messages.
 struct Requests {
-  RequestLayout
-      asked;  // of each owner, by this rank: built, and asked_ids filled, by the caller before start()
+  // Of each owner, by this rank: built, and asked_ids filled, by the caller before start().
+  RequestLayout asked;
   Buffer<int64_t> asked_ids;
   Buffer<float> rows;  // the asked ids' rows, after exchange_rows()
 

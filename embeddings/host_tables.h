@@ -1,6 +1,8 @@
 // Tables in host memory. Internal to embeddings/.
 #pragma once
 
+#include <memory>
+
 #include "embeddings/tables.h"
 
 namespace lime {

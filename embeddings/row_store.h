@@ -34,8 +34,8 @@ class RowStore {
   int64_t width_, rows_ = 0;
   int shift_;  // log2 of a full chunk's rows
   int64_t mask_;
-  std::vector<Buffer<float>>
-      chunks_;  // the first grows to its full size by doubling: small tables stay small
+  // The first grows to its full size by doubling: small tables stay small.
+  std::vector<Buffer<float>> chunks_;
 };
 
 }  // namespace lime

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include "embeddings/sparse_optimizer.h"
 #include "runtime/philox.h"

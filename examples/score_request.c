@@ -29,7 +29,8 @@ int main(int argc, char** argv) {
   if (lime_request_set_ids(request, LIME_HISTORY, "item", items, 3) ||
       lime_request_set_ids(request, LIME_HISTORY, "topic", topic, 3) ||
       lime_request_set_ids(request, LIME_HISTORY, "action", action, 3) ||
-      lime_request_set_ages(request, now, times, 3) || lime_request_set_ids(request, LIME_USER, "segment", &segment, 1) ||
+      lime_request_set_ages(request, now, times, 3) ||
+      lime_request_set_ids(request, LIME_USER, "segment", &segment, 1) ||
       lime_request_set_ids(request, LIME_USER, "hour", &hour, 1))
     return fail();
 
@@ -37,8 +38,10 @@ int main(int argc, char** argv) {
   float logits[best];
   size_t found = 0;
   lime_counts counts;
-  if (lime_scorer_top(scorer, request, items, count, best, 0, best_items, logits, &found, &counts)) return fail();
-  printf("%s, %zu items, %lld from the cache\n", lime_scorer_checkpoint(scorer), count, (long long)counts.cached);
+  if (lime_scorer_top(scorer, request, items, count, best, 0, best_items, logits, &found, &counts))
+    return fail();
+  printf("%s, %zu items, %lld from the cache\n", lime_scorer_checkpoint(scorer), count,
+         (long long)counts.cached);
   for (size_t i = 0; i < found; ++i)
     printf("item %lld  %s logit %.4f\n", (long long)best_items[i], lime_scorer_task(scorer, 0), logits[i]);
   lime_request_free(request);

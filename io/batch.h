@@ -1,8 +1,8 @@
-// What the reader hands to the trainer: this rank's micro-batches of one step, features resolved to columns of ids.
+// What the reader hands to the trainer: this rank's micro-batches of one step, features resolved to columns
+// of ids.
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "io/dataset.h"
@@ -15,7 +15,8 @@ struct IdColumn {
   std::vector<int64_t> offsets;
 };
 
-// Features of one group in the order of BatchSpec; real ones side by side in `real` (rows x real_width, row-major).
+// Features of one group in the order of BatchSpec; real ones side by side in `real` (rows x real_width,
+// row-major).
 struct FeatureColumns {
   std::vector<IdColumn> id_columns;
   std::vector<float> real;
@@ -26,11 +27,11 @@ struct MicroBatch {
   int64_t requests() const { return static_cast<int64_t>(user_id.size()); }
   bool empty() const { return user_id.empty(); }
 
-  std::vector<int64_t> history_offsets;    // requests + 1; oldest event first in each segment
-  std::vector<int64_t> candidate_offsets;  // requests + 1
-  FeatureColumns history, candidate, user; // rows: events, candidates, requests
-  std::vector<float> labels;               // candidates x tasks
-  std::vector<float> weights;              // candidates x tasks: task weight x sample weight
+  std::vector<int64_t> history_offsets;     // requests + 1; oldest event first in each segment
+  std::vector<int64_t> candidate_offsets;   // requests + 1
+  FeatureColumns history, candidate, user;  // rows: events, candidates, requests
+  std::vector<float> labels;                // candidates x tasks
+  std::vector<float> weights;               // candidates x tasks: task weight x sample weight
 
   // For evaluation and prediction.
   std::vector<int64_t> user_id, time_ms, day;  // by request; day indexes the reader's list of days
@@ -47,8 +48,8 @@ struct ShardPosition {
 };
 
 struct Batch {
-  std::vector<MicroBatch> micro;           // this rank's virtual shards, in order; dry ones are empty
-  std::vector<ShardPosition> next;         // where each stands after this batch
+  std::vector<MicroBatch> micro;    // this rank's virtual shards, in order; dry ones are empty
+  std::vector<ShardPosition> next;  // where each stands after this batch
   bool empty() const {
     for (const auto& m : micro)
       if (!m.empty()) return false;

@@ -5,7 +5,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
-#include <numeric>
+
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -17,12 +18,6 @@ std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string out;
-  for (const auto& name : names) out += (out.empty() ? "" : ", ") + name;
-  return out;
 }
 
 // Follows quoting through text handed in pieces: tells whether a record may end where the text so far ends.
@@ -64,32 +59,6 @@ class QuoteScanner {
 
 }  // namespace
 
-std::string nearest_column(std::string_view name, const std::vector<std::string>& known) {
-  std::string best;
-  double least = std::numeric_limits<double>::max();
-  std::vector<size_t> row(name.size() + 1);
-  for (const auto& candidate : known) {
-    std::iota(row.begin(), row.end(), size_t{0});
-    for (size_t i = 0; i < candidate.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i + 1;
-      for (size_t j = 0; j < name.size(); ++j) {
-        const size_t substituted = diagonal + (candidate[i] == name[j] ? 0 : 1);
-        diagonal = row[j + 1];
-        row[j + 1] = std::min({row[j] + 1, diagonal + 1, substituted});
-      }
-    }
-    // By length, so that a longer form of a name is nearer than an unlike name of the same length.
-    const double distance =
-        static_cast<double>(row.back()) / static_cast<double>(std::max(name.size(), candidate.size()) + 1);
-    if (distance < least) {
-      least = distance;
-      best = candidate;
-    }
-  }
-  return best;
-}
-
 CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
     : path_(path),
       options_(options),
@@ -115,7 +84,7 @@ bool CsvReader::has_column(std::string_view name) const {
 size_t CsvReader::column(std::string_view name) const {
   const auto found = std::find(columns_.begin(), columns_.end(), name);
   if (found == columns_.end())
-    throw UserError(str(path_, ":1: no column '", name, "' (nearest: '", nearest_column(name, columns_),
+    throw UserError(str(path_, ":1: no column '", name, "' (nearest: '", nearest_word(name, columns_),
                         "'); found ", joined(columns_)));
   return static_cast<size_t>(found - columns_.begin());
 }

@@ -14,7 +14,6 @@
 #include <cstdio>
 #include <limits>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,8 +75,5 @@ class CsvReader {
   bool end_of_file_ = false;
   int64_t line_ = 0, next_line_ = 1, rows_ = 0, bytes_read_ = 0;
 };
-
-// The known name with the smallest edit distance for its length, "" if there is none.
-std::string nearest_column(std::string_view name, const std::vector<std::string>& known);
 
 }  // namespace lime

@@ -1,10 +1,7 @@
 #include "io/dataset_writer.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <queue>
 #include <unordered_map>
@@ -12,8 +9,8 @@
 #include "io/external_sort.h"
 #include "io/part_files.h"
 #include "io/partial_directory.h"
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
-#include "runtime/sync_path.h"
 
 namespace lime {
 namespace fs = std::filesystem;
@@ -247,14 +244,7 @@ void DatasetWriter::Impl::write_items(Dataset& dataset) {
 
 // Everything is on the disk before the name appears.
 void DatasetWriter::Impl::publish(Dataset& dataset) {
-  const std::string description = directory.path() + "/dataset.yaml";
-  {
-    std::ofstream out(description, std::ios::binary);
-    out << dataset.text();
-    out.close();
-    if (!out) throw UserError(str(description, ": cannot write: ", std::strerror(errno)));
-  }
-  sync_path(description);
+  write_durably(directory.path() + "/dataset.yaml", dataset.text());
   for (const char* folder : {"/events", "/days", ""}) sync_path(directory.path() + folder);
   Dataset::open(directory.path());
   directory.publish();

@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "io/batch.h"
-#include "io/part_cache.h"
+#include "io/column_data.h"
+#include "io/read_plan.h"
 
 namespace lime {
 

@@ -1,37 +1,19 @@
 #include <algorithm>
-#include <numeric>
-#include <optional>
 #include <set>
+#include <utility>
 
 #include "io/reader.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
 
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 [[noreturn]] void unknown(const std::string& key, const char* what, const std::string& name,
                           const std::vector<std::string>& known) {
   if (known.empty()) throw UserError(str(key, ": unknown ", what, " '", name, "'; the dataset has none"));
-  std::string all;
-  for (const auto& other : known) all += (all.empty() ? "" : ", ") + other;
-  const auto& nearest = *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(name, a) < edit_distance(name, b);
-  });
-  throw UserError(str(key, ": unknown ", what, " '", name, "' (nearest: '", nearest, "'); available: ", all));
+  throw UserError(str(key, ": unknown ", what, " '", name, "' (nearest: '", nearest_word(name, known),
+                      "'); available: ", joined(known)));
 }
 
 struct Group {

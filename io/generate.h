@@ -52,8 +52,9 @@ struct GenerateOptions {
   double exposure = 0.5;       // share of events in liked topics; 0.5: how often a topic occurs says nothing
   double item_exponent = 0.8;  // popularity within a topic ~ rank^-exponent; 0: uniform
   double action_noise = 0.1;   // an event's action says the opposite
-  int64_t signal_lag = 0;      // only events further back than this from the first request carry the signal;
-                               // later actions are coin flips and do not count
+  // Only events further back than this from the first request carry the signal; later actions are coin flips
+  // and do not count.
+  int64_t signal_lag = 0;
   double bias = -0.5;
   double interest = 2.0;      // strength of the planted signal
   double evidence = 1.5;      // how fast it saturates

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "io/hdf5_columns.h"
-#include "runtime/sync_path.h"
+#include "runtime/durable_file.h"
 
 namespace lime {
 namespace {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -31,7 +32,7 @@ class Node {
       const auto key = entry.first.as<std::string>();
       if (std::find(known.begin(), known.end(), key) == known.end())
         Node(path_, entry.first, key_)
-            .fail(str("unknown key '", key, "' (nearest: '", nearest_column(key, known), "')"));
+            .fail(str("unknown key '", key, "' (nearest: '", nearest_word(key, known), "')"));
     }
   }
 

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <string_view>
 #include <utility>
 
 #include "io/import_rows.h"

@@ -25,8 +25,9 @@ struct MovieLensOptions {
   std::string name = "movielens";
   double threshold = 4.0;            // ratings at or above it are liked; MovieTweetings rates 0..10
   std::string time_zone = "+00:00";  // of the days
-  std::string period = "day";  // day | month | year: ratings are filed under its first day. Logs of many
-                               // years make a file for each part and day: 20M and later want month
+  // day | month | year: ratings are filed under its first day. Logs of many years make a file for each part
+  // and day: 20M and later want month.
+  std::string period = "day";
   WriterOptions writer;
   int64_t max_bad_rows = 0;  // rows that may be left out, of all files together
 };

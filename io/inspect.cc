@@ -4,24 +4,15 @@
 #include <cstdio>
 #include <numeric>
 
-#include "io/part_cache.h"
+#include "io/column_data.h"
 #include "io/part_files.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
 
 constexpr int64_t rows_at_once = int64_t{1} << 20;
-
-std::string grouped(int64_t value) {  // 1,234,567
-  const std::string digits = std::to_string(value);
-  std::string text;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
-}
 
 std::string megabytes(int64_t bytes) {
   char text[64];
@@ -213,9 +204,7 @@ std::string inspect(const Dataset& dataset, bool verify) {
   text += str("parts: ", balance_line(dataset), "\n");
   text += "columns:\n";
   add_columns(dataset, text);
-  std::string weights;
-  for (const auto& weight : schema.weights) weights += (weights.empty() ? "" : ", ") + weight;
-  if (!weights.empty()) text += str("  weights: ", weights, "\n");
+  if (!schema.weights.empty()) text += str("  weights: ", joined(schema.weights), "\n");
   for (const auto& [name, value] : schema.facts) text += str("known: ", name, " = ", value, "\n");
   add_days(dataset, text);
   if (verify) text += Verifier(dataset).run() + "\n";

@@ -4,8 +4,10 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
-#include "io/part_cache.h"
+#include "io/item_table.h"
+#include "io/read_plan.h"
 
 namespace lime {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "io/hdf5_file.h"
 #include "io/row_columns.h"

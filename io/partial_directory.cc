@@ -12,8 +12,8 @@
 #include <filesystem>
 #include <vector>
 
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
-#include "runtime/sync_path.h"
 
 namespace lime {
 namespace fs = std::filesystem;

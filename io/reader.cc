@@ -1,7 +1,6 @@
 #include "io/reader.h"
 
 #include <algorithm>
-#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -12,6 +11,7 @@
 #include "io/part_cache.h"
 #include "io/shard_stream.h"
 #include "runtime/error.h"
+#include "runtime/stopwatch.h"
 
 namespace lime {
 namespace {
@@ -169,10 +169,9 @@ struct BatchReader::Impl {
     std::unique_lock lock(mutex);
     for (auto& shard : shards) {
       if (shard->ready.empty() && !shard->ended) {
-        const auto begin = std::chrono::steady_clock::now();
+        const Stopwatch watch;
         has_batch.wait(lock, [&] { return !shard->ready.empty() || shard->ended; });
-        wait_ms +=
-            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+        wait_ms += watch.ms();
       }
       if (!shard->ready.empty()) {
         Ready ready = std::move(shard->ready.front());

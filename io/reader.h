@@ -1,21 +1,21 @@
 // BatchReader: streams a range of days as batches that do not depend on the number of ranks.
 //
 // The global batch is cut into `virtual_shards` micro-batches. Virtual shard v reads the parts p with
-// p mod virtual_shards = v, day by day, parts of a day in an order drawn from (seed, epoch, day, shard), requests of a
-// part shuffled in windows. Rank r of R holds a contiguous range of shards (parallel/tree_sum.h, leaves_of). A shard
-// that has run dry contributes empty micro-batches; next() returns an all-empty batch when this rank has none left, and
-// goes on doing so: the trainer asks all ranks whether any has data.
+// p mod virtual_shards = v, day by day, parts of a day in an order drawn from (seed, epoch, day, shard),
+// requests of a part shuffled in windows. Rank r of R holds a contiguous range of shards
+// (parallel/tree_sum.h, leaves_of). A shard that has run dry contributes empty micro-batches; next() returns
+// an all-empty batch when this rank has none left, and goes on doing so: the trainer asks all ranks whether
+// any has data.
 //
-// A micro-batch is cut at `requests` requests, or before its history tokens would exceed `history_tokens` (at least one
-// request always goes in). Histories are the last `max_history` events strictly before the request.
-// Memory: one events part a shard and `prefetch` batches; threads read ahead. Errors in files are UserErrors that name
-// the file (truncated, a flipped byte, a missing column), thrown by next().
+// A micro-batch is cut at `requests` requests, or before its history tokens would exceed `history_tokens` (at
+// least one request always goes in). Histories are the last `max_history` events strictly before the request.
+// Memory: one events part a shard and `prefetch` batches; threads read ahead. Errors in files are UserErrors
+// that name the file (truncated, a flipped byte, a missing column), thrown by next().
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "io/batch.h"
@@ -23,25 +23,29 @@
 
 namespace lime {
 
-// Features by name. In `history`: "item", item columns, event columns, and "age" (the time-difference bucket). In
-// `candidate`: "item", item columns, candidate columns. In `user`: "user" (the id), user columns, request columns.
+// Features by name. In `history`: "item", item columns, event columns, and "age" (the time-difference
+// bucket). In `candidate`: "item", item columns, candidate columns. In `user`: "user" (the id), user columns,
+// request columns.
 struct BatchSpec {
   std::vector<std::string> history, candidate, user;
-  int64_t age_buckets = 32;              // min(floor(log2(1 + seconds)), age_buckets - 1)
-  std::vector<std::string> tasks;        // labels
-  std::vector<double> task_weights;      // by task
+  int64_t age_buckets = 32;                 // min(floor(log2(1 + seconds)), age_buckets - 1)
+  std::vector<std::string> tasks;           // labels
+  std::vector<double> task_weights;         // by task
   std::vector<std::string> sample_weights;  // by task: a weight column, or "" for 1
-  std::string metric_weight;             // a weight column for WT-AUC, or ""
+  std::string metric_weight;                // a weight column for WT-AUC, or ""
 };
 
 struct ResolvedFeature {
   std::string name;
   ColumnKind kind = ColumnKind::id;
-  ColumnGroup source = ColumnGroup::event;  // where it is read ("item" in history: event; in candidate: candidate)
+  // Where it is read ("item" in history: event; in candidate: candidate).
+  ColumnGroup source = ColumnGroup::event;
 };
+// Features in order: those of kind id and ids are IdColumns in this order, real ones columns of `real`, of
+// which there are so many.
 struct ResolvedSpec {
-  std::vector<ResolvedFeature> history, candidate, user;  // in order; id/ids features are IdColumns in this order,
-  int64_t history_real = 0, candidate_real = 0, user_real = 0;  // real ones are columns of `real` in this order
+  std::vector<ResolvedFeature> history, candidate, user;
+  int64_t history_real = 0, candidate_real = 0, user_real = 0;
 };
 // Throws UserError naming the config key (features.history ...), the unknown name and the nearest known one.
 ResolvedSpec resolve_features(const DatasetSchema&, const BatchSpec&);
@@ -50,24 +54,24 @@ enum class HistoryMode : uint8_t {
   running,  // events up to each request
   frozen,   // events before the first day of the reader's range
   none,     // every history is empty
-  stranger  // another user's history (the next user of the part that has one): a check that attention reads it
+  stranger  // another user's: the next user of the part that has one. A check that attention reads it
 };
 
 struct ReaderOptions {
   std::vector<std::string> days;
   BatchSpec spec;
   int64_t virtual_shards = 4;
-  int64_t requests = 128;         // a micro-batch
-  int64_t history_tokens = 0;     // budget of a micro-batch; 0: none
+  int64_t requests = 128;      // a micro-batch
+  int64_t history_tokens = 0;  // budget of a micro-batch; 0: none
   int64_t max_history = 256;
   HistoryMode history_mode = HistoryMode::running;
   bool shuffle = true;
-  int64_t shuffle_window = 65536; // requests
+  int64_t shuffle_window = 65536;  // requests
   uint64_t seed = 1;
   int64_t epoch = 0;
   int rank = 0, ranks = 1;
-  int64_t prefetch = 4;           // batches ahead
-  int threads = 1;                // read-ahead threads
+  int64_t prefetch = 4;  // batches ahead
+  int threads = 1;       // read-ahead threads
 };
 
 class BatchReader {
@@ -76,7 +80,8 @@ class BatchReader {
   BatchReader(const Dataset&, ReaderOptions);
   ~BatchReader();
 
-  // Continues from positions of an earlier batch (all shards' may be given; this rank's are taken). Before next().
+  // Continues from positions of an earlier batch (all shards' may be given; this rank's are taken). Before
+  // next().
   void seek(const std::vector<ShardPosition>&);
   Batch next();
   // Milliseconds next() has waited for data since the last call.

@@ -17,12 +17,6 @@ void shuffle(std::vector<T>& values, const Philox& random, int64_t base) {
     std::swap(values[i], values[random.below(i + 1, static_cast<uint64_t>(base) + i)]);
 }
 
-int64_t bytes_of(const std::vector<ColumnData>& columns) {
-  int64_t bytes = 0;
-  for (const auto& column : columns) bytes += column.bytes();
-  return bytes;
-}
-
 }  // namespace
 
 RequestWindow::RequestWindow(const Hdf5File& file, const ReadPlan& plan, const BatchSpec& spec,

@@ -63,8 +63,7 @@ std::string to_svg(const Chart&, SvgUse);
 std::string to_svg(const IntervalChart&, SvgUse);
 
 // The style of charts, and the colours that a page around them can share: --ink, --soft, --grid, --axis,
-// --paper, and
-// --c, which classes s0..s7 (`chart_slot_class`) set to their slot's colour.
+// --paper, and --c, which classes s0..s7 (`chart_slot_class`) set to their slot's colour.
 std::string chart_css();
 std::string chart_slot_class(int slot);  // "s2", "s2 second", "reference"
 // A small picture of the slot's line and mark, for legends in text and tables.

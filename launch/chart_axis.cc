@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -74,17 +75,6 @@ bool has_place(Scale scale, double value) {
 }
 
 }  // namespace
-
-std::string grouped(double value, int digits) {
-  if (std::isnan(value)) return "-";
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, std::abs(value));
-  std::string number = text;
-  const size_t whole = std::min(number.find('.'), number.size());
-  for (size_t i = whole; i > 3; i -= 3) number.insert(i - 3, 1, ',');
-  const bool zero = number.find_first_of("123456789") == std::string::npos;
-  return value < 0 && !zero ? minus + number : number;
-}
 
 std::vector<Tick> make_ticks(Scale scale, double low, double high, int most) {
   LIME_CHECK(low < high && most >= 2 && (scale == Scale::linear || low > 0), "range ", low, "..", high, ", ",

@@ -30,7 +30,4 @@ AxisRange cover(Scale, const std::vector<double>& values, double margin = 0.04);
 // scale).
 double position_on(Scale, const AxisRange&, double value);
 
-// As text for people: fixed digits, thousands apart ("12,345.6"), typographic minus. NaN is "-".
-std::string grouped(double value, int digits);
-
 }  // namespace lime

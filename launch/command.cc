@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 
@@ -33,8 +34,6 @@ void add_set_option(CLI::App& command, std::vector<std::string>& settings) {
 
 void add_sizes_option(CLI::App& command, const std::string& name, std::vector<int64_t>& sizes,
                       const std::string& what) {
-  std::string standard;
-  for (const int64_t n : sizes) standard += (standard.empty() ? "" : ",") + std::to_string(n);
   const auto read = [&sizes, name](const std::string& text) {
     sizes.clear();
     std::istringstream words(text);
@@ -47,7 +46,7 @@ void add_sizes_option(CLI::App& command, const std::string& name, std::vector<in
     }
     std::sort(sizes.begin(), sizes.end());
   };
-  command.add_option_function<std::string>(name, read, str(what, "; '' for none [", standard, "]"))
+  command.add_option_function<std::string>(name, read, str(what, "; '' for none [", joined(sizes, ","), "]"))
       ->type_name("LIST");
 }
 
@@ -62,6 +61,10 @@ void show_live_share(const std::string& what, double fraction) {
   char percent[16];
   std::snprintf(percent, sizeof percent, " %3.0f%%", 100 * fraction);
   show_live(what + percent, fraction >= 1);
+}
+
+std::function<void(int64_t, int64_t)> live_count(const std::string& what) {
+  return [what](int64_t done, int64_t total) { show_live(str(what, " ", done, "/", total), done >= total); };
 }
 
 void add_rows_option(CLI::App& command, std::string& path) {

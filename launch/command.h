@@ -33,8 +33,7 @@ void add_compare_command(CLI::App&, Job&);
 void add_bench_command(CLI::App&, Job&);
 void add_help_command(CLI::App&, Job&);
 
-// --- shared by commands
-// ---------------------------------------------------------------------------------------------
+// --- shared by commands ------------------------------------------------------------------------
 // "--set key=value" options as overrides. Throws UserError where there is no '='.
 Overrides parse_overrides(const std::vector<std::string>& settings);
 // Adds --set, repeatable.
@@ -48,6 +47,8 @@ void add_sizes_option(CLI::App&, const std::string& name, std::vector<int64_t>& 
 // A line that is written over itself, on a terminal only; gone once `finished`.
 void show_live(const std::string& line, bool finished);
 void show_live_share(const std::string& what, double fraction);  // "sorting  42%"
+// Shows "scoring 42/1000".
+std::function<void(int64_t done, int64_t total)> live_count(const std::string& what);
 // Import, generate and inspect are one process: throws UserError under mpirun with several ranks.
 void require_single_process(const ProcessGroup&, const std::string& command);
 

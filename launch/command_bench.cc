@@ -7,7 +7,7 @@
 
 #include "launch/command.h"
 #include "launch/latency_report.h"
-#include "launch/run_directory.h"
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
 #include "serving/item_cache.h"
@@ -108,10 +108,12 @@ void add_bench_command(CLI::App& app, Job& job) {
   command.add_flag("--verbose", job.verbose, "Log lines");
   command.footer(
       "One request at a time, on one thread of the CPU or on a GPU, with random weights: history and user "
-      "are "
-      "gathered from tables;\n"
-      "lime_mha and lime_xor run their user side and score cached items, the others run the whole network. "
-      "Example:\n  lime bench latency --models hstu,lime_xor --candidates 64,4096,32768 --out runs/latency");
+      "are\n"
+      "gathered from tables; lime_mha and lime_xor run their user side and score cached items, the others "
+      "run\n"
+      "the whole network.\n"
+      "Example:\n"
+      "  lime bench latency --models hstu,lime_xor --candidates 64,4096,32768 --out runs/latency");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
 }
 

@@ -12,7 +12,7 @@
 #include "launch/compare/report.h"
 #include "launch/compare/runner.h"
 #include "launch/latency.h"
-#include "launch/run_directory.h"
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
 
@@ -135,18 +135,16 @@ void add_compare_command(CLI::App& app, Job& job) {
                    "Candidates at which a request's latency is measured");
   command.add_flag("--verbose", job.verbose, "Log lines");
   command.footer(
-      "Every run is a `lime train` of its own, in DIR/runs/NAME-SEED, its output in DIR/logs. A run that is "
-      "complete is "
-      "not\ntrained again, one that was interrupted goes on: after a stop or a failure, give the same "
-      "command again. More "
-      "models\nor seeds may be added to a comparison. A run that fails is named, the others go on; its model "
-      "is left out "
-      "of the\nreport, and the exit code is 1. Writes DIR/report.html, report.md and report.json.\n"
+      "Every run is a `lime train` of its own, in DIR/runs/NAME-SEED, its output in DIR/logs. A run that is\n"
+      "complete is not trained again, one that was interrupted goes on: after a stop or a failure, give the\n"
+      "same command again. More models or seeds may be added to a comparison. A run that fails is named, "
+      "the\n"
+      "others go on; its model is left out of the report, and the exit code is 1. Writes DIR/report.html,\n"
+      "report.md and report.json.\n"
       "Examples:\n"
       "  lime compare configs/kuairand.yaml --models hstu,mha,lime_xor --baseline hstu --out runs/compare\n"
-      "  lime compare configs/kuairand.yaml --models lime_xor,blind=lime_xor --set-for blind "
-      "data.max_history=0 "
-      "--out runs/blind");
+      "  lime compare configs/kuairand.yaml --models lime_xor,blind=lime_xor \\\n"
+      "      --set-for blind data.max_history=0 --out runs/blind");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
 }
 

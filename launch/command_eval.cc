@@ -3,9 +3,11 @@
 #include <memory>
 
 #include "launch/command.h"
+#include "launch/eval_report.h"
 #include "launch/evaluator.h"
-#include "launch/run_directory.h"
+#include "launch/predict.h"
 #include "launch/trained_run.h"
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
 
@@ -35,12 +37,9 @@ TrainedRun open_run(Job& job, Choices& choices) {
   return TrainedRun(job.group, choices.run);
 }
 
-// A live percentage on rank 0's terminal.
-ScoringProgress scoring_progress(const ProcessGroup& group, const char* what) {
-  if (group.rank() != 0) return {};
-  return [what](int64_t done, int64_t total) {
-    show_live(str(what, " ", done, "/", total, " requests"), done >= total);
-  };
+// Requests done, on rank 0's terminal.
+ScoringProgress live_requests(const ProcessGroup& group, const std::string& what) {
+  return group.rank() == 0 ? live_count(what + " requests") : ScoringProgress();
 }
 
 int run_eval(Job& job, Choices& choices) {
@@ -52,8 +51,8 @@ int run_eval(Job& job, Choices& choices) {
         str("--days: expected the days to evaluate: data.eval of ", choices.run.run, " is empty"));
   const auto days = trained.dataset().select_days(text, choices.days.empty() ? "data.eval" : "--days");
   refuse_trained_days(config, trained.dataset(), days);
-  const auto results = evaluate_modes(job.group, trained.context(), trained.network(), trained.dataset(),
-                                      config, days, choices.rows, scoring_progress(job.group, "evaluating"));
+  const auto results =
+      evaluate_modes(trained.scoring(), days, choices.rows, live_requests(job.group, "evaluating"));
   if (job.group.rank() != 0) return 0;
   std::cout << trained.checkpoint() << "\n" << to_table(results);
   if (!choices.json.empty()) write_file_atomically(choices.json, to_json(results));
@@ -67,16 +66,14 @@ int run_predict(Job& job, Choices& choices) {
   const auto modes = history_modes(config.eval.history);
   if (modes.size() != 1)
     throw UserError(str("--history: found ", config.eval.history, ", expected one mode"));
-  predict(job.group, trained.context(), trained.network(), trained.dataset(), config, days, modes.front(),
-          choices.out, scoring_progress(job.group, "scoring"));
+  predict(trained.scoring(), days, modes.front(), choices.out, live_requests(job.group, "scoring"));
   if (job.group.rank() == 0) std::cout << "wrote " << choices.out << " (" << trained.checkpoint() << ")\n";
   return 0;
 }
 
 const char* const history_help =
-    "Histories: running (events up to each request), frozen (events before the first of the days), none "
-    "(empty), "
-    "stranger (another user's)";
+    "Histories: running (events up to each request), frozen (events before the first of the days), "
+    "none (empty), stranger (another user's)";
 
 }  // namespace
 
@@ -97,7 +94,8 @@ void add_eval_command(CLI::App& app, Job& job) {
   add_rows_option(command, chosen->rows);
   command.footer(
       "Days that the model was trained on are refused. Metrics are exact, which takes memory: 48 to 72\n"
-      "bytes on rank 0 for every candidate of the days (docs/metrics.md).\nExample:\n"
+      "bytes on rank 0 for every candidate of the days (docs/metrics.md).\n"
+      "Example:\n"
       "  mpirun -np 2 lime eval runs/first --days 2022-05-05..2022-05-08 --history both");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run_eval(job, *chosen); }; });
 }
@@ -117,7 +115,8 @@ void add_predict_command(CLI::App& app, Job& job) {
       ->check(CLI::IsMember({"running", "frozen", "none", "stranger"}))
       ->type_name("MODE");
   command.footer(
-      "Scores are written as they come: memory does not grow with the days.\nExample:\n"
+      "Scores are written as they come: memory does not grow with the days.\n"
+      "Example:\n"
       "  lime predict runs/first --days 2022-05-08 --out scores.h5");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run_predict(job, *chosen); }; });
 }

@@ -2,7 +2,6 @@
 #include <functional>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,8 +40,8 @@ struct Generate {
   std::string preset;
   std::string out;
   WriterChoices choices;
-  std::vector<std::function<void(GenerateOptions&)>>
-      given;  // options that were named, over those of the preset
+  // Options that were named, over those of the preset.
+  std::vector<std::function<void(GenerateOptions&)>> given;
 };
 
 // An option with the preset's value unless it is given.

@@ -5,6 +5,7 @@
 #include "launch/command.h"
 #include "model/config_keys.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 
@@ -31,10 +32,9 @@ void add_help_command(CLI::App& app, Job& job) {
           if (known->get_name() == chosen->topic) text = known->help("lime");
           topics.push_back(known->get_name());
         }
-        const auto nearest = nearest_word(chosen->topic, topics);
         if (text.empty())
           throw UserError(str("lime help: unknown topic '", chosen->topic, "'",
-                              nearest ? str(" (did you mean '", *nearest, "'?)") : ""));
+                              did_you_mean(likely_word(chosen->topic, topics))));
       }
       if (job.group.rank() == 0) std::cout << text;
       return 0;

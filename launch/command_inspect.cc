@@ -5,11 +5,11 @@
 
 #include "io/inspect.h"
 #include "launch/command.h"
-#include "launch/run_directory.h"
 #include "launch/trained_run.h"
 #include "model/checkpoint.h"
 #include "model/run_choice.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -24,10 +24,8 @@ std::string describe_run(const std::string& run) {
     text += str("first weights: ", config.train.from, ", trained on ", config.data.seen, "\n");
   const auto checkpoints = list_checkpoints(run);
   if (checkpoints.empty()) return text + "no checkpoint yet\n";
-  text += "checkpoints, newest first:";
-  for (const auto& name : checkpoints) text += " " + fs::path(name).filename().string();
-  const std::string newest = run + "/checkpoints/" + fs::path(checkpoints.front()).filename().string();
-  return text + "\n" + describe_checkpoint(newest);
+  text += "checkpoints, newest first: " + joined(checkpoints, " ") + "\n";
+  return text + describe_checkpoint(checkpoint_directory(run, checkpoints.front()));
 }
 
 }  // namespace

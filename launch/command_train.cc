@@ -3,7 +3,6 @@
 #include <memory>
 
 #include "launch/command.h"
-#include "launch/run_directory.h"
 #include "launch/trainer.h"
 #include "model/run_choice.h"
 #include "parallel/communicator.h"

@@ -1,7 +1,6 @@
 // What the commands that write a dataset share: the writer's options, a progress line, and the report.
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "io/dataset_writer.h"

@@ -1,9 +1,10 @@
-// Evaluation results as text for people and as JSON for programs.
+#include "launch/eval_report.h"
+
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "launch/evaluator.h"
+#include "launch/json_number.h"
 #include "launch/text_table.h"
 #include "runtime/error.h"
 
@@ -23,14 +24,16 @@ std::vector<std::string> table_row(const std::string& name, const Metrics& m) {
           fixed(m.ne, 4),  fixed(m.calibration, 4)};
 }
 
-nlohmann::json number(double value) {
-  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
-}
-
 nlohmann::ordered_json to_object(const Metrics& m) {
-  return {{"rows", m.rows},         {"positives", m.positives},       {"auc", number(m.auc)},
-          {"gauc", number(m.gauc)}, {"gauc_users", m.gauc_users},     {"wt_auc", number(m.wt_auc)},
-          {"ne", number(m.ne)},     {"log_loss", number(m.log_loss)}, {"calibration", number(m.calibration)}};
+  return {{"rows", m.rows},
+          {"positives", m.positives},
+          {"auc", json_number(m.auc)},
+          {"gauc", json_number(m.gauc)},
+          {"gauc_users", m.gauc_users},
+          {"wt_auc", json_number(m.wt_auc)},
+          {"ne", json_number(m.ne)},
+          {"log_loss", json_number(m.log_loss)},
+          {"calibration", json_number(m.calibration)}};
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "launch/evaluator.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <iterator>
 #include <optional>
@@ -9,10 +8,11 @@
 #include <utility>
 
 #include "launch/scored_rows.h"
-#include "launch/scoring.h"
 #include "model/together.h"
 #include "parallel/gather_pieces.h"
 #include "runtime/error.h"
+#include "runtime/stopwatch.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -85,51 +85,29 @@ TaskMetrics metrics_of(const std::string& task, const std::vector<std::string>& 
 
 }  // namespace
 
-const char* to_string(HistoryMode mode) {
-  switch (mode) {
-    case HistoryMode::running:
-      return "running";
-    case HistoryMode::frozen:
-      return "frozen";
-    case HistoryMode::none:
-      return "none";
-    case HistoryMode::stranger:
-      return "stranger";
-  }
-  return "?";
-}
-
-std::vector<HistoryMode> history_modes(const std::string& text) {
-  if (text == "both") return {HistoryMode::running, HistoryMode::frozen};
-  for (const auto mode :
-       {HistoryMode::running, HistoryMode::frozen, HistoryMode::none, HistoryMode::stranger})
-    if (text == to_string(mode)) return {mode};
-  throw UserError(str("eval.history: found '", text, "', expected running, frozen, both, none or stranger"));
-}
-
 void refuse_trained_days(const Config& config, const Dataset& dataset, const std::vector<std::string>& days) {
   for (const auto& [key, trained] :
        {std::pair("data.train", config.data.train), std::pair("data.seen", config.data.seen)}) {
-    std::string overlap;
+    std::vector<std::string> overlap;
     for (const auto& day : dataset.days_among(trained, key))
-      if (std::find(days.begin(), days.end(), day) != days.end())
-        overlap += (overlap.empty() ? "" : ", ") + day;
+      if (std::find(days.begin(), days.end(), day) != days.end()) overlap.push_back(day);
     if (!overlap.empty())
-      throw UserError(str("held-out days were trained on: found ", overlap, " in ", key, " = ", trained,
-                          ", expected days outside of it"));
+      throw UserError(str("held-out days were trained on: found ", joined(overlap), " in ", key, " = ",
+                          trained, ", expected days outside of it"));
   }
 }
 
-EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset,
-                    const Config& config, const std::vector<std::string>& days, HistoryMode mode,
+EvalResult evaluate(const Scoring& scoring, const std::vector<std::string>& days, HistoryMode mode,
                     const ScoringProgress& progress, const RowSink& sink) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
+  Communicator& comm = scoring.comm;
+  const Config& config = scoring.config;
   RowCollector collector(config);
   const ScoringTotals totals = score_days(
-      comm, ctx, network, dataset, config, days, mode,
+      scoring, days, mode,
       [&](const MicroBatch& micro, const ConstView& logits) { collector.add(micro, logits); }, progress);
   int64_t candidates = 0;
-  for (const auto& day : days) candidates += dataset.day(day).candidates;
+  for (const auto& day : days) candidates += scoring.dataset.day(day).candidates;
   EvalResult result;
   for (size_t t = 0; t < config.tasks.size(); ++t) {
     std::vector<ScoredRow> rows = collector.take(comm, t, candidates);
@@ -145,28 +123,27 @@ EvalResult evaluate(Communicator& comm, Context& ctx, Network& network, const Da
   result.history = to_string(mode);
   result.requests = totals.requests;
   result.truncated = totals.truncated;
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.seconds = watch.seconds();
   return result;
 }
 
-std::vector<EvalResult> evaluate_modes(ProcessGroup& group, Context& ctx, Network& network,
-                                       const Dataset& dataset, const Config& config,
-                                       const std::vector<std::string>& days, const std::string& rows_path,
-                                       const ScoringProgress& progress) {
+std::vector<EvalResult> evaluate_modes(const Scoring& scoring, const std::vector<std::string>& days,
+                                       const std::string& rows_path, const ScoringProgress& progress) {
+  Communicator& comm = scoring.comm;
   std::optional<ScoredRowsWriter> writer;
-  together(group.world(), [&] {
-    if (group.rank() == 0 && !rows_path.empty()) writer.emplace(rows_path, days);
+  together(comm, [&] {
+    if (comm.rank() == 0 && !rows_path.empty()) writer.emplace(rows_path, days);
   });
   std::vector<EvalResult> results;
-  for (const HistoryMode mode : history_modes(config.eval.history)) {
+  for (const HistoryMode mode : history_modes(scoring.config.eval.history)) {
     RowSink sink;
     if (!rows_path.empty())
       sink = [&](const std::string& task, const std::vector<ScoredRow>& rows) {
         writer->add(to_string(mode), task, rows);
       };
-    results.push_back(evaluate(group.world(), ctx, network, dataset, config, days, mode, progress, sink));
+    results.push_back(evaluate(scoring, days, mode, progress, sink));
   }
-  together(group.world(), [&] {
+  together(comm, [&] {
     if (writer) writer->finish();
   });
   return results;

@@ -1,10 +1,8 @@
 #include "launch/latency.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <utility>
 
 #include "launch/run_context.h"
@@ -13,6 +11,7 @@
 #include "layers/linear.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
+#include "runtime/stopwatch.h"
 
 namespace lime {
 namespace {
@@ -181,14 +180,13 @@ RankingModelConfig latency_model(const std::string& name) {
 }
 
 Latency measure_latency(const LatencyOptions& options, const RequestSize& size) {
-  using Clock = std::chrono::steady_clock;
   Bench bench(options, size);
   for (int i = 0; i < 2; ++i) bench.request();  // take memory: the arena's in one piece from the second on
   std::vector<double> ms;
   for (double spent = 0; spent < options.seconds || static_cast<int64_t>(ms.size()) < options.least;) {
-    const auto begin = Clock::now();
+    const Stopwatch watch;
     bench.request();
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    const double seconds = watch.seconds();
     ms.push_back(1e3 * seconds);
     spent += seconds;
   }
@@ -206,10 +204,6 @@ Latency latency_of(std::vector<double> ms) {
 
 std::string to_string(Swept swept) {
   return swept == Swept::candidates ? "candidates" : swept == Swept::history ? "history" : "width";
-}
-
-std::string to_string(Precision precision) {
-  return precision == Precision::f32 ? "f32" : precision == Precision::tf32 ? "tf32" : "bf16";
 }
 
 void check(const LatencyPlan& plan) {

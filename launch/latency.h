@@ -51,7 +51,6 @@ Latency measure_latency(const LatencyOptions&, const RequestSize&);
 // One of the three curves: everything but `what` stays at the base size.
 enum class Swept : uint8_t { candidates, history, width };
 std::string to_string(Swept);
-std::string to_string(Precision);  // "f32"
 struct LatencySweep {
   Swept what = Swept::candidates;
   std::vector<int64_t> values;  // ascending

@@ -1,11 +1,11 @@
 #include "launch/latency_report.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "launch/text_table.h"
 #include "launch/version.h"
 #include "runtime/primitives.h"
+#include "runtime/text.h"
 #include "serving/item_cache.h"
 
 namespace lime {
@@ -23,10 +23,9 @@ std::string rest_of(const RequestSize& size, Swept swept) {
   const auto say = [&](Swept what, const std::string& words) {
     if (what != swept) text += (text.empty() ? "" : ", ") + words;
   };
-  const auto number = [](int64_t n) { return grouped(static_cast<double>(n), 0); };
-  say(Swept::candidates, number(size.candidates) + " candidates");
-  say(Swept::history, number(size.history) + " events of history");
-  say(Swept::width, "width " + number(size.width));
+  say(Swept::candidates, grouped(size.candidates) + " candidates");
+  say(Swept::history, grouped(size.history) + " events of history");
+  say(Swept::width, "width " + grouped(size.width));
   return text;
 }
 
@@ -100,7 +99,7 @@ std::string latency_text(const LatencyPlan& plan, const std::vector<MeasuredLate
     std::vector<std::vector<std::string>> rows = {{to_string(sweep.what)}};
     for (const auto& model : plan.models) rows[0].push_back(model);
     for (const int64_t value : sweep.values) {
-      rows.push_back({grouped(static_cast<double>(value), 0)});
+      rows.push_back({grouped(value)});
       for (const auto& p : points) {
         if (p.swept == sweep.what && at(p.size, sweep.what) == value)
           rows.back().push_back(grouped(p.latency.median_ms, p.latency.median_ms < 10 ? 3 : 1));

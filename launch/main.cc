@@ -1,12 +1,11 @@
 // lime: imports logs, trains ranking models on them, evaluates and scores.
 #include <CLI/CLI.hpp>
-#include <iostream>
 
 #include "launch/command.h"
 #include "launch/failure.h"
 #include "launch/version.h"
-#include "model/config_keys.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace {
 
@@ -32,11 +31,9 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
   std::string message = error.what();
   const auto extras = command.remaining();
-  const auto nearest = extras.empty() ? std::nullopt : nearest_word(extras.front(), names);
   if (!extras.empty()) {
     message = str("unknown ", extras.front().starts_with("-") ? "option '" : "command or argument '",
-                  extras.front(), "'");
-    if (nearest) message += str(" (did you mean '", *nearest, "'?)");
+                  extras.front(), "'", did_you_mean(likely_word(extras.front(), names)));
   }
   for (char& c : message)
     if (c == '\n') c = ' ';

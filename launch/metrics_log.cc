@@ -10,8 +10,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "launch/json_number.h"
 #include "launch/tensorboard_writer.h"
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -19,30 +22,28 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Scalars = std::vector<std::pair<std::string, double>>;
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 Json train_line(const StepReport& report) {
   const auto steps = static_cast<double>(report.steps);
   const auto rate = [&](int64_t count) {
-    return number(report.step_ms > 0 ? static_cast<double>(count) / report.step_ms * 1000 : NAN);
+    return json_number(report.step_ms > 0 ? static_cast<double>(count) / report.step_ms * 1000 : NAN);
   };
   Json line;
   line["kind"] = "train";
   line["step"] = report.step;
   line["epoch"] = report.epoch;
-  line["loss"] = number(report.loss);
-  line["ne"] = number(report.ne);
-  line["learning_rate"] = number(report.learning_rate);
-  line["gradient_norm"] = number(report.gradient_norm);
+  line["loss"] = json_number(report.loss);
+  line["ne"] = json_number(report.ne);
+  line["learning_rate"] = json_number(report.learning_rate);
+  line["gradient_norm"] = json_number(report.gradient_norm);
   line["requests"] = report.requests;
   line["history_tokens"] = report.history_tokens;
   line["candidates"] = report.candidates;
   line["requests_per_s"] = rate(report.requests);
   line["history_tokens_per_s"] = rate(report.history_tokens);
-  line["step_ms"] = number(report.step_ms / steps);
-  line["data_wait_ms"] = number(report.data_wait_ms / steps);
+  line["step_ms"] = json_number(report.step_ms / steps);
+  line["data_wait_ms"] = json_number(report.data_wait_ms / steps);
   Json parts = Json::object();
-  for (const auto& [name, ms] : report.parts_ms) parts[name] = number(ms / steps);
+  for (const auto& [name, ms] : report.parts_ms) parts[name] = json_number(ms / steps);
   if (!parts.empty()) line["parts_ms"] = parts;
   return line;
 }
@@ -61,7 +62,7 @@ Json eval_line(int64_t step, const std::string& history, const std::string& task
                {"day", day},
                {"rows", metrics.rows},
                {"positives", metrics.positives}};
-  for (const auto& [name, value] : metric_values(metrics)) line[name] = number(value);
+  for (const auto& [name, value] : metric_values(metrics)) line[name] = json_number(value);
   return line;
 }
 
@@ -98,15 +99,7 @@ MetricsLog::MetricsLog(const std::string& run_directory, int64_t step)
 
 MetricsLog::~MetricsLog() { close(fd_); }
 
-void MetricsLog::write_line(const std::string& line) {
-  const std::string text = line + "\n";
-  for (size_t written = 0; written < text.size();) {
-    const ssize_t n = write(fd_, text.data() + written, text.size() - written);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw UserError(str(path_, ": cannot be written: ", std::strerror(errno)));
-    written += static_cast<size_t>(n);
-  }
-}
+void MetricsLog::write_line(const std::string& line) { write_all(fd_, line + "\n", path_); }
 
 void MetricsLog::train(const StepReport& report) {
   const Json line = train_line(report);
@@ -120,12 +113,11 @@ void MetricsLog::train(const StepReport& report) {
 
 void MetricsLog::eval(int64_t step, const std::vector<EvalResult>& results) {
   Scalars scalars;
-  std::string lines;
+  std::vector<std::string> lines;
   for (const auto& result : results) {
     for (const auto& task : result.tasks) {
       const auto add = [&](const std::string& day, const Metrics& metrics) {
-        lines +=
-            str(lines.empty() ? "" : "\n", eval_line(step, result.history, task.task, day, metrics).dump());
+        lines.push_back(eval_line(step, result.history, task.task, day, metrics).dump());
       };
       for (const auto& [day, metrics] : task.days) add(day, metrics);
       add("all", task.all);
@@ -133,7 +125,7 @@ void MetricsLog::eval(int64_t step, const std::vector<EvalResult>& results) {
         scalars.emplace_back(str("eval_", result.history, "/", task.task, "/", name), value);
     }
   }
-  if (!lines.empty()) write_line(lines);
+  if (!lines.empty()) write_line(joined(lines, "\n"));
   tensorboard_->scalars(step, scalars);
 }
 

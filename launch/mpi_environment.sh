@@ -1,4 +1,4 @@
-# Sourced by the scripts: a quiet Open MPI on one machine, as root in a container or not, with or without ssh.
+# Sourced by the scripts, and read by cmake/LimeTargets.cmake for the tests: a quiet Open MPI on one machine, as root in a container or not, with or without ssh.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 export OMPI_MCA_plm=isolated OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader

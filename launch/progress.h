@@ -40,7 +40,6 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void set_total(int64_t total_steps) { total_steps_ = total_steps; }
   void update(const StepReport&);
   // A line of its own, above the live one ("checkpoint runs/a/checkpoints/step-000000335").
   void message(const std::string& text);

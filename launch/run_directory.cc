@@ -17,6 +17,7 @@
 #include "model/run_choice.h"
 #include "model/together.h"
 #include "parallel/communicator.h"
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/primitives.h"
 
@@ -73,26 +74,6 @@ Json earlier_jobs(const std::string& path) {
 }
 
 }  // namespace
-
-void write_file_atomically(const std::string& path, const std::string& text) {
-  const std::string partial = path + ".partial";
-  const auto fail = [&](int fd) {
-    const std::string reason = system_reason();
-    if (fd >= 0) close(fd);
-    unlink(partial.c_str());
-    throw UserError(str(path, ": cannot be written: ", reason));
-  };
-  const int fd = open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) fail(fd);
-  for (size_t written = 0; written < text.size();) {
-    const ssize_t n = write(fd, text.data() + written, text.size() - written);
-    if (n < 0 && errno != EINTR) fail(fd);
-    if (n > 0) written += static_cast<size_t>(n);
-  }
-  if (fsync(fd) != 0) fail(fd);
-  if (close(fd) != 0) fail(-1);
-  if (rename(partial.c_str(), path.c_str()) != 0) fail(-1);
-}
 
 RunDirectory::RunDirectory(ProcessGroup& group, const std::string& path, bool resume)
     : group_(group), path_(path) {

@@ -46,7 +46,4 @@ class RunDirectory {
   bool made_lock_ = false;
 };
 
-// Writes a file under a temporary name, syncs and renames it. Throws UserError naming the path.
-void write_file_atomically(const std::string& path, const std::string& text);
-
 }  // namespace lime

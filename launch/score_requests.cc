@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cmath>
 #include <exception>
 #include <iterator>
@@ -17,6 +16,8 @@
 #include "launch/scores_file.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
+#include "runtime/stopwatch.h"
+#include "runtime/text.h"
 #include "serving/build_item_cache.h"
 #include "serving/served_model.h"
 
@@ -119,13 +120,12 @@ struct Plan {
     Scored scored;
     scored.shown = last - first;
     scored.events = request.events();
-    const auto begin = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     scored.ranking.counts = scorer.score(request, items, logits);
     const auto n = static_cast<int64_t>(items.size());
     const auto best =
         best_positions(logits.data() + task, n, static_cast<int64_t>(tasks), top == 0 ? n : top);
-    scored.milliseconds =
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+    scored.milliseconds = watch.ms();
     for (const int64_t p : best) {
       const float* logit = logits.data() + static_cast<size_t>(p) * tasks;
       scored.ranking.items.push_back({items[static_cast<size_t>(p)], p, logit[task]});
@@ -160,9 +160,7 @@ int64_t task_of(const Scorer& scorer, const std::string& name) {
   const auto& tasks = scorer.tasks();
   const auto found = name.empty() ? tasks.begin() : std::find(tasks.begin(), tasks.end(), name);
   if (found != tasks.end()) return found - tasks.begin();
-  std::string known;
-  for (const auto& task : tasks) known += (known.empty() ? "" : ", ") + task;
-  throw UserError(str("--task: found ", name, ", expected one of ", known));
+  throw UserError(str("--task: found ", name, ", expected one of ", joined(tasks)));
 }
 
 }  // namespace
@@ -189,7 +187,7 @@ ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const Sc
   std::optional<RankingFile> results;
   if (!options.out.empty()) results.emplace(options.out, scorer, options.history);
   std::vector<double> milliseconds;
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   for (Batch batch = reader.next(); !batch.empty(); batch = reader.next())
     for (const MicroBatch& micro : batch.micro) {
       std::vector<Scored> scored = plan.score_all(micro, options.threads);
@@ -203,7 +201,7 @@ ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const Sc
       report.requests += micro.requests();
       if (progress) progress(report.requests, reader.requests_in_epoch());
     }
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  report.seconds = watch.seconds();
   report.candidates = report.counts.cached + report.counts.uncached;
   report.latency = latency_of(std::move(milliseconds));
   if (results) results->finish();

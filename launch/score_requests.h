@@ -4,10 +4,9 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
-#include "launch/evaluator.h"
 #include "launch/latency.h"
+#include "launch/scoring.h"
 #include "serving/scorer.h"
 
 namespace lime {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -37,11 +38,9 @@ void read_column(const Hdf5File& file, const std::string& name, std::vector<Scor
 
 ScoredRowsWriter::ScoredRowsWriter(const std::string& path, const std::vector<std::string>& days)
     : draft_(path) {
-  std::string list;
-  for (const auto& day : days) list += (list.empty() ? "" : ",") + day;
   draft_.file().set_attribute("/", "format", std::string("lime-rows"));
   draft_.file().set_attribute("/", "version", format_version);
-  draft_.file().set_attribute("/", "days", list);
+  draft_.file().set_attribute("/", "days", joined(days, ","));
 }
 
 void ScoredRowsWriter::add(const std::string& history, const std::string& task, std::vector<ScoredRow> rows) {

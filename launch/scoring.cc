@@ -7,6 +7,7 @@
 #include "launch/batch_source.h"
 #include "model/device_transfer.h"
 #include "model/together.h"
+#include "runtime/error.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -30,11 +31,10 @@ ReaderOptions scoring_options(const Communicator& comm, const Config& config,
 
 class Pass {
  public:
-  Pass(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset, const Config& config,
-       const std::vector<std::string>& days, HistoryMode mode)
-      : comm_(comm), ctx_(ctx), network_(network), scores_(ctx) {
-    const ReaderOptions options = scoring_options(comm, config, days, mode);
-    together(comm_, [&] { reader_ = std::make_unique<BatchReader>(dataset, options); });
+  Pass(const Scoring& scoring, const std::vector<std::string>& days, HistoryMode mode)
+      : comm_(scoring.comm), ctx_(scoring.ctx), network_(scoring.network), scores_(ctx_) {
+    const ReaderOptions options = scoring_options(comm_, scoring.config, days, mode);
+    together(comm_, [&] { reader_ = std::make_unique<BatchReader>(scoring.dataset, options); });
   }
 
   ScoringTotals run(const ScoredVisitor& visit, const ScoringProgress& progress,
@@ -98,11 +98,32 @@ class Pass {
 
 }  // namespace
 
-ScoringTotals score_days(Communicator& comm, Context& ctx, Network& network, const Dataset& dataset,
-                         const Config& config, const std::vector<std::string>& days, HistoryMode mode,
+const char* to_string(HistoryMode mode) {
+  switch (mode) {
+    case HistoryMode::running:
+      return "running";
+    case HistoryMode::frozen:
+      return "frozen";
+    case HistoryMode::none:
+      return "none";
+    case HistoryMode::stranger:
+      return "stranger";
+  }
+  return "?";
+}
+
+std::vector<HistoryMode> history_modes(const std::string& text) {
+  if (text == "both") return {HistoryMode::running, HistoryMode::frozen};
+  for (const auto mode :
+       {HistoryMode::running, HistoryMode::frozen, HistoryMode::none, HistoryMode::stranger})
+    if (text == to_string(mode)) return {mode};
+  throw UserError(str("eval.history: found '", text, "', expected running, frozen, both, none or stranger"));
+}
+
+ScoringTotals score_days(const Scoring& scoring, const std::vector<std::string>& days, HistoryMode mode,
                          const ScoredVisitor& visit, const ScoringProgress& progress,
                          const BetweenBatches& between) {
-  return Pass(comm, ctx, network, dataset, config, days, mode).run(visit, progress, between);
+  return Pass(scoring, days, mode).run(visit, progress, between);
 }
 
 }  // namespace lime

@@ -1,4 +1,5 @@
-// One pass over days that scores every request: what evaluation and prediction share.
+// One pass over days that scores every request, with the histories that are asked for: what evaluation and
+// prediction share.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +7,28 @@
 #include <string>
 #include <vector>
 
-#include "launch/evaluator.h"
+#include "io/reader.h"
+#include "model/config.h"
+#include "model/network.h"
+#include "parallel/communicator.h"
 
 namespace lime {
+
+// A model over its ranks, and the data that it scores.
+struct Scoring {
+  Communicator& comm;
+  Context& ctx;
+  Network& network;
+  const Config& config;
+  const Dataset& dataset;
+};
+
+const char* to_string(HistoryMode);
+// config.eval.history: one mode by name, or "both": running, then frozen. Throws UserError.
+std::vector<HistoryMode> history_modes(const std::string& text);
+
+// Requests scored so far and in all, over all ranks; called on every rank after each global batch.
+using ScoringProgress = std::function<void(int64_t done, int64_t total)>;
 
 // Called for this rank's micro-batches that are not empty, in order; logits: candidates x tasks in host
 // memory, valid during the call.
@@ -25,8 +45,7 @@ struct ScoringTotals {  // over all ranks
 // Collective. Every rank scores its own virtual shards, and goes on with empty batches until all are dry. The
 // ids of the next batch travel while this one is computed. What the reader throws on one rank is thrown on
 // all.
-ScoringTotals score_days(Communicator&, Context&, Network&, const Dataset&, const Config&,
-                         const std::vector<std::string>& days, HistoryMode, const ScoredVisitor&,
-                         const ScoringProgress&, const BetweenBatches& = {});
+ScoringTotals score_days(const Scoring&, const std::vector<std::string>& days, HistoryMode,
+                         const ScoredVisitor&, const ScoringProgress&, const BetweenBatches& = {});
 
 }  // namespace lime

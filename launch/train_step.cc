@@ -84,7 +84,7 @@ struct TrainStep::Impl {
       scale(ctx, task_scale[static_cast<size_t>(k)], dlogits.slice_cols(k, k + 1));
     TraceRange range(ctx, "backward");
     buckets->begin_micro_batch(network.parameters().grads());
-    network.backward(ctx, *lookup, micro, index, dlogits);
+    network.backward(ctx, *lookup, index, dlogits);
   }
 
   // The norm of the gradient, clipping and the updates; what the host is told of them is on its way then.

@@ -6,7 +6,8 @@
 namespace lime {
 
 TrainedRun::TrainedRun(ProcessGroup& group, const RunChoice& choice)
-    : config_(load_run_config(choice)),
+    : group_(group),
+      config_(load_run_config(choice)),
       dataset_(Dataset::open(config_.data.path)),
       context_(device_of_rank(config_.device, group), config_),
       checkpoint_(choose_checkpoint(group.world(), choice)),

@@ -7,6 +7,7 @@
 
 #include "io/dataset.h"
 #include "launch/run_context.h"
+#include "launch/scoring.h"
 #include "model/config.h"
 #include "model/network.h"
 #include "model/run_choice.h"
@@ -21,11 +22,11 @@ class TrainedRun {
 
   const Config& config() const { return config_; }
   const Dataset& dataset() const { return dataset_; }
-  Context& context() { return context_; }
-  Network& network() { return network_; }
+  Scoring scoring() { return {group_.world(), context_, network_, config_, dataset_}; }
   const std::string& checkpoint() const { return checkpoint_; }  // directory
 
  private:
+  ProcessGroup& group_;
   Config config_;
   Dataset dataset_;
   RunContext context_;

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "launch/batch_source.h"
+#include "launch/eval_report.h"
 #include "launch/evaluator.h"
 #include "launch/metrics_log.h"
 #include "launch/progress.h"
@@ -21,6 +22,7 @@
 #include "model/network.h"
 #include "model/run_choice.h"
 #include "parallel/device_communicator.h"
+#include "runtime/durable_file.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -273,7 +275,7 @@ class Trainer {
 
   std::vector<EvalResult> evaluate_held_out(const std::string& rows_path) {
     const auto days = dataset_.select_days(config_.data.eval, "data.eval");
-    auto results = evaluate_modes(group_, ctx_, *network_, dataset_, config_, days, rows_path);
+    auto results = evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_}, days, rows_path);
     if (root()) log_->eval(state_.step, results);
     return results;
   }

@@ -14,7 +14,7 @@
 // thread).
 #pragma once
 
-#include <memory>
+#include <span>
 #include <string>
 
 #include "layers/item_rows.h"

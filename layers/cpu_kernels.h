@@ -2,6 +2,8 @@
 // contract.
 #pragma once
 
+#include <span>
+
 #include "layers/causal_attention.h"
 #include "layers/fused.h"
 #include "layers/item_rows.h"

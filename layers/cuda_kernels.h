@@ -2,6 +2,8 @@
 // the operation of the same name, which has the contract.
 #pragma once
 
+#include <span>
+
 #include "layers/adamw.h"
 #include "layers/fused.h"
 #include "layers/item_rows.h"

@@ -9,6 +9,8 @@
 // P is a function of the item and the weights alone, which is what allows it to be cached when serving.
 #pragma once
 
+#include <string>
+
 #include "layers/linear.h"
 #include "layers/ranking_model.h"
 

@@ -8,6 +8,8 @@
 // and their sum broadcast; [L_i ; u] is never built.
 #pragma once
 
+#include <string>
+
 #include "layers/mlp.h"
 
 namespace lime {

@@ -9,7 +9,7 @@
 #include <deque>
 #include <functional>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "runtime/context.h"
 #include "runtime/tensor.h"

@@ -5,6 +5,8 @@
 //   z, T   C x d        u   B x d_u        logits   C x tasks, of the parameters' type: bf16 would tie them
 #pragma once
 
+#include <string>
+
 #include "layers/mlp.h"
 #include "runtime/jagged.h"
 

@@ -1,6 +1,5 @@
 #include "model/checkpoint.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +7,7 @@
 #include "model/checkpoint_manifest.h"
 #include "model/checkpoint_tensors.h"
 #include "model/together.h"
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
 
@@ -67,7 +67,7 @@ void write_checkpoint(Communicator& comm, const std::string& run_directory, cons
   collect(comm, files, state, manifest);
   together(comm, [&] {
     if (!root) return;
-    write_and_sync(join(partial, manifest_name), to_text(manifest));
+    write_durably(join(partial, manifest_name), to_text(manifest));
     publish(partial, directory);
   });
 }
@@ -77,7 +77,7 @@ void write_checkpoint(Communicator& comm, const std::string& run_directory, cons
 std::string save_checkpoint(Communicator& comm, const std::string& run_directory, const Config& config,
                             const Network& network, const AdamW& optimizer, const TrainState& state,
                             int64_t keep) {
-  const std::string directory = join(checkpoints_directory(run_directory), checkpoint_name(state.step));
+  const std::string directory = checkpoint_directory(run_directory, checkpoint_name(state.step));
   const bool root = comm.rank() == 0;
   try {
     write_checkpoint(comm, run_directory, directory, config, network, optimizer, state);
@@ -142,7 +142,7 @@ std::optional<std::string> newest_good_checkpoint(Communicator& comm, const std:
   });
   broadcast_bytes(comm, bytes, 0);
   for (const auto& name : nlohmann::json::parse(bytes.begin(), bytes.end())) {
-    const std::string directory = join(checkpoints_directory(run_directory), name.get<std::string>());
+    const std::string directory = checkpoint_directory(run_directory, name.get<std::string>());
     try {
       read_verified_manifest(comm, directory);
       return directory;

@@ -43,6 +43,9 @@ std::string save_checkpoint(Communicator&, const std::string& run_directory, con
 // Names ("step-000000335") of the complete checkpoints under a run directory, newest first (not verified).
 std::vector<std::string> list_checkpoints(const std::string& run_directory);
 
+// The directory of one of them.
+std::string checkpoint_directory(const std::string& run_directory, const std::string& name);
+
 // Collective. Loads one checkpoint directory into a new network (one without table rows), on any number of
 // ranks; the state returned has the positions of all virtual shards. Throws the same UserError on every rank
 // if it is broken (a file missing, truncated, with a wrong checksum: named), of another format version, of

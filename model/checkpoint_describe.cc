@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "model/checkpoint.h"
-#include "model/checkpoint_files.h"
 #include "model/checkpoint_manifest.h"
 #include "model/checkpoint_tensors.h"
 #include "model/file_checksum.h"

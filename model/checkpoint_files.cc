@@ -10,9 +10,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <utility>
 
 #include "model/checkpoint.h"
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
 
@@ -28,49 +28,10 @@ constexpr const char* partial_suffix = ".partial";
   throw UserError(str(path, ": ", std::strerror(error)));
 }
 
-class Descriptor {
- public:
-  Descriptor(const std::string& path, int flags)
-      : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0666)) {
-    if (fd_ < 0) fail(path, errno);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-
-  void write_all(const std::string& text) {
-    for (size_t done = 0; done < text.size();) {
-      const ssize_t wrote = write(fd_, text.data() + done, text.size() - done);
-      if (wrote < 0 && errno != EINTR) fail(path_, errno);
-      if (wrote > 0) done += static_cast<size_t>(wrote);
-    }
-  }
-  void sync() {
-    if (fsync(fd_) != 0) fail(path_, errno);
-  }
-  void close_checked() {
-    const int fd = std::exchange(fd_, -1);
-    if (close(fd) != 0) fail(path_, errno);
-  }
-
- private:
-  std::string path_;
-  int fd_;
-};
-
-void sync_directory(const std::string& path) { Descriptor(path, O_RDONLY | O_DIRECTORY).sync(); }
-
 void remove_tree(const std::string& path) {
   std::error_code error;
   fs::remove_all(path, error);
   if (error) fail(path, error.value());
-}
-
-bool has_suffix(const std::string& text, const std::string& suffix) {
-  return text.size() >= suffix.size() &&
-         text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
 }
 
 std::vector<std::string> names_in(const std::string& directory) {
@@ -94,8 +55,7 @@ std::string checkpoint_name(int64_t step) {
 }
 
 std::optional<int64_t> checkpoint_step(const std::string& name) {
-  const size_t prefix = std::strlen(name_prefix);
-  const std::string digits = name.compare(0, prefix, name_prefix) == 0 ? name.substr(prefix) : "";
+  const std::string digits = name.starts_with(name_prefix) ? name.substr(std::strlen(name_prefix)) : "";
   if (digits.size() < 9 || digits.size() > 18 ||
       !std::all_of(digits.begin(), digits.end(), [](char c) { return '0' <= c && c <= '9'; }))
     return std::nullopt;
@@ -110,13 +70,6 @@ void make_directories(const std::string& path) {
   if (error) fail(path, error.value());
 }
 
-void write_and_sync(const std::string& path, const std::string& text) {
-  Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
-  file.write_all(text);
-  file.sync();
-  file.close_checked();
-}
-
 std::string read_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) fail(path, errno);
@@ -126,7 +79,7 @@ std::string read_text(const std::string& path) {
 }
 
 void publish(const std::string& partial, const std::string& directory) {
-  sync_directory(partial);
+  sync_path(partial);
   if (rename(partial.c_str(), directory.c_str()) != 0) {
     if (errno != ENOTEMPTY && errno != EEXIST) fail(directory, errno);
     // Step done twice (a run resumed before it): change places, so that a whole one stands there at any
@@ -139,14 +92,14 @@ void publish(const std::string& partial, const std::string& directory) {
     }
   }
   const fs::path checkpoints = fs::path(directory).parent_path();
-  sync_directory(checkpoints.string());
-  sync_directory((checkpoints / "..").string());
+  sync_path(checkpoints.string());
+  sync_path((checkpoints / "..").string());
 }
 
 void remove_partial(const std::string& run_directory) {
   const std::string directory = checkpoints_directory(run_directory);
   for (const auto& name : names_in(directory))
-    if (has_suffix(name, partial_suffix)) remove_tree((fs::path(directory) / name).string());
+    if (name.ends_with(partial_suffix)) remove_tree((fs::path(directory) / name).string());
 }
 
 std::vector<std::string> list_checkpoints(const std::string& run_directory) {
@@ -158,13 +111,17 @@ std::vector<std::string> list_checkpoints(const std::string& run_directory) {
   return names;
 }
 
+std::string checkpoint_directory(const std::string& run_directory, const std::string& name) {
+  return (fs::path(checkpoints_directory(run_directory)) / name).string();
+}
+
 void keep_newest(const std::string& run_directory, int64_t step, int64_t keep) {
   if (keep < 1) return;
+  // Oldest first, so that a crash leaves the newest.
   std::vector<std::string> names = list_checkpoints(run_directory);
   std::erase_if(names, [&](const std::string& name) { return *checkpoint_step(name) > step; });
-  for (size_t i = names.size();
-       i-- > static_cast<size_t>(keep);) {  // oldest first, so that a crash leaves the newest
-    const std::string path = (fs::path(checkpoints_directory(run_directory)) / names[i]).string();
+  for (size_t i = names.size(); i-- > static_cast<size_t>(keep);) {
+    const std::string path = checkpoint_directory(run_directory, names[i]);
     try {
       // Out of the list of checkpoints at once, then at leisure: a crash here leaves no half one under a
       // whole one's name.

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace lime {
 
@@ -15,9 +14,8 @@ std::optional<int64_t> checkpoint_step(const std::string& name);
 // Where a checkpoint is written before it is renamed.
 std::string partial_name(const std::string& directory);
 
-// All of these throw UserError: "PATH: No space left on device".
+// All of these throw UserError: "PATH: Permission denied".
 void make_directories(const std::string& path);
-void write_and_sync(const std::string& path, const std::string& text);
 std::string read_text(const std::string& path);
 // Syncs the directory `partial`, gives it its final name (in place of one that has it, which goes), and syncs
 // the directories above it.

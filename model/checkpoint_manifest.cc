@@ -1,6 +1,5 @@
 #include "model/checkpoint_manifest.h"
 
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>

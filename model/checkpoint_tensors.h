@@ -8,8 +8,6 @@
 #include "io/hdf5_file.h"
 #include "layers/adamw.h"
 #include "layers/parameter.h"
-#include "model/network.h"
-#include "parallel/communicator.h"
 
 namespace lime {
 

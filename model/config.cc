@@ -11,6 +11,7 @@
 #include "model/config_yaml.h"
 #include "runtime/device.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -59,9 +60,8 @@ class Parser {
       throw UserError(str(entry.where, ": ", path, ": found ", entry.value.shown(),
                           ", expected keys such as ", below.front()));
     const auto nearest = nearest_key(entry.path);
-    throw UserError(
-        str(entry.where, ": unknown key '", path, "'",
-            nearest ? str(" (did you mean '", *nearest, "'?)") : " (lime help config lists all keys)"));
+    throw UserError(str(entry.where, ": unknown key '", path, "'",
+                        nearest ? did_you_mean(nearest) : " (lime help config lists all keys)"));
   }
 
   void apply(const ConfigKey& key) {
@@ -112,7 +112,7 @@ class Parser {
     }
     require(c.train.precision == Precision::f32 || parse_device(c.device).type == DeviceType::cuda,
             "train.precision",
-            str("found ", c.train.precision == Precision::tf32 ? "tf32" : "bf16", " on device ", c.device,
+            str("found ", to_string(c.train.precision), " on device ", c.device,
                 ", expected f32, or device cuda"));
     require(!c.data.path.empty(), "data.path", "found nothing, expected a dataset directory");
     require(!c.data.train.empty(), "data.train", "found nothing, expected days");
@@ -153,7 +153,6 @@ class Parser {
     const auto check_name = [&](const std::string& path, const std::string& name,
                                 const std::set<std::string>& known, const char* what) {
       if (known.contains(name)) return;
-      const auto nearest = nearest_word(name, {known.begin(), known.end()});
       std::string where = path;
       for (const auto& entry : entries_)  // a table's own line is that of its first key
         if (join_path(entry.path).starts_with(path + ".")) {
@@ -161,7 +160,7 @@ class Parser {
           break;
         }
       fail(where, str("no ", what, " '", name, "' is in use",
-                      nearest ? str(" (did you mean '", *nearest, "'?)") : ""));
+                      did_you_mean(likely_word(name, {known.begin(), known.end()}))));
     };
     const auto& e = config_.embeddings;
     for (const auto& [name, table] : e.tables)
@@ -180,6 +179,10 @@ class Parser {
 };
 
 }  // namespace
+
+const char* to_string(Precision precision) {
+  return precision == Precision::f32 ? "f32" : precision == Precision::tf32 ? "tf32" : "bf16";
+}
 
 BatchSpec default_features() {
   BatchSpec spec;

@@ -41,6 +41,7 @@ struct TaskConfig {
 };
 
 enum class Precision : uint8_t { f32, tf32, bf16 };
+const char* to_string(Precision);
 
 struct TrainConfig {
   std::string from;  // a run or checkpoint whose weights this run begins with, or ""
@@ -50,8 +51,8 @@ struct TrainConfig {
   int64_t batch_history_tokens = 0;  // budget of the global batch; 0: none
   int64_t micro_batches = 4;         // V: a power of two, at least the number of ranks
   double learning_rate = 1e-3;
-  std::string schedule =
-      "constant";  // constant | linear | cosine (decay to final_learning_rate over the run's steps)
+  // constant | linear | cosine: decay to final_learning_rate over the run's steps.
+  std::string schedule = "constant";
   double final_learning_rate = 0.0;
   int64_t warmup_steps = 0;
   int64_t schedule_steps = 0;            // length of the decay; 0: max_steps, or epochs x steps an epoch

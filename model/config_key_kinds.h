@@ -32,8 +32,8 @@ std::optional<T> parse_number(const std::string& text) {
 template <typename T>
 std::string number_text(T value) {
   char buffer[64];
-  const auto result =
-      std::to_chars(buffer, buffer + sizeof buffer, value);  // the shortest text that reads back the same
+  // The shortest text that reads back the same.
+  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
   return std::string(buffer, result.ptr);
 }
 

@@ -20,8 +20,8 @@ struct ConfigValue {
 };
 
 struct ConfigKey {
-  std::string
-      path;  // "train.epochs"; a component in angle brackets stands for a name or position of the user's
+  // "train.epochs"; a component in angle brackets stands for a name or position of the user's.
+  std::string path;
   std::string expected;  // "an integer >= 1": ends every message about a value that does not fit
   std::string help;      // meaning, with unit
   bool required = false;
@@ -46,9 +46,6 @@ bool path_matches(const ConfigKey& key, const KeyPath& path);
 std::string placeholder_value(const ConfigKey& key, const KeyPath& path);
 // The known key that was probably meant, if one is close.
 std::optional<std::string> nearest_key(const KeyPath& unknown);
-// The candidate with the smallest edit distance, if that is at most a third of the word's length (and at
-// least 2 is allowed).
-std::optional<std::string> nearest_word(const std::string& word, const std::vector<std::string>& candidates);
 // A scalar as YAML reads it back: plain where that is safe, else in double quotes.
 std::string yaml_scalar(const std::string& text);
 

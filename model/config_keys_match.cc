@@ -1,28 +1,11 @@
 #include <algorithm>
 #include <cstdio>
-#include <numeric>
-#include <utility>
 
 #include "model/config_keys.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
-
-// Levenshtein's, with a swap of neighbours counted once.
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), now(b.size() + 1);
-  std::iota(last.begin(), last.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    now[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      now[j] = std::min({last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-        now[j] = std::min(now[j], before[j - 2] + 1);
-    }
-    before = std::exchange(last, now);
-  }
-  return last[b.size()];
-}
 
 // The key's path with the user's own names in place of its placeholders.
 std::string instantiate(const ConfigKey& key, const KeyPath& like) {
@@ -36,9 +19,7 @@ std::string instantiate(const ConfigKey& key, const KeyPath& like) {
 
 std::string ConfigValue::shown() const {
   if (!is_list) return items.front().empty() ? "nothing" : items.front();
-  std::string text;
-  for (const auto& item : items) text += (text.empty() ? "" : ", ") + item;
-  return "[" + text + "]";
+  return str("[", joined(items), "]");
 }
 
 KeyPath split_path(const std::string& path) {
@@ -52,11 +33,7 @@ KeyPath split_path(const std::string& path) {
   return components;
 }
 
-std::string join_path(const KeyPath& path) {
-  std::string text;
-  for (const auto& component : path) text += (text.empty() ? "" : ".") + component;
-  return text;
-}
+std::string join_path(const KeyPath& path) { return joined(path, "."); }
 
 bool is_placeholder(const std::string& component) { return component.starts_with('<'); }
 
@@ -73,19 +50,6 @@ std::string placeholder_value(const ConfigKey& key, const KeyPath& path) {
   return "";
 }
 
-std::optional<std::string> nearest_word(const std::string& word, const std::vector<std::string>& candidates) {
-  std::optional<std::string> best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const auto& candidate : candidates) {
-    const size_t distance = edit_distance(word, candidate);
-    if (distance < best_distance && distance < candidate.size()) {
-      best = candidate;
-      best_distance = distance;
-    }
-  }
-  return best;
-}
-
 std::optional<std::string> nearest_key(const KeyPath& unknown) {
   std::vector<std::string> full;
   for (const auto& key : config_keys()) {
@@ -94,12 +58,12 @@ std::optional<std::string> nearest_key(const KeyPath& unknown) {
     if (path.size() > unknown.size())  // a section's name
       full.push_back(join_path({path.begin(), path.begin() + static_cast<ptrdiff_t>(unknown.size())}));
   }
-  if (const auto whole = nearest_word(join_path(unknown), full)) return whole;
+  if (const auto whole = likely_word(join_path(unknown), full)) return whole;
   // A known last component in the wrong place: the first section that has it, or one like it.
   std::vector<std::string> last;
   for (const auto& key : config_keys())
     if (!key.names) last.push_back(split_path(key.path).back());
-  const auto nearest = nearest_word(unknown.back(), last);
+  const auto nearest = likely_word(unknown.back(), last);
   for (const auto& key : config_keys())
     if (nearest && !key.names && split_path(key.path).back() == *nearest) return key.path;
   return std::nullopt;

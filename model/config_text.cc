@@ -1,5 +1,4 @@
 // A configuration as text: resolved YAML, the model's signature, and the documentation of all keys.
-#include <algorithm>
 #include <set>
 
 #include "model/config.h"

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/host_staging.h"
 #include "runtime/primitives.h"
 
 namespace lime {

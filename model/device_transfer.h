@@ -3,14 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "runtime/context.h"
-#include "runtime/host_staging.h"
 #include "runtime/jagged.h"
 
 namespace lime {

@@ -52,13 +52,10 @@ class TablePlan {
 
  private:
   int64_t table_of(const std::string& feature) {
-    const auto shared = config_.shared.find(feature);
-    const std::string& name = shared == config_.shared.end() ? feature : shared->second;
+    const std::string name = lime::table_of(config_, feature);
     for (size_t t = 0; t < tables_.size(); ++t)
       if (tables_[t].name == name) return static_cast<int64_t>(t);
-    const auto known = config_.tables.find(name);
-    tables_.push_back(known == config_.tables.end() ? config_.defaults : known->second);
-    tables_.back().name = name;
+    tables_.push_back(table_config(config_, name));
     return static_cast<int64_t>(tables_.size()) - 1;
   }
 
@@ -214,8 +211,7 @@ View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batc
   return logits;
 }
 
-void Network::backward(Context& ctx, Lookup& lookup, const MicroBatch&, int64_t index,
-                       const ConstView& dlogits) {
+void Network::backward(Context& ctx, Lookup& lookup, int64_t index, const ConstView& dlogits) {
   Impl& im = *impl_;
   const auto like = [&](const ConstView& x) { return im.input_like(x.rows(), x.cols()); };
   const ModelInputGrad gradient{like(im.input.history), like(im.input.candidates), like(im.input.user)};

@@ -6,8 +6,6 @@
 #pragma once
 
 #include <memory>
-#include <span>
-#include <string>
 #include <vector>
 
 #include "embeddings/embedding_collection.h"
@@ -45,7 +43,7 @@ class Network {
   View forward(Context&, const Lookup&, const MicroBatch&, int64_t index, Targets* targets = nullptr);
   // After forward of the same micro-batch. Row gradients go into the lookup; where it has no other
   // micro-batch the arena, in which they lie, must not be reset before the tables' update.
-  void backward(Context&, Lookup&, const MicroBatch&, int64_t index, const ConstView& dlogits);
+  void backward(Context&, Lookup&, int64_t index, const ConstView& dlogits);
 
   // --- for serving, on one rank: safe from any number of threads while nobody trains ---------------
   enum class Group : uint8_t { history, candidate, user };

@@ -5,6 +5,7 @@
 #include "model/checkpoint.h"
 #include "model/checkpoint_manifest.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 
@@ -25,11 +26,9 @@ std::string choose_checkpoint(Communicator& comm, const RunChoice& choice) {
     if (!newest) throw UserError(str("run directory ", choice.run, " has no usable checkpoint"));
     return *newest;
   }
-  const std::string directory = choice.run + "/checkpoints/" + choice.checkpoint;
+  const std::string directory = checkpoint_directory(choice.run, choice.checkpoint);
   if (std::filesystem::is_directory(directory)) return directory;
-  std::string known;
-  for (const auto& name : list_checkpoints(choice.run))
-    known += (known.empty() ? "" : ", ") + std::filesystem::path(name).filename().string();
+  const std::string known = joined(list_checkpoints(choice.run));
   throw UserError(str("--checkpoint: found ", choice.checkpoint, ", expected one of ", choice.run, ": ",
                       known.empty() ? "(it has none)" : known));
 }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <thread>
 
 #include "parallel/comm_checks.h"
 #include "parallel/mpi_engine.h"

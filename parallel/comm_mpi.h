@@ -16,8 +16,8 @@ namespace lime {
 // All ranks must use the same sizes.
 struct MpiTuning {
   int64_t max_message_bytes = int64_t{1} << 30;  // larger ones are cut: MPI 3 counts are 31-bit
-  int64_t direct_bytes =
-      64 << 10;        // all_reduce of at most this many bytes received a rank: one exchange instead of two
+  // An all-reduce in which a rank receives at most so many bytes is one exchange instead of two.
+  int64_t direct_bytes = 64 << 10;
   int spins = 10'000;  // polls before a wait begins to yield the core; few where ranks share cores
 };
 

@@ -8,8 +8,7 @@
 
 namespace lime {
 
-// --- checks
-// -----------------------------------------------------------------------------------------------------------
+// --- checks ------------------------------------------------------------------------------------
 
 void check_buffer(const Communicator& comm, const ConstView& v, const char* collective) {
   LIME_CHECK(v.contiguous(), collective, ": a ", v.rows(), "x", v.cols(), " view with stride ", v.stride());
@@ -67,8 +66,7 @@ void check_root(const Communicator& comm, int root, const char* collective) {
   LIME_CHECK(0 <= root && root < comm.size(), collective, ": root ", root, " of ", comm.size(), " ranks");
 }
 
-// --- helpers
-// ----------------------------------------------------------------------------------------------------------
+// --- helpers -----------------------------------------------------------------------------------
 
 namespace {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "parallel/communicator.h"
 #include "parallel/process_group.h"

@@ -1,9 +1,9 @@
 #include "parallel/gradient_buckets.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "runtime/primitives.h"
+#include "runtime/stopwatch.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -155,9 +155,9 @@ void GradientBuckets::finish(View sum) {
     m.launch_complete();
   }
   TraceRange range(m.ctx, "gradients.wait");
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   for (Impl::Bucket& b : m.buckets) b.work->wait();
-  m.wait_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  m.wait_ms += watch.ms();
   for (Impl::Bucket& b : m.buckets) {
     b.work.reset();
     b.complete = false;

@@ -21,8 +21,8 @@ namespace {
 
 constexpr size_t page = 4096, alignment = 256, smallest_guard = 256;
 constexpr size_t pool_bytes = size_t{4} << 40;  // addresses, not memory
-constexpr uint16_t guard_value =
-    0xfffb;  // a NaN as bf16, f32 and f64, unlike the one that memory is filled with
+// A NaN as bf16, f32 and f64, unlike the one that memory is filled with.
+constexpr uint16_t guard_value = 0xfffb;
 constexpr int fill_value = 0xff;
 
 // A mapping is [guard | bytes | guard], page by page.

@@ -26,8 +26,7 @@ struct PanelGemm {
   static constexpr int64_t most_lanes = hn::MaxLanes(D());
   static constexpr int64_t panel_cols = vectors * most_lanes;
   static constexpr int64_t panel_rows = 128;  // with 64 floats across: 32 KiB
-  static constexpr int64_t block_rows =
-      768;  // of A, so that it stays in the second-level cache from panel to panel
+  static constexpr int64_t block_rows = 768;  // of A: stays in the second-level cache from panel to panel
 
   struct Operand {  // element (i, k) at data[i * row + k * col]
     const T* data;

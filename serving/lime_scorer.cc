@@ -1,7 +1,6 @@
 #include "serving/lime_scorer.h"
 
 #include <exception>
-#include <new>
 #include <string>
 
 #include "runtime/error.h"

@@ -61,8 +61,7 @@ int lime_request_set_ages(lime_request* request, int64_t request_ms, const int64
 /* logits: count x tasks. `counts` may be null. */
 int lime_scorer_score(const lime_scorer* scorer, const lime_request* request, const int64_t* items,
                       size_t count, float* logits, lime_counts* counts);
-/* The k best by `task`: room for k items and logits; *found is how many were written. `counts` may be null.
- */
+/* The k best by `task`: room for k items and logits; *found: how many were written. `counts` may be null. */
 int lime_scorer_top(const lime_scorer* scorer, const lime_request* request, const int64_t* items,
                     size_t count, int64_t k, int64_t task, int64_t* best_items, float* best_logits,
                     size_t* found, lime_counts* counts);

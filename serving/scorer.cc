@@ -1,6 +1,7 @@
 #include "serving/scorer.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <numeric>
 

@@ -15,7 +15,6 @@
 // other candidates (models with links), of threads or of earlier calls.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>

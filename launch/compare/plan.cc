@@ -6,22 +6,16 @@
 
 #include "io/dataset.h"
 #include "launch/evaluator.h"
-#include "launch/run_directory.h"
 #include "model/config_keys.h"
 #include "model/config_yaml.h"
 #include "model/run_choice.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
 
 ComparisonPlan::Entry parse_entry(const std::string& text) {
   const size_t equals = text.find('=');

@@ -28,8 +28,9 @@ struct ReportCell {
   std::string difference;           // "+0.0061", or ""
   std::string difference_interval;  // "+0.0049 to +0.0073"
   std::string difference_half_width;
-  int verdict = 0;  // of the difference, where its interval excludes 0 and every seed agrees: 1 better than
-                    // the baseline, -1 worse
+  // Of the difference, where its interval excludes 0 and every seed agrees: 1 better than the baseline, -1
+  // worse.
+  int verdict = 0;
 };
 struct ReportTable {
   std::vector<std::string> columns;             // "AUC", ..., "requests/s", ...; without the model's
@@ -46,7 +47,7 @@ struct ReportFigure {
   std::string svg, caption;
 };
 std::vector<ReportFigure> task_figures(const ComparisonResults&, const std::string& task);
-std::vector<ReportFigure> run_figures(
-    const ComparisonResults&);  // training curves; latency where it was measured
+// Training curves; latency where it was measured.
+std::vector<ReportFigure> run_figures(const ComparisonResults&);
 
 }  // namespace lime

@@ -1,11 +1,11 @@
 // The charts of a comparison.
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "launch/chart.h"
 #include "launch/compare/report.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -129,8 +129,8 @@ ReportFigure latency(const ComparisonResults& results) {
     }
     chart.series.push_back(series);
   }
-  return {to_svg(chart, SvgUse::inside), str("One request with ", grouped(static_cast<double>(fixed), 0),
-                                             over_candidates ? " events of history." : " candidates.")};
+  return {to_svg(chart, SvgUse::inside),
+          str("One request with ", grouped(fixed), over_candidates ? " events of history." : " candidates.")};
 }
 
 }  // namespace

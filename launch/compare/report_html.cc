@@ -3,6 +3,7 @@
 #include "launch/compare/report.h"
 #include "launch/version.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -35,12 +36,6 @@ footer{margin-top:32px;color:var(--soft);font-size:13px}
 
 std::string fact(const std::string& name, const std::string& value) {
   return str("<div><dt>", name, "</dt><dd>", escape_xml(value), "</dd></div>\n");
-}
-
-std::string joined(const auto& list) {
-  std::string text;
-  for (const auto& item : list) text += str(text.empty() ? "" : ", ", item);
-  return text;
 }
 
 std::string cell_html(const ReportCell& cell) {

@@ -1,26 +1,24 @@
 // The report for programs.
-#include <algorithm>
 #include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "launch/compare/report.h"
+#include "launch/json_number.h"
 
 namespace lime {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 Json numbers(const std::vector<double>& values) {
   Json list = Json::array();
-  for (const double value : values) list.push_back(number(value));
+  for (const double value : values) list.push_back(json_number(value));
   return list;
 }
 
 Json to_object(const Estimate& e) {
-  return {{"value", number(e.value)}, {"low", number(e.low)}, {"high", number(e.high)}};
+  return {{"value", json_number(e.value)}, {"low", json_number(e.low)}, {"high", json_number(e.high)}};
 }
 
 std::string key_of(MetricKind kind) {  // "WT-AUC" as in eval.json: wt_auc
@@ -42,14 +40,14 @@ Json to_object(const ComparedModel& model) {
                  {"variant", model.variant},
                  {"parameters", model.parameters},
                  {"table_rows", model.table_rows},
-                 {"requests_per_s", number(model.requests_per_s)},
+                 {"requests_per_s", json_number(model.requests_per_s)},
                  {"loss", to_object(model.loss)},
                  {"ne", to_object(model.ne)}};
   for (const auto& point : model.latency)
     object["latency"].push_back({{"candidates", point.candidates},
                                  {"history", point.history},
-                                 {"median_ms", number(point.median_ms)},
-                                 {"p99_ms", number(point.p99_ms)}});
+                                 {"median_ms", json_number(point.median_ms)},
+                                 {"p99_ms", json_number(point.p99_ms)}});
   return object;
 }
 
@@ -65,7 +63,7 @@ Json to_object(const ModelResult& result, const std::string& name) {
     }
     object[key_of(kind)] = entry;
   }
-  object["calibration"] = number(result.calibration);
+  object["calibration"] = json_number(result.calibration);
   object["auc_by_day"] = Json::array();
   for (const auto& day : result.auc_by_day) object["auc_by_day"].push_back(to_object(day));
   object["reliability"] = Json::array();

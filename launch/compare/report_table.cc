@@ -3,9 +3,9 @@
 #include <cmath>
 #include <map>
 
-#include "launch/chart_axis.h"
 #include "launch/compare/report.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -76,8 +76,6 @@ std::string latency_at(const ComparedModel& model, int64_t candidates) {
   return "-";
 }
 
-std::string count(int64_t n) { return grouped(static_cast<double>(n), 0); }
-
 // "4,096 events", and what differs: "4,096 events (no_history: 0)".
 std::string latency_events(const ComparisonResults& results) {
   std::map<int64_t, std::string> models;  // by events: their names
@@ -93,8 +91,8 @@ std::string latency_events(const ComparisonResults& results) {
                        })->first;
   std::string others;
   for (const auto& [events, names] : models)
-    if (events != most) others += str(others.empty() ? "" : "; ", names, ": ", count(events));
-  return str(count(most), " events", others.empty() ? "" : str(" (", others, ")"));
+    if (events != most) others += str(others.empty() ? "" : "; ", names, ": ", grouped(events));
+  return str(grouped(most), " events", others.empty() ? "" : str(" (", others, ")"));
 }
 
 }  // namespace
@@ -123,25 +121,25 @@ ReportTable report_table(const ComparisonResults& results, const std::string& ta
           {seed_values(by_seed[m].metric(MetricKind::auc).by_seed), "", "", "", "", "", 0});
   }
   add("requests/s", [](const ComparedModel& model) { return grouped(model.requests_per_s, 0); });
-  add("parameters", [](const ComparedModel& model) { return count(model.parameters); });
-  add("table rows", [](const ComparedModel& model) { return count(model.table_rows); });
+  add("parameters", [](const ComparedModel& model) { return grouped(model.parameters); });
+  add("table rows", [](const ComparedModel& model) { return grouped(model.table_rows); });
   for (const int64_t candidates : latency_sizes(results))
-    add(str("ms at ", count(candidates), " candidates"),
+    add(str("ms at ", grouped(candidates), " candidates"),
         [&](const ComparedModel& model) { return latency_at(model, candidates); });
   return table;
 }
 
 std::string measured_on(const ComparisonResults& results, const std::string& task) {
   const TaskResult& result = results.quoted(task, MetricKind::auc);
-  return str(count(result.rows), " rows of ", count(result.users), " users, ", count(result.positives),
+  return str(grouped(result.rows), " rows of ", grouped(result.users), " users, ", grouped(result.positives),
              " positive; histories ", result.history);
 }
 
 std::string how_to_read(const ComparisonResults& results, const std::string& better,
                         const std::string& worse) {
-  std::string text = str("Means over ", results.seeds.size(), results.seeds.size() == 1 ? " seed" : " seeds",
-                         " with 95 % bootstrap intervals over users (",
-                         grouped(static_cast<double>(results.resamples), 0), " resamples). ");
+  std::string text =
+      str("Means over ", results.seeds.size(), results.seeds.size() == 1 ? " seed" : " seeds",
+          " with 95 % bootstrap intervals over users (", grouped(results.resamples), " resamples). ");
   if (!results.baseline.empty() && results.models.size() > 1)
     text += str("Differences to ", results.baseline, " are over the same users and seeds: ", better, " or ",
                 worse, " where the interval excludes 0 and every seed agrees. ");

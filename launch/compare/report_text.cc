@@ -2,15 +2,10 @@
 #include "launch/compare/report.h"
 #include "launch/text_table.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
-
-std::string seeds_of(const ComparisonResults& results) {
-  std::string text;
-  for (const uint64_t seed : results.seeds) text += str(text.empty() ? "" : ", ", seed);
-  return text;
-}
 
 std::string days_of(const ComparisonResults& results) {
   const auto& days = results.held_out_days;
@@ -52,7 +47,7 @@ std::string to_text(const ComparisonResults& results) {
   std::string text;
   for (const auto& task : results.task_names()) {
     text += str(task, ": ", measured_on(results, task), "; held out ", days_of(results), "; seeds ",
-                seeds_of(results), "\n");
+                joined(results.seeds), "\n");
     const ReportTable table = report_table(results, task);
     std::vector<std::vector<std::string>> lines{{"model"}};
     lines[0].insert(lines[0].end(), table.columns.begin(), table.columns.end());
@@ -71,13 +66,14 @@ std::string to_text(const ComparisonResults& results) {
     }
     text += aligned_table(lines) + "\n";
   }
-  return text + variants_of(results, "") + how_to_read(results, "* better", "! worse") + "\n" + failures_of(results, "");
+  return text + variants_of(results, "") + how_to_read(results, "* better", "! worse") + "\n" +
+         failures_of(results, "");
 }
 
 std::string to_markdown(const ComparisonResults& results) {
   std::string text =
       str("# Comparison\n\n`", results.config, "` on `", results.data, "`: trained on ", results.train_days,
-          ", held out ", days_of(results), "; seeds ", seeds_of(results), settings_of(results), ".\n");
+          ", held out ", days_of(results), "; seeds ", joined(results.seeds), settings_of(results), ".\n");
   for (const auto& task : results.task_names()) {
     text += str("\n## ", escape_markdown(task), "\n\n", measured_on(results, task), "\n\n| model |");
     const ReportTable table = report_table(results, task);

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 #include <numeric>
 
-#include "launch/evaluator.h"
 #include "launch/scored_rows.h"
+#include "launch/scoring.h"
 #include "model/checkpoint.h"
 #include "runtime/error.h"
 
@@ -170,9 +169,7 @@ ComparedModel describe(const ComparisonPlan& plan, size_t entry, const ResultOpt
   const std::string& directory = plan.run(entry, 0).directory;
   const auto checkpoints = list_checkpoints(directory);
   LIME_CHECK(!checkpoints.empty(), directory, " has no checkpoint");
-  const auto newest = std::filesystem::path(checkpoints.front()).filename();
-  const CheckpointSize size =
-      checkpoint_size((std::filesystem::path(directory) / "checkpoints" / newest).string());
+  const CheckpointSize size = checkpoint_size(checkpoint_directory(directory, checkpoints.front()));
   model.parameters = size.parameters;
   model.table_rows = size.table_rows;
   if (options.latency) model.latency = options.latency(plan.run(entry, 0));

@@ -9,25 +9,21 @@
 #include <filesystem>
 #include <fstream>
 #include <list>
+#include <optional>
 #include <sstream>
 #include <thread>
 
 #include "launch/compare/child_process.h"
 #include "launch/progress.h"
-#include "launch/run_directory.h"
 #include "launch/stop_signal.h"
 #include "model/run_choice.h"
 #include "runtime/error.h"
+#include "runtime/stopwatch.h"
 
 namespace lime {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 std::string read_from(const std::string& path, std::streamoff offset) {
   std::ifstream file(path, std::ios::binary);
@@ -40,7 +36,7 @@ struct Active {
   std::string log;
   std::streamoff log_begin;  // where this attempt's output begins
   ChildProcess process;
-  Clock::time_point begin = Clock::now();
+  Stopwatch watch = {};
 };
 
 class Runner {
@@ -110,10 +106,10 @@ class Runner {
   void finish(const Active& active, int exit_code) {
     const ComparisonRun& run = *active.run;
     if (is_complete(run)) {
-      remaining_.finished(run.entry, seconds_since(active.begin));
+      remaining_.finished(run.entry, active.watch.seconds());
       ++done_;
       say(str("[", done_, "/", plan_.runs.size(), "] ", run.name, " in ",
-              format_duration(seconds_since(active.begin)), remaining_text()));
+              format_duration(active.watch.seconds()), remaining_text()));
       return;
     }
     if (outcome_.stopped) return;
@@ -132,7 +128,7 @@ class Runner {
       const double fraction = progress && progress->total > 0
                                   ? static_cast<double>(progress->step) / static_cast<double>(progress->total)
                                   : 0.0;
-      under_way.push_back({active.run->entry, seconds_since(active.begin), fraction});
+      under_way.push_back({active.run->entry, active.watch.seconds(), fraction});
     }
     std::vector<size_t> waiting;
     for (const auto* run : waiting_) waiting.push_back(run->entry);
@@ -146,8 +142,8 @@ class Runner {
   }
 
   void draw() {
-    if (!terminal_ || seconds_since(drawn_) < 0.5) return;
-    drawn_ = Clock::now();
+    if (!terminal_ || (drawn_ && drawn_->seconds() < 0.5)) return;
+    drawn_.emplace();
     std::string line = str("run ", done_ + outcome_.failures.size() + 1, "/", plan_.runs.size());
     for (const auto& active : active_) {
       line += "  " + active.run->name;
@@ -178,7 +174,7 @@ class Runner {
   const RunnerOptions& options_;
   const bool terminal_;
   bool line_open_ = false;
-  Clock::time_point drawn_{};
+  std::optional<Stopwatch> drawn_;
   std::deque<const ComparisonRun*> waiting_;
   std::list<Active> active_;
   size_t done_ = 0;

@@ -1,7 +1,6 @@
 // Trains the runs of a comparison, each as a process of its own (`lime train`), and says how far they are.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>

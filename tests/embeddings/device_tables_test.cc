@@ -6,7 +6,6 @@
 
 #include "embeddings/device_table.h"
 #include "embeddings/row_counts.h"
-#include "runtime/host_copy.h"
 #include "runtime/philox.h"
 #include "tests/embeddings/sparse_steps.h"
 #include "tests/support/test_support.h"

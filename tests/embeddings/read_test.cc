@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <thread>
 
 #include "embeddings/embedding_collection.h"
 #include "runtime/philox.h"

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "parallel/comm_staged.h"
+#include "parallel/tree_sum.h"
 #include "runtime/host_copy.h"
 #include "runtime/philox.h"
 
@@ -94,7 +95,8 @@ void StepTrainer::compute(const Batch& batch, Lookup& lookup, int64_t step, cons
       // update.
       const bool packs = (step + static_cast<int64_t>(f)) % 2 == 0;
       const int64_t column = packs ? 4 : 3, columns = packs ? (dim + 8) / 4 * 4 : dim + 5;
-      const Tensor& memory = inputs_[&lookup].emplace_back(ctx_.device(), DType::f32, feature.rows(), columns);
+      const Tensor& memory =
+          inputs_[&lookup].emplace_back(ctx_.device(), DType::f32, feature.rows(), columns);
       const View x = memory.view().slice_cols(column, column + dim);
       fill(ctx_, memory, -99);
       collection_.gather(ctx_, lookup, m - first, static_cast<int64_t>(f), x);

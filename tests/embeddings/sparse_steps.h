@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "embeddings/embedding_collection.h"
-#include "parallel/tree_sum.h"
 #include "tests/support/device_support.h"
 
 namespace lime {

@@ -11,7 +11,6 @@
 #include <filesystem>
 #include <numeric>
 
-#include "tests/io/random_log.h"
 #include "tests/support/test_support.h"
 
 namespace lime {

@@ -251,8 +251,8 @@ TEST_F(Reader, NoHistoryIsEmptyAndAStrangersIsAnothersPast) {
       for (int64_t r = 0; r < micro.requests(); ++r, ++requests) expect_request(*log_, micro, r, {});
   EXPECT_EQ(requests, static_cast<int64_t>(log_->requests.size()));
 
-  std::map<int64_t, std::pair<std::vector<int64_t>, size_t>>
-      part_of;  // by user: users of the part, place among them
+  // By user: users of the part, place among them.
+  std::map<int64_t, std::pair<std::vector<int64_t>, size_t>> part_of;
   for (int64_t p = 0; p < dataset_->parts(); ++p) {
     const auto ids = Hdf5File(dataset_->events_path(p), Hdf5File::Mode::read).read<int64_t>("/user/id");
     for (size_t i = 0; i < ids.size(); ++i) part_of[ids[i]] = {ids, i};

@@ -64,16 +64,6 @@ TEST(Ticks, CoverLeavesARoomAndAnswersForNoData) {
   EXPECT_GT(cover(Scale::log2, {8}).high, 8);
 }
 
-TEST(Numbers, AreGroupedWithTheTypographicMinus) {
-  EXPECT_EQ(grouped(1234567.891, 2), "1,234,567.89");
-  EXPECT_EQ(grouped(-0.001234, 4),
-            "\xE2\x88\x92"
-            "0.0012");
-  EXPECT_EQ(grouped(-0.0, 2), "0.00");
-  EXPECT_EQ(grouped(-0.001, 2), "0.00");
-  EXPECT_EQ(grouped(NAN, 2), "-");
-}
-
 Chart latency() {
   Chart chart;
   chart.title = "Latency";

@@ -5,15 +5,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <filesystem>
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <optional>
 
 #include "io/hdf5_file.h"
 #include "launch/batch_source.h"
+#include "launch/eval_report.h"
+#include "launch/predict.h"
 #include "launch/scores_file.h"
 #include "tests/launch/small_run.h"
 #include "tests/support/test_support.h"
@@ -49,13 +48,18 @@ class Evaluator : public testing::Test {
     delete directory_;
   }
 
+  static Scoring scoring_of(SmallRun& run, Communicator& comm = test_group().world(),
+                            const Dataset& dataset = *dataset_) {
+    return {comm, run.ctx, run.network, run.config, dataset};
+  }
   static EvalResult evaluate_together(HistoryMode mode) {
-    return evaluate(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out, mode);
+    return evaluate(scoring_of(*run_), held_out, mode);
   }
   // The same model in one process of its own.
   struct Alone {
     std::unique_ptr<Communicator> comm = make_self_communicator();
     SmallRun run{*comm, run_->config, *dataset_};
+    Scoring scoring = scoring_of(run, *comm);
     Alone() { load_checkpoint(*comm, checkpoint_, run.config, run.network, nullptr); }
   };
 
@@ -77,21 +81,19 @@ TEST_F(Evaluator, IsTheSameForAnyNumberOfRanks) {
     return;
   }
   Alone one;
-  for (const auto mode : modes)
-    alone.push_back(
-        evaluate(*one.comm, one.run.ctx, one.run.network, *dataset_, one.run.config, held_out, mode));
+  for (const auto mode : modes) alone.push_back(evaluate(one.scoring, held_out, mode));
   EXPECT_EQ(to_json(together), to_json(alone));
   EXPECT_NE(to_json({together[0]}), to_json({together[2]}));
 }
 
 TEST_F(Evaluator, CountsEveryRowOnce) {
   int64_t done = 0, total = 0;
-  const EvalResult result = evaluate(test_group(), run_->ctx, run_->network, *dataset_, run_->config,
-                                     held_out, HistoryMode::running, [&](int64_t d, int64_t t) {
-                                       EXPECT_GE(d, done);
-                                       done = d;
-                                       total = t;
-                                     });
+  const EvalResult result =
+      evaluate(scoring_of(*run_), held_out, HistoryMode::running, [&](int64_t d, int64_t t) {
+        EXPECT_GE(d, done);
+        done = d;
+        total = t;
+      });
   int64_t requests = 0, candidates = 0;
   for (const auto& day : dataset_->days())
     if (day.day != "2024-01-01") requests += day.requests, candidates += day.candidates;
@@ -134,7 +136,7 @@ TEST_F(Evaluator, LeavesNoTraceInTheTables) {
     return counts;
   };
   const auto before = rows();
-  evaluate(test_group(), fresh.ctx, fresh.network, *dataset_, fresh.config, held_out, HistoryMode::running);
+  evaluate(scoring_of(fresh), held_out, HistoryMode::running);
   EXPECT_EQ(rows(), before);
 }
 
@@ -158,8 +160,7 @@ TEST_F(Evaluator, ABrokenDayIsOneErrorOnAllRanks) {
   if (test_group().rank() == 0) fs::resize_file(broken.day_path("2024-01-03", 3), 700);  // the last rank's
   test_group().world().barrier()->wait();
   EXPECT_THAT(user_error([&] {
-                evaluate(test_group(), run_->ctx, run_->network, broken, run_->config, held_out,
-                         HistoryMode::running);
+                evaluate(scoring_of(*run_, test_group().world(), broken), held_out, HistoryMode::running);
               }),
               HasSubstr("2024-01-03/part-00003-of-00004.h5"));
 }
@@ -170,12 +171,10 @@ std::vector<double> all_values(const Hdf5File& file, const std::string& object) 
 
 TEST_F(Evaluator, PredictionIsTheSameForAnyNumberOfRanks) {
   TempDirectory out(TempDirectory::Shared::yes);
-  predict(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out, HistoryMode::running,
-          out.file("all.h5"));
+  predict(scoring_of(*run_), held_out, HistoryMode::running, out.file("all.h5"));
   if (test_group().rank() != 0) return;
   Alone one;
-  predict(*one.comm, one.run.ctx, one.run.network, *dataset_, one.run.config, held_out, HistoryMode::running,
-          out.file("alone.h5"));
+  predict(one.scoring, held_out, HistoryMode::running, out.file("alone.h5"));
   EXPECT_FALSE(fs::exists(out.file("all.h5.partial")));
   const Hdf5File all(out.file("all.h5"), Hdf5File::Mode::read),
       alone(out.file("alone.h5"), Hdf5File::Mode::read);
@@ -238,8 +237,8 @@ TEST_F(Evaluator, APredictionThatLacksARequestIsRefused) {
 
 TEST_F(Evaluator, APredictionThatCannotBeWrittenIsOneErrorOnAllRanks) {
   EXPECT_THAT(user_error([&] {
-                predict(test_group(), run_->ctx, run_->network, *dataset_, run_->config, held_out,
-                        HistoryMode::running, directory_->file("nowhere/scores.h5"));
+                predict(scoring_of(*run_), held_out, HistoryMode::running,
+                        directory_->file("nowhere/scores.h5"));
               }),
               HasSubstr("nowhere/scores.h5"));
 }

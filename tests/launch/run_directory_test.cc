@@ -131,14 +131,5 @@ TEST_F(RunDirectoryTest, ARunInUseIsRefusedNamingTheProcess) {
   close(ready[1]);
 }
 
-TEST(WriteFileAtomically, ReplacesOrLeavesAlone) {
-  const TempDirectory temp;
-  write_file_atomically(temp.file("a"), "one");
-  write_file_atomically(temp.file("a"), "two");
-  EXPECT_EQ(read_file(temp.file("a")), "two");
-  EXPECT_THROW(write_file_atomically(temp.file("nowhere/a"), "x"), UserError);
-  EXPECT_EQ(std::distance(fs::directory_iterator(temp.path()), fs::directory_iterator()), 1);
-}
-
 }  // namespace
 }  // namespace lime

@@ -1,7 +1,5 @@
 #include "tests/launch/small_run.h"
 
-#include <cmath>
-
 #include "io/dataset_writer.h"
 #include "launch/batch_source.h"
 #include "launch/train_step.h"

@@ -2,7 +2,6 @@
 // training.
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "layers/adamw.h"

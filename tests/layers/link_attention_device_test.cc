@@ -1,7 +1,6 @@
 // Link attention on a CUDA device against that of the CPU in f64 on the same (rounded) inputs, which
 // attention_test.cc compares with the definition. Inputs have NaNs around them, outputs guard values.
 #include <cmath>
-#include <cstring>
 
 #include "layers/cuda_kernels_attention.h"
 #include "layers/link_attention_mma_cuda.h"

@@ -2,8 +2,6 @@
 // device for no memory and does not wait for it, once the first steps have grown what it needs.
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "layers/adamw.h"
 #include "layers/gradient_clip.h"
 #include "layers/loss.h"

@@ -287,11 +287,5 @@ TEST(Config, TheSignatureIsOfTheModelAlone) {
   EXPECT_EQ(model_signature(parse(small, {{"embeddings.tables.item.dim", "32"}})), base);
 }
 
-TEST(NearestWord, IsCloseOrNothing) {
-  EXPECT_EQ(nearest_word("trian", {"train", "eval"}), "train");
-  EXPECT_EQ(nearest_word("abcdef", {"train", "eval"}), std::nullopt);
-  EXPECT_EQ(nearest_word("x", {"y"}), std::nullopt);
-}
-
 }  // namespace
 }  // namespace lime

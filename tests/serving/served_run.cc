@@ -40,7 +40,7 @@ ScorerOptions ServedRun::options(const std::string& cache, MissingItems missing)
 }
 
 void ServedRun::each_request(HistoryMode mode, const Visit& visit) {
-  score_days(test_group().world(), run_->ctx, run_->network, dataset_, config_, {"2024-01-03"}, mode,
+  score_days({test_group().world(), run_->ctx, run_->network, config_, dataset_}, {"2024-01-03"}, mode,
              [&](const MicroBatch& batch, const ConstView& logits) {
                for (int64_t r = 0; r < batch.requests(); ++r) {
                  const auto i = static_cast<size_t>(r);

@@ -6,7 +6,6 @@
 
 #include <filesystem>
 
-#include "launch/run_directory.h"
 #include "model/run_choice.h"
 #include "runtime/error.h"
 #include "tests/launch/small_run.h"
