@@ -97,13 +97,17 @@ class Trainer {
     of_tables_ = make_device_communicator(group_, ctx_);
     network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema(), of_tables_.get());
     adamw_ = std::make_unique<AdamW>(ctx_, network_->parameters(), config_.train.adamw);
-    if (options_.resume) restore();
+    const ReadingOrder order =
+        reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
+                      config_.data.shuffle ? config_.data.shuffle_window : 0);
+    if (options_.resume) restore(order);
+    state_.order = order;
     ctx_.set_tracer(&tracer_);
   }
 
   int run() {
     BatchSource source(group_, dataset_, config_, state_.epoch, state_.positions);
-    const int64_t total_steps = planned_steps(source.requests_in_epoch());
+    const int64_t total_steps = planned_steps(source);
     directory_->start(config_);
     if (root()) log_ = std::make_unique<MetricsLog>(options_.run_directory, state_.step);
     Progress progress(root(), state_.step, total_steps, config_.train.log_every);
@@ -142,10 +146,12 @@ class Trainer {
  private:
   bool root() const { return group_.rank() == 0; }
 
-  void restore() {
+  void restore(const ReadingOrder& order) {
     const auto checkpoint = newest_good_checkpoint(group_.world(), options_.run_directory);
     if (checkpoint) {
       state_ = load_checkpoint(group_.world(), *checkpoint, config_, *network_, adamw_.get());
+      if (!state_.positions.empty() && !state_.order.days.empty())
+        refuse_other_order(state_.order, order, str("checkpoint ", *checkpoint));
       resumed_from_ = *checkpoint;
       first_step_ = state_.step;
       entropy_.restore(state_.extra);
@@ -167,7 +173,7 @@ class Trainer {
       refuse_trained_days(config_, dataset_, dataset_.select_days(config_.data.eval, "data.eval"));
   }
 
-  int64_t planned_steps(int64_t requests_in_epoch) const {
+  int64_t planned_steps(const BatchSource& source) const {
     const TrainConfig& train = config_.train;
     if (train.max_steps > 0) return train.max_steps;
     if (train.batch_history_tokens > 0) {
@@ -176,7 +182,7 @@ class Trainer {
                             train.schedule, "', which a token budget does not tell"));
       return 0;
     }
-    return train.epochs * ((requests_in_epoch + train.batch_requests - 1) / train.batch_requests);
+    return train.epochs * source.batches_in_epoch();
   }
 
   bool beyond_last_step() const {

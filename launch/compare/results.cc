@@ -171,10 +171,10 @@ ComparedModel describe(const ComparisonPlan& plan, size_t entry, const ResultOpt
   const auto checkpoints = list_checkpoints(directory);
   LIME_CHECK(!checkpoints.empty(), directory, " has no checkpoint");
   const auto newest = std::filesystem::path(checkpoints.front()).filename();
-  const CheckpointSize size =
-      checkpoint_size((std::filesystem::path(directory) / "checkpoints" / newest).string());
-  model.parameters = size.parameters;
-  model.table_rows = size.table_rows;
+  const CheckpointShapes shapes =
+      checkpoint_shapes((std::filesystem::path(directory) / "checkpoints" / newest).string());
+  model.parameters = shapes.parameter_count();
+  model.table_rows = shapes.table_rows();
   if (options.latency) model.latency = options.latency(plan.run(entry, 0));
   return model;
 }

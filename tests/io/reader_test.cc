@@ -141,6 +141,18 @@ TEST_F(Reader, ShardsThatHaveRunDryGiveEmptyMicroBatchesWithoutEnd) {
   }
 }
 
+TEST_F(Reader, TheBatchesOfAnEpochAreKnownBeforehandOnAnyRank) {
+  for (const int64_t shards : {1, 4, 5}) {  // of 7 parts: shards of 5 differ in length
+    auto options = reader_options(*dataset_, shards);
+    BatchReader reader(*dataset_, options);
+    const int64_t batches = reader.batches_in_epoch();  // read_all adds the empty one that ends it
+    EXPECT_EQ(static_cast<int64_t>(read_all(reader).size()), batches + 1) << shards << " shards";
+    options.ranks = static_cast<int>(shards);
+    options.rank = options.ranks - 1;
+    EXPECT_EQ(BatchReader(*dataset_, options).batches_in_epoch(), batches) << shards << " shards";
+  }
+}
+
 TEST_F(Reader, ContinuesExactlyAtEveryPosition) {
   auto options = reader_options(*dataset_, 4);
   options.history_tokens = 400;

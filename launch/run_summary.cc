@@ -1,0 +1,74 @@
+#include "launch/run_summary.h"
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "launch/chart_axis.h"
+#include "launch/text_table.h"
+#include "model/checkpoint.h"
+#include "model/checkpoint_manifest.h"
+#include "model/run_choice.h"
+#include "parallel/communicator.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string number(int64_t n) { return grouped(static_cast<double>(n), 0); }
+
+// A table of names and shapes; nothing of an empty list.
+std::string shape_table(const char* what, const std::vector<CheckpointShapes::Shape>& shapes) {
+  if (shapes.empty()) return "";
+  std::vector<std::vector<std::string>> rows = {{what, "rows", "columns"}};
+  for (const auto& shape : shapes) rows.push_back({shape.name, number(shape.rows), number(shape.columns)});
+  return aligned_table(rows);
+}
+
+// Held-out days as the end of training left them; nothing where there were none.
+std::string evaluation(const std::string& path) {
+  std::ifstream file(path);
+  const auto results = nlohmann::json::parse(file, nullptr, false);
+  if (results.is_discarded()) return "";
+  std::vector<std::vector<std::string>> rows = {{"held out", "history", "AUC", "GAUC", "NE"}};
+  const auto value = [](const nlohmann::json& metrics, const char* name) {
+    return metrics.at(name).is_null() ? std::string("-") : grouped(metrics.at(name).get<double>(), 4);
+  };
+  for (const auto& result : results)
+    for (const auto& task : result.at("tasks")) {
+      const auto& all = task.at("all");
+      rows.push_back({task.at("task").get<std::string>(), result.at("history").get<std::string>(),
+                      value(all, "auc"), value(all, "gauc"), value(all, "ne")});
+    }
+  return aligned_table(rows);
+}
+
+}  // namespace
+
+std::string summarize_run(const std::string& run) {
+  const Config config = load_run_config({run, "", "", {}});
+  std::string text = str("run ", run, ": ", config.model.name, " on ", config.data.path, ", trained on ",
+                         config.data.train, "\n");
+  text += evaluation(run + "/eval.json");
+  const auto checkpoints = list_checkpoints(run);
+  if (checkpoints.empty()) return text + "no checkpoint yet\n";
+  text += "checkpoints, newest first:";
+  for (const auto& name : checkpoints) text += str(" ", fs::path(name).filename().string());
+  return text + "\n" +
+         summarize_checkpoint(run + "/checkpoints/" + fs::path(checkpoints.front()).filename().string());
+}
+
+std::string summarize_checkpoint(const std::string& directory) {
+  const auto alone = make_self_communicator();
+  const CheckpointManifest manifest = read_verified_manifest(*alone, directory);
+  const CheckpointShapes shapes = checkpoint_shapes(directory);
+  const TrainState& state = manifest.state;
+  return str("step ", state.step, ", epoch ", state.epoch, state.finished ? ", finished" : "", ", seed ",
+             manifest.seed, ": ", number(shapes.parameter_count()), " dense parameters, ",
+             number(shapes.table_rows()), " rows in ", shapes.tables.size(), " tables\n",
+             shape_table("table", shapes.tables), shape_table("parameter", shapes.parameters));
+}
+
+}  // namespace lime
