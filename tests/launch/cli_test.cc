@@ -34,6 +34,23 @@ TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
     EXPECT_THAT(lime_program("import " + importer + " --help").out, HasSubstr("--max-bad-rows"));
 }
 
+TEST(Cli, HelpIsOfTheCommandThatIsAskedFor) {
+  EXPECT_EQ(lime_program("help").out, lime_program("--help").out);
+  for (const std::string command :
+       {"import", "import kuairand", "import movielens", "import csv", "generate", "inspect", "train", "eval",
+        "predict", "cache build", "score", "compare", "bench latency", "help"}) {
+    const std::string help = lime_program(command + " --help").out;
+    EXPECT_EQ(lime_program("help " + command).out, help);
+    // Its own example, in words of people.
+    const size_t example = help.find("Example");
+    if (command != "import") {
+      ASSERT_NE(example, std::string::npos) << command;
+      EXPECT_THAT(help.substr(example), HasSubstr("lime " + command + " ")) << command;
+    }
+    EXPECT_THAT(help, testing::Not(testing::ContainsRegex("INT:|POSITIVE|NONNEGATIVE|value in"))) << help;
+  }
+}
+
 TEST(Cli, VersionSaysWhatItWasBuiltFrom) {
   const Outcome version = lime_program("--version");
   EXPECT_EQ(version.exit_code, 0);
@@ -91,7 +108,13 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"bench latency --out nowhere --models lime_xyz --items 9",
                 "model name: found 'lime_xyz', expected two_tower, din, mha, truncated_mha, linformer, hstu, "
                 "lime_mha or lime_xor"},
-        Mistake{"help confg", "lime help: unknown topic 'confg' (did you mean 'config'?)"}));
+        Mistake{"bench latency --out x --precision f8",
+                "--precision: f8 not in {f32,tf32,bf16}; see: lime bench latency --help"},
+        Mistake{"import csv --out x", "--mapping is required; see: lime import csv --help"},
+        Mistake{"help confg", "lime help: unknown topic 'confg' (did you mean 'config'?)"},
+        Mistake{"help import cvs", "lime help: unknown topic 'cvs' (did you mean 'csv'?)"},
+        Mistake{"help nonsense",
+                "lime help: unknown topic 'nonsense', expected config or a command of: lime --help"}));
 
 TEST(Cli, TrainingWithoutItsDatasetLeavesNoRunDirectory) {
   const TempDirectory temp;
