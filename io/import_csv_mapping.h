@@ -102,8 +102,9 @@ class CsvNumberReader {
  public:
   CsvNumberReader(const CsvReader& reader, const CsvNumber& number)
       : reader_(reader), number_(number), column_(reader.column(number.column)) {}
-  double read(double max) const;  // 0..max; throws BadRow
-  bool holds() const;             // for conditions
+  double read(double max) const;          // 0..max; throws BadRow
+  double read_or_zero(double max) const;  // where an empty field is 0
+  bool holds() const;                     // for conditions
  private:
   const CsvReader& reader_;
   const CsvNumber& number_;

@@ -55,6 +55,10 @@ double CsvNumberReader::read(double max) const {
   return value;
 }
 
+double CsvNumberReader::read_or_zero(double max) const {
+  return reader_.text(column_).empty() ? 0.0 : read(max);
+}
+
 int64_t CsvTimeReader::read() const {
   switch (unit_) {
     case TimeUnit::s:

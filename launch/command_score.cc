@@ -26,6 +26,7 @@ struct CacheChoices {
 
 int run_cache_build(Job& job, const CacheChoices& choices) {
   require_single_process(job.group, "cache build");
+  require_places(job.group, {{"--out", choices.out}});
   start_logging("lime", 0, 1, job.verbose);
   const auto begin = std::chrono::steady_clock::now();
   const ServedModel model(choices.run);
@@ -47,6 +48,7 @@ struct ScoreChoices {
 
 int run_score(Job& job, ScoreChoices& choices) {
   require_single_process(job.group, "score");
+  require_places(job.group, {{"--out", choices.options.out}});
   start_logging("lime", 0, 1, job.verbose);
   auto& options = choices.options;
   if (options.days.starts_with("days/")) options.days.erase(0, 5);  // as the directory is called

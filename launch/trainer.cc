@@ -97,9 +97,8 @@ class Trainer {
     of_tables_ = make_device_communicator(group_, ctx_);
     network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema(), of_tables_.get());
     adamw_ = std::make_unique<AdamW>(ctx_, network_->parameters(), config_.train.adamw);
-    const ReadingOrder order =
-        reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
-                      config_.data.shuffle ? config_.data.shuffle_window : 0);
+    const ReadingOrder order = reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
+                                             config_.data.shuffle ? config_.data.shuffle_window : 0);
     if (options_.resume) restore(order);
     state_.order = order;
     ctx_.set_tracer(&tracer_);

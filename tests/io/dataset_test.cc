@@ -211,7 +211,7 @@ TEST(DatasetWriter, RefusesToReplaceUnlessTold) {
   const auto log = make_random_log(5, {10, 50, 20, 2});
   write_log(log, temp.file("data"), small_writer(2));
   EXPECT_THAT(user_error([&] { DatasetWriter(temp.file("data"), log.schema, small_writer(2)); }),
-              HasSubstr("exists already"));
+              HasSubstr("exists already; choose another name, or replace it with --overwrite"));
   auto options = small_writer(5);
   options.overwrite = true;
   write_log(log, temp.file("data"), options);

@@ -103,7 +103,7 @@ void write_full(const TempDirectory& directory) {
   write_file(directory.file("shown_1.tsv"),
              header +
                  "5\ta\t2022-05-08 10:00:02\t20220508\ts1\t1\t4\tbuy\t900\t10\t0\n"
-                 "5\tb\t2022-05-08 12:00:00\t20220508\ts2\t0\t3\tview\t0\t12\t1.5\n");
+                 "5\tb\t2022-05-08 12:00:00\t20220508\ts2\t0\t3\tview\t\t12\t1.5\n");
   write_file(directory.file("shown_2.tsv"),
              header +
                  "6\tb\t2022-05-08 10:00:00\t20220508\ts1\t1\t5\tview\t1\t10\t2\n"
@@ -136,6 +136,7 @@ TEST_F(ImportCsvTest, RowsOfOneRequestIdFormOneRequest) {
   EXPECT_FLOAT_EQ(request.candidates[1].reals.at("price"), static_cast<float>(std::log1p(3.0)));
 
   const auto& later = data.request(5, ten + 7200000);
+  EXPECT_EQ(later.candidates[0].weights.at("dwell"), 0);  // an empty field
   ASSERT_EQ(later.history.size(), 2U);
   EXPECT_EQ(later.history[0].item, hashed_id("c"));
   EXPECT_EQ(later.history[1].item, hashed_id("a"));
