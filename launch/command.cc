@@ -17,9 +17,12 @@
 namespace lime {
 namespace {
 
-void require_place(const std::string& option, const std::string& path) {
-  const auto parent = std::filesystem::path(path).parent_path();
+void require_place(const std::string& option, const std::string& path, const std::string& made_later) {
+  const auto parent = std::filesystem::path(path).lexically_normal().parent_path();
   const std::string folder = parent.empty() ? "." : parent.string();
+  if (!made_later.empty() &&
+      parent == (std::filesystem::path(made_later) / "").lexically_normal().parent_path())
+    return;
   std::error_code status;
   if (std::filesystem::is_directory(path, status))
     throw UserError(str(option, ": ", path, " is a directory, expected a file to write"));
@@ -90,11 +93,12 @@ void add_rows_option(CLI::App& command, std::string& path) {
       ->type_name("FILE");
 }
 
-void require_places(ProcessGroup& group, const std::vector<std::pair<std::string, std::string>>& options) {
+void require_places(ProcessGroup& group, const std::vector<std::pair<std::string, std::string>>& options,
+                    const std::string& made_later) {
   together(group.world(), [&] {
     if (group.rank() != 0) return;
     for (const auto& [option, path] : options)
-      if (!path.empty()) require_place(option, path);
+      if (!path.empty()) require_place(option, path, made_later);
   });
 }
 

@@ -47,7 +47,8 @@ int run(Job& job, const Train& chosen) {
                                                 : next_run_directory(job.group, chosen.config);
   if (!options.rows_path.empty() && config.data.eval.empty())
     throw UserError("--rows: data.eval is empty, expected held-out days whose rows are to be written");
-  require_places(job.group, {{"--trace", options.trace_path}, {"--rows", options.rows_path}});
+  require_places(job.group, {{"--trace", options.trace_path}, {"--rows", options.rows_path}},
+                 options.run_directory);
   start_logging("lime", job.group.rank(), job.group.size(), job.verbose);
   return train(job.group, config, options);
 }
