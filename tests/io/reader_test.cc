@@ -303,6 +303,20 @@ TEST_F(Reader, RefusesWhatItCannotRead) {
               HasSubstr("features.candidate: unknown feature 'action'"));
   EXPECT_THAT(refused([](auto& s) { s.user = {"usr"}; }), HasSubstr("(nearest: 'user')"));
   EXPECT_THAT(refused([](auto& s) { s.history = {"item", "item"}; }), HasSubstr("twice"));
+  auto schema = dataset_->schema();
+  for (const auto kind : {ColumnKind::id, ColumnKind::real}) {  // somebody's age: with a table, and without
+    schema.columns.push_back({"age", ColumnGroup::user, kind});
+    auto spec = full_spec();
+    spec.user = {"age"};
+    const auto resolve = [&] { resolve_features(schema, spec); };
+    if (kind == ColumnKind::id)
+      EXPECT_THAT(user_error(resolve), HasSubstr("features.user: column 'age' would share a table"));
+    else
+      EXPECT_NO_THROW(resolve());
+    spec.history = {"item"};
+    EXPECT_NO_THROW(resolve()) << "no other age";
+    schema.columns.pop_back();
+  }
   EXPECT_THAT(refused([](auto& s) { s.tasks = {"clicks"}; }),
               HasSubstr("unknown label 'clicks' (nearest: 'click')"));
   EXPECT_THAT(refused([](auto& s) { s.sample_weights = {"watches"}; }), HasSubstr("(nearest: 'watch')"));
