@@ -118,6 +118,8 @@ class CsvTimeReader {
   int64_t read() const;  // ms since epoch; throws BadRow
 
  private:
+  int64_t since_epoch(int64_t times, int64_t through, const char* expected) const;
+
   const CsvReader& reader_;
   TimeUnit unit_;
   int64_t zone_ms_;
