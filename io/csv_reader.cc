@@ -59,6 +59,22 @@ class QuoteScanner {
 
 }  // namespace
 
+namespace {
+
+// What files are that are often taken for text.
+const char* not_text(std::string_view begin) {
+  if (begin.starts_with("\x1F\x8B")) return "gzip data, expected text (gunzip it)";
+  if (begin.starts_with("\xFD"
+                        "7zXZ"))
+    return "xz data, expected text (unxz it)";
+  if (begin.starts_with("\x28\xB5\x2F\xFD")) return "zstd data, expected text (unzstd it)";
+  if (begin.starts_with("PK\x03\x04")) return "a zip archive or a spreadsheet, expected text";
+  if (begin.starts_with("PAR1")) return "Parquet, expected text (pandas.read_parquet(...).to_csv(...))";
+  return nullptr;
+}
+
+}  // namespace
+
 CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
     : path_(path),
       options_(options),
@@ -69,6 +85,7 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
   std::setvbuf(file_.get(), nullptr, _IONBF, 0);
   buffer_.resize(static_cast<size_t>(std::max<int64_t>(options_.block_bytes, 16)));
   refill();
+  if (const char* what = not_text({buffer_.data(), end_})) throw UserError(str(path_, ": found ", what));
   if (end_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) begin_ = 3;
   if (columns_.empty()) {
     if (!read_record())
@@ -86,6 +103,8 @@ size_t CsvReader::column(std::string_view name) const {
   if (found == columns_.end())
     throw UserError(str(path_, ":1: no column '", name, "' (nearest: '", nearest_word(name, columns_),
                         "'); found ", joined(columns_)));
+  if (std::find(found + 1, columns_.end(), name) != columns_.end())
+    throw UserError(str(path_, ":1: found column '", name, "' twice, expected names that differ"));
   return static_cast<size_t>(found - columns_.begin());
 }
 

@@ -36,12 +36,13 @@ struct CsvOptions {
 
 class CsvReader {
  public:
+  // Throws UserError where the file cannot be read, is empty, or is compressed or Parquet by its first bytes.
   explicit CsvReader(const std::string& path, const CsvOptions& = {});
 
   const std::string& path() const { return path_; }
   const std::vector<std::string>& columns() const { return columns_; }  // spaces around names removed
   bool has_column(std::string_view name) const;
-  // Index of a column; throws UserError that names the nearest one found.
+  // Index of a column; throws UserError that names the nearest one found, or where two have the name.
   size_t column(std::string_view name) const;
 
   // Reads the next row; false at the end. Throws BadRow where the number of fields is not that of columns().

@@ -83,8 +83,12 @@ Dataset Dataset::describe(const std::string& directory) {
   const std::string path = directory + "/dataset.yaml";
   std::error_code status;
   if (!std::filesystem::is_directory(directory, status))
-    throw UserError(
-        str(directory, ": no such directory, expected a dataset (made by lime import or lime generate)"));
+    throw UserError(str(directory, ": no such directory",
+                        std::filesystem::path(directory).is_relative()
+                            ? str(" in ", std::filesystem::current_path(status).string())
+                            : "",
+                        ", expected a dataset (lime import and lime generate make them; --set "
+                        "data.path=DIR or --data DIR says where one is)"));
   std::ifstream file(path, std::ios::binary);
   if (!file) throw UserError(str(path, ": cannot be read, expected a dataset's description"));
   std::ostringstream text;

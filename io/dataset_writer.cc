@@ -258,7 +258,7 @@ DatasetWriter::DatasetWriter(const std::string& directory, DatasetSchema schema,
   if (target.empty()) throw UserError("the dataset's directory is empty, expected a path");
   if (fs::exists(target)) {
     if (!options.overwrite)
-      throw UserError(str(target, ": exists already; choose another name or overwrite it"));
+      throw UserError(str(target, ": exists already; choose another name, or replace it with --overwrite"));
     const bool ours =
         fs::is_directory(target) && (fs::is_empty(target) || fs::exists(target + "/dataset.yaml"));
     if (!ours) throw UserError(str(target, ": exists and is not a dataset, so it is not overwritten"));

@@ -44,6 +44,21 @@ Group resolve(const std::string& key, const std::vector<std::string>& names,
   return group;
 }
 
+// Features of one name look up one table. That is what item and author are for; but a column `age` of ids is
+// somebody's age, and the history's is a bucket of the time since an event.
+void check_ages(const Group& history, const std::string& key, const Group& others) {
+  const auto has_age = [](const Group& group) {
+    return std::any_of(group.features.begin(), group.features.end(), [](const auto& feature) {
+      return feature.name == "age" && feature.kind != ColumnKind::real;
+    });
+  };
+  if (has_age(history) && has_age(others))
+    throw UserError(
+        str(key,
+            ": column 'age' would share a table with the age of features.history, which is the "
+            "time since an event; expected another name for it when it is imported, or one of the two"));
+}
+
 void check_column(const std::string& key, const char* what, const std::string& name,
                   const std::vector<std::string>& known) {
   if (std::find(known.begin(), known.end(), name) == known.end()) unknown(key, what, name, known);
@@ -59,6 +74,8 @@ ResolvedSpec resolve_features(const DatasetSchema& schema, const BatchSpec& spec
   auto shown =
       resolve("features.candidate", spec.candidate, {{"item", id, candidate}}, schema, {item, candidate});
   auto context = resolve("features.user", spec.user, {{"user", id, user}}, schema, {user, request});
+  check_ages(history, "features.candidate", shown);
+  check_ages(history, "features.user", context);
   for (const auto& task : spec.tasks) check_column("tasks", "label", task, schema.labels);
   for (const auto& weight : spec.sample_weights)
     if (!weight.empty()) check_column("tasks", "sample weight", weight, schema.weights);

@@ -1,5 +1,7 @@
 #include "io/hdf5_library.h"
 
+#include <algorithm>
+
 namespace lime {
 namespace {
 
@@ -44,9 +46,9 @@ std::string hdf5_error() {
   for (char& c : text)
     if (c == '\n' || c == '\r') c = ' ';
   // "file write failed: time = ..., filename = ..., errno = 28, error message = 'No space left on device',
-  // buf = ..."
+  // buf = ...", or "unable to open file: name = ..., errno = 2, error message = '...', flags = ..."
   const std::string cause = "error message = '";
-  if (const size_t at = text.find(cause), details = text.find(": time =");
+  if (const size_t at = text.find(cause), details = std::min(text.find(": time ="), text.find(": name ="));
       at != std::string::npos && details < at) {
     const size_t begin = at + cause.size();
     text = text.substr(0, details) + ": " + text.substr(begin, text.find('\'', begin) - begin);

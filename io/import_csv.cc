@@ -248,7 +248,7 @@ class Importer {
       for (size_t k = 0; k < labels.size(); ++k)
         candidate.labels[k] = static_cast<float>(labels[k].read(1.0));
       for (size_t k = 0; k < weights.size(); ++k)
-        candidate.weights[k] = static_cast<float>(weights[k].read(std::numeric_limits<float>::max()));
+        candidate.weights[k] = static_cast<float>(weights[k].read_or_zero(std::numeric_limits<float>::max()));
       const bool is_event = spec.makes_events && (!when || when->holds());
       if (is_event) event_features.read(event.values);
       int64_t id = 0;

@@ -14,7 +14,7 @@
 //     labels:
 //       click: clicked                          # a number 0..1
 //       good: {column: rating, at_least: 4}     # 1 where column >= 4
-//     weights: {dwell: dwell_ms}         # a number >= 0
+//     weights: {dwell: dwell_ms}         # a number >= 0; empty: 0
 //     request_features:   {hour: {column: hour, kind: id}}
 //     candidate_features: {price: {column: price, kind: real, log1p: true}}
 //     event:                           # rows that become events: all (default), none, or as here

@@ -220,6 +220,8 @@ bool same_columns(const CsvFeatures& a, const CsvFeatures& b) {
 }  // namespace
 
 CsvMapping read_mapping(const std::string& path) {
+  if (std::error_code status; std::filesystem::is_directory(path, status))
+    throw UserError(str(path, ": is a directory, expected a mapping (YAML)"));
   YAML::Node root;
   try {
     root = YAML::LoadFile(path);

@@ -102,8 +102,9 @@ class CsvNumberReader {
  public:
   CsvNumberReader(const CsvReader& reader, const CsvNumber& number)
       : reader_(reader), number_(number), column_(reader.column(number.column)) {}
-  double read(double max) const;  // 0..max; throws BadRow
-  bool holds() const;             // for conditions
+  double read(double max) const;          // 0..max; throws BadRow
+  double read_or_zero(double max) const;  // where an empty field is 0
+  bool holds() const;                     // for conditions
  private:
   const CsvReader& reader_;
   const CsvNumber& number_;
@@ -117,6 +118,8 @@ class CsvTimeReader {
   int64_t read() const;  // ms since epoch; throws BadRow
 
  private:
+  int64_t since_epoch(int64_t times, int64_t through, const char* expected) const;
+
   const CsvReader& reader_;
   TimeUnit unit_;
   int64_t zone_ms_;

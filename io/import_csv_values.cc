@@ -7,7 +7,7 @@
 namespace lime {
 namespace {
 
-constexpr int64_t max_ms = int64_t{1} << 53;
+constexpr int64_t max_ms = 253402300799999;  // the last of the year 9999
 
 }  // namespace
 
@@ -55,20 +55,38 @@ double CsvNumberReader::read(double max) const {
   return value;
 }
 
+double CsvNumberReader::read_or_zero(double max) const {
+  return reader_.text(column_).empty() ? 0.0 : read(max);
+}
+
 int64_t CsvTimeReader::read() const {
   switch (unit_) {
     case TimeUnit::s:
-      return reader_.integer(column_, 0, max_ms / 1000) * 1000;
+      return since_epoch(1000, 1, "s since 1970, up to the year 9999; is it in ms?");
     case TimeUnit::ms:
-      return reader_.integer(column_, 0, max_ms);
+      return since_epoch(1, 1, "ms since 1970, up to the year 9999; is it in us?");
     case TimeUnit::us:
-      return reader_.integer(column_, 0) / 1000;
+      return since_epoch(1, 1000, "us since 1970, up to the year 9999; is it in ns?");
     case TimeUnit::iso8601:
       break;
   }
   const auto time = read_iso8601(reader_.text(column_), zone_ms_);
   if (!time) reader_.reject(column_, "a time such as 2022-05-08T12:34:56+08:00");
   return *time;
+}
+
+// The number in the column, times `times`, through `through`: 1709251200, or 1709251200.5 as it comes from
+// programs that keep times as floats.
+int64_t CsvTimeReader::since_epoch(int64_t times, int64_t through, const char* expected) const {
+  const bool whole = reader_.text(column_).find_first_of(".eE") == std::string_view::npos;
+  const int64_t most = max_ms * through / times;
+  const double value =
+      whole ? 0
+            : std::floor(reader_.real(column_) * static_cast<double>(times) / static_cast<double>(through));
+  const int64_t integer = whole ? reader_.integer(column_) : 0;
+  if (integer < 0 || integer > most || value < 0 || value > static_cast<double>(max_ms))
+    reader_.reject(column_, expected);
+  return whole ? integer * times / through : static_cast<int64_t>(value);
 }
 
 int64_t read_entity(const CsvReader& reader, size_t column) {

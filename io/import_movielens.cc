@@ -48,7 +48,7 @@ DatasetSchema make_schema(const MovieLensOptions& options) {
   schema.time_zone = options.time_zone;
   schema.columns.push_back({"rating", ColumnGroup::event, ColumnKind::id});
   if (!options.users.empty())
-    for (const char* name : {"gender", "age", "occupation"})
+    for (const char* name : {"gender", "age_group", "occupation"})  // `age` is an event's
       schema.columns.push_back({name, ColumnGroup::user, ColumnKind::id});
   if (!options.movies.empty()) schema.columns.push_back({"genres", ColumnGroup::item, ColumnKind::ids});
   schema.labels = {"liked"};

@@ -5,7 +5,7 @@
 //   event      item, rating (id: round(2 * rating))
 //   request    (nothing beyond user and time); days in `time_zone`, or months or years under their first day
 //   label      liked = rating >= threshold;   weight  rating
-//   user       gender, age, occupation (with a users file)
+//   user       gender, age_group, occupation (with a users file)
 //   item       genres, any number, names hashed (with a movies file)
 #pragma once
 

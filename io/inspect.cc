@@ -13,6 +13,7 @@ namespace lime {
 namespace {
 
 constexpr int64_t rows_at_once = int64_t{1} << 20;
+constexpr size_t line_width = 110;
 
 std::string megabytes(int64_t bytes) {
   char text[64];
@@ -62,11 +63,21 @@ std::string lengths_line(const Dataset& dataset) {
 void add_columns(const Dataset& dataset, std::string& text) {
   for (const auto group : {ColumnGroup::user, ColumnGroup::event, ColumnGroup::request,
                            ColumnGroup::candidate, ColumnGroup::item}) {
-    std::string names;
-    for (const auto& column : dataset.schema().columns)
-      if (column.group == group)
-        names += str(names.empty() ? "" : ", ", column.name, " (", to_string(column.kind), ")");
-    if (!names.empty()) text += str("  ", to_string(group), ": ", names, "\n");
+    const std::string label = str("  ", to_string(group), ": ");
+    std::string line;  // broken where it gets too long for a terminal, and indented below its first name
+    for (const auto& column : dataset.schema().columns) {
+      if (column.group != group) continue;
+      const std::string name = str(column.name, " (", to_string(column.kind), ")");
+      if (line.empty()) {
+        line = label + name;
+      } else if (line.size() + name.size() + 3 > line_width) {
+        text += line + ",\n";
+        line = std::string(label.size(), ' ') + name;
+      } else {
+        line += ", " + name;
+      }
+    }
+    if (!line.empty()) text += line + "\n";
   }
 }
 

@@ -220,6 +220,18 @@ int64_t BatchReader::requests_in_epoch() const {
   return requests;
 }
 
+int64_t BatchReader::batches_in_epoch() const {
+  const ReaderOptions& options = impl_->options;
+  LIME_CHECK(options.history_tokens == 0, "batches are cut at ", options.history_tokens, " tokens");
+  std::vector<int64_t> requests(static_cast<size_t>(options.virtual_shards));
+  for (const auto& day : options.days) {
+    const auto& of_part = impl_->dataset.day(day).part_requests;
+    for (size_t part = 0; part < of_part.size(); ++part) requests[part % requests.size()] += of_part[part];
+  }
+  const int64_t longest = *std::max_element(requests.begin(), requests.end());
+  return (longest + options.requests - 1) / options.requests;
+}
+
 int64_t BatchReader::resident_bytes() const {
   std::lock_guard lock(impl_->mutex);
   int64_t bytes = impl_->items.bytes() + impl_->cache.bytes() + impl_->queued_bytes;

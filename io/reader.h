@@ -87,6 +87,9 @@ class BatchReader {
   // Milliseconds next() has waited for data since the last call.
   double take_wait_ms();
   int64_t requests_in_epoch() const;  // of all ranks: for progress and ETA
+  // Batches of an epoch until the longest shard is dry, on any number of ranks. Without a token budget, whose batches
+  // are known only once they are cut.
+  int64_t batches_in_epoch() const;
   int64_t resident_bytes() const;     // parts and prefetched batches held now
 
  private:

@@ -51,7 +51,7 @@ void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
   if (!positions.empty()) reader_->seek(positions);
 }
 
-int64_t BatchSource::requests_in_epoch() const { return reader_->requests_in_epoch(); }
+int64_t BatchSource::batches_in_epoch() const { return reader_->batches_in_epoch(); }
 int64_t BatchSource::resident_bytes() const { return reader_->resident_bytes(); }
 
 std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double wait_ms) const {

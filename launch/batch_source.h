@@ -38,7 +38,7 @@ class BatchSource {
   // to stop.
   std::optional<GlobalBatch> next(bool stop);
 
-  int64_t requests_in_epoch() const;
+  int64_t batches_in_epoch() const;  // without a token budget
   int64_t resident_bytes() const;
 
  private:

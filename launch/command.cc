@@ -4,14 +4,36 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <sstream>
 
+#include "model/together.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
 
 namespace lime {
+namespace {
+
+void require_place(const std::string& option, const std::string& path, const std::string& made_later) {
+  const auto parent = std::filesystem::path(path).lexically_normal().parent_path();
+  const std::string folder = parent.empty() ? "." : parent.string();
+  if (!made_later.empty() &&
+      parent == (std::filesystem::path(made_later) / "").lexically_normal().parent_path())
+    return;
+  std::error_code status;
+  if (std::filesystem::is_directory(path, status))
+    throw UserError(str(option, ": ", path, " is a directory, expected a file to write"));
+  if (!std::filesystem::is_directory(folder, status))
+    throw UserError(str(option, ": cannot write ", path, ": there is no directory ", folder));
+  if (access(folder.c_str(), W_OK | X_OK) != 0)
+    throw UserError(str(option, ": cannot write ", path, ": ", std::strerror(errno)));
+}
+
+}  // namespace
 
 Overrides parse_overrides(const std::vector<std::string>& settings) {
   Overrides overrides;
@@ -72,6 +94,15 @@ void add_rows_option(CLI::App& command, std::string& path) {
       .add_option("--rows", path,
                   "Write every row of the evaluation (logit, label, watch time, day, user) to this HDF5 file")
       ->type_name("FILE");
+}
+
+void require_places(ProcessGroup& group, const std::vector<std::pair<std::string, std::string>>& options,
+                    const std::string& made_later) {
+  together(group.world(), [&] {
+    if (group.rank() != 0) return;
+    for (const auto& [option, path] : options)
+      if (!path.empty()) require_place(option, path, made_later);
+  });
 }
 
 void require_single_process(const ProcessGroup& group, const std::string& command) {

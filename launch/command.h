@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/config.h"
@@ -49,6 +50,10 @@ void show_live(const std::string& line, bool finished);
 void show_live_share(const std::string& what, double fraction);  // "sorting  42%"
 // Shows "scoring 42/1000".
 std::function<void(int64_t done, int64_t total)> live_count(const std::string& what);
+// Collective. Throws UserError naming the option whose file (if one is given) rank 0 could not write where it
+// is wanted: before hours of work rather than after them. The directory `made_later` need not be there yet.
+void require_places(ProcessGroup&, const std::vector<std::pair<std::string, std::string>>& options,
+                    const std::string& made_later = "");
 // Import, generate and inspect are one process: throws UserError under mpirun with several ranks.
 void require_single_process(const ProcessGroup&, const std::string& command);
 

@@ -92,11 +92,13 @@ void add_bench_command(CLI::App& app, Job& job) {
       ->capture_default_str();
   command.add_option("--device", chosen->device, "Where the network runs: cpu, cuda or cuda:N")
       ->capture_default_str();
-  command.add_option("--precision", plan.options.precision, "Of the network on a GPU: f32, tf32 or bf16")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Precision>{
-              {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
-          CLI::ignore_case))
+  static const std::map<std::string, Precision> precisions = {
+      {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}};
+  command
+      .add_option_function<std::string>(
+          "--precision", [&plan](const std::string& name) { plan.options.precision = precisions.at(name); },
+          "Of the network on a GPU")
+      ->check(CLI::IsMember({"f32", "tf32", "bf16"}))
       ->default_str("f32")
       ->type_name("TYPE");
   command.add_option("--seconds", plan.options.seconds, "Time for each point, which has at least 5 requests")

@@ -19,6 +19,7 @@ struct Choices {
 
 int run_cache_build(Job& job, const Choices& choices) {
   require_single_process(job.group, "cache build");
+  require_places(job.group, {{"--out", choices.out}});
   start_logging("lime", 0, 1, job.verbose);
   const Stopwatch watch;
   const ServedModel model(choices.run);

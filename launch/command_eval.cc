@@ -43,6 +43,7 @@ ScoringProgress live_requests(const ProcessGroup& group, const std::string& what
 }
 
 int run_eval(Job& job, Choices& choices) {
+  require_places(job.group, {{"--json", choices.json}, {"--rows", choices.rows}});
   TrainedRun trained = open_run(job, choices);
   const Config& config = trained.config();
   const std::string& text = choices.days.empty() ? config.data.eval : choices.days;
@@ -60,6 +61,7 @@ int run_eval(Job& job, Choices& choices) {
 }
 
 int run_predict(Job& job, Choices& choices) {
+  require_places(job.group, {{"--out", choices.out}});
   TrainedRun trained = open_run(job, choices);
   const Config& config = trained.config();
   const auto days = trained.dataset().select_days(choices.days, "--days");

@@ -114,6 +114,10 @@ void add_generate_command(CLI::App& app, Job& job) {
       ->check(CLI::IsMember({"quickstart", "bench-xor", "long-history"}));
   add_settings(command, chosen);
   add_writer_options(command, chosen->choices);
+  command.footer(
+      "Examples:\n"
+      "  lime generate --preset quickstart --out data/quickstart\n"
+      "  lime generate --users 1000 --items 500 --out data/small");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
 }
 

@@ -8,34 +8,54 @@
 #include "runtime/text.h"
 
 namespace lime {
+namespace {
+
+// The help of a command of a command, as deep as `words` go.
+std::string help_of(const CLI::App& app, const std::vector<std::string>& words) {
+  const CLI::App* command = &app;
+  std::string above;
+  for (const auto& word : words) {
+    const CLI::App* found = nullptr;
+    std::vector<std::string> known;
+    for (const auto* sub : command->get_subcommands([](const CLI::App*) { return true; })) {
+      if (sub->get_name() == word) found = sub;
+      known.push_back(sub->get_name());
+    }
+    if (command == &app) known.push_back("config");
+    if (!found) {
+      const std::string meant = did_you_mean(likely_word(word, known));
+      throw UserError(
+          str("lime help: unknown topic '", word, "'",
+              meant.empty() ? str(", expected config or a command of: lime", above, " --help") : meant));
+    }
+    above += str(" ", word);
+    command = found;
+  }
+  // Not help(): of an App with a parsed command it would be that command's, `help` itself.
+  return command->get_formatter()->make_help(command, "lime" + above, CLI::AppFormatMode::Normal);
+}
+
+}  // namespace
 
 void add_help_command(CLI::App& app, Job& job) {
   auto& command =
       *app.add_subcommand("help", "Explain a command, or all configuration keys: lime help config");
   struct Choice {
-    std::string topic;
+    std::vector<std::string> topic;
     bool markdown = false;
   };
   auto chosen = std::make_shared<Choice>();
   command.add_option("topic", chosen->topic, "A command, or config")->type_name("TOPIC");
   command.add_flag("--markdown", chosen->markdown, "config: as the tables of docs/configuration.md");
+  command.footer(
+      "Examples:\n"
+      "  lime help config\n"
+      "  lime help import csv");
   command.callback([&app, &job, chosen] {
     job.action = [&app, &job, chosen] {
-      std::string text;
-      if (chosen->topic.empty()) {
-        text = app.help();
-      } else if (chosen->topic == "config") {
-        text = describe_keys(chosen->markdown);
-      } else {
-        std::vector<std::string> topics = {"config"};
-        for (const auto* known : app.get_subcommands([](const CLI::App*) { return true; })) {
-          if (known->get_name() == chosen->topic) text = known->help("lime");
-          topics.push_back(known->get_name());
-        }
-        if (text.empty())
-          throw UserError(str("lime help: unknown topic '", chosen->topic, "'",
-                              did_you_mean(likely_word(chosen->topic, topics))));
-      }
+      const std::string text = chosen->topic == std::vector<std::string>{"config"}
+                                   ? describe_keys(chosen->markdown)
+                                   : help_of(app, chosen->topic);
       if (job.group.rank() == 0) std::cout << text;
       return 0;
     };

@@ -52,6 +52,10 @@ void add_kuairand(CLI::App& importers, Job& job) {
   add_file_option(command, "--videos", options.videos,
                   "video_features_basic_*.csv; without: no item columns");
   command.add_option("--name", options.name, "Name of the dataset")->capture_default_str();
+  command.footer(
+      "Example:\n"
+      "  lime import kuairand --logs 'log_standard_*.csv' --users user_features_pure.csv \\\n"
+      "      --videos video_features_basic_pure.csv --out data/kuairand-pure");
   finish_importer(command, job, chosen, import_kuairand);
 }
 
@@ -75,6 +79,10 @@ void add_movielens(CLI::App& importers, Job& job) {
       ->capture_default_str()
       ->type_name("+HH:MM");
   command.add_option("--name", options.name, "Name of the dataset")->capture_default_str();
+  command.footer(
+      "Example:\n"
+      "  lime import movielens --ratings ratings.dat --users users.dat --movies movies.dat --out "
+      "data/movielens-1m");
   finish_importer(command, job, chosen, import_movielens);
 }
 
@@ -82,8 +90,20 @@ void add_csv(CLI::App& importers, Job& job) {
   auto& command = *importers.add_subcommand(
       "csv", "CSV, TSV and the like, by a YAML mapping of columns (docs/import_csv.md)");
   auto chosen = std::make_shared<Import<CsvImportOptions>>();
-  add_file_option(command, "mapping", chosen->options.mapping, "YAML file: which files and columns hold what")
+  add_file_option(command, "--mapping", chosen->options.mapping,
+                  "YAML file: which files and columns hold what")
       .required();
+  command.footer(
+      "Example:\n"
+      "  lime import csv --mapping shop.yaml --out data/shop\n"
+      "where shop.yaml is for instance\n"
+      "  impressions:\n"
+      "    files: shown_*.csv\n"
+      "    user: user_id\n"
+      "    item: item_id\n"
+      "    time: {column: timestamp, unit: s}\n"
+      "    labels: {click: clicked}\n"
+      "  items: {files: items.csv, item: item_id, features: {category: {kind: id}}}");
   finish_importer(command, job, chosen, import_csv);
 }
 
@@ -92,10 +112,6 @@ void add_csv(CLI::App& importers, Job& job) {
 void add_import_command(CLI::App& app, Job& job) {
   auto& importers = *app.add_subcommand("import", "Make a dataset from logs");
   importers.require_subcommand(1);
-  importers.footer(
-      "Example:\n"
-      "  lime import kuairand --logs 'log_standard_*.csv' --users user_features_pure.csv \\\n"
-      "      --videos video_features_basic_pure.csv --out data/kuairand-pure");
   add_kuairand(importers, job);
   add_movielens(importers, job);
   add_csv(importers, job);

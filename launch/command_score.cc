@@ -18,6 +18,7 @@ struct Choices {
 
 int run_score(Job& job, Choices& choices) {
   require_single_process(job.group, "score");
+  require_places(job.group, {{"--out", choices.options.out}});
   start_logging("lime", 0, 1, job.verbose);
   auto& options = choices.options;
   if (options.days.starts_with("days/")) options.days.erase(0, 5);  // as the directory is called

@@ -48,6 +48,10 @@ int run(Job& job, const Train& chosen) {
   options.run_directory = resume                ? chosen.resume
                           : !chosen.out.empty() ? chosen.out
                                                 : next_run_directory(job.group, chosen.config);
+  if (!options.rows_path.empty() && config.data.eval.empty())
+    throw UserError("--rows: data.eval is empty, expected held-out days whose rows are to be written");
+  require_places(job.group, {{"--trace", options.trace_path}, {"--rows", options.rows_path}},
+                 options.run_directory);
   start_logging("lime", job.group.rank(), job.group.size(), job.verbose);
   return train(job.group, config, options);
 }

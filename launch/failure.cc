@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -24,9 +25,13 @@ FailureReporter::FailureReporter(ProcessGroup& group) : group_(group) {
 }
 
 int FailureReporter::report(const std::exception& error) {
-  const bool user = dynamic_cast<const UserError*>(&error) != nullptr;
+  // What the file system refuses (a name that is too long, a folder that may not be read) is for the user to
+  // mend.
+  const auto* of_files = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
+  const bool user = of_files || dynamic_cast<const UserError*>(&error);
   const int code = user ? 2 : 1;
-  std::string message = error.what();
+  std::string message =
+      of_files ? str(of_files->path1().string(), ": ", of_files->code().message()) : error.what();
   for (char& c : message)
     if (c == '\n') c = ' ';  // one line, whatever a library says
   const std::string line = "lime: error: " + message;

@@ -1,5 +1,7 @@
 // lime: imports logs, trains ranking models on them, evaluates and scores.
 #include <CLI/CLI.hpp>
+#include <iostream>
+#include <regex>
 
 #include "launch/command.h"
 #include "launch/failure.h"
@@ -20,6 +22,15 @@ const CLI::App& innermost(const CLI::App& app) {
 std::string full_name(const CLI::App& app) {
   return app.get_parent() ? full_name(*app.get_parent()) + " " + app.get_name() : app.get_name();
 }
+
+// Help without the library's words for checks ("INT:INT in [1 - 99999]=8" is "INT=8"); choices stay.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    static const std::regex check(":(INT in \\[[^\\]]*\\]|NONNEGATIVE|POSITIVE)");
+    return std::regex_replace(CLI::Formatter::make_option_opts(option), check, "");
+  }
+};
 
 // One line: what was found, what is close to it, where the help is.
 std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
@@ -44,13 +55,8 @@ int run(int argc, char** argv, ProcessGroup& group) {
   CLI::App app("Trains LIME ranking models on impression logs.", "lime");
   app.require_subcommand(1);
   app.set_version_flag("--version", version_text(), "Show version, commit and libraries, and exit");
+  app.formatter(std::make_shared<HelpFormatter>());
   app.get_formatter()->column_width(34);
-  app.footer(
-      "From logs to scores:\n"
-      "  lime generate --preset quickstart --out data/quickstart\n"
-      "  mpirun -np 2 lime train configs/quickstart.yaml --out runs/first\n"
-      "  lime eval runs/first\n"
-      "Errors a user can mend are one line on stderr and exit code 2; anything else exits with 1.");
   Job job{group, false, {}};
   add_import_command(app, job);
   add_generate_command(app, job);
@@ -63,6 +69,12 @@ int run(int argc, char** argv, ProcessGroup& group) {
   add_compare_command(app, job);
   add_bench_command(app, job);
   add_help_command(app, job);
+  app.footer(  // given last: commands take over the footer of the moment they are added
+      "From logs to scores:\n"
+      "  lime generate --preset quickstart --out data/quickstart\n"
+      "  mpirun -np 2 lime train configs/quickstart.yaml --out runs/first\n"
+      "  lime eval runs/first\n"
+      "Errors a user can mend are one line on stderr and exit code 2; anything else exits with 1.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

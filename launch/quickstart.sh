@@ -25,7 +25,7 @@ mpirun -np 2 "$lime" train configs/quickstart.yaml --out "$run"
 
 cat <<EOF
 
-program      $lime   (lime --help)
+program      $lime   (export PATH=$root/build/cpu/launch:\$PATH; lime --help)
 data         $root/$data
 run          $root/$run   (config.yaml, metrics.jsonl, tensorboard/, checkpoints/, eval.json)
 go on        mpirun -np 2 $lime train --resume $run --set train.epochs=2

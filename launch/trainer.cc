@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <deque>
@@ -49,15 +50,18 @@ class Trainer {
     of_tables_ = make_device_communicator(group_, ctx_);
     network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema(), of_tables_.get());
     adamw_ = std::make_unique<AdamW>(ctx_, network_->parameters(), config_.train.adamw);
-    if (options_.resume) restore();
+    const ReadingOrder order = reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
+                                             config_.data.shuffle ? config_.data.shuffle_window : 0);
+    if (options_.resume) restore(order);
     if (resumed_from_.empty() && !config_.train.from.empty())
       load_weights(group_.world(), config_.train.from, config_, *network_);
+    state_.order = order;
     ctx_.set_tracer(&tracer_);
   }
 
   int run() {
     BatchSource source(group_, dataset_, config_, state_.epoch, state_.positions);
-    const int64_t total_steps = planned_steps(source.requests_in_epoch());
+    const int64_t total_steps = planned_steps(source);
     directory_->start(config_);
     if (root()) log_ = std::make_unique<MetricsLog>(options_.run_directory, state_.step);
     Progress progress(root(), state_.step, total_steps, config_.train.log_every);
@@ -102,10 +106,13 @@ class Trainer {
  private:
   bool root() const { return group_.rank() == 0; }
 
-  void restore() {
+  void restore(const ReadingOrder& order) {
+    refuse_changes();
     const auto checkpoint = newest_good_checkpoint(group_.world(), options_.run_directory);
     if (checkpoint) {
       state_ = load_checkpoint(group_.world(), *checkpoint, config_, *network_, adamw_.get());
+      if (!state_.positions.empty() && !state_.order.days.empty())
+        refuse_other_order(state_.order, order, str("checkpoint ", *checkpoint));
       resumed_from_ = *checkpoint;
       first_step_ = state_.step;
       entropy_.restore(state_.extra);
@@ -113,26 +120,22 @@ class Trainer {
       throw UserError(str(options_.run_directory,
                           "/checkpoints: none of its checkpoints is whole; remove them to start anew"));
     }
-    refuse_changes();
   }
 
-  // Throws UserError where the configuration differs from the run's in what its days, weights and position
-  // mean.
+  // Throws UserError where the configuration would forget days that the run was trained on, or its first
+  // weights.
   void refuse_changes() const {
     const Config before = load_config(config_path(options_.run_directory), {});
-    const auto keep = [](const char* key, const auto& was, const auto& is, const char* advice) {
-      if (is != was)
+    const auto days = dataset_.days_among(config_.data.train, "data.train");
+    for (const auto& day : dataset_.days_among(before.data.train, "data.train"))
+      if (std::find(days.begin(), days.end(), day) == days.end())
         throw UserError(
-            str(key, ": found '", is, "', expected '", was, "', with which the run began; ", advice));
-    };
-    keep("data.train", before.data.train, config_.data.train,
-         "to train on other days: lime train CONFIG --from RUN --set data.train=DAYS");
-    keep("train.from", before.train.from, config_.train.from, "start another run");
-    if (state_.positions.empty()) return;
-    const auto word = [](bool value) { return std::string(value ? "true" : "false"); };
-    const char* const later = "it can change when the epoch is done";
-    keep("data.shuffle", word(before.data.shuffle), word(config_.data.shuffle), later);
-    keep("data.shuffle_window", before.data.shuffle_window, config_.data.shuffle_window, later);
+            str("data.train: found '", config_.data.train, "', expected all of '", before.data.train,
+                "', on which the run was trained; to go on with other days: lime train CONFIG --from ",
+                options_.run_directory, " --set data.train=DAYS"));
+    if (config_.train.from != before.train.from)
+      throw UserError(str("train.from: found '", config_.train.from, "', expected '", before.train.from,
+                          "', with whose weights the run began"));
   }
 
   void check() const {
@@ -150,7 +153,7 @@ class Trainer {
       refuse_trained_days(config_, dataset_, dataset_.select_days(config_.data.eval, "data.eval"));
   }
 
-  int64_t planned_steps(int64_t requests_in_epoch) const {
+  int64_t planned_steps(const BatchSource& source) const {
     const TrainConfig& train = config_.train;
     if (train.max_steps > 0) return train.max_steps;
     if (train.batch_history_tokens > 0) {
@@ -159,7 +162,7 @@ class Trainer {
                             train.schedule, "', which a token budget does not tell"));
       return 0;
     }
-    return train.epochs * ((requests_in_epoch + train.batch_requests - 1) / train.batch_requests);
+    return train.epochs * source.batches_in_epoch();
   }
 
   bool beyond_last_step() const {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "io/batch.h"
+#include "io/reading_order.h"
 #include "layers/adamw.h"
 #include "model/config.h"
 #include "model/network.h"
@@ -28,6 +29,7 @@ struct TrainState {
   int64_t step = 0;                      // steps done
   int64_t epoch = 0;                     // of the next batch
   std::vector<ShardPosition> positions;  // of all virtual shards; empty: the epoch's beginning
+  ReadingOrder order;                    // what positions refer to; no days: not known (an early checkpoint)
   bool finished = false;                 // the run's last step is done
   std::map<std::string, double> extra;   // running statistics and the like, kept to the bit (rank 0's)
   friend bool operator==(const TrainState&, const TrainState&) = default;
@@ -71,11 +73,17 @@ std::string checkpoint_checksum(const std::string& directory);
 // content, however many ranks wrote it. Throws UserError if it is broken.
 std::string describe_checkpoint(const std::string& directory);
 
-// How large the model is, from the shapes alone (nothing is verified).
-struct CheckpointSize {
-  int64_t parameters = 0;  // dense
-  int64_t table_rows = 0;  // over all tables
+// What is in a checkpoint, from the shapes alone (nothing is verified).
+struct CheckpointShapes {
+  struct Shape {
+    std::string name;
+    int64_t rows = 0, columns = 0;
+  };
+  std::vector<Shape> parameters;  // dense, in order of names
+  std::vector<Shape> tables;      // rows over all ranks' files
+  int64_t parameter_count() const;
+  int64_t table_rows() const;
 };
-CheckpointSize checkpoint_size(const std::string& directory);
+CheckpointShapes checkpoint_shapes(const std::string& directory);
 
 }  // namespace lime

@@ -1,7 +1,9 @@
 // describe_checkpoint: digests of a checkpoint's content, the same for every way it was cut into files.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <utility>
 
 #include "model/checkpoint.h"
 #include "model/checkpoint_manifest.h"
@@ -107,19 +109,37 @@ std::string describe_state(const CheckpointManifest& manifest) {
 
 }  // namespace
 
-CheckpointSize checkpoint_size(const std::string& directory) {
-  CheckpointSize size;
+int64_t CheckpointShapes::parameter_count() const {
+  int64_t count = 0;
+  for (const auto& parameter : parameters) count += parameter.rows * parameter.columns;
+  return count;
+}
+
+int64_t CheckpointShapes::table_rows() const {
+  int64_t rows = 0;
+  for (const auto& table : tables) rows += table.rows;
+  return rows;
+}
+
+CheckpointShapes checkpoint_shapes(const std::string& directory) {
+  CheckpointShapes shapes;
   const Hdf5File dense((std::filesystem::path(directory) / dense_file_name).string(), Hdf5File::Mode::read);
   for (const auto& name : dense.list("/parameters")) {
     const auto shape = dense.shape(str("/parameters/", name));
-    size.parameters += shape[0] * shape[1];
+    shapes.parameters.push_back({name, shape[0], shape[1]});
   }
+  std::map<std::string, CheckpointShapes::Shape> tables;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
     if (!is_tables_file(entry.path().filename().string())) continue;
-    const Hdf5File tables(entry.path().string(), Hdf5File::Mode::read);
-    for (const auto& table : tables.list("/")) size.table_rows += tables.shape(str("/", table, "/id"))[0];
+    const Hdf5File file(entry.path().string(), Hdf5File::Mode::read);
+    for (const auto& name : file.list("/")) {
+      const auto shape = file.shape(str("/", name, "/value"));
+      auto& table = tables[name];
+      table = {name, table.rows + shape[0], shape[1]};
+    }
   }
-  return size;
+  for (auto& [name, table] : tables) shapes.tables.push_back(std::move(table));
+  return shapes;
 }
 
 std::string describe_checkpoint(const std::string& directory) {

@@ -52,6 +52,7 @@ Json content_of(const CheckpointManifest& manifest) {
   json["finished"] = manifest.state.finished;
   json["positions"] = Json::array();
   for (const auto& position : manifest.state.positions) json["positions"].push_back(to_json(position));
+  json["order"] = {{"shuffle_window", manifest.state.order.shuffle_window}, {"days", manifest.state.order.days}};
   json["extra"] = Json::object();
   for (const auto& [name, value] : manifest.state.extra) json["extra"][name] = hex_float(value);
   json["files"] = Json::array();
@@ -70,6 +71,10 @@ CheckpointManifest from_content(const Json& json) {
   for (const auto& p : json.at("positions"))
     manifest.state.positions.push_back({p.at("shard").get<int64_t>(), p.at("epoch").get<int64_t>(),
                                         p.at("unit").get<int64_t>(), p.at("request").get<int64_t>()});
+  if (json.contains("order")) {  // early checkpoints have none
+    json["order"].at("shuffle_window").get_to(manifest.state.order.shuffle_window);
+    json["order"].at("days").get_to(manifest.state.order.days);
+  }
   for (const auto& [name, value] : json.at("extra").items())
     manifest.state.extra[name] = std::strtod(value.get<std::string>().c_str(), nullptr);
   for (const auto& file : json.at("files"))

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -211,6 +212,8 @@ Config parse_config(const std::string& text, const std::string& origin, const Ov
 }
 
 Config load_config(const std::string& path, const Overrides& overrides) {
+  if (std::error_code status; std::filesystem::is_directory(path, status))
+    throw UserError(str(path, ": is a directory, expected a YAML file"));
   std::ifstream file(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   if (!file)

@@ -1,6 +1,7 @@
 #include "model/together.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,9 @@ void together(Communicator& comm, const std::function<void()>& body) {
   } catch (const UserError& error) {
     mine = user_error;
     message = error.what();
+  } catch (const std::filesystem::filesystem_error& error) {
+    mine = user_error;
+    message = str(error.path1().string(), ": ", error.code().message());
   } catch (const std::exception& error) {
     mine = other_error;
     message = str("on rank ", comm.rank(), ": ", error.what());

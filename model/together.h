@@ -9,8 +9,9 @@
 namespace lime {
 
 // Collective. Runs `body` (which must not itself leave a collective half done), then asks all ranks. If it
-// threw anywhere, every rank throws what the lowest failing rank threw: a UserError stays one, anything else
-// becomes an Error that names the rank. So nobody waits at a collective for a rank that gave up.
+// threw anywhere, every rank throws what the lowest failing rank threw: a UserError stays one, so does what
+// the file system refused; anything else becomes an Error that names the rank. So nobody waits at a
+// collective for a rank that gave up.
 void together(Communicator&, const std::function<void()>& body);
 
 }  // namespace lime

@@ -133,7 +133,7 @@ void Tracer::write_chrome_json(const std::string& path) {
   }
   file << "\n]}\n";
   file.close();
-  if (!file) throw Error(str(path, ": the trace could not be written"));
+  if (!file) throw UserError(str(path, ": the trace could not be written"));
 }
 
 }  // namespace lime

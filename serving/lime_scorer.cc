@@ -3,6 +3,7 @@
 #include <exception>
 #include <string>
 
+#include "io/import_values.h"
 #include "runtime/error.h"
 #include "serving/scorer.h"
 
@@ -83,6 +84,8 @@ int lime_scorer_open(const lime_scorer_options* options, lime_scorer** scorer) {
 void lime_scorer_close(lime_scorer* scorer) { delete scorer; }
 
 const char* lime_scorer_checkpoint(const lime_scorer* scorer) { return scorer->scorer.checkpoint().c_str(); }
+
+int64_t lime_id_of_text(const char* text) { return lime::feature_id(text); }
 
 int64_t lime_scorer_tasks(const lime_scorer* scorer) {
   return static_cast<int64_t>(scorer->scorer.tasks().size());

@@ -45,6 +45,10 @@ const char* lime_scorer_task(const lime_scorer* scorer, int64_t task); /* null w
 /* The cache's items, ascending, as long as the scorer is open; returns their number. */
 int64_t lime_scorer_cached_items(const lime_scorer* scorer, const int64_t** items);
 
+/* The id of a user, an item or a value that was text (or an integer) in the logs, as lime import csv made it; -1,
+ * missing, of an empty text or a negative number. */
+int64_t lime_id_of_text(const char* text);
+
 /* Requests: scoring_request.h. `rows` is the number of events, or 1 for the user. */
 int lime_request_make(const lime_scorer* scorer, lime_request** request);
 void lime_request_free(lime_request* request);

@@ -99,7 +99,7 @@ std::string to_html(const ComparisonResults& results) {
                          "</style>\n</head>\n<body>\n<main>\n");
   html += str("<header>\n<h1>", escape_xml(title), "</h1>\n<dl class=\"facts\">\n",
               fact("configuration", results.config), fact("data", results.data),
-              fact("trained on", results.train_days), fact("held out", joined(results.held_out_days)),
+              fact("trained on", results.train_days), fact("held out", held_out(results)),
               fact("seeds", joined(results.seeds)),
               results.settings.empty() ? "" : fact("set", joined(results.settings)), "</dl>\n</header>\n");
   html += failures_html(results);

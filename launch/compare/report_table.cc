@@ -124,7 +124,7 @@ ReportTable report_table(const ComparisonResults& results, const std::string& ta
   add("parameters", [](const ComparedModel& model) { return grouped(model.parameters); });
   add("table rows", [](const ComparedModel& model) { return grouped(model.table_rows); });
   for (const int64_t candidates : latency_sizes(results))
-    add(str("ms at ", grouped(candidates), " candidates"),
+    add(str("ms at ", grouped(candidates)),
         [&](const ComparedModel& model) { return latency_at(model, candidates); });
   return table;
 }
@@ -133,6 +133,12 @@ std::string measured_on(const ComparisonResults& results, const std::string& tas
   const TaskResult& result = results.quoted(task, MetricKind::auc);
   return str(grouped(result.rows), " rows of ", grouped(result.users), " users, ", grouped(result.positives),
              " positive; histories ", result.history);
+}
+
+std::string held_out(const ComparisonResults& results) {
+  const auto& days = results.held_out_days;
+  if (days.size() < 2) return days.empty() ? "" : days.front();
+  return str(days.front(), "..", days.back(), " (", days.size(), " days)");
 }
 
 std::string how_to_read(const ComparisonResults& results, const std::string& better,
@@ -147,7 +153,8 @@ std::string how_to_read(const ComparisonResults& results, const std::string& bet
       "The intervals say how much depends on who the users were, not how much on the seed: compare single "
       "seeds for that.";
   if (!latency_sizes(results).empty())
-    text += str(" ms: the median of scoring a request with a history of ", latency_events(results), ".");
+    text += str(" ms at N: the median of scoring N candidates for a request with a history of ",
+                latency_events(results), ".");
   if (results.jobs > 1)
     text += str(" ", results.jobs,
                 " runs shared the machine at a time: their requests/s are below what one alone reaches.");

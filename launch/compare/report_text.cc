@@ -7,11 +7,6 @@
 namespace lime {
 namespace {
 
-std::string days_of(const ComparisonResults& results) {
-  const auto& days = results.held_out_days;
-  return days.empty() ? "" : days.size() == 1 ? days.front() : str(days.front(), "..", days.back());
-}
-
 const char* mark_of(const ReportCell& cell) { return cell.verdict > 0 ? " *" : cell.verdict < 0 ? " !" : ""; }
 
 std::string escape_markdown(const std::string& text) {
@@ -46,7 +41,7 @@ std::string failures_of(const ComparisonResults& results, const char* bullet) {
 std::string to_text(const ComparisonResults& results) {
   std::string text;
   for (const auto& task : results.task_names()) {
-    text += str(task, ": ", measured_on(results, task), "; held out ", days_of(results), "; seeds ",
+    text += str(task, ": ", measured_on(results, task), "; held out ", held_out(results), "; seeds ",
                 joined(results.seeds), "\n");
     const ReportTable table = report_table(results, task);
     std::vector<std::vector<std::string>> lines{{"model"}};
@@ -73,7 +68,7 @@ std::string to_text(const ComparisonResults& results) {
 std::string to_markdown(const ComparisonResults& results) {
   std::string text =
       str("# Comparison\n\n`", results.config, "` on `", results.data, "`: trained on ", results.train_days,
-          ", held out ", days_of(results), "; seeds ", joined(results.seeds), settings_of(results), ".\n");
+          ", held out ", held_out(results), "; seeds ", joined(results.seeds), settings_of(results), ".\n");
   for (const auto& task : results.task_names()) {
     text += str("\n## ", escape_markdown(task), "\n\n", measured_on(results, task), "\n\n| model |");
     const ReportTable table = report_table(results, task);

@@ -169,9 +169,9 @@ ComparedModel describe(const ComparisonPlan& plan, size_t entry, const ResultOpt
   const std::string& directory = plan.run(entry, 0).directory;
   const auto checkpoints = list_checkpoints(directory);
   LIME_CHECK(!checkpoints.empty(), directory, " has no checkpoint");
-  const CheckpointSize size = checkpoint_size(checkpoint_directory(directory, checkpoints.front()));
-  model.parameters = size.parameters;
-  model.table_rows = size.table_rows;
+  const CheckpointShapes shapes = checkpoint_shapes(checkpoint_directory(directory, checkpoints.front()));
+  model.parameters = shapes.parameter_count();
+  model.table_rows = shapes.table_rows();
   if (options.latency) model.latency = options.latency(plan.run(entry, 0));
   return model;
 }

@@ -216,7 +216,11 @@ TEST_F(Corruption, BrokenDescriptionsNameTheKey) {
   }
   fs::remove(path);
   EXPECT_THAT(user_error([&] { Dataset::open(dataset_.directory()); }), HasSubstr(path));
-  EXPECT_THAT(user_error([&] { Dataset::open(temp_.file("nowhere")); }), HasSubstr("no such directory"));
+  EXPECT_THAT(user_error([&] { Dataset::open(temp_.file("nowhere")); }),
+              HasSubstr("no such directory, expected a dataset"));
+  // A relative name means something only together with where the program was started.
+  EXPECT_THAT(user_error([&] { Dataset::open("nowhere"); }),
+              HasSubstr("nowhere: no such directory in " + std::filesystem::current_path().string() + ","));
 }
 
 TEST_F(Corruption, InspectTellsWhatIsThere) {

@@ -149,6 +149,24 @@ TEST_F(CsvReaderTest, NamesTheNearestColumn) {
               HasSubstr("in.csv:1: no column 'userid' (nearest: 'user_id'); found user_id, item_id, time"));
 }
 
+TEST_F(CsvReaderTest, ATwofoldColumnIsRefusedWhereItIsAskedFor) {
+  CsvReader reader(write("a,b,a\n1,2,3\n"));
+  EXPECT_EQ(reader.column("b"), 1U);
+  EXPECT_THAT(user_error([&] { reader.column("a"); }),
+              testing::EndsWith(":1: found column 'a' twice, expected names that differ"));
+}
+
+TEST_F(CsvReaderTest, NamesWhatIsNotText) {
+  for (const auto& [begin, what] :
+       {std::pair("\x1F\x8B\x08", "gzip"),
+        std::pair("\xFD"
+                  "7zXZ",
+                  "xz"),
+        std::pair("\x28\xB5\x2F\xFD", "zstd"), std::pair("PK\x03\x04", "zip"), std::pair("PAR1", "Parquet")})
+    EXPECT_THAT(user_error([&] { CsvReader(write(std::string(begin) + " and more")); }),
+                testing::HasSubstr(str("in.csv: found ", std::string(what) == "zip" ? "a " : "", what)));
+}
+
 TEST_F(CsvReaderTest, RefusesWhatIsNoFileOrHasNoHeader) {
   EXPECT_THAT(message<UserError>([&] { CsvReader(directory_.file("none.csv")); }),
               HasSubstr("none.csv: cannot open"));

@@ -11,10 +11,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <random>
+#include <sstream>
 #include <utility>
 
 #include "io/external_sort.h"
 #include "io/hdf5_file.h"
+#include "io/inspect.h"
 #include "tests/io/random_log.h"
 #include "tests/support/test_support.h"
 
@@ -206,12 +208,30 @@ TEST(DatasetWriter, TwoOfOneProcessDoNotShareADirectory) {
   first.finish();
 }
 
+TEST(Inspect, BreaksLongLinesOfColumns) {
+  TempDirectory temp;
+  DatasetSchema schema;
+  schema.labels = {"click"};
+  for (int c = 10; c < 40; ++c)
+    schema.columns.push_back({str("column_", c), ColumnGroup::user, ColumnKind::id});
+  DatasetWriter writer(temp.file("wide"), schema, small_writer(1));
+  std::istringstream text(inspect(writer.finish(), false));
+  size_t columns = 0;
+  for (std::string line; std::getline(text, line);) {
+    if (line.find("column_") == std::string::npos) continue;
+    EXPECT_LE(line.size(), 110u);
+    EXPECT_TRUE(line.starts_with(columns == 0 ? "  user: column_10 (id), " : "        column_")) << line;
+    for (size_t at = 0; (at = line.find("column_", at)) != std::string::npos; ++at) ++columns;
+  }
+  EXPECT_EQ(columns, 30u);
+}
+
 TEST(DatasetWriter, RefusesToReplaceUnlessTold) {
   TempDirectory temp;
   const auto log = make_random_log(5, {10, 50, 20, 2});
   write_log(log, temp.file("data"), small_writer(2));
   EXPECT_THAT(user_error([&] { DatasetWriter(temp.file("data"), log.schema, small_writer(2)); }),
-              HasSubstr("exists already"));
+              HasSubstr("exists already; choose another name, or replace it with --overwrite"));
   auto options = small_writer(5);
   options.overwrite = true;
   write_log(log, temp.file("data"), options);

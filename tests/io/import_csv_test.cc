@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "io/import_csv_mapping.h"
 #include "io/import_values.h"
 #include "tests/io/import_dump.h"
 #include "tests/support/test_support.h"
@@ -103,7 +104,7 @@ void write_full(const TempDirectory& directory) {
   write_file(directory.file("shown_1.tsv"),
              header +
                  "5\ta\t2022-05-08 10:00:02\t20220508\ts1\t1\t4\tbuy\t900\t10\t0\n"
-                 "5\tb\t2022-05-08 12:00:00\t20220508\ts2\t0\t3\tview\t0\t12\t1.5\n");
+                 "5\tb\t2022-05-08 12:00:00\t20220508\ts2\t0\t3\tview\t\t12\t1.5\n");
   write_file(directory.file("shown_2.tsv"),
              header +
                  "6\tb\t2022-05-08 10:00:00\t20220508\ts1\t1\t5\tview\t1\t10\t2\n"
@@ -136,6 +137,7 @@ TEST_F(ImportCsvTest, RowsOfOneRequestIdFormOneRequest) {
   EXPECT_FLOAT_EQ(request.candidates[1].reals.at("price"), static_cast<float>(std::log1p(3.0)));
 
   const auto& later = data.request(5, ten + 7200000);
+  EXPECT_EQ(later.candidates[0].weights.at("dwell"), 0);  // an empty field
   ASSERT_EQ(later.history.size(), 2U);
   EXPECT_EQ(later.history[0].item, hashed_id("c"));
   EXPECT_EQ(later.history[1].item, hashed_id("a"));
@@ -195,13 +197,30 @@ TEST_F(ImportCsvTest, RefusesRequestsOverTwoDays) {
 
 TEST_F(ImportCsvTest, NamesFileLineAndColumnOfAMalformedValue) {
   write("mapping.yaml", minimal);
-  write("log.csv", "user,item,ts,clicked\n1,2,100,1\n1,2,100,7\n,2,100,1\n1,2,1.5,1\n");
+  write("log.csv", "user,item,ts,clicked\n1,2,100,1\n1,2,100,7\n,2,100,1\n1,2,x,1\n");
   EXPECT_THAT(failure(), HasSubstr("log.csv:3:clicked: found '7', expected a number from 0 to 1"));
   options_.max_bad_rows = 3;
   EXPECT_EQ(import().requests.size(), 1U);
   EXPECT_THAT(report_.bad_examples,
               ElementsAre(HasSubstr("log.csv:3:clicked"), HasSubstr("log.csv:4:user: found ''"),
-                          HasSubstr("log.csv:5:ts: found '1.5', expected an integer")));
+                          HasSubstr("log.csv:5:ts: found 'x', expected an integer")));
+}
+
+TEST_F(ImportCsvTest, TimesMayBeFloats) {
+  write("mapping.yaml", minimal);
+  write("log.csv", "user,item,ts,clicked\n1,2,1709251200.25,1\n1,3,1.7092512e9,0\n");
+  const auto data = import();
+  EXPECT_EQ(data.request(1, 1709251200250).day, "2024-03-01");
+  EXPECT_EQ(data.request(1, 1709251200000).candidates[0].item, 3);
+}
+
+TEST_F(ImportCsvTest, ATimeOfAnotherUnitIsNamed) {
+  write("mapping.yaml", minimal);
+  for (const std::string time : {"1709251200000", "1.7e12", "-1", "-0.5"}) {  // ms where s are expected
+    write("log.csv", "user,item,ts,clicked\n1,2," + time + ",1\n");
+    EXPECT_THAT(failure(), HasSubstr("log.csv:2:ts: found '" + time +
+                                     "', expected s since 1970, up to the year 9999; is it in ms?"));
+  }
 }
 
 TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
@@ -226,6 +245,8 @@ TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
                              "features: {a: {kind: id}}}\n"))
                   .substr(0, 10),
               path.substr(0, 10));
+  EXPECT_EQ(user_error([&] { read_mapping(directory_.path()); }),
+            directory_.path() + ": is a directory, expected a mapping (YAML)");
   std::string fortnight = minimal;
   fortnight.replace(fortnight.find("unit: s"), 7, "unit: d");
   EXPECT_THAT(failure_of(fortnight),

@@ -62,7 +62,7 @@ TEST_F(MovieLensTest, Reads100K) {
   const auto data = import();
   expect_ratings(data);
   EXPECT_EQ(data.users.at(1).ids.at("gender"), hashed_id("M"));
-  EXPECT_EQ(data.users.at(2).ids.at("age"), 53);
+  EXPECT_EQ(data.users.at(2).ids.at("age_group"), 53);
   EXPECT_EQ(data.users.at(1).ids.at("occupation"), hashed_id("technician"));
   EXPECT_THAT(data.items.at(20).lists.at("genres"), ElementsAre(1, 3));
 }
@@ -77,7 +77,7 @@ TEST_F(MovieLensTest, Reads1M) {
   const auto data = import();
   expect_ratings(data);
   EXPECT_EQ(data.users.at(1).ids.at("gender"), hashed_id("F"));
-  EXPECT_EQ(data.users.at(2).ids.at("age"), 56);
+  EXPECT_EQ(data.users.at(2).ids.at("age_group"), 56);
   EXPECT_EQ(data.users.at(2).ids.at("occupation"), 16);
   EXPECT_THAT(data.items.at(20).lists.at("genres"), ElementsAre(hashed_id("Comedy"), hashed_id("Romance")));
 }

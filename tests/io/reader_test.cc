@@ -141,6 +141,18 @@ TEST_F(Reader, ShardsThatHaveRunDryGiveEmptyMicroBatchesWithoutEnd) {
   }
 }
 
+TEST_F(Reader, TheBatchesOfAnEpochAreKnownBeforehandOnAnyRank) {
+  for (const int64_t shards : {1, 4, 5}) {  // of 7 parts: shards of 5 differ in length
+    auto options = reader_options(*dataset_, shards);
+    BatchReader reader(*dataset_, options);
+    const int64_t batches = reader.batches_in_epoch();  // read_all adds the empty one that ends it
+    EXPECT_EQ(static_cast<int64_t>(read_all(reader).size()), batches + 1) << shards << " shards";
+    options.ranks = static_cast<int>(shards);
+    options.rank = options.ranks - 1;
+    EXPECT_EQ(BatchReader(*dataset_, options).batches_in_epoch(), batches) << shards << " shards";
+  }
+}
+
 TEST_F(Reader, ContinuesExactlyAtEveryPosition) {
   auto options = reader_options(*dataset_, 4);
   options.history_tokens = 400;
@@ -291,6 +303,20 @@ TEST_F(Reader, RefusesWhatItCannotRead) {
               HasSubstr("features.candidate: unknown feature 'action'"));
   EXPECT_THAT(refused([](auto& s) { s.user = {"usr"}; }), HasSubstr("(nearest: 'user')"));
   EXPECT_THAT(refused([](auto& s) { s.history = {"item", "item"}; }), HasSubstr("twice"));
+  auto schema = dataset_->schema();
+  for (const auto kind : {ColumnKind::id, ColumnKind::real}) {  // somebody's age: with a table, and without
+    schema.columns.push_back({"age", ColumnGroup::user, kind});
+    auto spec = full_spec();
+    spec.user = {"age"};
+    const auto resolve = [&] { resolve_features(schema, spec); };
+    if (kind == ColumnKind::id)
+      EXPECT_THAT(user_error(resolve), HasSubstr("features.user: column 'age' would share a table"));
+    else
+      EXPECT_NO_THROW(resolve());
+    spec.history = {"item"};
+    EXPECT_NO_THROW(resolve()) << "no other age";
+    schema.columns.pop_back();
+  }
   EXPECT_THAT(refused([](auto& s) { s.tasks = {"clicks"}; }),
               HasSubstr("unknown label 'clicks' (nearest: 'click')"));
   EXPECT_THAT(refused([](auto& s) { s.sample_weights = {"watches"}; }), HasSubstr("(nearest: 'watch')"));

@@ -39,6 +39,7 @@ class Checkpoint : public testing::Test {
     dataset_ = new Dataset(Dataset::open(directory_->file("data")));
     run_ = new SmallRun(test_group().world(), small_config(directory_->file("data")), *dataset_);
     run_->train(test_group(), *dataset_, 3);
+    run_->state.order = {65536, {{"2024-01-01", 7}, {"2024-01-02", int64_t{1} << 62}}};
     run_->state.extra = {
         {"ne_sum", 0.1 + 0.2}, {"huge", std::numeric_limits<double>::max()}, {"minus_zero", -0.0}};
   }
@@ -90,6 +91,7 @@ TEST_F(Checkpoint, ComesBackToTheBit) {
   EXPECT_FALSE(state.finished);
   EXPECT_EQ(state.extra, run_->state.extra);
   EXPECT_TRUE(std::signbit(state.extra.at("minus_zero")));
+  EXPECT_EQ(state.order, run_->state.order);
   ASSERT_EQ(state.positions.size(), 4u);
   for (const auto& mine : run_->state.positions)
     EXPECT_EQ(state.positions.at(static_cast<size_t>(mine.shard)), mine);

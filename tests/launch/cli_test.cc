@@ -34,6 +34,23 @@ TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
     EXPECT_THAT(lime_program("import " + importer + " --help").out, HasSubstr("--max-bad-rows"));
 }
 
+TEST(Cli, HelpIsOfTheCommandThatIsAskedFor) {
+  EXPECT_EQ(lime_program("help").out, lime_program("--help").out);
+  for (const std::string command :
+       {"import", "import kuairand", "import movielens", "import csv", "generate", "inspect", "train", "eval",
+        "predict", "cache build", "score", "compare", "bench latency", "help"}) {
+    const std::string help = lime_program(command + " --help").out;
+    EXPECT_EQ(lime_program("help " + command).out, help);
+    // Its own example, in words of people.
+    const size_t example = help.find("Example");
+    if (command != "import") {
+      ASSERT_NE(example, std::string::npos) << command;
+      EXPECT_THAT(help.substr(example), HasSubstr("lime " + command + " ")) << command;
+    }
+    EXPECT_THAT(help, testing::Not(testing::ContainsRegex("INT:|POSITIVE|NONNEGATIVE|value in"))) << help;
+  }
+}
+
 TEST(Cli, VersionSaysWhatItWasBuiltFrom) {
   const Outcome version = lime_program("--version");
   EXPECT_EQ(version.exit_code, 0);
@@ -72,6 +89,24 @@ INSTANTIATE_TEST_SUITE_P(
                 "lime train: expected either a configuration file or --resume DIR (lime train --help)"},
         Mistake{"train nowhere.yaml --out nowhere",
                 "nowhere.yaml: cannot read the configuration: No such file or directory"},
+        Mistake{"train " LIME_SOURCE_DIR "/configs",
+                LIME_SOURCE_DIR "/configs: is a directory, expected a YAML file"},
+        Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --trace nowhere/t.json",
+                "--trace: cannot write nowhere/t.json: there is no directory nowhere"},
+        Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --rows /",
+                "--rows: / is a directory, expected a file to write"},
+        Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --rows r.h5 --set data.eval=",
+                "--rows: data.eval is empty, expected held-out days whose rows are to be written"},
+        Mistake{"eval nowhere --json nowhere/e.json",
+                "--json: cannot write nowhere/e.json: there is no directory nowhere"},
+        Mistake{"predict nowhere --days 2022-01-01 --out nowhere/s.h5",
+                "--out: cannot write nowhere/s.h5: there is no directory nowhere"},
+        Mistake{"cache build nowhere --out nowhere/c.h5",
+                "--out: cannot write nowhere/c.h5: there is no directory nowhere"},
+        Mistake{"score nowhere --requests 2022-01-01 --out nowhere/b.h5",
+                "--out: cannot write nowhere/b.h5: there is no directory nowhere"},
+        Mistake{"inspect " + std::string(300, 'x'),
+                std::string(300, 'x') + "/manifest.json: File name too long"},
         Mistake{"train --resume nowhere", "--resume: nowhere is not a run directory (it has no config.yaml)"},
         Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set model.widht=3",
                 "--set: unknown key 'model.widht' (did you mean 'model.width'?)"},
@@ -91,7 +126,13 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"bench latency --out nowhere --models lime_xyz --items 9",
                 "model name: found 'lime_xyz', expected two_tower, din, mha, truncated_mha, linformer, hstu, "
                 "lime_mha or lime_xor"},
-        Mistake{"help confg", "lime help: unknown topic 'confg' (did you mean 'config'?)"}));
+        Mistake{"bench latency --out x --precision f8",
+                "--precision: f8 not in {f32,tf32,bf16}; see: lime bench latency --help"},
+        Mistake{"import csv --out x", "--mapping is required; see: lime import csv --help"},
+        Mistake{"help confg", "lime help: unknown topic 'confg' (did you mean 'config'?)"},
+        Mistake{"help import cvs", "lime help: unknown topic 'cvs' (did you mean 'csv'?)"},
+        Mistake{"help nonsense",
+                "lime help: unknown topic 'nonsense', expected config or a command of: lime --help"}));
 
 TEST(Cli, TrainingWithoutItsDatasetLeavesNoRunDirectory) {
   const TempDirectory temp;

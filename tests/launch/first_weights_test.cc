@@ -57,7 +57,7 @@ class FirstWeights : public testing::Test {
     return str(path(name), "/checkpoints/step-00000000", step);
   }
   static std::string digests(const std::string& name, int step) {
-    return run(1, "inspect " + checkpoint(name, step)).out;
+    return run(1, "inspect --digests " + checkpoint(name, step)).out;
   }
   static std::vector<float> values(const std::string& file, const std::string& object) {
     return Hdf5File(file, Hdf5File::Mode::read).read<float>(object);
@@ -226,7 +226,7 @@ TEST_F(FirstWeights, Mistakes) {
       str("train --resume ", path("first"), " --set train.max_steps=6 --set data.train=2024-01-03"),
       "data.train");
   expect_mistake(str("train --resume ", path("first"), " --set train.max_steps=6 --set data.shuffle=false"),
-                 "data.shuffle");
+                 "not shuffled");
   fs::copy(path("first"), path("goes_on"), fs::copy_options::recursive);
   run(1, str("train --resume ", path("goes_on"), " --set train.max_steps=6"));
 }

@@ -105,6 +105,11 @@ TEST_F(RunDirectoryTest, APlaceThatCannotBeMadeIsNamed) {
   EXPECT_THAT(failure(temp_.file("file/run"), false), HasSubstr("cannot be made: Not a directory"));
 }
 
+TEST_F(RunDirectoryTest, ANameThatIsTooLongIsTheUsersMistake) {
+  const std::string name(300, 'x');
+  EXPECT_THAT(failure(temp_.file(name), false), HasSubstr(name + ": File name too long"));
+}
+
 // Another process holds the run until it is killed.
 TEST_F(RunDirectoryTest, ARunInUseIsRefusedNamingTheProcess) {
   if (test_group().size() > 1) GTEST_SKIP() << "forks: one process only";

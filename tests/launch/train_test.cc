@@ -76,7 +76,7 @@ class Train : public testing::Test {
   }
   // Parameters, tables, optimizer state and reader positions as digests.
   static std::string digests(const std::string& run, int step) {
-    const Outcome outcome = lime_program("inspect " + checkpoint(run, step));
+    const Outcome outcome = lime_program("inspect --digests " + checkpoint(run, step));
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_THAT(outcome.out, HasSubstr("/item rows"));
     return outcome.out;
@@ -337,6 +337,39 @@ TEST_F(Train, MistakesWithDaysDevicesAndDirectories) {
   expect_mistake(str("train --resume ", path("taken"), " --set model.width=32 --set train.max_steps=4"),
                  "model.width");
   EXPECT_TRUE(fs::exists(checkpoint("taken", 2)));
+}
+
+TEST_F(Train, APlaceWithinAnEpochIsOfItsDatasetAndItsOrder) {
+  train(1, "placed", "train.max_steps=2");
+  const std::string resumed = str("train --resume ", path("placed"), " --set train.max_steps=3 --set ");
+  generate_log(path("rebuilt"), {.users = 61});
+  expect_mistake(resumed + "data.path=" + path("rebuilt"), "2024-01-01 has other requests or parts");
+  expect_mistake(resumed + "data.shuffle_window=7", "now are shuffled in windows of 7");
+  expect_mistake(resumed + "data.train=2024-01-02", "2024-01-02 in the place of 2024-01-01");
+  // Between two epochs there is no place to lose.
+  train(1, "between", "");
+  resume(1, "between", str("train.epochs=2 --set data.path=", path("rebuilt")));
+  // Later days change nothing of what was read.
+  resume(2, "placed", "train.max_steps=3 --set data.train=2024-01-01..2024-01-03");
+}
+
+TEST_F(Train, TheLastStepIsTheOneThatWasPlanned) {
+  const Outcome outcome = lime_program(train_command("planned", "data.path=" + few_users()));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto last = std::to_string(metrics("planned").back().at("step").get<int64_t>());
+  EXPECT_THAT(outcome.err, HasSubstr(str("\nstep ", last, "/", last, " ")));
+}
+
+TEST_F(Train, InspectSaysWhatARunHolds) {
+  train(1, "looked_at", "train.max_steps=2 --set data.eval=2024-01-03 --set eval.history=both");
+  const Outcome run = lime_program("inspect " + path("looked_at"));
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out, HasSubstr("lime_xor on " + path("data") + ", trained on 2024-01-01..2024-01-02"));
+  EXPECT_THAT(run.out, testing::ContainsRegex("\nclick +frozen +0\\.[0-9]{4} "));
+  EXPECT_THAT(run.out, HasSubstr("checkpoints, newest first: step-000000002\nstep 2, epoch 0, "));
+  EXPECT_THAT(run.out, testing::ContainsRegex("\nsegment +[0-9]+ +8\n"));
+  EXPECT_THAT(run.out, testing::ContainsRegex("\ninteraction.links +4 +16\n"));
+  EXPECT_THAT(run.out, HasSubstr(lime_program("inspect " + checkpoint("looked_at", 2)).out));
 }
 
 TEST_F(Train, BrokenFilesAreNamed) {

@@ -89,6 +89,12 @@ TEST_F(CScorer, ScoresAsTheOther) {
   });
 }
 
+TEST(CIds, AreThoseOfAnImport) {
+  EXPECT_EQ(lime_id_of_text("SKU-0001"), 313679405992268013);  // XXH3 without its top bit: docs/import_csv.md
+  EXPECT_EQ(lime_id_of_text("17"), 17);
+  EXPECT_EQ(lime_id_of_text(""), -1);
+}
+
 TEST_F(CScorer, FailuresAreCodesAndOneLine) {
   lime_scorer* other = reinterpret_cast<lime_scorer*>(1);
   lime_scorer_options options = {};

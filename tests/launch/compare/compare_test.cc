@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "launch/chart_axis.h"
 #include "launch/scored_rows.h"
 #include "runtime/error.h"
 #include "tests/launch/program.h"
@@ -121,8 +122,8 @@ TEST_F(Compare, ReportsWhatItsRunsMeasured) {
   }
   const Outcome inspected = lime_program("inspect " + path("both/runs/short-1"));
   EXPECT_THAT(inspected.out,
-              HasSubstr(str("total parameters ", report["models"][1]["parameters"].get<int64_t>(), " rows ",
-                            report["models"][1]["table_rows"].get<int64_t>(), " ")));
+              HasSubstr(str(grouped(report["models"][1]["parameters"], 0), " dense parameters, ",
+                            grouped(report["models"][1]["table_rows"], 0), " rows in ")));
 
   // Again: nothing is trained, the report is the same. A third model and another baseline: only that is
   // trained.

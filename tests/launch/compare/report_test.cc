@@ -76,8 +76,8 @@ TEST(ReportTable, SeedsThatDisagreeGiveNoVerdict) {
 TEST(ReportTable, LatencyIsThereWhereItWasMeasured) {
   const auto columns = report_table(made_up_results(true), "is_click").columns;
   EXPECT_EQ(columns.size(), 7u + 4u);
-  EXPECT_EQ(columns[7], "ms at 64 candidates");
-  EXPECT_EQ(columns.back(), "ms at 32,768 candidates");
+  EXPECT_EQ(columns[7], "ms at 64");
+  EXPECT_EQ(columns.back(), "ms at 32,768");
   EXPECT_EQ(report_table(made_up_results(true), "is_click").models[3].back().value, "328");
   EXPECT_TRUE(has_chart(to_html(made_up_results(true)), "Scoring latency"));
   auto results = made_up_results(true);
@@ -91,6 +91,24 @@ TEST(ReportTable, LatencyIsThereWhereItWasMeasured) {
     EXPECT_THAT(text, Not(HasSubstr("atency")));
     EXPECT_THAT(text, Not(HasSubstr("ms at")));
   }
+}
+
+TEST(ReportPage, ManyHeldOutDaysAreARangeAndLinesWithoutIntervals) {
+  auto results = made_up_results(false);
+  const std::string four = to_html(results);
+  EXPECT_THAT(four, HasSubstr("2022-05-05..2022-05-08 (4 days)"));
+  EXPECT_THAT(four, HasSubstr("Means over seeds with 95 % intervals over users."));
+  const auto repeat = [](auto& values) {
+    const auto once = values;
+    for (int times = 0; times < 5; ++times) values.insert(values.end(), once.begin(), once.end());
+  };
+  repeat(results.held_out_days);
+  for (auto& task : results.tasks)
+    for (auto& model : task.models) repeat(model.auc_by_day);
+  const std::string many = to_html(results);
+  EXPECT_THAT(many, HasSubstr("2022-05-05..2022-05-08 (24 days)"));
+  EXPECT_THAT(many, Not(HasSubstr("95 % intervals over users.")));
+  EXPECT_THAT(many, HasSubstr("Means over seeds; report.json has the intervals."));
 }
 
 TEST(ReportPage, IsWellFormedAndRefersToNothing) {
@@ -157,7 +175,7 @@ TEST(ReportText, HasALineOfDifferencesBelowEachModel) {
   const std::string text = to_text(made_up_results(false));
   EXPECT_THAT(text,
               HasSubstr("is_click: 56,658 rows of 17,396 users, 24,801 positive; histories running; held out "
-                        "2022-05-05..2022-05-08; seeds 1, 2, 3\n"));
+                        "2022-05-05..2022-05-08 (4 days); seeds 1, 2, 3\n"));
   EXPECT_THAT(text, HasSubstr("+0.0014 \xC2\xB1"
                               "0.0010 *"));
   EXPECT_THAT(text, HasSubstr("\xE2\x88\x92"

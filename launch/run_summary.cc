@@ -1,0 +1,72 @@
+#include "launch/run_summary.h"
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "launch/text_table.h"
+#include "model/checkpoint.h"
+#include "model/checkpoint_manifest.h"
+#include "model/run_choice.h"
+#include "parallel/communicator.h"
+#include "runtime/error.h"
+#include "runtime/text.h"
+
+namespace lime {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A table of names and shapes; nothing of an empty list.
+std::string shape_table(const char* what, const std::vector<CheckpointShapes::Shape>& shapes) {
+  if (shapes.empty()) return "";
+  std::vector<std::vector<std::string>> rows = {{what, "rows", "columns"}};
+  for (const auto& shape : shapes) rows.push_back({shape.name, grouped(shape.rows), grouped(shape.columns)});
+  return aligned_table(rows);
+}
+
+// Held-out days as the end of training left them; nothing where there were none.
+std::string evaluation(const std::string& path) {
+  std::ifstream file(path);
+  const auto results = nlohmann::json::parse(file, nullptr, false);
+  if (results.is_discarded()) return "";
+  std::vector<std::vector<std::string>> rows = {{"held out", "history", "AUC", "GAUC", "NE"}};
+  const auto value = [](const nlohmann::json& metrics, const char* name) {
+    return metrics.at(name).is_null() ? std::string("-") : grouped(metrics.at(name).get<double>(), 4);
+  };
+  for (const auto& result : results)
+    for (const auto& task : result.at("tasks")) {
+      const auto& all = task.at("all");
+      rows.push_back({task.at("task").get<std::string>(), result.at("history").get<std::string>(),
+                      value(all, "auc"), value(all, "gauc"), value(all, "ne")});
+    }
+  return aligned_table(rows);
+}
+
+}  // namespace
+
+std::string summarize_run(const std::string& run) {
+  const Config config = load_run_config({run, "", "", {}});
+  std::string text = str("run ", run, ": ", config.model.name, " on ", config.data.path, ", trained on ",
+                         config.data.train, "\n");
+  if (!config.train.from.empty())
+    text += str("first weights: ", config.train.from, ", trained on ", config.data.seen, "\n");
+  text += evaluation(run + "/eval.json");
+  const auto checkpoints = list_checkpoints(run);
+  if (checkpoints.empty()) return text + "no checkpoint yet\n";
+  return str(text, "checkpoints, newest first: ", joined(checkpoints, " "), "\n",
+             summarize_checkpoint(checkpoint_directory(run, checkpoints.front())));
+}
+
+std::string summarize_checkpoint(const std::string& directory) {
+  const auto alone = make_self_communicator();
+  const CheckpointManifest manifest = read_verified_manifest(*alone, directory);
+  const CheckpointShapes shapes = checkpoint_shapes(directory);
+  const TrainState& state = manifest.state;
+  return str("step ", state.step, ", epoch ", state.epoch, state.finished ? ", finished" : "", ", seed ",
+             manifest.seed, ": ", grouped(shapes.parameter_count()), " dense parameters, ",
+             grouped(shapes.table_rows()), " rows in ", shapes.tables.size(), " tables\n",
+             shape_table("table", shapes.tables), shape_table("parameter", shapes.parameters));
+}
+
+}  // namespace lime
