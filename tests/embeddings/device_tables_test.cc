@@ -172,7 +172,7 @@ TEST_P(DeviceTables, RoomIsMadeForRowsThatTheHostDoesNotKnowOf) {
 TEST_P(DeviceTables, AFullDeviceIsNamed) {
   DeviceTable table(ctx, {.name = "items", .dim = int64_t{1} << 40}, 1);
   const std::string error = user_error([&] { table.reserve(1000); });
-  EXPECT_NE(error.find("embedding table 'items': no memory on cuda:0 for 1000 rows, 4398046511108000 bytes"),
+  EXPECT_NE(error.find("embedding table 'items': no memory on cuda:0 for 1000 rows, 4398046511109000 bytes"),
             std::string::npos)
       << error;
   EXPECT_NE(error.find("free"), std::string::npos) << error;
