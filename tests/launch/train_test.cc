@@ -345,7 +345,7 @@ TEST_F(Train, APlaceWithinAnEpochIsOfItsDatasetAndItsOrder) {
   generate_log(path("rebuilt"), {.users = 61});
   expect_mistake(resumed + "data.path=" + path("rebuilt"), "2024-01-01 has other requests or parts");
   expect_mistake(resumed + "data.shuffle_window=7", "now are shuffled in windows of 7");
-  expect_mistake(resumed + "data.train=2024-01-02", "2024-01-02 in the place of 2024-01-01");
+  expect_mistake(resumed + "data.train=2024-01-02", "expected all of '2024-01-01..2024-01-02'");
   // Between two epochs there is no place to lose.
   train(1, "between", "");
   resume(1, "between", str("train.epochs=2 --set data.path=", path("rebuilt")));

@@ -8,6 +8,7 @@
 #include "launch/chart_axis.h"
 #include "launch/scored_rows.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 #include "tests/launch/program.h"
 #include "tests/launch/xml_check.h"
 #include "tests/support/test_support.h"
@@ -122,7 +123,7 @@ TEST_F(Compare, ReportsWhatItsRunsMeasured) {
   }
   const Outcome inspected = lime_program("inspect " + path("both/runs/short-1"));
   EXPECT_THAT(inspected.out,
-              HasSubstr(str(grouped(report["models"][1]["parameters"], 0), " dense parameters, ",
+              HasSubstr(str(grouped(report["models"][1]["parameters"].get<int64_t>()), " dense parameters, ",
                             grouped(report["models"][1]["table_rows"], 0), " rows in ")));
 
   // Again: nothing is trained, the report is the same. A third model and another baseline: only that is
