@@ -3,9 +3,10 @@
 #
 #   bench/gpu_checks.sh PROGRAMS OUT [PEER.py]
 #
-# PROGRAMS: a directory with `lime`, the test programs, bench_cuda_attention and bench_embedding (all in it, or a build tree of preset cuda).
-# PEER.py: torch_lime.py, to time PyTorch beside. LIME_RUN, where set, starts a program on ranks as `$LIME_RUN RANKS PROGRAM
-# ARGS...`; else mpirun does. LIME_LIMIT_S (540) bounds the whole run: what does not fit is listed as not run.
+# PROGRAMS: a directory with `lime`, the test programs, bench_cuda_attention and bench_embedding (all in it, or a build
+# tree of preset cuda). PEER.py: torch_lime.py, to time PyTorch beside. LIME_RUN, where set, starts a program on ranks
+# as `$LIME_RUN RANKS PROGRAM ARGS...`; else mpirun does. LIME_LIMIT_S (540) bounds the whole run: what does not fit is
+# listed as not run. LIME_STEPS, a pattern (bash's =~), runs only steps with names that match: 'memcheck|quickstart'.
 # Exit code 1 where a check failed, or where no GPU is there.
 set -uo pipefail
 programs=$(cd "$1" && pwd) out=$2 peer=${3:-}
@@ -18,7 +19,11 @@ table=$out/table.txt
 failed=0
 
 program() { find "$programs" -name "$1" -type f -perm -u+x | head -1; }
-launch() { local ranks=$1; shift; if [ -n "${LIME_RUN:-}" ]; then $LIME_RUN "$ranks" "$@"; else mpirun -np "$ranks" "$@"; fi; }
+launch() {
+  local ranks=$1
+  shift
+  if [ -n "${LIME_RUN:-}" ]; then $LIME_RUN "$ranks" "$@"; else mpirun -np "$ranks" "$@"; fi
+}
 export -f launch
 export LIME_GOLDEN_DIR=$here/tests/golden  # programs may have been built elsewhere
 export GTEST_COLOR=no  # mpirun's output looks like a terminal, and what is skipped is counted
@@ -28,26 +33,35 @@ row() { printf '%-58s %-10s %6s s  %s\n' "$1" "$2" "$3" "$4" | tee -a "$table"; 
 step() {
   local name=$1 most=$2 begin=$SECONDS
   shift 2
+  [[ $name =~ ${LIME_STEPS:-.} ]] || return 0
   local left=$((limit - SECONDS))
-  if [ "$left" -lt 5 ]; then row "$name" "NOT RUN" 0 "out of time"; failed=1; return; fi
+  if [ "$left" -lt 5 ]; then
+    row "$name" "NOT RUN" 0 "out of time"
+    failed=1
+    return
+  fi
   [ "$most" -gt "$left" ] && most=$left
   timeout -k 5 "$most" "$@" >"$out/$name.log" 2>&1  # lime itself only notes SIGTERM, and ends with its step
-  local rc=$? note
-  note=$(awk '/^\[  PASSED  \]/ {passed += $4} /^\[  SKIPPED \] .*\(/ {++skipped} /ERROR SUMMARY/ {sub(/=*/, ""); summary = $0}
+  local rc=$? note result=ok
+  note=$(awk '/^\[  PASSED  \]/ {passed += $4}
+    /^\[  SKIPPED \] .*\(/ {++skipped}
+    /ERROR SUMMARY/ {sub(/=*/, ""); summary = $0}
     END {if (passed || skipped) printf "%d passed, %d skipped ", passed, skipped; print summary}' "$out/$name.log")
-  if [ $rc -eq 0 ]; then row "$name" ok $((SECONDS - begin)) "$note"; else row "$name" "FAILED $rc" $((SECONDS - begin)) "$note"; failed=1; fi
+  [ $rc -eq 0 ] || { result="FAILED $rc"; failed=1; }
+  row "$name" "$result" $((SECONDS - begin)) "$note"
 }
 
-if ! nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt" | grep -q .; then
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >"$out/gpu.txt"
+if [ ! -s "$out/gpu.txt" ]; then
   echo "no GPU: nvidia-smi names none" | tee "$out/gpu.txt"
   failed=1
 fi
 
 # 1. The device tests.
-for test in cuda_kernel_test runtime_test primitives_test row_ops_test attention_test attention_chunks_test query_attention_test cached_scoring_test \
-  latency_test layer_test step_test model_test golden_test training_test \
-  device_parts_test device_transfer_test checkpoint_tensors_test device_sort_test embeddings_device_test \
-  device_network_test train_step_test; do
+for test in cuda_kernel_test cutlass_test runtime_test primitives_test row_ops_test attention_test \
+  attention_chunks_test query_attention_test cached_scoring_test latency_test layer_test step_test model_test \
+  golden_test training_test device_parts_test device_transfer_test checkpoint_tensors_test device_sort_test \
+  embeddings_device_test device_network_test train_step_test; do
   # Instruction sets of the CPU are tested elsewhere.
   [ -n "$(program $test)" ] && step "$test" 60 "$(program $test)" --gtest_filter='-*/AVX*:*/SSE*:*/SSSE*'
 done
@@ -59,8 +73,8 @@ table_sizes="--device cuda --rows 20000000 --dim 128 --ids 4194304 --seconds 3"
   step bench_embedding 60 "$(program bench_embedding)" $table_sizes --optimizer rowwise_adagrad
 [ -n "$peer" ] && step pytorch_embedding 40 python3 "$peer" embedding $table_sizes
 [ -n "$peer" ] && for mode in "" --compile; do
-  step "pytorch_attention$mode" 40 python3 "$peer" attention --device cuda --dtype bf16 --width 256 --heads 4 --history 16384 \
-    --links 64 --requests 16 --seconds 2 $mode
+  step "pytorch_attention$mode" 40 python3 "$peer" attention --device cuda --dtype bf16 --width 256 --heads 4 \
+    --history 16384 --links 64 --requests 16 --seconds 2 $mode
 done
 
 # 3. Whole training steps on the device, against PyTorch's of the same sizes; where their time goes; latency.
@@ -69,15 +83,17 @@ lime=$(program lime)
 train() {
   local name=$1
   shift
+  local config=$here/configs/bench-xor.yaml
   local settings=(--set data.path="$out/bench-xor" --set device=cuda --set train.micro_batches=1 --set train.epochs=20)
   for setting in "$@"; do settings+=(--set "$setting"); done
   rm -rf "$out/run"
-  step "train_$name" 60 "$lime" train "$here/configs/bench-xor.yaml" --out "$out/run" --trace "$out/trace.json" "${settings[@]}"
+  step "train_$name" 60 "$lime" train "$config" --out "$out/run" --trace "$out/trace.json" "${settings[@]}"
   [ -f "$out/trace.json" ] && "$here/bench/step_shares.py" "$out/trace.json" 10 | tee "$out/shares_$name.txt"
   rm -rf "$out/run" "$out/trace.json"
-  step "train_${name}_untraced" 60 "$lime" train "$here/configs/bench-xor.yaml" --out "$out/run" "${settings[@]}"
+  step "train_${name}_untraced" 60 "$lime" train "$config" --out "$out/run" "${settings[@]}"
   [ -f "$out/run/metrics.jsonl" ] || return
-  row "  steps 16-20 of $name" "" "" "$(tail -1 "$out/run/metrics.jsonl" | grep -oE '"(requests_per_s|history_tokens_per_s|data_wait_ms|step_ms)":[0-9.]*' | tr '\n' ' ')"
+  local keys='"(requests_per_s|history_tokens_per_s|data_wait_ms|step_ms)":[0-9.]*'
+  row "  steps 16-20 of $name" "" "" "$(tail -1 "$out/run/metrics.jsonl" | grep -oE "$keys" | tr '\n' ' ')"
 }
 small="--requests 32 --history 1024 --candidates 16"
 large="--requests 256 --history 1024 --candidates 16 --width 256 --links 64"
@@ -87,18 +103,21 @@ if [ -n "$lime" ]; then
   train xor_large_bf16 train.precision=bf16 model.width=256 model.links=64 train.batch_requests=256
   train hstu_small_bf16 train.precision=bf16 model.name=hstu
   train mha_small_bf16 train.precision=bf16 model.name=mha
-  step latency_cuda 60 "$lime" bench latency --device cuda --precision bf16 --type int8 --candidates 64,4096,32768 --history 1024,16384 \
-    --widths 128 --items 32768 --seconds 0.3 --out "$out/latency"
+  step latency_cuda 60 "$lime" bench latency --device cuda --precision bf16 --type int8 --candidates 64,4096,32768 \
+    --history 1024,16384 --widths 128 --items 32768 --seconds 0.3 --out "$out/latency"
 fi
 [ -n "$peer" ] && for mode in "" --compile; do
-  step "pytorch_xor_small$mode" 40 python3 "$peer" train --model lime_xor --device cuda --dtype bf16 --seconds 2 $small $mode
-  step "pytorch_xor_large$mode" 40 python3 "$peer" train --model lime_xor --device cuda --dtype bf16 --seconds 2 $large $mode
-  step "pytorch_hstu_small$mode" 40 python3 "$peer" train --model hstu --device cuda --dtype bf16 --seconds 2 $small $mode
+  peer_train="train --device cuda --dtype bf16 --seconds 2 $mode"
+  step "pytorch_xor_small$mode" 40 python3 "$peer" $peer_train --model lime_xor $small
+  step "pytorch_xor_large$mode" 40 python3 "$peer" $peer_train --model lime_xor $large
+  step "pytorch_hstu_small$mode" 40 python3 "$peer" $peer_train --model hstu $small
 done
 
-# 4. Several ranks, which share the device where there is one: last but what takes long, as ranks that wait for each other may.
+# 4. Several ranks, which share the device where there is one: they may wait for each other for long.
 for test in collectives_test gradient_buckets_test embeddings_collection_test; do
-  for ranks in 1 2 4; do [ -n "$(program $test)" ] && step "${test}_np$ranks" 60 bash -c 'launch "$@"' _ "$ranks" "$(program $test)"; done
+  for ranks in 1 2 4; do
+    [ -n "$(program $test)" ] && step "${test}_np$ranks" 60 bash -c 'launch "$@"' _ "$ranks" "$(program $test)"
+  done
 done
 
 # 5. The quickstart's model on the device and on the CPU: the same metrics but for what a seed changes.
@@ -107,7 +126,9 @@ if [ -n "$lime" ]; then
   for device in cuda cpu; do
     step "quickstart_$device" 90 "$lime" train "$here/configs/quickstart.yaml" --out "$out/run-$device" \
       --set data.path="$out/quickstart" --set device=$device
-    row "  AUC, NE of $device" "" "" "$(tr -d ' \n' <"$out/run-$device/eval.json" 2>/dev/null | grep -oE '"(auc|ne)":[0-9.]*' | head -2 | tr '\n' ' ')"
+    [ -f "$out/run-$device/eval.json" ] || continue
+    metrics=$(tr -d ' \n' <"$out/run-$device/eval.json" | grep -oE '"(auc|ne)":[0-9.]*' | head -2 | tr '\n' ' ')
+    row "  AUC, NE of $device" "" "" "$metrics"
   done
 fi
 
@@ -124,8 +145,12 @@ else
   row compute-sanitizer "NOT RUN" 0 "not installed"
 fi
 
-for log in bench_cuda_attention bench_embedding latency_cuda; do [ -f "$out/$log.log" ] && cat "$out/$log.log"; done
-for log in "$out"/pytorch_*.log; do [ -f "$log" ] && echo "$(basename "$log" .log): $(grep -oE '"(median_ms|requests_per_s|forward)".*' "$log")"; done
+for log in bench_cuda_attention bench_embedding latency_cuda; do
+  [ -f "$out/$log.log" ] && cat "$out/$log.log"
+done
+for log in "$out"/pytorch_*.log; do
+  [ -f "$log" ] && echo "$(basename "$log" .log): $(grep -oE '"(median_ms|requests_per_s|forward)".*' "$log")"
+done
 rm -rf "$out/bench-xor" "$out/quickstart" "$out"/run*
 echo
 cat "$out/gpu.txt" "$table"
