@@ -5,7 +5,6 @@
 #include <boost/context/fixedsize_stack.hpp>
 #include <cmath>
 #include <cstring>
-#include <deque>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "runtime/cuda_emulator_memory.h"
+#include "runtime/cuda_emulator_pending.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
 #include "runtime/sanitizer.h"
@@ -44,18 +44,6 @@ class Order {
   uint64_t n_, a_, b_;
 };
 
-struct Copy {
-  void* to;
-  const void* from;  // null: zeros
-  size_t bytes;
-};
-
-// Registers that a product has, and what they are after it.
-struct Lent {
-  void* registers;
-  std::vector<uint32_t> values;
-};
-
 // Last in a fiber: it goes back to the scheduler for good.
 struct Leaving {
   explicit Leaving(const sanitizer::Stack& scheduler) : scheduler_stack(scheduler) {}
@@ -71,12 +59,7 @@ struct Thread {
   uint32_t mask = 0;
   void* arguments = nullptr;
   WarpOperation operation = nullptr;
-  std::vector<Copy> copies;
-  std::deque<std::vector<Copy>> groups;
-  std::vector<Lent> lent;
-  bool products_fenced = false;
-  uint32_t products = 0;                               // issued in this block
-  std::vector<std::pair<uintptr_t, size_t>> unfenced;  // bytes of shared memory that no fence_stores followed
+  Pending pending;
   std::exception_ptr error;
   fiber here, scheduler;  // the one that does not run now
   sanitizer::Stack stack;
@@ -173,7 +156,7 @@ class Machine {
 
   void check_stores(uintptr_t operand, size_t bytes, Place place) {
     for (uint32_t t = 0; t < count_; ++t)
-      for (const auto& [stored, size] : threads_[t].unfenced)
+      for (const auto& [stored, size] : threads_[t].pending.unfenced)
         if (stored < operand + bytes && operand < stored + size)
           fault(str("a product of what thread ", text(threads_[t].index), " has stored and not fenced"),
                 place);
@@ -273,12 +256,7 @@ class Machine {
     at_barrier_ = 0;
     for (uint32_t t = 0; t < count_; ++t) {
       threads_[t].state = Thread::State::ready;
-      threads_[t].copies.clear();
-      threads_[t].groups.clear();
-      threads_[t].lent.clear();
-      threads_[t].products_fenced = false;
-      threads_[t].products = 0;
-      threads_[t].unfenced.clear();
+      threads_[t].pending.forget();
     }
     uint32_t returned = 0;
     const auto turn = [&](uint32_t t) {
@@ -349,8 +327,8 @@ class Machine {
   // A product is one of all warps of a warpgroup.
   void check_products() const {
     for (uint32_t t = 0; t < count_; ++t) {
-      const uint32_t first = t / warpgroup_size * warpgroup_size, mine = threads_[t].products,
-                     others = threads_[first].products;
+      const uint32_t first = t / warpgroup_size * warpgroup_size, mine = threads_[t].pending.products,
+                     others = threads_[first].pending.products;
       if (mine != others || (mine > 0 && first + warpgroup_size > count_))
         throw Error(str("kernel '", launch_->kernel, "', block ", text(blockIdx), ": thread ",
                         text(threads_[t].index), " has issued ", mine,
@@ -383,63 +361,9 @@ void warp_operation(uint32_t mask, void* arguments, WarpOperation operation, Pla
 uint32_t lane() { return Machine::instance().lane(); }
 void* dynamic_shared() { return Machine::instance().shared(); }
 void fault(const std::string& what, Place place) { Machine::instance().fault(what, place); }
-
-void start_copy(void* to, const void* from, size_t bytes) {
-  std::memset(to, 0xff, bytes);  // from now on no thread may count on what was there
-  Machine::instance().current().copies.push_back({to, from, bytes});
-}
-
-void commit_copies() {
-  Thread& me = Machine::instance().current();
-  me.groups.push_back(std::exchange(me.copies, {}));
-}
-
-void wait_copies(size_t groups_that_may_be_missing) {
-  Thread& me = Machine::instance().current();
-  for (; me.groups.size() > groups_that_may_be_missing; me.groups.pop_front()) {
-    for (const Copy& copy : me.groups.front()) {
-      copy.from ? std::memcpy(copy.to, copy.from, copy.bytes) : std::memset(copy.to, 0, copy.bytes);
-      note_store(copy.to, copy.bytes);
-    }
-  }
-}
-
 void check_stores(uintptr_t operand, size_t bytes, Place place) {
   Machine::instance().check_stores(operand, bytes, place);
 }
-void note_store(const void* to, size_t bytes) {
-  Machine::instance().current().unfenced.emplace_back(reinterpret_cast<uintptr_t>(to), bytes);
-}
-void fence_products() { Machine::instance().current().products_fenced = true; }
-void begin_product(Place place) {
-  Thread& me = Machine::instance().current();
-  if (!me.products_fenced) fault("a product that no fence precedes", place);
-  ++me.products;
-}
-void fence_stores() { Machine::instance().current().unfenced.clear(); }
-
-const void* values_of(const void* registers) {
-  for (const Lent& lent : Machine::instance().current().lent)
-    if (lent.registers == registers) return lent.values.data();
-  return registers;
-}
-
-void lend_registers(void* registers, const void* values, size_t n) {
-  std::vector<Lent>& lent = Machine::instance().current().lent;
-  std::vector<uint32_t> kept(n);
-  std::memcpy(kept.data(), values, n * sizeof(uint32_t));  // which may be those of a product before
-  auto mine = std::find_if(lent.begin(), lent.end(), [&](const Lent& l) { return l.registers == registers; });
-  if (mine == lent.end()) mine = lent.insert(mine, {registers, {}});
-  mine->values = std::move(kept);
-  std::memset(registers, 0xff, n * sizeof(uint32_t));
-}
-
-void wait_products() {
-  Thread& me = Machine::instance().current();
-  for (const Lent& lent : me.lent)
-    std::memcpy(lent.registers, lent.values.data(), lent.values.size() * sizeof(uint32_t));
-  me.lent.clear();
-  me.products_fenced = false;
-}
+Pending& pending() { return Machine::instance().current().pending; }
 
 }  // namespace lime::emulator
