@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -121,6 +122,22 @@ const DayInfo& Dataset::day(const std::string& day) const {
   for (const auto& info : days_)
     if (info.day == day) return info;
   throw UserError(str(directory_, ": has no day ", day, "; it has ", describe_days(days_)));
+}
+
+std::string merged_days(const std::string& text, const std::string& key) {
+  std::vector<DayRange> ranges = parse_day_ranges(text, key), merged;
+  std::sort(ranges.begin(), ranges.end(),
+            [](const DayRange& a, const DayRange& b) { return a.first < b.first; });
+  for (const DayRange& range : ranges) {
+    if (merged.empty() || parse_day(range.first) > parse_day(merged.back().last) + 1)
+      merged.push_back(range);
+    else
+      merged.back().last = std::max(merged.back().last, range.last);
+  }
+  std::vector<std::string> entries;
+  for (const DayRange& range : merged)
+    entries.push_back(range.first == range.last ? range.first : str(range.first, "..", range.last));
+  return joined(entries, ",");
 }
 
 std::vector<std::string> Dataset::days_among(const std::string& text, const std::string& key) const {

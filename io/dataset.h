@@ -102,5 +102,7 @@ void check_schema(const DatasetSchema&);
 int64_t parse_day(const std::string& text);
 int64_t parse_time_zone(const std::string& text);
 std::string format_day(int64_t days_since_epoch);
+// Days as select_days() takes them, of any dataset, in as few ranges as name the same, in order.
+std::string merged_days(const std::string& text, const std::string& key);
 
 }  // namespace lime

@@ -45,8 +45,10 @@ void resolve_first_weights(Communicator& comm, Config& config) {
         str("train.from: ", from.string(), " is neither a run directory nor a checkpoint of one"));
   const Config origin = load_run_config({run.string(), "", "", {}});
   if (is_run) config.train.from = choose_checkpoint(comm, {run.string(), "", "", {}});
-  for (const std::string& days : {origin.data.seen, origin.data.train})
-    if (!days.empty()) config.data.seen += (config.data.seen.empty() ? "" : ",") + days;
+  std::vector<std::string> seen;
+  for (const std::string& days : {config.data.seen, origin.data.seen, origin.data.train})
+    if (!days.empty()) seen.push_back(days);
+  config.data.seen = merged_days(joined(seen, ","), "data.seen");
 }
 
 }  // namespace lime

@@ -307,6 +307,9 @@ TEST(Dataset, SelectsDays) {
             (Days{"2022-05-01", "2022-05-02", "2022-05-05"}));
   EXPECT_EQ(dataset.select_days("2022-05-05, 2022-04-30..2022-05-01,2022-05-01", "k"),
             (Days{"2022-04-30", "2022-05-01", "2022-05-05"}));
+  EXPECT_EQ(dataset.days_among("2022-04-01..2022-04-30,2022-05-04,2022-05-05..2030-01-01", "k"),
+            (Days{"2022-04-30", "2022-05-05"}));
+  EXPECT_EQ(dataset.days_among("", "k"), Days{});
   const auto refused = [&](const char* text) {
     return user_error([&] { dataset.select_days(text, "data.train"); });
   };
@@ -318,6 +321,15 @@ TEST(Dataset, SelectsDays) {
   EXPECT_THAT(refused("yesterday"), HasSubstr("'yesterday'"));
   EXPECT_THAT(refused("2022-5-1"), HasSubstr("'2022-5-1'"));
   EXPECT_THAT(refused(""), HasSubstr("expected days"));
+}
+
+TEST(Dataset, MergesDays) {
+  EXPECT_EQ(merged_days("2022-05-05,2022-04-25..2022-05-04, 2022-05-06", "k"), "2022-04-25..2022-05-06");
+  EXPECT_EQ(merged_days("2022-05-03,2022-05-01,2022-05-01..2022-05-01", "k"), "2022-05-01,2022-05-03");
+  EXPECT_EQ(merged_days("2022-04-01..2022-04-30,2022-04-02..2022-04-03,2022-05-01", "k"),
+            "2022-04-01..2022-05-01");
+  EXPECT_EQ(merged_days("2021-12-31,2022-01-01", "k"), "2021-12-31..2022-01-01");
+  EXPECT_EQ(merged_days("", "k"), "");
 }
 
 TEST(Dataset, FilesAreReadableWithGenericTools) {

@@ -206,9 +206,9 @@ TEST_F(FirstWeights, DaysThatTheyHaveSeenAreNotHeldOut) {
   run(1, str("train ", path("config.yaml"), " --from ", checkpoint("second", 1), " --out ", path("third"),
              " --set data.train=2024-01-04 --set train.max_steps=1"));
   EXPECT_THAT(read_file(path("third/config.yaml")),
-              AllOf(HasSubstr("2024-01-01..2024-01-02,2024-01-03"), HasSubstr(checkpoint("second", 1))));
+              AllOf(HasSubstr("2024-01-01..2024-01-03"), HasSubstr(checkpoint("second", 1))));
   EXPECT_THAT(run(1, "inspect " + path("third")).out,
-              HasSubstr("second/checkpoints/step-000000001, trained on 2024-01-01..2024-01-02,2024-01-03"));
+              HasSubstr("second/checkpoints/step-000000001, trained on 2024-01-01..2024-01-03"));
   for (const char* day : {"2024-01-01", "2024-01-03", "2024-01-04"})
     expect_mistake(str("eval ", path("third"), " --days ", day), day);
   run(1, str("eval ", path("second"), " --days 2024-01-04"));
