@@ -11,6 +11,7 @@
 #include "io/import_rows.h"
 #include "io/import_values.h"
 #include "io/row_columns.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -155,7 +156,7 @@ class Importer {
       grouper_->finish([&](const RequestRow& request) { add(request); });
       grouper_.reset();
     }
-    describe(writer_.finish(), means_, report_);
+    finish_import(writer_, means_, joined(mapping_.impressions.source.patterns), report_);
     return std::move(report_);
   }
 

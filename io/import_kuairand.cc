@@ -7,6 +7,7 @@
 
 #include "io/import_rows.h"
 #include "io/import_values.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -96,7 +97,7 @@ class Importer {
       read_log(path, done, total);
       done += static_cast<double>(std::filesystem::file_size(path));
     }
-    describe(writer_.finish(), means_, report_);
+    finish_import(writer_, means_, joined(options_.logs), report_);
     return std::move(report_);
   }
 

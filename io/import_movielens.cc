@@ -78,7 +78,7 @@ class Importer {
     if (!options_.users.empty()) read_users();
     if (!options_.movies.empty()) read_movies();
     read_ratings();
-    describe(writer_.finish(), means_, report_);
+    finish_import(writer_, means_, options_.ratings, report_);
     return std::move(report_);
   }
 

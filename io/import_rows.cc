@@ -55,4 +55,12 @@ void describe(const Dataset& dataset, const LabelMeans& labels, ImportReport& re
   report.label_rates = labels.means();
 }
 
+void finish_import(DatasetWriter& writer, const LabelMeans& labels, const std::string& source,
+                   ImportReport& report) {
+  if (labels.candidates() == 0)
+    throw UserError(str(source, ": found no row to learn from, expected at least one (", report.rows,
+                        " rows read, ", report.bad_rows, " of them left out)"));
+  describe(writer.finish(), labels, report);
+}
+
 }  // namespace lime

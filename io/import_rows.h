@@ -47,6 +47,7 @@ class LabelMeans {
   explicit LabelMeans(size_t labels) : sums_(labels, 0.0) {}
   void add(const RequestRow&);
   std::vector<double> means() const;
+  int64_t candidates() const { return candidates_; }
 
  private:
   std::vector<double> sums_;
@@ -55,5 +56,9 @@ class LabelMeans {
 
 // Fills the part of the report that says what the dataset holds.
 void describe(const Dataset&, const LabelMeans&, ImportReport&);
+
+// Puts the dataset in its place, and says in the report what it holds. Throws UserError naming `source`, with
+// no dataset made, where no candidate was added.
+void finish_import(DatasetWriter&, const LabelMeans&, const std::string& source, ImportReport&);
 
 }  // namespace lime

@@ -206,6 +206,16 @@ TEST_F(ImportCsvTest, NamesFileLineAndColumnOfAMalformedValue) {
                           HasSubstr("log.csv:5:ts: found 'x', expected an integer")));
 }
 
+TEST_F(ImportCsvTest, ALogWithoutRowsMakesNoDataset) {
+  write("mapping.yaml", minimal);
+  write("log.csv", "user,item,ts,clicked\n");
+  EXPECT_THAT(failure(),
+              HasSubstr("log.csv: found no row to learn from, expected at least one (0 rows read"));
+  options_.max_bad_rows = 5;
+  write("log.csv", "user,item,ts,clicked\n1,2,x,1\n1,,100,0\n");
+  EXPECT_THAT(failure(), HasSubstr("(2 rows read, 2 of them left out)"));
+}
+
 TEST_F(ImportCsvTest, TimesMayBeFloats) {
   write("mapping.yaml", minimal);
   write("log.csv", "user,item,ts,clicked\n1,2,1709251200.25,1\n1,3,1.7092512e9,0\n");
