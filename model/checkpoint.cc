@@ -14,10 +14,6 @@
 namespace lime {
 namespace {
 
-std::string join(const std::string& directory, const std::string& name) {
-  return (std::filesystem::path(directory) / name).string();
-}
-
 // Every rank's files and positions on rank 0: files in order of rank, positions in order of shard.
 void collect(Communicator& comm, const std::vector<CheckpointFile>& files, const TrainState& state,
              CheckpointManifest& manifest) {

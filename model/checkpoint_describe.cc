@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/checkpoint.h"
+#include "model/checkpoint_files.h"
 #include "model/checkpoint_manifest.h"
 #include "model/checkpoint_tensors.h"
 #include "model/file_checksum.h"
@@ -123,7 +124,7 @@ int64_t CheckpointShapes::table_rows() const {
 
 CheckpointShapes checkpoint_shapes(const std::string& directory) {
   CheckpointShapes shapes;
-  const Hdf5File dense((std::filesystem::path(directory) / dense_file_name).string(), Hdf5File::Mode::read);
+  const Hdf5File dense(join(directory, dense_file_name), Hdf5File::Mode::read);
   for (const auto& name : dense.list("/parameters")) {
     const auto shape = dense.shape(str("/parameters/", name));
     shapes.parameters.push_back({name, shape[0], shape[1]});
@@ -143,14 +144,11 @@ CheckpointShapes checkpoint_shapes(const std::string& directory) {
 }
 
 std::string describe_checkpoint(const std::string& directory) {
-  const auto path_of = [&](const std::string& name) {
-    return (std::filesystem::path(directory) / name).string();
-  };
   const auto alone = make_self_communicator();
   const CheckpointManifest manifest = read_verified_manifest(*alone, directory);
   std::string text = describe_state(manifest);
 
-  const Hdf5File dense(path_of(dense_file_name), Hdf5File::Mode::read);
+  const Hdf5File dense(join(directory, dense_file_name), Hdf5File::Mode::read);
   int64_t parameters = 0;
   for (const char* group : {"/parameters", "/adamw/first_moment", "/adamw/second_moment"})
     for (const auto& name : dense.list(group)) {
@@ -165,7 +163,7 @@ std::string describe_checkpoint(const std::string& directory) {
   std::vector<std::unique_ptr<Hdf5File>> files;
   for (const auto& file : manifest.files)
     if (is_tables_file(file.name))
-      files.push_back(std::make_unique<Hdf5File>(path_of(file.name), Hdf5File::Mode::read));
+      files.push_back(std::make_unique<Hdf5File>(join(directory, file.name), Hdf5File::Mode::read));
   int64_t rows = 0;
   if (!files.empty())
     for (const auto& table : files.front()->list("/")) {

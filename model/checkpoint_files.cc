@@ -45,6 +45,10 @@ std::vector<std::string> names_in(const std::string& directory) {
 
 }  // namespace
 
+std::string join(const std::string& directory, const std::string& name) {
+  return (fs::path(directory) / name).string();
+}
+
 std::string checkpoints_directory(const std::string& run_directory) {
   return (fs::path(run_directory) / "checkpoints").string();
 }

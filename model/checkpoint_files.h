@@ -7,6 +7,8 @@
 
 namespace lime {
 
+// DIRECTORY/NAME.
+std::string join(const std::string& directory, const std::string& name);
 std::string checkpoints_directory(const std::string& run_directory);
 // "step-000000335", and back; nothing for any other name, one that ends in ".partial" too.
 std::string checkpoint_name(int64_t step);

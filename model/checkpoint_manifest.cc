@@ -19,10 +19,6 @@ using Json = nlohmann::json;
 constexpr const char* format_name = "lime-checkpoint";
 constexpr const char* own_checksum = "manifest_xxh3";  // over the dump of everything else
 
-std::string join(const std::string& directory, const std::string& name) {
-  return (std::filesystem::path(directory) / name).string();
-}
-
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream in(text);

@@ -150,6 +150,7 @@ void read_tables(const std::string& path, EmbeddingCollection& tables, int rank,
     if (offsets.size() != static_cast<size_t>(virtual_buckets) + 1)
       throw UserError(str(path, ": ", group, "/bucket_offsets: ", offsets.size(), " entries, expected ",
                           virtual_buckets + 1));
+    const bool has_idle = file.exists(group + "/idle");  // not in files of before
     const int64_t block_rows = std::max<int64_t>(1, block_values / (config.dim + state_width));
     for (int64_t bucket = first; bucket < last;) {
       const int64_t begin_bucket = bucket;
@@ -162,10 +163,10 @@ void read_tables(const std::string& path, EmbeddingCollection& tables, int rank,
       rows.ids = file.read<int64_t>(group + "/id", begin, end);
       rows.values = file.read<float>(group + "/value", begin, end);
       if (state_width > 0) rows.state = file.read<float>(group + "/state", begin, end);
-      if (file.exists(group + "/idle"))
+      if (has_idle)
         rows.idle = file.read<uint8_t>(group + "/idle", begin, end);
       else
-        rows.idle.resize(rows.ids.size());  // written before rows were counted so
+        rows.idle.resize(rows.ids.size());
       if (new_run) begin_run(rows, config, state_width);
       tables.load_rows(table, rows);
     }

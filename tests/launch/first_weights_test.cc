@@ -21,8 +21,6 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr const char* config_text = R"(
-features: {history: [item, action, age], candidate: [item, topic], user: [user, hour, segment]}
-embeddings: {dim: 8, optimizer: adagrad, learning_rate: 0.05, tables: {segment: {optimizer: adam, learning_rate: 0.01}}}
 model: {name: lime_xor, width: 16, heads: 2, links: 4, blocks: 1, head_hidden: 8, max_positions: 16}
 tasks: [click]
 train: {batch_requests: 16, micro_batches: 4, max_steps: 4, log_every: 1}
@@ -34,8 +32,9 @@ class FirstWeights : public testing::Test {
   static void SetUpTestSuite() {
     temp_ = new TempDirectory;
     generate_log(path("data"), {.days = 4});
-    write_file(path("config.yaml"), str("data: {path: ", path("data"),
-                                        ", train: 2024-01-01..2024-01-02, max_history: 20}", config_text));
+    write_file(path("config.yaml"),
+               str("data: {path: ", path("data"), ", train: 2024-01-01..2024-01-02, max_history: 20}\n",
+                   small_log_features, config_text));
     run(1, "train " + path("config.yaml") + " --out " + path("first"));
   }
   static void TearDownTestSuite() {
@@ -57,7 +56,7 @@ class FirstWeights : public testing::Test {
     return str(path(name), "/checkpoints/step-00000000", step);
   }
   static std::string digests(const std::string& name, int step) {
-    return run(1, "inspect --digests " + checkpoint(name, step)).out;
+    return checkpoint_digests(checkpoint(name, step));
   }
   static std::vector<float> values(const std::string& file, const std::string& object) {
     return Hdf5File(file, Hdf5File::Mode::read).read<float>(object);

@@ -51,4 +51,16 @@ void generate_log(const std::string& directory, const SmallLog& log) {
   LIME_CHECK(made.exit_code == 0, made.err);
 }
 
+const char* const small_log_features = R"(
+features: {history: [item, action, age], candidate: [item, topic], user: [user, hour, segment]}
+embeddings: {dim: 8, optimizer: adagrad, learning_rate: 0.05, tables: {segment: {optimizer: adam, learning_rate: 0.01}}}
+)";
+
+std::string checkpoint_digests(const std::string& directory) {
+  const Outcome outcome = lime_program("inspect --digests " + directory);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, testing::HasSubstr("/item rows"));
+  return outcome.out;
+}
+
 }  // namespace lime

@@ -28,5 +28,11 @@ struct SmallLog {
   int users = 60, requests = 3, parts = 4, days = 3;  // requests of a user a day
 };
 void generate_log(const std::string& directory, const SmallLog& = {});
+// Its columns as features, and their tables: a part of a configuration.
+extern const char* const small_log_features;
+
+// What `lime inspect --digests` says of a checkpoint: where the run stood, and a digest of each tensor and
+// table.
+std::string checkpoint_digests(const std::string& directory);
 
 }  // namespace lime

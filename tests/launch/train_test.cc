@@ -23,8 +23,6 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr const char* config_text = R"(
-features: {history: [item, action, age], candidate: [item, topic], user: [user, hour, segment]}
-embeddings: {dim: 8, optimizer: adagrad, learning_rate: 0.05, tables: {segment: {optimizer: adam, learning_rate: 0.01}}}
 model: {name: lime_xor, width: 16, heads: 2, links: 4, blocks: 2, head_hidden: 8, max_positions: 16}
 tasks: [click]
 train: {batch_requests: 16, micro_batches: 4, log_every: 1, checkpoint_every: 0, clip_norm: 1, bucket_mb: 0.01}
@@ -36,8 +34,9 @@ class Train : public testing::Test {
   static void SetUpTestSuite() {
     temp_ = new TempDirectory;
     generate_log(path("data"));
-    write_file(path("config.yaml"), str("data: {path: ", path("data"),
-                                        ", train: 2024-01-01..2024-01-02, max_history: 20}", config_text));
+    write_file(path("config.yaml"),
+               str("data: {path: ", path("data"), ", train: 2024-01-01..2024-01-02, max_history: 20}\n",
+                   small_log_features, config_text));
   }
   static void TearDownTestSuite() {
     delete temp_;
@@ -76,10 +75,7 @@ class Train : public testing::Test {
   }
   // Parameters, tables, optimizer state and reader positions as digests.
   static std::string digests(const std::string& run, int step) {
-    const Outcome outcome = lime_program("inspect --digests " + checkpoint(run, step));
-    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    EXPECT_THAT(outcome.out, HasSubstr("/item rows"));
-    return outcome.out;
+    return checkpoint_digests(checkpoint(run, step));
   }
   static std::vector<nlohmann::json> metrics(const std::string& run) {
     std::vector<nlohmann::json> lines;
