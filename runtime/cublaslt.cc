@@ -1,6 +1,5 @@
 #include "runtime/cublaslt.h"
 
-#include "runtime/error.h"
 #include "runtime/shared_library.h"
 
 namespace lime::cuda {
@@ -25,6 +24,7 @@ CublasLt open() {
   library.load(f.set_operation, "cublasLtMatmulDescSetAttribute");
   library.load(f.create_layout, "cublasLtMatrixLayoutCreate");
   library.load(f.destroy_layout, "cublasLtMatrixLayoutDestroy");
+  library.load(f.set_layout, "cublasLtMatrixLayoutSetAttribute");
   library.load(f.create_preference, "cublasLtMatmulPreferenceCreate");
   library.load(f.destroy_preference, "cublasLtMatmulPreferenceDestroy");
   library.load(f.set_preference, "cublasLtMatmulPreferenceSetAttribute");
@@ -36,11 +36,6 @@ CublasLt open() {
 const CublasLt& cublaslt() {
   static const CublasLt functions = open();
   return functions;
-}
-
-void CublasLt::check(cublasStatus_t status, const char* what) const {
-  if (status != CUBLAS_STATUS_SUCCESS)
-    throw Error(str("cuBLASLt: ", what, " failed: ", status_string(status)));
 }
 
 }  // namespace lime::cuda

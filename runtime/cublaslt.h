@@ -1,8 +1,11 @@
 // cuBLASLt, opened when it is first used: a program built with CUDA starts where no CUDA library is
-// installed. The one home of cublasLt.h. Internal to runtime/.
+// installed. The one home of cublasLt.h, which is the toolkit's, or where the device is emulated that of
+// runtime/emulated_toolkit. Internal to runtime/.
 #pragma once
 
 #include <cublasLt.h>
+
+#include "runtime/error.h"
 
 namespace lime::cuda {
 
@@ -18,12 +21,16 @@ struct CublasLt {
   decltype(&cublasLtMatmulDescSetAttribute) set_operation;
   decltype(&cublasLtMatrixLayoutCreate) create_layout;
   decltype(&cublasLtMatrixLayoutDestroy) destroy_layout;
+  decltype(&cublasLtMatrixLayoutSetAttribute) set_layout;
   decltype(&cublasLtMatmulPreferenceCreate) create_preference;
   decltype(&cublasLtMatmulPreferenceDestroy) destroy_preference;
   decltype(&cublasLtMatmulPreferenceSetAttribute) set_preference;
 
   // Throws Error, with cuBLAS's own words, if `status` is a failure.
-  void check(cublasStatus_t status, const char* what) const;
+  void check(cublasStatus_t status, const char* what) const {
+    if (status != CUBLAS_STATUS_SUCCESS)
+      throw Error(str("cuBLASLt: ", what, " failed: ", status_string(status)));
+  }
 };
 
 // Throws UserError, naming the library and where to get it, if it cannot be opened.

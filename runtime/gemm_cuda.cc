@@ -4,9 +4,9 @@
 #include <bit>
 #include <map>
 #include <memory>
-#include <optional>
 
 #include "runtime/cublaslt.h"
+#include "runtime/cuda_device_calls.h"
 #include "runtime/memory.h"
 #include "runtime/primitives_cuda.h"
 #include "runtime/product_views.h"
@@ -16,26 +16,60 @@ namespace lime::cuda {
 namespace {
 
 constexpr size_t workspace_bytes = size_t{32} << 20;  // what cuBLAS advises for sm_90
-constexpr size_t most_plans = 8192;                   // some megabytes of the host's memory
 
 cudaDataType_t data_type(DType dtype) {
   return dtype == DType::f32 ? CUDA_R_32F : dtype == DType::f64 ? CUDA_R_64F : CUDA_R_16BF;
 }
 
-// All that the choice of an algorithm depends on. Row-major a, b, c are column-major transposes, so
-// c = op(a) op(b) is asked for as c' = op(b)' op(a)': first operand b, second operand a.
-struct Shape {
-  std::array<int64_t, 7>
-      sides;  // m, n, k of c' = (n x k)(k x m); strides of a, b, c and of what beta is before
-  bool ta, tb, tf32;
-  DType in, out;
-  std::array<int, 4> alignment;  // log2 of the addresses' of the same four, at most 16 bytes
-  Epilogue::Kind epilogue;
-  int vector_alignment;
-  friend auto operator<=>(const Shape&, const Shape&) = default;
+// The next number that is at most an eighth away and of which there are eight for each power of two. Batches
+// differ in their numbers of rows: with sizes rounded up so they share an algorithm, where each number would
+// have the library search for one, for each of a step's products.
+int64_t coarse(int64_t n) {
+  if (n <= 256) return n;
+  const int shift = std::bit_width(static_cast<uint64_t>(n)) - 4;
+  return (((n - 1) >> shift) + 1) << shift;
+}
+
+// log2 of the bytes that an address or a distance is a multiple of, at most 16.
+int alignment_of(uint64_t bytes) { return std::min(std::countr_zero(bytes), 4); }
+int alignment_of(const void* p) { return alignment_of(reinterpret_cast<uintptr_t>(p)); }
+
+// A matrix as it is stored, column-major: as many rows as the view has columns.
+struct Stored {
+  DType dtype;
+  int64_t rows, cols, ld;
+
+  explicit Stored(const ConstView& v)  // with one row any stride may stand in the view
+      : dtype(v.dtype()), rows(v.cols()), cols(v.rows()), ld(std::max(v.stride(), v.cols())) {}
+  // One with coarse sides whose columns begin as aligned as this one's.
+  Stored rounded() const {
+    Stored r = *this;
+    const auto value = static_cast<int64_t>(size_of(dtype));
+    r.rows = coarse(rows), r.cols = coarse(cols), r.ld = coarse(ld);
+    const int aligned = alignment_of(static_cast<uint64_t>(ld * value));
+    if (r.ld != ld && aligned < 4) r.ld += (int64_t{1} << aligned) / value;
+    return r;
+  }
+  friend auto operator<=>(const Stored&, const Stored&) = default;
 };
 
-int alignment_of(const void* p) { return std::min(std::countr_zero(reinterpret_cast<uintptr_t>(p)), 4); }
+// All that the choice of an algorithm depends on. Row-major a, b, c are column-major transposes, so
+// c = op(a) op(b) is asked for as c' = op(b)' op(a)': first operand b, second operand a. `onto` is what beta
+// stands before.
+struct Shape {
+  Stored first, second, onto, result;
+  bool first_transposed, second_transposed, tf32;
+  std::array<int, 4> alignment;  // of their addresses
+  Epilogue::Kind epilogue;
+  int vector_alignment;
+
+  Shape rounded() const {
+    Shape s = *this;
+    for (Stored* m : {&s.first, &s.second, &s.onto, &s.result}) *m = m->rounded();
+    return s;
+  }
+  friend auto operator<=>(const Shape&, const Shape&) = default;
+};
 
 // Owns an opaque object of cuBLASLt.
 template <typename T>
@@ -43,13 +77,19 @@ using Handle = std::unique_ptr<std::remove_pointer_t<T>, cublasStatus_t (*)(T)>;
 
 struct Plan {
   Handle<cublasLtMatmulDesc_t> operation;
-  Handle<cublasLtMatrixLayout_t> a, b, c, onto;
-  std::optional<cublasLtMatmulAlgo_t> algorithm;  // none: the library has no such product
+  cublasStatus_t state = CUBLAS_STATUS_NOT_SUPPORTED;  // success: there is an algorithm
+  cublasLtMatmulAlgo_t algorithm = {};
 };
 
 class Gemm {
  public:
-  explicit Gemm(Device device) : lt_(cublaslt()), workspace_(allocate_memory(device, workspace_bytes)) {
+  explicit Gemm(Device device)
+      : lt_(cublaslt()),
+        first_(new_layout()),
+        second_(new_layout()),
+        onto_(new_layout()),
+        result_(new_layout()),
+        workspace_(allocate_memory(device, workspace_bytes)) {
     lt_.check(lt_.create(&handle_), "cublasLtCreate");
   }
   ~Gemm() { lt_.destroy(handle_); }
@@ -61,79 +101,103 @@ class Gemm {
            const ConstView& b, double beta, const View& c) {
     const ConstView onto = epilogue.onto.empty() ? c : epilogue.onto;
     const Shape shape{
-        {c.rows(), c.cols(), ta ? a.rows() : a.cols(), a.stride(), b.stride(), c.stride(), onto.stride()},
-        ta,
+        Stored(b),
+        Stored(a),
+        Stored(onto),
+        Stored(c),
         tb,
+        ta,
         ctx.tf32() && a.dtype() == DType::f32,
-        a.dtype(),
-        c.dtype(),
-        {alignment_of(a.raw()), alignment_of(b.raw()), alignment_of(c.raw()), alignment_of(onto.raw())},
+        {alignment_of(b.raw()), alignment_of(a.raw()), alignment_of(onto.raw()), alignment_of(c.raw())},
         epilogue.kind,
         epilogue.vector ? alignment_of(epilogue.vector) : 0};
-    // Batches differ in their number of rows: a long run would keep a plan for every one that it saw.
-    if (plans_.size() >= most_plans) plans_.clear();
-    const auto found = plans_.find(shape);
-    Plan& plan = found != plans_.end()
-                     ? found->second
-                     : plans_.emplace(shape, make(shape, epilogue, a, b, onto, c)).first->second;
-    if (!plan.algorithm) return false;
-    if (epilogue.vector) set_vector(plan, epilogue);
     const auto alpha32 = static_cast<float>(alpha), beta32 = static_cast<float>(beta);
     const bool wide = a.dtype() == DType::f64;
-    const void* scale_a = wide ? static_cast<const void*>(&alpha) : &alpha32;
-    const void* scale_c = wide ? static_cast<const void*>(&beta) : &beta32;
-    const cublasStatus_t status =
-        lt_.matmul(handle_, plan.operation.get(), scale_a, b.raw(), plan.b.get(), a.raw(), plan.a.get(),
-                   scale_c, onto.raw(), plan.onto.get(), c.raw(), plan.c.get(), &*plan.algorithm,
-                   workspace_.get(), workspace_bytes, static_cast<cudaStream_t>(ctx.stream().handle()));
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED && epilogue.vector) {  // chosen, but not to be had
-      plan.algorithm.reset();
-      return false;
-    }
+    const void* scale_first = wide ? static_cast<const void*>(&alpha) : &alpha32;
+    const void* scale_onto = wide ? static_cast<const void*>(&beta) : &beta32;
+    const auto multiply = [&](const Plan& plan) {
+      if (plan.state != CUBLAS_STATUS_SUCCESS) return plan.state;
+      if (epilogue.vector) set_vector(plan, epilogue.vector);
+      describe(shape);
+      return lt_.matmul(handle_, plan.operation.get(), scale_first, b.raw(), first_.get(), a.raw(),
+                        second_.get(), scale_onto, onto.raw(), onto_.get(), c.raw(), result_.get(),
+                        &plan.algorithm, workspace_.get(), workspace_bytes,
+                        static_cast<cudaStream_t>(ctx.stream().handle()));
+    };
+    cublasStatus_t status = multiply(plan_of(shape.rounded()));
+    // Not every algorithm is for all sizes near those that it was chosen for.
+    if (is_refusal(status)) status = multiply(plan_of(shape));
+    if (is_refusal(status) && epilogue.vector) return false;
+    if (is_refusal(status))
+      throw Error(str("cuBLASLt has no product of ", to_string(a.dtype()), " into ", to_string(c.dtype()),
+                      ", ", c.rows(), "x", c.cols(), "x", ta ? a.rows() : a.cols(), ", strides ", a.stride(),
+                      ", ", b.stride(), ", ", c.stride(), ": ", lt_.status_string(status)));
     lt_.check(status, "cublasLtMatmul");
     return true;
   }
 
  private:
-  // A stored matrix, column-major: as many rows as it has columns.
-  Handle<cublasLtMatrixLayout_t> layout(const ConstView& v) const {
+  static bool is_refusal(cublasStatus_t status) {
+    return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
+  }
+
+  Handle<cublasLtMatrixLayout_t> new_layout() const {
     cublasLtMatrixLayout_t made = nullptr;
-    // With one row any stride may stand in the view, but the library wants the columns to fit.
-    const int64_t stride = std::max(v.stride(), v.cols());
-    lt_.check(lt_.create_layout(&made, data_type(v.dtype()), static_cast<uint64_t>(v.cols()),
-                                static_cast<uint64_t>(v.rows()), stride),
-              "cublasLtMatrixLayoutCreate");
+    lt_.check(lt_.create_layout(&made, CUDA_R_32F, 1, 1, 1), "cublasLtMatrixLayoutCreate");
     return {made, lt_.destroy_layout};
   }
 
-  void set_vector(const Plan& plan, const Epilogue& epilogue) const {
-    lt_.check(lt_.set_operation(plan.operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, &epilogue.vector,
-                                sizeof(epilogue.vector)),
-              "bias");
+  void describe(const Handle<cublasLtMatrixLayout_t>& layout, const Stored& m) const {
+    const auto set = [&](cublasLtMatrixLayoutAttribute_t attribute, auto value) {
+      lt_.check(lt_.set_layout(layout.get(), attribute, &value, sizeof(value)),
+                "cublasLtMatrixLayoutSetAttribute");
+    };
+    set(CUBLASLT_MATRIX_LAYOUT_TYPE, static_cast<uint32_t>(data_type(m.dtype)));
+    set(CUBLASLT_MATRIX_LAYOUT_ROWS, static_cast<uint64_t>(m.rows));
+    set(CUBLASLT_MATRIX_LAYOUT_COLS, static_cast<uint64_t>(m.cols));
+    set(CUBLASLT_MATRIX_LAYOUT_LD, m.ld);
+  }
+  void describe(const Shape& shape) const {
+    describe(first_, shape.first), describe(second_, shape.second);
+    describe(onto_, shape.onto), describe(result_, shape.result);
   }
 
-  Plan make(const Shape& shape, const Epilogue& epilogue, const ConstView& a, const ConstView& b,
-            const ConstView& onto, const View& c) const {
-    const cublasComputeType_t compute = shape.in == DType::f64 ? CUBLAS_COMPUTE_64F
-                                        : shape.tf32           ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                               : CUBLAS_COMPUTE_32F;
+  void set_vector(const Plan& plan, const void* vector) const {
+    lt_.check(
+        lt_.set_operation(plan.operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector, sizeof(vector)),
+        "bias");
+  }
+
+  const Plan& plan_of(const Shape& shape) {
+    const auto found = plans_.find(shape);
+    return found != plans_.end() ? found->second : plans_.emplace(shape, make(shape)).first->second;
+  }
+
+  // A function of the shape alone: whichever batch comes first, results have the same bits.
+  Plan make(const Shape& shape) const {
+    ++device_calls.searches;
+    const bool wide = shape.first.dtype == DType::f64;
+    const cublasComputeType_t compute = wide         ? CUBLAS_COMPUTE_64F
+                                        : shape.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                     : CUBLAS_COMPUTE_32F;
     cublasLtMatmulDesc_t operation = nullptr;
-    lt_.check(lt_.create_operation(&operation, compute, shape.in == DType::f64 ? CUDA_R_64F : CUDA_R_32F),
+    lt_.check(lt_.create_operation(&operation, compute, wide ? CUDA_R_64F : CUDA_R_32F),
               "cublasLtMatmulDescCreate");
-    Plan plan{
-        {operation, lt_.destroy_operation}, layout(a), layout(b), layout(c), layout(onto), std::nullopt};
-    const cublasOperation_t first = shape.tb ? CUBLAS_OP_T : CUBLAS_OP_N,
-                            second = shape.ta ? CUBLAS_OP_T : CUBLAS_OP_N;
-    lt_.check(lt_.set_operation(operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first)), "transpose");
-    lt_.check(lt_.set_operation(operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof(second)),
-              "transpose");
-    if (epilogue.vector) {
+    Plan plan{{operation, lt_.destroy_operation}};
+    const auto transpose = [&](cublasLtMatmulDescAttributes_t attribute, bool transposed) {
+      const cublasOperation_t value = transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+      lt_.check(lt_.set_operation(operation, attribute, &value, sizeof(value)), "transpose");
+    };
+    transpose(CUBLASLT_MATMUL_DESC_TRANSA, shape.first_transposed);
+    transpose(CUBLASLT_MATMUL_DESC_TRANSB, shape.second_transposed);
+    if (shape.epilogue != Epilogue::Kind::none) {
       // c' has c's columns as rows: a bias is one number a row, and the column sums of b are those of the
       // first operand's rows.
       const cublasLtEpilogue_t kind =
-          epilogue.kind == Epilogue::Kind::bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_BGRADA;
+          shape.epilogue == Epilogue::Kind::bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_BGRADA;
       lt_.check(lt_.set_operation(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &kind, sizeof(kind)), "epilogue");
-      set_vector(plan, epilogue);  // its alignment counts
+      // The search looks at the address for its alignment, and not at what is there.
+      set_vector(plan, reinterpret_cast<const void*>(uintptr_t{1} << shape.vector_alignment));
     }
 
     cublasLtMatmulPreference_t made = nullptr;
@@ -144,28 +208,25 @@ class Gemm {
                 "cublasLtMatmulPreferenceSetAttribute");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{workspace_bytes});
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, uint32_t{1} << shape.alignment[1]);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t{1} << shape.alignment[0]);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t{1} << shape.alignment[3]);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t{1} << shape.alignment[2]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, uint32_t{1} << shape.alignment[0]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t{1} << shape.alignment[1]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t{1} << shape.alignment[2]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t{1} << shape.alignment[3]);
 
+    describe(shape);
     cublasLtMatmulHeuristicResult_t result = {};
     int results = 0;
-    cublasStatus_t status = lt_.heuristic(handle_, operation, plan.b.get(), plan.a.get(), plan.onto.get(),
-                                          plan.c.get(), made, 1, &result, &results);
-    if (status == CUBLAS_STATUS_SUCCESS) status = results == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : result.state;
-    if (status != CUBLAS_STATUS_SUCCESS) {
-      if (epilogue.vector) return plan;
-      throw Error(str("cuBLASLt has no product of ", to_string(shape.in), " into ", to_string(shape.out),
-                      ", ", c.rows(), "x", c.cols(), "x", shape.sides[2], ", strides ", a.stride(), ", ",
-                      b.stride(), ", ", c.stride(), ": ", lt_.status_string(status)));
-    }
+    plan.state = lt_.heuristic(handle_, operation, first_.get(), second_.get(), onto_.get(), result_.get(),
+                               made, 1, &result, &results);
+    if (plan.state != CUBLAS_STATUS_SUCCESS) return plan;
+    plan.state = results == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : result.state;
     plan.algorithm = result.algo;
     return plan;
   }
 
   const CublasLt& lt_;
   cublasLtHandle_t handle_ = nullptr;
+  const Handle<cublasLtMatrixLayout_t> first_, second_, onto_, result_;  // of the product at hand
   std::shared_ptr<void> workspace_;
   std::map<Shape, Plan> plans_;
 };

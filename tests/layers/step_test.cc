@@ -61,7 +61,7 @@ struct Batch {
 
 struct Calls {
   int64_t allocations = cuda::device_calls.allocations, frees = cuda::device_calls.frees,
-          waits = cuda::device_calls.waits;
+          waits = cuda::device_calls.waits, searches = cuda::device_calls.searches;
 };
 
 TEST_P(StepOnCuda, AsksForNoMemoryAndDoesNotWait) {
@@ -99,6 +99,8 @@ TEST_P(StepOnCuda, AsksForNoMemoryAndDoesNotWait) {
   EXPECT_EQ(after.allocations, before.allocations);
   EXPECT_EQ(after.frees, before.frees);
   EXPECT_EQ(after.waits, before.waits);
+  EXPECT_EQ(after.searches, before.searches);
+  EXPECT_GT(before.searches, 0);
 
   EXPECT_LT(values_of(loss.view())[0], first_loss);  // they were steps
 }

@@ -1,5 +1,6 @@
 #include <numeric>
 
+#include "runtime/cuda_device_calls.h"
 #include "runtime/gemm_i8.h"
 #include "runtime/linear_products.h"
 #include "tests/runtime/kernel_case.h"
@@ -256,6 +257,57 @@ TEST_P(Gemm, WithBiasChecksShapesAndTypes) {
     EXPECT_THROW(gemm_bias(ctx, w.view(), x.view(), bias.view(), y), Error);
     EXPECT_THROW(gemm_bias_gradient(ctx, x.view(), y.view(), w, wrong), Error);
     EXPECT_THROW(gemm_bias_gradient(ctx, w.view(), y.view(), x, bias), Error);
+  });
+}
+
+// Where one matrix begins within a row of another, whatever that does to its alignment.
+TEST_P(Gemm, OfColumnsOfWiderRows) {
+  run([&]<typename T>(T) {
+    for (const int64_t skipped : {1, 2}) {
+      const int64_t gap = 4 - skipped;  // rows begin aligned
+      Guarded<T> x(16, 8 + skipped, gap), w(8, 12 + skipped, gap), bias(1, 12 + skipped),
+          y(16, 12 + skipped, gap);
+      x.random(1), w.random(2), bias.random(3), y.set([](int64_t, int64_t) { return 7; });
+      const auto columns = [&](const View& v) { return v.slice_cols(skipped, v.cols()); };
+      gemm_bias(ctx, columns(x.view()), columns(w.view()), ConstView(columns(bias.view())),
+                columns(y.view()));
+      y.expect(
+          [&](int64_t i, int64_t j) {
+            if (j < skipped) return Real{7};
+            Real sum = bias.at(0, j);
+            for (int64_t k = 0; k < 8; ++k) sum += Real{x.at(i, k + skipped)} * Real{w.at(k, j)};
+            return sum;
+          },
+          ulps<T>(12), str("columns from ", skipped, " on"));
+    }
+  });
+}
+
+// Batches differ in their numbers of rows, which stand in each place of a step's products.
+TEST_P(Gemm, NumbersOfRowsNearEachOtherShareASearch) {
+  if (ctx.device() == Device{}) GTEST_SKIP() << "nothing is searched for on the CPU";
+  run([&]<typename T>(T) {
+    const auto searches = [&](Product p, bool ta, bool tb, int64_t gap) {
+      const int64_t before = cuda::device_calls.searches;
+      check_product<T>(ctx, p, ta, tb, 1, 1, gap, ulps<T>(4 + static_cast<double>(p.k) / 4));
+      return cuda::device_calls.searches - before;
+    };
+    for (const int64_t gap : {0, 1}) {
+      EXPECT_EQ(searches({260, 40, 9}, false, false, gap), 1);  // y = x w
+      for (const int64_t rows : {257, 271, 288}) EXPECT_EQ(searches({rows, 40, 9}, false, false, gap), 0);
+      EXPECT_EQ(searches({289, 40, 9}, false, false, gap), 1);
+      EXPECT_EQ(searches({260, 9, 40}, false, true, gap), 1);  // dx = dy w^T
+      EXPECT_EQ(searches({287, 9, 40}, false, true, gap), 0);
+      EXPECT_EQ(searches({40, 48, 270}, true, false, gap), 1);  // dw = x^T dy
+      EXPECT_EQ(searches({40, 48, 262}, true, false, gap), 0);
+    }
+    EXPECT_EQ(searches({40, 48, 262}, true, false, 1), 0);
+    EXPECT_EQ(searches({9, 300, 7}, false, false, 1), 1);  // rows of 301 numbers: aligned to one
+    EXPECT_EQ(searches({9, 310, 7}, false, false, 1), 0);
+    EXPECT_EQ(searches({9, 301, 7}, false, false, 3), 1);   // of 304
+    EXPECT_EQ(searches({40, 48, 262}, true, false, 3), 1);  // other strides
+    // Sums so long that an algorithm may be for their length alone.
+    for (const int64_t depth : {1025, 1029, 1110}) searches({2, 3, depth}, true, false, 0);
   });
 }
 
