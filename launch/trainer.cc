@@ -175,10 +175,18 @@ class Trainer {
     else if (!config_.train.from.empty())
       progress_->message(str("first weights: ", config_.train.from, ", trained on ", config_.data.seen));
     progress_->message(str(config_.model.name, ": ", network_->parameters().count(), " dense parameters, ",
-                           network_->tables().tables().size(), " tables, ", group_.size(), " rank",
-                           group_.size() > 1 ? "s" : "", ", batch of ", config_.train.batch_requests,
-                           " requests in ", config_.train.micro_batches, " micro-batches; writing ",
-                           options_.run_directory));
+                           network_->tables().tables().size(), " tables, ", ranks(), ", batch of ",
+                           config_.train.batch_requests, " requests in ", config_.train.micro_batches,
+                           " micro-batches; writing ", options_.run_directory));
+  }
+
+  // How many there are, and what joins them.
+  std::string ranks() const {
+    if (group_.size() == 1) return "1 rank";
+    const std::string name = of_tables_->name();
+    return str(group_.size(), name == "nccl"     ? " ranks over NCCL"
+                              : name == "staged" ? " ranks that share a device (over host memory and MPI)"
+                                                 : " ranks over MPI");
   }
 
   std::unique_ptr<GlobalBatch> fetch(BatchSource& source, const StopSignal& signal) {

@@ -1,6 +1,5 @@
 #include "parallel/comm_nccl.h"
 
-#include <nccl.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -12,59 +11,13 @@
 #include <utility>
 
 #include "parallel/comm_checks.h"
+#include "parallel/nccl_library.h"
 #include "parallel/reduce_parts.h"
-#include "runtime/shared_library.h"
 
 namespace lime {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// The functions used, by their own names without the prefix.
-struct Nccl {
-  decltype(&ncclGetUniqueId) unique_id;
-  decltype(&ncclCommInitRankConfig) init_rank;
-  decltype(&ncclCommFinalize) finalize;
-  decltype(&ncclCommDestroy) destroy;
-  decltype(&ncclCommAbort) abort;
-  decltype(&ncclCommGetAsyncError) async_error;
-  decltype(&ncclGetErrorString) error_string;
-  decltype(&ncclGetLastError) last_error;
-  decltype(&ncclGroupStart) group_start;
-  decltype(&ncclGroupEnd) group_end;
-  decltype(&ncclSend) send;
-  decltype(&ncclRecv) recv;
-  decltype(&ncclAllGather) all_gather;
-  decltype(&ncclBroadcast) broadcast;
-};
-
-Nccl open() {
-  const SharedLibrary library(
-      "libnccl.so.2",
-      "install NCCL 2.18 or later (Debian and Ubuntu with NVIDIA's repository: apt-get install libnccl2; "
-      "Python: pip install nvidia-nccl-cu13) and name its directory in LD_LIBRARY_PATH");
-  Nccl f;
-  library.load(f.unique_id, "ncclGetUniqueId");
-  library.load(f.init_rank, "ncclCommInitRankConfig");
-  library.load(f.finalize, "ncclCommFinalize");
-  library.load(f.destroy, "ncclCommDestroy");
-  library.load(f.abort, "ncclCommAbort");
-  library.load(f.async_error, "ncclCommGetAsyncError");
-  library.load(f.error_string, "ncclGetErrorString");
-  library.load(f.last_error, "ncclGetLastError");
-  library.load(f.group_start, "ncclGroupStart");
-  library.load(f.group_end, "ncclGroupEnd");
-  library.load(f.send, "ncclSend");
-  library.load(f.recv, "ncclRecv");
-  library.load(f.all_gather, "ncclAllGather");
-  library.load(f.broadcast, "ncclBroadcast");
-  return f;
-}
-
-const Nccl& nccl() {
-  static const Nccl functions = open();
-  return functions;
-}
 
 // What is under way, for messages.
 struct Call {
@@ -138,14 +91,14 @@ class Channel {
     if (result != ncclSuccess) fail(call, nccl().error_string(result));
   }
 
-  // One look at a collective under way, since `begin`.
-  void watch(const Call& call, Clock::time_point begin) {
+  // One look at a collective under way, since `begin`, or that has ended: perhaps because it failed.
+  void watch(const Call& call, Clock::time_point begin, bool ended) {
     check_alive(call);
     ncclResult_t state = ncclSuccess;
     const ncclResult_t asked = nccl().async_error(comm_, &state);
     if (asked != ncclSuccess) state = asked;
     if (state != ncclSuccess && state != ncclInProgress) fail(call, nccl().error_string(state));
-    if (seconds_since(begin) > limits_.collective_s)
+    if (!ended && seconds_since(begin) > limits_.collective_s)
       fail(call,
            str("no end after ", limits_.collective_s, " s: a rank is gone or calls another collective"));
   }
@@ -223,8 +176,9 @@ class NcclWork final : public Work {
   }
   bool test() override {
     if (!done_) return true;
-    channel_->watch(call_, begin_);
-    if (!done_->reached()) return false;
+    const bool ended = done_->reached();
+    channel_->watch(call_, begin_, ended);
+    if (!ended) return false;
     done_.reset();
     return true;
   }

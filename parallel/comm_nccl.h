@@ -1,5 +1,5 @@
 // Collectives over device memory by NCCL, opened when the first communicator is made: a program starts where
-// it is not installed. Without CUDA, or emulated, there is none: making one is a UserError.
+// it is not installed. Without CUDA there is none: making one is a UserError. The emulator has its own.
 //
 // Order of sums: NCCL moves the parts (grouped sends and receives: each rank gets all parts of one chunk), a
 // kernel adds them along the tree of tree_sum.h, NCCL moves the sums. As many bytes as a ring takes, and the

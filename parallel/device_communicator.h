@@ -13,7 +13,7 @@ namespace lime {
 //   the CPU                                      the group's own
 //   one rank                                     self
 //   CUDA, a device for each rank                 NCCL; UserError, the same on all ranks, where it is missing
-//   CUDA, ranks that share a device, emulated    staged, over the group's
+//   CUDA, ranks that share a device              staged, over the group's
 // The group and the context must outlive it.
 std::unique_ptr<Communicator> make_device_communicator(ProcessGroup&, Context&);
 

@@ -1,10 +1,17 @@
-// runtime/cuda_device.h over the emulator: one device, whose work is done when it is asked for, but for what
-// shows whether somebody waits who has to. What to_host() copies arrives when the host waits for it and holds
-// NaNs until then. What to_device() copies from page-locked memory is read when the stream has other work, or
-// somebody waits for it.
+// runtime/cuda_device.h over the emulator, whose work is done when it is asked for, but for what shows
+// whether somebody waits who has to. What to_host() copies arrives when the host waits for it and holds NaNs
+// until then. What to_device() copies from page-locked memory is read when the stream has other work, or
+// somebody waits for it; and so it is with what add_work() was given.
+//
+// There is one device, or as many as LIME_EMULATED_DEVICES says, which share this process's memory.
+#include <sched.h>
+
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -48,24 +55,8 @@ class Pinned {
   std::map<const char*, const char*> live_;
 };
 
-// Copies on their way, oldest first.
+// What a stream has not done yet, oldest first.
 struct Work {
-  struct Departure {
-    const char* host;
-    size_t host_pitch;
-    char* device;
-    size_t device_pitch;
-    Stream::Rows rows;
-
-    void make() const {
-      // Who frees the memory has waited for the device.
-      if (!emulator::is_device_memory(device, rows.row_bytes)) return;
-      LIME_CHECK(Pinned::instance().holds(host), "page-locked memory was freed under a copy to the device");
-      const emulator::Access access;
-      for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
-        std::memcpy(device + r * device_pitch, host + r * host_pitch, rows.row_bytes);
-    }
-  };
   struct Arrival {
     char* host;
     size_t pitch, row_bytes;
@@ -74,25 +65,38 @@ struct Work {
   std::mutex mutex;
   std::deque<Arrival> arrivals;
   int64_t arrived = 0;
-  std::deque<Departure> departures;
-  int64_t departed = 0;
+  std::mutex at_work;  // while a pending operation is carried on: they are in order
+  std::deque<std::function<bool()>> pending;
+  int64_t finished = 0;
 
-  void depart(int64_t up_to) {
-    for (std::unique_lock lock(mutex); departed < up_to && !departures.empty(); lock.lock()) {
-      const Departure next = departures.front();
-      departures.pop_front();
-      ++departed;
+  void add(std::function<bool()> carry_on) {
+    const std::lock_guard lock(mutex);
+    pending.push_back(std::move(carry_on));
+  }
+  // Whether all up to there is finished now, without waiting for what others have to do.
+  bool try_finish(int64_t up_to) {
+    const std::lock_guard order(at_work);
+    for (std::unique_lock lock(mutex); finished < up_to && !pending.empty(); lock.lock()) {
+      auto& first = pending.front();  // stays where it is: others only add behind it
       lock.unlock();
-      next.make();
+      if (!first()) return false;
+      lock.lock();
+      pending.pop_front();
+      ++finished;
+      lock.unlock();
     }
+    return true;
+  }
+  void finish(int64_t up_to) {
+    while (!try_finish(up_to)) sched_yield();
   }
   int64_t given() {
     const std::lock_guard lock(mutex);
-    return departed + static_cast<int64_t>(departures.size());
+    return finished + static_cast<int64_t>(pending.size());
   }
-  bool has_departed(int64_t up_to) {
+  bool has_finished(int64_t up_to) {
     const std::lock_guard lock(mutex);
-    return departed >= up_to;
+    return finished >= up_to;
   }
 
   void deliver(int64_t up_to) {
@@ -114,6 +118,26 @@ struct Work {
   }
 };
 
+// A copy from page-locked memory, read when it is made.
+struct Departure {
+  const char* host;
+  size_t host_pitch;
+  char* device;
+  size_t device_pitch;
+  Stream::Rows rows;
+
+  void make() const {
+    // Who frees the memory has waited for the device.
+    if (!emulator::is_device_memory(device, rows.row_bytes)) return;
+    LIME_CHECK(Pinned::instance().holds(host), "page-locked memory was freed under a copy to the device");
+    const emulator::Access access;
+    for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
+      std::memcpy(device + r * device_pitch, host + r * host_pitch, rows.row_bytes);
+  }
+};
+
+thread_local int active = 0;
+
 struct Mark {  // what an event recorded
   std::weak_ptr<Work> work;
   int64_t given = 0, sent = 0;
@@ -124,7 +148,7 @@ struct Mark {  // what an event recorded
 void deliver(const Mark& mark) {
   const auto work = mark.work.lock();
   if (!work) return;
-  work->depart(mark.given);
+  work->finish(mark.given);
   work->deliver(mark.sent);
 }
 
@@ -152,10 +176,14 @@ std::shared_ptr<void> counted(std::shared_ptr<void> memory) {
 void throw_failure(const std::string& what, int code) { throw Error(str(what, " failed: ", code)); }
 
 std::string unavailable(int index) {
-  return index == 0 ? "" : str("no device ", index, ": this build emulates one; use device=cuda:0");
+  const char* wanted = std::getenv("LIME_EMULATED_DEVICES");
+  const int devices = wanted ? std::max(std::atoi(wanted), 1) : 1;
+  if (index < devices) return "";
+  return str("no device ", index, ": this build emulates ", devices,
+             devices == 1 ? " (LIME_EMULATED_DEVICES=8: more); use device=cuda:0" : "; use device=cuda:0");
 }
 
-std::string identity(int) { return "emulated"; }
+std::string identity(int index) { return str("emulated ", index); }
 
 DeviceMemory device_memory(int) { return {}; }  // nobody counts it
 
@@ -180,24 +208,23 @@ Stream::~Stream() {  // what nobody waited for never arrives on the host
   emulator::begin_work(handle_);
   delete static_cast<std::shared_ptr<Work>*>(handle_);
 }
-void Stream::activate() const {}
+void Stream::activate() const { active = index_; }
 
 void Stream::to_device(const void* host, size_t host_pitch, void* device, size_t device_pitch, Rows rows) {
   if (rows.rows == 0 || rows.row_bytes == 0) return;
   check_device("copy to the device", device, device_pitch, rows);
   check_host("copy to the device", host);
-  const Work::Departure copy{static_cast<const char*>(host), host_pitch, static_cast<char*>(device),
-                             device_pitch, rows};
+  const Departure copy{static_cast<const char*>(host), host_pitch, static_cast<char*>(device), device_pitch,
+                       rows};
   Work& work = *work_of(handle_);
-  if (!Pinned::instance().holds(copy.host)) {  // of other memory the library takes a copy at once
-    work.depart(work.given());
-    const emulator::Access access;
-    for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
-      std::memcpy(copy.device + r * device_pitch, copy.host + r * host_pitch, rows.row_bytes);
+  if (Pinned::instance().holds(copy.host)) {
+    work.add([copy] { return copy.make(), true; });
     return;
   }
-  const std::lock_guard lock(work.mutex);
-  work.departures.push_back(copy);
+  work.finish(work.given());  // of other memory the library takes a copy at once
+  const emulator::Access access;
+  for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
+    std::memcpy(copy.device + r * device_pitch, copy.host + r * host_pitch, rows.row_bytes);
 }
 
 void Stream::to_host(const void* device, size_t device_pitch, void* host, size_t host_pitch, Rows rows) {
@@ -241,13 +268,13 @@ void Stream::copy(const void* from, void* to, size_t bytes) {
 void Stream::synchronize() {
   ++device_calls.waits;
   Work& work = *work_of(handle_);
-  work.depart(work.given());
+  work.finish(work.given());
   work.deliver(work.sent());
 }
 
 void Stream::wait(const Event& event) {
   const Mark& mark = mark_of(event.handle());
-  if (const auto work = mark.work.lock()) work->depart(mark.given);
+  if (const auto work = mark.work.lock()) work->finish(mark.given);
 }
 
 Event::Event(int index, Timed) : index_(index), handle_(new Mark) {}
@@ -263,13 +290,13 @@ void Event::synchronize() const {
   deliver(mark_of(handle_));
 }
 
-// Not yet, for copies, when asked for the first time.
+// Not yet, where there is anything to do, when asked for the first time.
 bool Event::reached() const {
   Mark& mark = mark_of(handle_);
   const auto work = mark.work.lock();
-  if (!work || (work->has_departed(mark.given) && work->has_arrived(mark.sent))) return true;
-  if (!std::exchange(mark.asked, true)) return false;
-  deliver(mark);
+  if (!work || (work->has_finished(mark.given) && work->has_arrived(mark.sent))) return true;
+  if (!std::exchange(mark.asked, true) || !work->try_finish(mark.given)) return false;
+  work->deliver(mark.sent);
   return true;
 }
 
@@ -283,5 +310,11 @@ double Event::milliseconds_since(const Event& earlier) const {
 void lime::emulator::begin_work(void* stream_handle) {
   if (!stream_handle) return;
   cuda::Work& work = *cuda::work_of(stream_handle);
-  work.depart(work.given());
+  work.finish(work.given());
 }
+
+void lime::emulator::add_work(void* stream_handle, std::function<bool()> carry_on) {
+  cuda::work_of(stream_handle)->add(std::move(carry_on));
+}
+
+int lime::emulator::active_device() { return cuda::active; }

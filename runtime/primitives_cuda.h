@@ -6,7 +6,7 @@
 
 namespace lime::cuda {
 
-// cuBLASLt (gemm_cuda.cc), or loops on the host where the device is emulated (gemm_emulated.cc). No side is
+// By cuBLASLt (gemm_cuda.cc), which is emulated where the device is (cublaslt_emulated.cc). No side is
 // 0.
 void gemm(Context&, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
           View c);

@@ -32,7 +32,7 @@ done
 # pattern of the include | files where it may stand
 homes=(
   'mpi\.h|^parallel/(process_group\.cc|comm_mpi\.cc|mpi_engine\.h)$'
-  'nccl\.h|^parallel/comm_nccl\.cc$'
+  'nccl\.h|^parallel/nccl_library\.h$'
   'hdf5\.h|^io/hdf5_library\.h$'
   'cblas\.h|^runtime/primitives_cpu\.cc$'
   'hwy/|^(runtime/kernels_[a-z_]+(\.cc|-inl\.h)|layers/[a-z_]+(_cpu\.cc|-inl\.h))$'

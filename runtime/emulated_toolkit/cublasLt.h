@@ -9,8 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#define CUBLAS_VER_MAJOR 13
-
 using cudaStream_t = struct CUstream_st*;
 
 enum cublasStatus_t {

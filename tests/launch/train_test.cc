@@ -1,19 +1,6 @@
 // Whole runs of the program: the same bits on any number of ranks, over stops, resumes and kills; and what a
 // user can do wrong with data, days, runs and checkpoints.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "io/hdf5_file.h"
-#include "runtime/error.h"
-#include "tests/launch/program.h"
-#include "tests/support/device_support.h"
-#include "tests/support/test_support.h"
+#include "tests/launch/train_runs.h"
 
 namespace lime {
 namespace {
@@ -21,108 +8,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::Not;
-
-constexpr const char* config_text = R"(
-model: {name: lime_xor, width: 16, heads: 2, links: 4, blocks: 2, head_hidden: 8, max_positions: 16}
-tasks: [click]
-train: {batch_requests: 16, micro_batches: 4, log_every: 1, checkpoint_every: 0, clip_norm: 1, bucket_mb: 0.01}
-)";
-
-// One generated log for all tests of this program, and run directories beside it.
-class Train : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    temp_ = new TempDirectory;
-    generate_log(path("data"));
-    write_file(path("config.yaml"),
-               str("data: {path: ", path("data"), ", train: 2024-01-01..2024-01-02, max_history: 20}\n",
-                   small_log_features, config_text));
-  }
-  static void TearDownTestSuite() {
-    delete temp_;
-    temp_ = nullptr;
-  }
-
-  static std::string path(const std::string& name) { return temp_->file(name); }
-  static std::string train_command(const std::string& run, const std::string& settings = "") {
-    return str("train ", path("config.yaml"), " --out ", path(run),
-               settings.empty() ? "" : " --set " + settings);
-  }
-  static void train(int ranks, const std::string& run, const std::string& settings = "") {
-    const Outcome outcome = ranks == 1 ? lime_program(train_command(run, settings))
-                                       : lime_program_on(ranks, train_command(run, settings));
-    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  }
-  // Sends the signal as soon as the shell's condition holds, on a machine of any speed.
-  static Outcome train_until(const std::string& condition, const char* signal, const std::string& run,
-                             const std::string& settings) {
-    return run_command(str(LIME_PROGRAM, " ", train_command(run, settings), " & until ", condition,
-                           " || ! kill -0 $!; do sleep 0.01; done; kill -s ", signal, " $!; wait $!"));
-  }
-  static void resume(int ranks, const std::string& run, const std::string& settings) {
-    const Outcome outcome = lime_program_on(ranks, str("train --resume ", path(run), " --set ", settings));
-    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  }
-  // Eight parts for eight ranks, of which some have no user, and fewer requests in the last steps than ranks.
-  static std::string few_users() {
-    const std::string data = path("few");
-    if (!fs::exists(data)) generate_log(data, {.users = 5, .requests = 4, .parts = 8});
-    return data;
-  }
-  static std::string checkpoint(const std::string& run, int step) {
-    std::string number = std::to_string(step);
-    return path(run + "/checkpoints/step-" + std::string(9 - number.size(), '0') + number);
-  }
-  // Parameters, tables, optimizer state and reader positions as digests.
-  static std::string digests(const std::string& run, int step) {
-    return checkpoint_digests(checkpoint(run, step));
-  }
-  static std::vector<nlohmann::json> metrics(const std::string& run) {
-    std::vector<nlohmann::json> lines;
-    std::ifstream file(path(run + "/metrics.jsonl"));
-    for (std::string line; std::getline(file, line);) lines.push_back(nlohmann::json::parse(line));
-    return lines;
-  }
-  // Of the dense parameters of two runs.
-  static double relative_difference(const std::string& one, const std::string& other, int step) {
-    const Hdf5File a(checkpoint(one, step) + "/dense.h5", Hdf5File::Mode::read);
-    const Hdf5File b(checkpoint(other, step) + "/dense.h5", Hdf5File::Mode::read);
-    const auto names = a.list("/parameters");
-    EXPECT_GT(names.size(), 10u);
-    double difference = 0, size = 0;
-    for (const auto& name : names) {
-      const auto x = a.read<float>("/parameters/" + name), y = b.read<float>("/parameters/" + name);
-      EXPECT_EQ(x.size(), y.size());
-      for (size_t i = 0; i < x.size(); ++i) {
-        difference += std::pow(double{x[i]} - double{y[i]}, 2);
-        size += std::pow(double{x[i]}, 2);
-      }
-    }
-    return std::sqrt(difference / size);
-  }
-  // Of the rows of a table, which must have the same ids. Both of one rank.
-  static double table_difference(const std::string& one, const std::string& other, int step,
-                                 const std::string& table) {
-    const Hdf5File a(checkpoint(one, step) + "/tables-00000-of-00001.h5", Hdf5File::Mode::read);
-    const Hdf5File b(checkpoint(other, step) + "/tables-00000-of-00001.h5", Hdf5File::Mode::read);
-    EXPECT_EQ(a.read<int64_t>("/" + table + "/id"), b.read<int64_t>("/" + table + "/id"));
-    double difference = 0, size = 0;
-    for (const char* what : {"/value", "/state"}) {
-      const auto x = a.read<float>("/" + table + what), y = b.read<float>("/" + table + what);
-      EXPECT_EQ(x.size(), y.size());
-      for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
-        difference += std::pow(double{x[i]} - double{y[i]}, 2);
-        size += std::pow(double{x[i]}, 2);
-      }
-    }
-    return std::sqrt(difference / size);
-  }
-
- private:
-  static TempDirectory* temp_;
-};
-
-TempDirectory* Train::temp_ = nullptr;
 
 TEST_F(Train, TheSameBitsOn1And2And4Ranks) {
   for (const int ranks : {1, 2, 4}) train(ranks, str("ranks", ranks), "train.max_steps=20");
@@ -137,57 +22,6 @@ TEST_F(Train, ThreeRanksAgreeToRounding) {
   train(1, "one", "train.max_steps=20");
   train(3, "three", "train.max_steps=20");
   EXPECT_LT(relative_difference("one", "three", 20), 1e-5);
-}
-
-TEST_F(Train, OnADeviceTheSameBitsOnAnyRanksAndOverAResumeAndTheCpusValues) {
-  if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
-  const std::string model = "model.name=two_tower --set ", on_device = model + "device=cuda:0 --set ";
-  train(1, "cpu", model + "train.max_steps=6");
-  for (const int ranks : {1, 2, 4}) train(ranks, str("device", ranks), on_device + "train.max_steps=6");
-  const std::string one = digests("device1", 6);
-  EXPECT_EQ(one, digests("device2", 6));
-  EXPECT_EQ(one, digests("device4", 6));
-  train(2, "device_halves", on_device + "train.max_steps=3");
-  resume(1, "device_halves", "train.max_steps=6");
-  EXPECT_EQ(one, digests("device_halves", 6));
-  // A checkpoint is of no device: runs go on from one to the other.
-  train(1, "to_device", model + "train.max_steps=3");
-  resume(1, "to_device", "train.max_steps=6 --set device=cuda:0");
-  train(1, "from_device", on_device + "train.max_steps=3");
-  resume(1, "from_device", "train.max_steps=6 --set device=cpu");
-  for (const std::string run : {"device1", "to_device", "from_device"}) {
-    EXPECT_LT(relative_difference("cpu", run, 6), 1e-4) << run;
-    for (const std::string table : {"item", "segment"})
-      EXPECT_LT(table_difference("cpu", run, 6, table), 1e-4) << run;
-  }
-
-  std::vector<std::vector<float>> scores;  // of a model from the device, on it and on the CPU
-  for (const std::string device : {"cuda:0", "cpu"}) {
-    const std::string out = path(device + ".h5");
-    const Outcome outcome = lime_program(
-        str("predict ", path("device1"), " --days 2024-01-03 --out ", out, " --set device=", device));
-    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-    scores.push_back(Hdf5File(out, Hdf5File::Mode::read).read<float>("/score/click"));
-  }
-  ASSERT_EQ(scores[0].size(), scores[1].size());
-  for (size_t i = 0; i < scores[0].size(); ++i) ASSERT_NEAR(scores[0][i], scores[1][i], 1e-5);
-}
-
-// With attention, which the emulator takes its time for: few steps.
-TEST_F(Train, AttentionOnADeviceInF32AndBf16) {
-  if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
-  for (const std::string model : {"lime_xor", "hstu"}) {
-    SCOPED_TRACE(model);
-    const std::string steps = str("model.name=", model, " --set train.max_steps=2"),
-                      on_device = steps + " --set device=cuda:0";
-    train(1, model + "_cpu", steps);
-    train(1, model + "_device", on_device);
-    train(2, model + "_two", on_device);
-    train(1, model + "_half", on_device + " --set train.precision=bf16");
-    EXPECT_EQ(digests(model + "_device", 2), digests(model + "_two", 2));
-    EXPECT_LT(relative_difference(model + "_cpu", model + "_device", 2), 1e-4);
-    EXPECT_LT(relative_difference(model + "_cpu", model + "_half", 2), 0.02);
-  }
 }
 
 TEST_F(Train, FiveStepsStopResumeAndFiveAreTenOnAnyRanks) {

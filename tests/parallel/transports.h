@@ -47,6 +47,16 @@ inline std::unique_ptr<Communicator> make_on_host(Transport transport) {
   return make_mpi_communicator({.max_message_bytes = 1001, .direct_bytes = 0});
 }
 
+// NCCL refuses a device twice on one host: where ranks share one, let it take each rank for a host.
+// Collective.
+inline void take_ranks_for_hosts(Device device) {
+  if (test_group().size() == 1 || !ranks_share_a_device(test_group(), device)) return;
+  setenv("NCCL_HOSTID", str("rank", test_group().rank()).c_str(), 0);
+  setenv("NCCL_SOCKET_IFNAME", "=lo", 0);
+  setenv("NCCL_NET", "Socket", 0);
+  setenv("NCCL_MNNVL_ENABLE", "0", 0);
+}
+
 // A transport with its context, or why there is none. Kept from test to test: NCCL's ranks meet slowly.
 struct Connection {
   std::unique_ptr<Context> ctx;
@@ -67,13 +77,7 @@ struct Connection {
 
  private:
   void connect_nccl(Device device) {
-    if (test_group().size() > 1 && ranks_share_a_device(test_group(), device)) {
-      // NCCL refuses a device twice on one host: let it take each rank for a host.
-      setenv("NCCL_HOSTID", str("rank", test_group().rank()).c_str(), 0);
-      setenv("NCCL_SOCKET_IFNAME", "=lo", 0);
-      setenv("NCCL_NET", "Socket", 0);
-      setenv("NCCL_MNNVL_ENABLE", "0", 0);
-    }
+    take_ranks_for_hosts(device);
     try {
       comm = make_nccl_communicator(*host, *ctx);
     } catch (const UserError& e) {

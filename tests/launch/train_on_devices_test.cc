@@ -1,0 +1,91 @@
+// Whole runs on devices: the same bits on any number of ranks and over a resume, and the CPU's values.
+#include <cstdlib>
+
+#include "tests/launch/train_runs.h"
+#include "tests/support/device_support.h"
+
+namespace lime {
+namespace {
+
+using testing::HasSubstr;
+
+TEST_F(Train, OnADeviceTheSameBitsOnAnyRanksAndOverAResumeAndTheCpusValues) {
+  if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
+  const std::string model = "model.name=two_tower --set ", on_device = model + "device=cuda:0 --set ";
+  train(1, "cpu", model + "train.max_steps=6");
+  for (const int ranks : {1, 2, 4}) train(ranks, str("device", ranks), on_device + "train.max_steps=6");
+  const std::string one = digests("device1", 6);
+  EXPECT_EQ(one, digests("device2", 6));
+  EXPECT_EQ(one, digests("device4", 6));
+  train(2, "device_halves", on_device + "train.max_steps=3");
+  resume(1, "device_halves", "train.max_steps=6");
+  EXPECT_EQ(one, digests("device_halves", 6));
+  // A checkpoint is of no device: runs go on from one to the other.
+  train(1, "to_device", model + "train.max_steps=3");
+  resume(1, "to_device", "train.max_steps=6 --set device=cuda:0");
+  train(1, "from_device", on_device + "train.max_steps=3");
+  resume(1, "from_device", "train.max_steps=6 --set device=cpu");
+  for (const std::string run : {"device1", "to_device", "from_device"}) {
+    EXPECT_LT(relative_difference("cpu", run, 6), 1e-4) << run;
+    for (const std::string table : {"item", "segment"})
+      EXPECT_LT(table_difference("cpu", run, 6, table), 1e-4) << run;
+  }
+
+  std::vector<std::vector<float>> scores;  // of a model from the device, on it and on the CPU
+  for (const std::string device : {"cuda:0", "cpu"}) {
+    const std::string out = path(device + ".h5");
+    const Outcome outcome = lime_program(
+        str("predict ", path("device1"), " --days 2024-01-03 --out ", out, " --set device=", device));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    scores.push_back(Hdf5File(out, Hdf5File::Mode::read).read<float>("/score/click"));
+  }
+  ASSERT_EQ(scores[0].size(), scores[1].size());
+  for (size_t i = 0; i < scores[0].size(); ++i) ASSERT_NEAR(scores[0][i], scores[1][i], 1e-5);
+}
+
+// One device a rank, as on a cluster: NCCL joins them.
+TEST_F(Train, EachRankOnADeviceOfItsOwnTheSameBitsOverNccl) {
+  setenv("LIME_EMULATED_DEVICES", "4", 1);
+  const std::string settings = "model.name=two_tower --set device=cuda --set train.max_steps=6";
+  for (const int ranks : {2, 4})
+    if (const auto missing = skip_reason({DeviceType::cuda, ranks - 1}); !missing.empty())
+      GTEST_SKIP() << missing;
+  train(1, "alone_on_device", settings);
+  const std::string one = digests("alone_on_device", 6);
+  for (const int ranks : {2, 4}) {
+    const std::string run = str("over_nccl", ranks);
+    const Outcome outcome = lime_program_on(ranks, train_command(run, settings));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(str(ranks, " ranks over NCCL, ")));
+    EXPECT_EQ(one, digests(run, 6));
+  }
+  const std::string json = path("over_nccl.json");
+  std::vector<std::string> evaluated;
+  for (const int ranks : {1, 4}) {
+    const Outcome outcome = lime_program_on(
+        ranks, str("eval ", path("over_nccl2"), " --days 2024-01-03 --json ", json, " --set device=cuda"));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    evaluated.push_back(read_file(json));
+  }
+  EXPECT_EQ(evaluated[0], evaluated[1]);
+}
+
+// With attention, which the emulator takes its time for: few steps.
+TEST_F(Train, AttentionOnADeviceInF32AndBf16) {
+  if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
+  for (const std::string model : {"lime_xor", "hstu"}) {
+    SCOPED_TRACE(model);
+    const std::string steps = str("model.name=", model, " --set train.max_steps=2"),
+                      on_device = steps + " --set device=cuda:0";
+    train(1, model + "_cpu", steps);
+    train(1, model + "_device", on_device);
+    train(2, model + "_two", on_device);
+    train(1, model + "_half", on_device + " --set train.precision=bf16");
+    EXPECT_EQ(digests(model + "_device", 2), digests(model + "_two", 2));
+    EXPECT_LT(relative_difference(model + "_cpu", model + "_device", 2), 1e-4);
+    EXPECT_LT(relative_difference(model + "_cpu", model + "_half", 2), 0.02);
+  }
+}
+
+}  // namespace
+}  // namespace lime

@@ -1,0 +1,159 @@
+// What NCCL's communicator does when ranks fail each other, and what its works wait for. The collectives
+// themselves: collectives_test.cc.
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <optional>
+#include <thread>
+
+#include "runtime/cuda_device.h"
+#include "tests/parallel/transports.h"
+#include "tests/support/device_support.h"
+
+namespace lime {
+namespace {
+
+using testing::HasSubstr;
+
+// Each case has a communicator of its own: most end with a failed one.
+class Nccl : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (test_group().size() < 2) GTEST_SKIP() << "needs two ranks";
+    device_ = device_of_rank("cuda", test_group());
+    if (!skip_reason(device_).empty()) device_.index = 0;
+    if (const std::string missing = skip_reason(device_); !missing.empty()) GTEST_SKIP() << missing;
+    take_ranks_for_hosts(device_);
+    ctx_ = std::make_unique<Context>(device_);
+  }
+  void TearDown() override { test_group().world().barrier()->wait(); }
+
+  std::unique_ptr<Communicator> connect(double collective_s = 60) {
+    return make_nccl_communicator(test_group().world(), *ctx_, {.collective_s = collective_s});
+  }
+  template <typename Body>
+  static std::string message(Body&& body) {
+    try {
+      body();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "nothing was thrown";
+  }
+  Tensor values(int64_t n) { return {device_, DType::f32, 1, n}; }
+  int rank() const { return test_group().rank(); }
+
+  Device device_;
+  std::unique_ptr<Context> ctx_;
+};
+
+TEST_F(Nccl, ARankThatDoesNotComeIsAnErrorThatSaysWhatWasUnderWay) {
+  auto comm = connect(1);
+  const Tensor mine = values(5), all = values(5 * comm->size());
+  if (rank() == 0) {
+    const std::string failure = message([&] { comm->all_gather(mine.view(), all)->wait(); });
+    EXPECT_THAT(failure, HasSubstr(str("nccl: all_gather of 5 f32 on rank 0/", comm->size(), " (cuda")));
+    EXPECT_THAT(failure, HasSubstr("no end after 1 s: a rank is gone or calls another collective"));
+    EXPECT_THAT(message([&] { comm->barrier(); }),
+                HasSubstr("nccl: barrier of 0 f32 on rank 0/" + std::to_string(comm->size())));
+    EXPECT_THAT(message([&] { comm->barrier(); }), HasSubstr("after an earlier failure"));
+  }
+  test_group().world().barrier()->wait();
+  comm.reset();  // ends, though the other is gone
+}
+
+TEST_F(Nccl, ARankThatLeavesByAnExceptionReleasesTheOthers) {
+  auto comm = connect(20);
+  if (rank() == 1) {
+    EXPECT_EQ(message([&] {
+                const auto dies = std::move(comm);
+                throw Error("lost");
+              }),
+              "lost");
+    return;
+  }
+  const Tensor mine = values(3), all = values(3 * comm->size());
+  EXPECT_THAT(message([&] { comm->all_gather(mine.view(), all)->wait(); }),
+              HasSubstr("nccl: all_gather of 3 f32"));
+}
+
+TEST_F(Nccl, WorksThatAnExceptionLeavesBehindWaitForNobody) {
+  auto comm = connect(30);
+  const Tensor mine = values(3), all = values(3 * comm->size());
+  if (rank() == 0) {
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(message([&] {
+                const auto work = comm->all_gather(mine.view(), all);
+                throw Error("lost");
+              }),
+              "lost");
+    comm.reset();
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  }
+  test_group().world().barrier()->wait();
+}
+
+// What the user's stream still copies when the collective begins goes before it.
+TEST_F(Nccl, ComesAfterWhatTheUsersStreamWasGiven) {
+  auto comm = connect();
+  constexpr size_t count = 1000;
+  const std::shared_ptr<void> pinned = cuda::allocate_pinned(device_.index, count * sizeof(float));
+  auto* host = static_cast<float*>(pinned.get());
+  for (size_t i = 0; i < count; ++i) host[i] = static_cast<float>(rank() + 1);
+  const Tensor sum = values(count);
+  ctx_->stream().to_device(host, count * sizeof(float), sum.view().raw(), count * sizeof(float),
+                           {1, count * sizeof(float)});
+  comm->all_reduce(sum, ReduceOp::sum)->wait();
+  const int size = comm->size();
+  EXPECT_EQ(to_host<float>(*ctx_, sum.view()),
+            std::vector<float>(count, static_cast<float>(size * (size + 1) / 2)));
+}
+
+TEST_F(Nccl, AWorkIsNotDoneBeforeTheLastRankHasCome) {
+  auto comm = connect();
+  const Tensor mine = values(3), all = values(3 * comm->size());
+  fill(*ctx_, mine.view(), rank());
+  ctx_->synchronize();
+  if (rank() == 0) {
+    const auto work = comm->all_gather(mine.view(), all);
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_FALSE(work->test());
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    test_group().world().barrier()->wait();
+    work->wait();
+    EXPECT_TRUE(work->test());
+  } else {
+    test_group().world().barrier()->wait();
+    comm->all_gather(mine.view(), all)->wait();
+  }
+  EXPECT_EQ(to_host<float>(*ctx_, all.view()).back(), static_cast<float>(comm->size() - 1));
+}
+
+// By the library: the emulated one finds more than NCCL does.
+TEST_F(Nccl, EmulatedFindsRanksThatDisagree) {
+  if (cuda::identity(0).rfind("emulated", 0) != 0)
+    GTEST_SKIP() << "NCCL compares no sizes: such ranks wait for ever";
+  auto comm = connect(20);
+  const int64_t n = rank() == 0 ? 4 : 5;
+  const Tensor mine = values(n), all = values(n * comm->size());
+  const std::string failure = message([&] { comm->all_gather(mine.view(), all)->wait(); });
+  comm.reset();
+  const auto found = gather_bytes(test_group().world(), failure, 0);
+  if (rank() != 0) return;
+  std::string all_of_them;
+  for (const auto& bytes : found) all_of_them += std::string(bytes.begin(), bytes.end()) + "\n";
+  EXPECT_THAT(all_of_them, HasSubstr("bytes by all-gather where rank"));
+}
+
+TEST_F(Nccl, EmulatedRefusesTwoRanksOnADevice) {
+  if (cuda::identity(0).rfind("emulated", 0) != 0) GTEST_SKIP() << "NCCL keeps what NCCL_HOSTID said first";
+  const std::string before = getenv("NCCL_HOSTID") ? getenv("NCCL_HOSTID") : "";
+  setenv("NCCL_HOSTID", "one", 1);
+  EXPECT_THAT(message([&] { connect(); }),
+              HasSubstr("Duplicate GPU detected : rank 0 and rank 1 both on one"));
+  before.empty() ? unsetenv("NCCL_HOSTID") : setenv("NCCL_HOSTID", before.c_str(), 1);
+}
+
+}  // namespace
+}  // namespace lime
