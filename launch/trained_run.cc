@@ -1,6 +1,5 @@
 #include "launch/trained_run.h"
 
-#include "model/checkpoint.h"
 #include "parallel/device_communicator.h"
 
 namespace lime {

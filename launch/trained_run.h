@@ -23,14 +23,14 @@ class TrainedRun {
   const Config& config() const { return config_; }
   const Dataset& dataset() const { return dataset_; }
   Scoring scoring() { return {group_.world(), context_, network_, config_, dataset_}; }
-  const std::string& checkpoint() const { return checkpoint_; }  // directory
+  const std::string& checkpoint() const { return checkpoint_.directory(); }
 
  private:
   ProcessGroup& group_;
   Config config_;
   Dataset dataset_;
   RunContext context_;
-  std::string checkpoint_;
+  VerifiedCheckpoint checkpoint_;
   std::unique_ptr<Communicator> of_tables_;  // over the device's memory
   Network network_;
 };
