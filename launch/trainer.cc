@@ -62,15 +62,15 @@ class Trainer {
     const int64_t total_steps = planned_steps(source);
     directory_->start(config_);
     if (root()) log_ = std::make_unique<MetricsLog>(options_.run_directory, state_.step);
-    Progress progress(root(), state_.step, total_steps, config_.train.log_every);
+    Progress progress(root(), total_steps, config_.train.log_every);
     progress_ = &progress;
     announce();
 
     StopSignal signal;
     TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);
+    told_ = Clock::now();  // the first step's time holds its wait for data, as all others' do
     std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, signal);
     bool stopped = batch && batch->stop;
-    told_ = Clock::now();
     while (batch && !stopped) {
       const bool last = config_.train.max_steps > 0 && state_.step + 1 >= config_.train.max_steps;
       std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, signal);
