@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
+#include <utility>
 
 #include "launch/eval_report.h"
 #include "launch/evaluator.h"
@@ -17,14 +18,14 @@ struct Eval : ScoringChoices {
 
 int run_eval(Job& job, Eval& choices) {
   require_places(job.group, {{"--json", choices.json}, {"--rows", choices.rows}});
-  TrainedRun trained = open_run(job, choices);
-  const Config& config = trained.config();
-  const std::string& text = choices.days.empty() ? config.data.eval : choices.days;
+  RunDescription run = describe_run(job, choices);
+  const std::string& text = choices.days.empty() ? run.config.data.eval : choices.days;
   if (text.empty())
     throw UserError(
         str("--days: expected the days to evaluate: data.eval of ", choices.run.run, " is empty"));
-  const auto days = trained.dataset().select_days(text, choices.days.empty() ? "data.eval" : "--days");
-  refuse_trained_days(config, trained.dataset(), days);
+  const auto days = run.dataset.select_days(text, choices.days.empty() ? "data.eval" : "--days");
+  refuse_trained_days(run.config, run.dataset, days);
+  TrainedRun trained(job.group, std::move(run));
   const auto results =
       evaluate_modes(trained.scoring(), days, choices.rows, live_requests(job.group, "evaluating"));
   if (job.group.rank() != 0) return 0;

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
+#include <utility>
 
 #include "launch/predict.h"
 #include "launch/scoring_choices.h"
@@ -15,12 +16,12 @@ struct Predict : ScoringChoices {
 
 int run_predict(Job& job, Predict& choices) {
   require_places(job.group, {{"--out", choices.out}});
-  TrainedRun trained = open_run(job, choices);
-  const Config& config = trained.config();
-  const auto days = trained.dataset().select_days(choices.days, "--days");
-  const auto modes = history_modes(config.eval.history);
+  RunDescription run = describe_run(job, choices);
+  const auto days = run.dataset.select_days(choices.days, "--days");
+  const auto modes = history_modes(run.config.eval.history);
   if (modes.size() != 1)
-    throw UserError(str("--history: found ", config.eval.history, ", expected one mode"));
+    throw UserError(str("--history: found ", run.config.eval.history, ", expected one mode"));
+  TrainedRun trained(job.group, std::move(run));
   predict(trained.scoring(), days, modes.front(), choices.out, live_requests(job.group, "scoring"));
   if (job.group.rank() == 0) std::cout << "wrote " << choices.out << " (" << trained.checkpoint() << ")\n";
   return 0;

@@ -87,6 +87,13 @@ TEST_F(Train, MistakesWithDaysDevicesAndDirectories) {
   expect_mistake(str("train --resume ", path("taken"), " --set model.width=32 --set train.max_steps=4"),
                  "model.width");
   EXPECT_TRUE(fs::exists(checkpoint("taken", 2)));
+
+  // What is asked for is looked at before the weights are.
+  fs::remove_all(path("taken/checkpoints"));
+  expect_mistake(str("eval ", path("taken"), " --days 2024-01-02"), "2024-01-02");
+  expect_mistake(str("predict ", path("taken"), " --days 2031-01-01 --out ", path("x.h5")), "2031-01-01");
+  expect_mistake(str("score ", path("taken"), " --requests 2031-01-01"), "2031-01-01");
+  expect_mistake(str("eval ", path("taken"), " --days 2024-01-03"), "has no usable checkpoint");
 }
 
 TEST_F(Train, APlaceWithinAnEpochIsOfItsDatasetAndItsOrder) {
