@@ -26,7 +26,7 @@ int64_t TableShard::append(int64_t id, const float* values) {
   ids_.insert(id, row);
   std::copy_n(values, config_.dim, values_.append());
   state_.append();
-  idle_.push_back(0);
+  if (!idle_.empty()) idle_.push_back(0);
   return row;
 }
 
@@ -75,7 +75,7 @@ TableRows TableShard::bucket_rows(int64_t bucket) const {
     rows.ids.push_back(id);
     rows.values.insert(rows.values.end(), values_.row(row), values_.row(row) + values_.width());
     rows.state.insert(rows.state.end(), state_.row(row), state_.row(row) + state_.width());
-    rows.idle.push_back(idle_[static_cast<size_t>(row)]);
+    rows.idle.push_back(idle_.empty() ? 0 : idle_[static_cast<size_t>(row)]);
   }
   return rows;
 }
@@ -83,11 +83,16 @@ TableRows TableShard::bucket_rows(int64_t bucket) const {
 void TableShard::load_rows(const TableRows& rows) {
   const size_t n = rows.ids.size(), dim = static_cast<size_t>(values_.width()),
                width = static_cast<size_t>(state_.width());
+  const int64_t first = values_.rows();
   for (size_t i = 0; i < n; ++i) {
     const int64_t row = append(rows.ids[i], rows.values.data() + i * dim);
     std::copy_n(rows.state.data() + i * width, width, state_.row(row));
-    if (!rows.idle.empty()) idle_[static_cast<size_t>(row)] = rows.idle[i];
   }
+  const bool all_zero =
+      std::all_of(rows.idle.begin(), rows.idle.end(), [](uint8_t runs) { return runs == 0; });
+  if (!all_zero && idle_.empty()) idle_.resize(static_cast<size_t>(values_.rows()));
+  if (!all_zero)
+    std::copy(rows.idle.begin(), rows.idle.end(), idle_.begin() + static_cast<std::ptrdiff_t>(first));
 }
 
 }  // namespace lime

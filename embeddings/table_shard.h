@@ -27,7 +27,9 @@ class TableShard {
   RowStore& values() { return values_; }
   const RowStore& values() const { return values_; }
   RowStore& state() { return state_; }
-  void set_updated(int64_t row) { idle_[static_cast<size_t>(row)] = 0; }
+  void set_updated(int64_t row) {
+    if (!idle_.empty()) idle_[static_cast<size_t>(row)] = 0;
+  }
 
   // What an unseen id reads as: dim normals, a function of (seed, table name, id) alone.
   void initial_values(int64_t id, float* out) const;
@@ -56,7 +58,8 @@ class TableShard {
   uint64_t seed_, name_key_;
   IdMap ids_;
   RowStore values_, state_;
-  std::vector<uint8_t> idle_;                 // of each row; see TableRows
+  // Of each row, see TableRows; empty while all are 0, as in a run that took no other's rows.
+  std::vector<uint8_t> idle_;
   mutable std::vector<IdRow> listed_;         // all ids by bucket; empty where rows were inserted since
   mutable std::vector<size_t> bucket_begin_;  // [virtual_buckets + 1], into listed_
 };

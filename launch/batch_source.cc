@@ -52,7 +52,6 @@ void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
 }
 
 int64_t BatchSource::batches_in_epoch() const { return reader_->batches_in_epoch(); }
-int64_t BatchSource::resident_bytes() const { return reader_->resident_bytes(); }
 
 std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double wait_ms) const {
   const size_t tasks = config_.tasks.size();

@@ -39,11 +39,10 @@ class BatchSource {
   std::optional<GlobalBatch> next(bool stop);
 
   int64_t batches_in_epoch() const;  // without a token budget
-  int64_t resident_bytes() const;
 
  private:
   void open_epoch(const std::vector<ShardPosition>&);
-  // This rank's row of the exchange, its leaves in order; and the sum of all ranks' rows into `batch`.
+  // This rank's row of the exchange, its leaves in order.
   std::vector<double> describe(const Batch&, bool stop, double wait_ms) const;
 
   ProcessGroup& group_;

@@ -89,6 +89,13 @@ std::function<void(int64_t, int64_t)> live_count(const std::string& what) {
   return [what](int64_t done, int64_t total) { show_live(str(what, " ", done, "/", total), done >= total); };
 }
 
+void add_run_options(CLI::App& command, std::string& run, std::string& checkpoint, std::string& data) {
+  command.add_option("run", run, "Run directory of lime train")->required()->type_name("RUN");
+  command.add_option("--checkpoint", checkpoint, "Name under RUN/checkpoints [the newest good one]")
+      ->type_name("NAME");
+  command.add_option("--data", data, "Dataset in place of the run's")->type_name("DIR");
+}
+
 void add_rows_option(CLI::App& command, std::string& path) {
   command
       .add_option("--rows", path,

@@ -39,6 +39,8 @@ void add_help_command(CLI::App&, Job&);
 Overrides parse_overrides(const std::vector<std::string>& settings);
 // Adds --set, repeatable.
 void add_set_option(CLI::App&, std::vector<std::string>& settings);
+// Adds RUN, --checkpoint and --data, of the commands that read a trained run.
+void add_run_options(CLI::App&, std::string& run, std::string& checkpoint, std::string& data);
 // Adds --rows, of the commands that evaluate.
 void add_rows_option(CLI::App&, std::string& path);
 // Adds an option of whole numbers > 0 apart by commas, kept ascending; '' is none. What `sizes` holds is the

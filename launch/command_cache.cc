@@ -41,7 +41,7 @@ void add_cache_command(CLI::App& app, Job& job) {
   auto& command = *cache.add_subcommand(
       "build", "Compute what each item brings to a score, whatever the request (lime_mha, lime_xor)");
   auto chosen = std::make_shared<Choices>();
-  command.add_option("run", chosen->run.run, "Run directory of lime train")->required()->type_name("RUN");
+  add_run_options(command, chosen->run.run, chosen->run.checkpoint, chosen->run.data);
   command.add_option("--out", chosen->out, "HDF5 file to write")->required()->type_name("FILE");
   command
       .add_option("--items", chosen->items,
@@ -55,10 +55,6 @@ void add_cache_command(CLI::App& app, Job& job) {
       ->check(CLI::IsMember({"f32", "f16", "int8"}))
       ->capture_default_str()
       ->type_name("TYPE");
-  command
-      .add_option("--checkpoint", chosen->run.checkpoint, "Name under RUN/checkpoints [the newest good one]")
-      ->type_name("NAME");
-  command.add_option("--data", chosen->run.data, "Dataset in place of the run's")->type_name("DIR");
   command.add_flag("--verbose", job.verbose, "More log lines");
   command.footer(
       "Example:\n"

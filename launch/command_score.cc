@@ -42,7 +42,7 @@ void add_score_command(CLI::App& app, Job& job) {
       *app.add_subcommand("score", "Score many candidates for each request of some days, and keep the best");
   auto chosen = std::make_shared<Choices>();
   auto& options = chosen->options;
-  command.add_option("run", options.scorer.run, "Run directory of lime train")->required()->type_name("RUN");
+  add_run_options(command, options.scorer.run, options.scorer.checkpoint, options.scorer.data);
   command
       .add_option("--requests", options.days,
                   "Days of requests: 2022-05-05..2022-05-08, one day, or several with commas")
@@ -83,11 +83,6 @@ void add_score_command(CLI::App& app, Job& job) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str()
       ->type_name("N");
-  command
-      .add_option("--checkpoint", options.scorer.checkpoint,
-                  "Name under RUN/checkpoints [the newest good one]")
-      ->type_name("NAME");
-  command.add_option("--data", options.scorer.data, "Dataset in place of the run's")->type_name("DIR");
   command.add_flag("--verbose", job.verbose, "More log lines");
   command.footer(
       "Example:\n"

@@ -44,7 +44,6 @@ int run(Job& job, const Train& chosen) {
   Overrides settings = parse_overrides(chosen.settings);
   if (!chosen.from.empty()) settings.emplace_back("train.from", chosen.from);
   Config config = load_config(resume ? config_path(chosen.resume) : chosen.config, settings);
-  if (!resume && !config.train.from.empty()) resolve_first_weights(job.group.world(), config);
   options.run_directory = resume                ? chosen.resume
                           : !chosen.out.empty() ? chosen.out
                                                 : next_run_directory(job.group, chosen.config);
@@ -52,6 +51,8 @@ int run(Job& job, const Train& chosen) {
     throw UserError("--rows: data.eval is empty, expected held-out days whose rows are to be written");
   require_places(job.group, {{"--trace", options.trace_path}, {"--rows", options.rows_path}},
                  options.run_directory);
+  if (!resume && !config.train.from.empty())
+    options.first_weights = resolve_first_weights(job.group.world(), config);
   start_logging("lime", job.group.rank(), job.group.size(), job.verbose);
   return train(job.group, config, options);
 }

@@ -99,18 +99,13 @@ class PairCounter {
 };
 
 // Each row counts its watch time; a negative counts 1 where only positives are weighed.
-double weighed_auc(std::span<const ScoredRow> rows, bool only_positives) {
+double watch_time_auc(std::span<const ScoredRow> rows) {
   PairCounter<double> pairs;
   for (const auto& row : rows) {
     const bool positive = is_positive(row.label);
-    pairs.add(row.logit, positive, only_positives && !positive ? 1.0 : std::max(0.0f, row.watch_time));
+    pairs.add(row.logit, positive, positive ? std::max(0.0f, row.watch_time) : 1.0);
   }
   return pairs.auc();
-}
-
-void check_rows(size_t rows) {
-  // Twice the pairs of n rows are at most n^2 / 2, which must fit 64 bits.
-  LIME_CHECK(rows <= (size_t{1} << 32), "too many rows for exact counts: ", rows);
 }
 
 // log(1 + exp(x)) without overflow.
@@ -157,7 +152,8 @@ double auc_of_sorted(std::span<const ScoredRow> rows) {
 }
 
 Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
-  check_rows(rows.size());
+  // Twice the pairs of n rows are at most n^2 / 2, which must fit 64 bits.
+  LIME_CHECK(rows.size() <= (size_t{1} << 32), "too many rows for exact counts: ", rows.size());
   Metrics metrics;
   metrics.rows = static_cast<int64_t>(rows.size());
   metrics.ne = metrics.log_loss = metrics.auc = metrics.gauc = metrics.wt_auc = metrics.calibration =
@@ -172,7 +168,7 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
   std::vector<ScoredRow> scratch;
   sort_by_score(rows, scratch);
   metrics.auc = auc_of_sorted(rows);
-  if (with_watch_time) metrics.wt_auc = weighed_auc(rows, true);
+  if (with_watch_time) metrics.wt_auc = watch_time_auc(rows);
 
   Sum losses, labels, predictions;
   for (const auto& row : rows) {
@@ -189,23 +185,6 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
   sort_by_user(rows, scratch);
   set_gauc(rows, metrics);
   return metrics;
-}
-
-double weighted_auc(std::span<const float> scores, std::span<const float> labels,
-                    std::span<const float> weights) {
-  LIME_CHECK(labels.size() == scores.size() && (weights.empty() || weights.size() == scores.size()),
-             "of one length: ", scores.size(), " scores, ", labels.size(), " labels, ", weights.size(),
-             " weights");
-  check_rows(scores.size());
-  std::vector<ScoredRow> rows(scores.size()), scratch;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (std::isnan(scores[i])) return undefined;
-    rows[i].logit = scores[i];
-    rows[i].label = labels[i];
-    if (!weights.empty()) rows[i].watch_time = weights[i];
-  }
-  sort_by_score(rows, scratch);
-  return weights.empty() ? auc_of_sorted(rows) : weighed_auc(rows, false);
 }
 
 }  // namespace lime

@@ -36,12 +36,6 @@ struct Metrics {
 // twice the rows' memory.
 Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time);
 
-// Exact AUC of (score, label, weight of the row); NaN for one class or a score that is NaN. No weights: all
-// are 1, counted in integers. Labels count as positive from 0.5 on, weights below 0 as 0. The same bits for
-// every order of the rows.
-double weighted_auc(std::span<const float> scores, std::span<const float> labels,
-                    std::span<const float> weights);
-
 // What they are made of.
 bool is_positive(float label);                     // label >= 0.5
 double log_loss(double logit, double label);       // stable for any logit

@@ -54,10 +54,9 @@ std::string progress_line(const StepReport& report, int64_t total_steps, double 
   return line.str();
 }
 
-Progress::Progress(bool enabled, int64_t first_step, int64_t total_steps, int64_t log_every, std::FILE* out)
+Progress::Progress(bool enabled, int64_t total_steps, int64_t log_every, std::FILE* out)
     : enabled_(enabled),
       terminal_(isatty(fileno(out)) != 0),
-      first_step_(first_step),
       total_steps_(total_steps),
       log_every_(std::max<int64_t>(1, log_every)),
       out_(out) {

@@ -35,7 +35,7 @@ class Progress {
  public:
   // `enabled`: false on ranks other than 0. `total_steps`: 0 if not known. `out` is a terminal or not: found
   // out here.
-  Progress(bool enabled, int64_t first_step, int64_t total_steps, int64_t log_every, std::FILE* out = stderr);
+  Progress(bool enabled, int64_t total_steps, int64_t log_every, std::FILE* out = stderr);
   ~Progress();  // ends a live line
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -48,7 +48,7 @@ class Progress {
   void clear_line();
 
   bool enabled_, terminal_;
-  int64_t first_step_, total_steps_, log_every_;
+  int64_t total_steps_, log_every_;
   std::FILE* out_;
   bool line_open_ = false;
   std::chrono::steady_clock::time_point last_drawn_{};

@@ -60,7 +60,8 @@ std::string summarize_run(const std::string& run) {
 
 std::string summarize_checkpoint(const std::string& directory) {
   const auto alone = make_self_communicator();
-  const CheckpointManifest manifest = read_verified_manifest(*alone, directory);
+  const VerifiedCheckpoint checkpoint(*alone, directory);
+  const CheckpointManifest& manifest = checkpoint.manifest();
   const CheckpointShapes shapes = checkpoint_shapes(directory);
   const TrainState& state = manifest.state;
   return str("step ", state.step, ", epoch ", state.epoch, state.finished ? ", finished" : "", ", seed ",

@@ -14,6 +14,7 @@
 #include "launch/batch_source.h"
 #include "launch/latency.h"
 #include "launch/scores_file.h"
+#include "model/run_choice.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
 #include "runtime/stopwatch.h"
@@ -166,6 +167,9 @@ int64_t task_of(const Scorer& scorer, const std::string& name) {
 }  // namespace
 
 ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const ScoringProgress& progress) {
+  const Dataset dataset =
+      Dataset::open(load_run_config({options.scorer.run, "", options.scorer.data, {}}).data.path);
+  const auto days = dataset.select_days(options.days, "--requests");
   const Scorer scorer(options.scorer);
   const Config& config = scorer.served().config();
   Plan plan{scorer, {}, options.top, task_of(scorer, options.task)};
@@ -175,8 +179,6 @@ ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const Sc
                                         options.candidates, config.seed)
                                : sample(cached, options.candidates, config.seed);
   }
-  const Dataset dataset = Dataset::open(config.data.path);
-  const auto days = dataset.select_days(options.days, "--requests");
   ReaderOptions reading = reader_options(*make_self_communicator(), config, days);
   reading.requests = std::max<int64_t>(1, config.eval.batch_requests / reading.virtual_shards);
   reading.history_mode = options.history;

@@ -67,10 +67,6 @@ ScoredRowsFile::ScoredRowsFile(const std::string& path) : file_(path, Hdf5File::
   for (std::string day; std::getline(list, day, ',');) days_.push_back(day);
 }
 
-bool ScoredRowsFile::holds(const std::string& history, const std::string& task) const {
-  return file_.exists("/" + history) && file_.exists(group_of(history, task));
-}
-
 std::vector<ScoredRow> ScoredRowsFile::read(const std::string& history, const std::string& task) const {
   const std::string group = group_of(history, task);
   std::vector<ScoredRow> rows;

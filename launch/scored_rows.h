@@ -38,7 +38,6 @@ class ScoredRowsFile {
  public:
   explicit ScoredRowsFile(const std::string& path);
   const std::vector<std::string>& days() const { return days_; }
-  bool holds(const std::string& history, const std::string& task) const;
   std::vector<ScoredRow> read(const std::string& history, const std::string& task) const;
 
  private:

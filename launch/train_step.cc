@@ -28,7 +28,7 @@ struct TrainStep::Impl {
   Tensor gradient;            // the step's summed dense gradient, 1 x size
   Tensor losses;              // weighted loss sums by micro-batch and task
   Tensor squares, of_tables;  // sums over gradients: of all, of the tables' alone
-  Tensor clip;               // of the gradient: clip_scale()
+  Tensor clip;                // of the gradient: clip_scale()
   HostReturn returned;        // losses and squares
   std::unique_ptr<Lookup> lookup;
   const GlobalBatch* lookup_batch = nullptr;  // whose lookup it is

@@ -1,16 +1,20 @@
 #include "launch/trained_run.h"
 
-#include "model/checkpoint.h"
+#include <utility>
+
 #include "parallel/device_communicator.h"
 
 namespace lime {
 
-TrainedRun::TrainedRun(ProcessGroup& group, const RunChoice& choice)
+RunDescription::RunDescription(const RunChoice& run)
+    : choice(run), config(load_run_config(run)), dataset(Dataset::open(config.data.path)) {}
+
+TrainedRun::TrainedRun(ProcessGroup& group, RunDescription run)
     : group_(group),
-      config_(load_run_config(choice)),
-      dataset_(Dataset::open(config_.data.path)),
+      config_(std::move(run.config)),
+      dataset_(std::move(run.dataset)),
       context_(device_of_rank(config_.device, group), config_),
-      checkpoint_(choose_checkpoint(group.world(), choice)),
+      checkpoint_(choose_checkpoint(group.world(), run.choice)),
       of_tables_(make_device_communicator(group, context_)),
       network_(context_, group.world(), config_, dataset_.schema(), of_tables_.get()) {
   load_checkpoint(group.world(), checkpoint_, config_, network_, nullptr);

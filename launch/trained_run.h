@@ -15,22 +15,29 @@
 
 namespace lime {
 
+// What is known of a run before its weights are read, which may take a while: what is asked of it is checked
+// against this first.
+struct RunDescription {
+  explicit RunDescription(const RunChoice&);
+  RunChoice choice;
+  Config config;
+  Dataset dataset;
+};
+
 class TrainedRun {
  public:
   // Collective.
-  TrainedRun(ProcessGroup&, const RunChoice&);
+  TrainedRun(ProcessGroup&, RunDescription);
 
-  const Config& config() const { return config_; }
-  const Dataset& dataset() const { return dataset_; }
   Scoring scoring() { return {group_.world(), context_, network_, config_, dataset_}; }
-  const std::string& checkpoint() const { return checkpoint_; }  // directory
+  const std::string& checkpoint() const { return checkpoint_.directory(); }
 
  private:
   ProcessGroup& group_;
   Config config_;
   Dataset dataset_;
   RunContext context_;
-  std::string checkpoint_;
+  VerifiedCheckpoint checkpoint_;
   std::unique_ptr<Communicator> of_tables_;  // over the device's memory
   Network network_;
 };

@@ -19,7 +19,6 @@
 #include "launch/running_entropy.h"
 #include "launch/stop_signal.h"
 #include "launch/train_step.h"
-#include "model/checkpoint.h"
 #include "model/network.h"
 #include "model/run_choice.h"
 #include "parallel/device_communicator.h"
@@ -53,8 +52,7 @@ class Trainer {
     const ReadingOrder order = reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
                                              config_.data.shuffle ? config_.data.shuffle_window : 0);
     if (options_.resume) restore(order);
-    if (resumed_from_.empty() && !config_.train.from.empty())
-      load_weights(group_.world(), config_.train.from, config_, *network_);
+    if (resumed_from_.empty() && !config_.train.from.empty()) load_first_weights();
     state_.order = order;
     ctx_.set_tracer(&tracer_);
   }
@@ -64,15 +62,15 @@ class Trainer {
     const int64_t total_steps = planned_steps(source);
     directory_->start(config_);
     if (root()) log_ = std::make_unique<MetricsLog>(options_.run_directory, state_.step);
-    Progress progress(root(), state_.step, total_steps, config_.train.log_every);
+    Progress progress(root(), total_steps, config_.train.log_every);
     progress_ = &progress;
     announce();
 
     StopSignal signal;
     TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);
+    told_ = Clock::now();  // the first step's time holds its wait for data, as all others' do
     std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, signal);
     bool stopped = batch && batch->stop;
-    told_ = Clock::now();
     while (batch && !stopped) {
       const bool last = config_.train.max_steps > 0 && state_.step + 1 >= config_.train.max_steps;
       std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, signal);
@@ -108,18 +106,26 @@ class Trainer {
 
   void restore(const ReadingOrder& order) {
     refuse_changes();
-    const auto checkpoint = newest_good_checkpoint(group_.world(), options_.run_directory);
-    if (checkpoint) {
-      state_ = load_checkpoint(group_.world(), *checkpoint, config_, *network_, adamw_.get());
+    const auto newest = newest_good_checkpoint(group_.world(), options_.run_directory);
+    if (newest) {
+      state_ = load_checkpoint(group_.world(), *newest, config_, *network_, adamw_.get());
       if (!state_.positions.empty() && !state_.order.days.empty())
-        refuse_other_order(state_.order, order, str("checkpoint ", *checkpoint));
-      resumed_from_ = *checkpoint;
+        refuse_other_order(state_.order, order, str("checkpoint ", newest->directory()));
+      resumed_from_ = newest->directory();
       first_step_ = state_.step;
       entropy_.restore(state_.extra);
     } else if (!list_checkpoints(options_.run_directory).empty()) {
       throw UserError(str(options_.run_directory,
                           "/checkpoints: none of its checkpoints is whole; remove them to start anew"));
     }
+  }
+
+  void load_first_weights() {
+    Communicator& world = group_.world();
+    const auto verified = options_.first_weights  // none: the run was stopped before its first checkpoint
+                              ? *options_.first_weights
+                              : VerifiedCheckpoint(world, config_.train.from);
+    load_weights(world, verified, config_, *network_);
   }
 
   // Throws UserError where the configuration would forget days that the run was trained on, or its first

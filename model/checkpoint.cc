@@ -88,13 +88,34 @@ std::string save_checkpoint(Communicator& comm, const std::string& run_directory
   return directory;
 }
 
+VerifiedCheckpoint::VerifiedCheckpoint(Communicator& comm, std::string directory)
+    : directory_(std::move(directory)) {
+  std::vector<char> bytes;
+  const std::string path = join(directory_, manifest_name);
+  together(comm, [&] {
+    if (comm.rank() != 0) return;
+    const std::string text = read_text(path);
+    bytes.assign(text.begin(), text.end());
+  });
+  broadcast_bytes(comm, bytes, 0);
+  const CheckpointManifest manifest = parse_manifest(std::string(bytes.begin(), bytes.end()), path);
+  together(comm, [&] {
+    for (size_t i = 0; i < manifest.files.size(); ++i)
+      if (i % static_cast<size_t>(comm.size()) == static_cast<size_t>(comm.rank()))
+        verify_file(directory_, manifest.files[i]);
+  });
+  manifest_ = std::make_shared<const CheckpointManifest>(manifest);
+}
+
+const std::string& VerifiedCheckpoint::checksum() const { return manifest_->xxh3; }
+
 namespace {
 
-void read_files(Communicator& comm, const std::string& directory, const CheckpointManifest& manifest,
-                Network& network, AdamW* optimizer, bool new_run) {
+void read_files(Communicator& comm, const VerifiedCheckpoint& checkpoint, Network& network, AdamW* optimizer,
+                bool new_run) {
   together(comm, [&] {
-    for (const auto& file : manifest.files) {
-      const std::string path = join(directory, file.name);
+    for (const auto& file : checkpoint.manifest().files) {
+      const std::string path = join(checkpoint.directory(), file.name);
       if (file.name == dense_file_name) read_dense(path, network.context(), network.parameters(), optimizer);
       if (is_tables_file(file.name)) read_tables(path, network.tables(), comm.rank(), comm.size(), new_run);
     }
@@ -103,9 +124,10 @@ void read_files(Communicator& comm, const std::string& directory, const Checkpoi
 
 }  // namespace
 
-TrainState load_checkpoint(Communicator& comm, const std::string& directory, const Config& config,
+TrainState load_checkpoint(Communicator& comm, const VerifiedCheckpoint& checkpoint, const Config& config,
                            Network& network, AdamW* optimizer) {
-  const CheckpointManifest manifest = read_verified_manifest(comm, directory);
+  const std::string& directory = checkpoint.directory();
+  const CheckpointManifest& manifest = checkpoint.manifest();
   check_same_model(manifest, config, directory);
   if (manifest.seed != config.seed)
     throw UserError(str("checkpoint ", directory, " is of another run: seed is ", manifest.seed, " there, ",
@@ -114,22 +136,18 @@ TrainState load_checkpoint(Communicator& comm, const std::string& directory, con
   if (optimizer && shards > 0 && shards != config.train.micro_batches)
     throw UserError(str("checkpoint ", directory, " is of another run: train.micro_batches is ", shards,
                         " there, ", config.train.micro_batches, " here"));
-  read_files(comm, directory, manifest, network, optimizer, false);
+  read_files(comm, checkpoint, network, optimizer, false);
   return manifest.state;
 }
 
-void load_weights(Communicator& comm, const std::string& directory, const Config& config, Network& network) {
-  const CheckpointManifest manifest = read_verified_manifest(comm, directory);
-  check_same_model(manifest, config, directory);
-  read_files(comm, directory, manifest, network, nullptr, true);
+void load_weights(Communicator& comm, const VerifiedCheckpoint& checkpoint, const Config& config,
+                  Network& network) {
+  check_same_model(checkpoint.manifest(), config, checkpoint.directory());
+  read_files(comm, checkpoint, network, nullptr, true);
 }
 
-std::string checkpoint_checksum(const std::string& directory) {
-  const std::string path = join(directory, manifest_name);
-  return parse_manifest(read_text(path), path).xxh3;
-}
-
-std::optional<std::string> newest_good_checkpoint(Communicator& comm, const std::string& run_directory) {
+std::optional<VerifiedCheckpoint> newest_good_checkpoint(Communicator& comm,
+                                                         const std::string& run_directory) {
   std::vector<char> bytes;
   together(comm, [&] {
     if (comm.rank() != 0) return;
@@ -138,10 +156,8 @@ std::optional<std::string> newest_good_checkpoint(Communicator& comm, const std:
   });
   broadcast_bytes(comm, bytes, 0);
   for (const auto& name : nlohmann::json::parse(bytes.begin(), bytes.end())) {
-    const std::string directory = checkpoint_directory(run_directory, name.get<std::string>());
     try {
-      read_verified_manifest(comm, directory);
-      return directory;
+      return VerifiedCheckpoint(comm, checkpoint_directory(run_directory, name.get<std::string>()));
     } catch (const CheckpointVersionError&) {
       throw;
     } catch (const UserError& error) {

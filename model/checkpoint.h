@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@
 #include "parallel/communicator.h"
 
 namespace lime {
+
+struct CheckpointManifest;  // model/checkpoint_manifest.h
 
 struct TrainState {
   int64_t step = 0;                      // steps done
@@ -48,26 +51,38 @@ std::vector<std::string> list_checkpoints(const std::string& run_directory);
 // The directory of one of them.
 std::string checkpoint_directory(const std::string& run_directory, const std::string& name);
 
-// Collective. Loads one checkpoint directory into a new network (one without table rows), on any number of
-// ranks; the state returned has the positions of all virtual shards. Throws the same UserError on every rank
-// if it is broken (a file missing, truncated, with a wrong checksum: named), of another format version, of
+// A checkpoint that was read from end to end and found whole. What loads one asks for this, so that nothing
+// is used unchecked, and no file, however large, is read for its checksum again.
+class VerifiedCheckpoint {
+ public:
+  // Collective: the ranks share the reading. Throws the same UserError on every rank if a file is missing,
+  // truncated or has a wrong checksum (it is named), or if the checkpoint is of another format version.
+  VerifiedCheckpoint(Communicator&, std::string directory);
+
+  const std::string& directory() const { return directory_; }
+  const CheckpointManifest& manifest() const { return *manifest_; }
+  // Of the manifest, which holds those of all files: equal for the same weights of the same run.
+  const std::string& checksum() const;
+
+ private:
+  std::string directory_;
+  std::shared_ptr<const CheckpointManifest> manifest_;
+};
+
+// Collective. Loads a checkpoint into a new network (one without table rows), on any number of ranks; the
+// state returned has the positions of all virtual shards. Throws the same UserError on every rank if it is of
 // another model (names the first difference) or seed. `optimizer` may be null (evaluation).
-TrainState load_checkpoint(Communicator&, const std::string& directory, const Config&, Network&,
+TrainState load_checkpoint(Communicator&, const VerifiedCheckpoint&, const Config&, Network&,
                            AdamW* optimizer);
 
 // Collective. The first values of another run: parameters, and table rows with their optimizer's state, which
 // is each row's own, but for rows that TableConfig::keep_runs does not keep. Position, step and AdamW's
 // moments stay behind. The same errors, but that the seed may be another.
-void load_weights(Communicator&, const std::string& directory, const Config&, Network&);
+void load_weights(Communicator&, const VerifiedCheckpoint&, const Config&, Network&);
 
-// Collective. Directory of the newest checkpoint that passes verification of sizes and checksums; broken ones
-// are named in a warning and passed over. Nothing if there is none. Throws UserError at one of another format
-// version.
-std::optional<std::string> newest_good_checkpoint(Communicator&, const std::string& run_directory);
-
-// The checksum of a checkpoint's manifest, which holds those of all its files: equal for the same weights of
-// the same run. Throws UserError where the manifest is missing or altered.
-std::string checkpoint_checksum(const std::string& directory);
+// Collective. The newest checkpoint that is whole; broken ones are named in a warning and passed over.
+// Nothing if there is none. Throws UserError at one of another format version.
+std::optional<VerifiedCheckpoint> newest_good_checkpoint(Communicator&, const std::string& run_directory);
 
 // Where the run stood, then one line a tensor and table: shape or rows, and a digest. Equal text for equal
 // content, however many ranks wrote it. Throws UserError if it is broken.

@@ -145,7 +145,8 @@ CheckpointShapes checkpoint_shapes(const std::string& directory) {
 
 std::string describe_checkpoint(const std::string& directory) {
   const auto alone = make_self_communicator();
-  const CheckpointManifest manifest = read_verified_manifest(*alone, directory);
+  const VerifiedCheckpoint checkpoint(*alone, directory);
+  const CheckpointManifest& manifest = checkpoint.manifest();
   std::string text = describe_state(manifest);
 
   const Hdf5File dense(join(directory, dense_file_name), Hdf5File::Mode::read);

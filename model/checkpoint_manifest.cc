@@ -8,7 +8,6 @@
 
 #include "model/checkpoint_files.h"
 #include "model/file_checksum.h"
-#include "model/together.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -48,7 +47,8 @@ Json content_of(const CheckpointManifest& manifest) {
   json["finished"] = manifest.state.finished;
   json["positions"] = Json::array();
   for (const auto& position : manifest.state.positions) json["positions"].push_back(to_json(position));
-  json["order"] = {{"shuffle_window", manifest.state.order.shuffle_window}, {"days", manifest.state.order.days}};
+  json["order"] = {{"shuffle_window", manifest.state.order.shuffle_window},
+                   {"days", manifest.state.order.days}};
   json["extra"] = Json::object();
   for (const auto& [name, value] : manifest.state.extra) json["extra"][name] = hex_float(value);
   json["files"] = Json::array();
@@ -139,24 +139,6 @@ void verify_file(const std::string& directory, const CheckpointFile& file) {
   if (found.xxh3 != file.xxh3)
     throw UserError(
         str(path, ": checksum ", found.xxh3, ", expected ", file.xxh3, ": its bytes have changed"));
-}
-
-CheckpointManifest read_verified_manifest(Communicator& comm, const std::string& directory) {
-  std::vector<char> bytes;
-  const std::string path = join(directory, manifest_name);
-  together(comm, [&] {
-    if (comm.rank() != 0) return;
-    const std::string text = read_text(path);
-    bytes.assign(text.begin(), text.end());
-  });
-  broadcast_bytes(comm, bytes, 0);
-  const CheckpointManifest manifest = parse_manifest(std::string(bytes.begin(), bytes.end()), path);
-  together(comm, [&] {
-    for (size_t i = 0; i < manifest.files.size(); ++i)
-      if (i % static_cast<size_t>(comm.size()) == static_cast<size_t>(comm.rank()))
-        verify_file(directory, manifest.files[i]);
-  });
-  return manifest;
 }
 
 void check_same_model(const CheckpointManifest& manifest, const Config& config,

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "model/checkpoint.h"
-#include "parallel/communicator.h"
 
 namespace lime {
 
@@ -25,7 +24,7 @@ struct CheckpointManifest {
   uint64_t seed = 0;
   TrainState state;  // positions of all virtual shards
   std::vector<CheckpointFile> files;
-  std::string xxh3 = {};  // of the whole document; known of a manifest that was read
+  std::string xxh3 = {};  // of all the rest; known of a manifest that was read
 };
 
 // Another format version: not broken, but not to be read either.
@@ -42,10 +41,6 @@ CheckpointManifest parse_manifest(const std::string& text, const std::string& or
 CheckpointFile describe_file(const std::string& directory, const std::string& name);
 // Throws UserError naming the file if it is missing or its size or checksum differs.
 void verify_file(const std::string& directory, const CheckpointFile&);
-
-// Collective. The manifest of a checkpoint whose files have all been read and found whole; the ranks share
-// the reading.
-CheckpointManifest read_verified_manifest(Communicator&, const std::string& directory);
 
 // Throws UserError naming the first difference between the checkpoint's model and this config's.
 void check_same_model(const CheckpointManifest&, const Config&, const std::string& directory);

@@ -15,8 +15,6 @@ class Digest {
  public:
   Digest();
   ~Digest();
-  Digest(Digest&&) noexcept;
-  Digest& operator=(Digest&&) noexcept;
 
   void add(std::string_view bytes);
   template <typename T>

@@ -156,7 +156,6 @@ const ParameterStore& Network::parameters() const { return impl_->parameters; }
 RankingModel& Network::model() { return *impl_->model; }
 EmbeddingCollection& Network::tables() { return *impl_->tables; }
 const EmbeddingCollection& Network::tables() const { return *impl_->tables; }
-int64_t Network::tasks() const { return impl_->tasks; }
 Context& Network::context() const { return impl_->ctx; }
 
 std::unique_ptr<Lookup> Network::begin_lookup(const std::vector<MicroBatch>& batches, bool insert) {

@@ -30,7 +30,6 @@ class Network {
   RankingModel& model();
   EmbeddingCollection& tables();
   const EmbeddingCollection& tables() const;
-  int64_t tasks() const;
 
   // Starts the id exchange for these micro-batches, which must outlive the lookup.
   std::unique_ptr<Lookup> begin_lookup(const std::vector<MicroBatch>&, bool insert);

@@ -2,7 +2,6 @@
 
 #include <filesystem>
 
-#include "model/checkpoint.h"
 #include "model/checkpoint_manifest.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
@@ -20,20 +19,20 @@ Config load_run_config(const RunChoice& choice) {
   return load_config(path, overrides);
 }
 
-std::string choose_checkpoint(Communicator& comm, const RunChoice& choice) {
+VerifiedCheckpoint choose_checkpoint(Communicator& comm, const RunChoice& choice) {
   if (choice.checkpoint.empty()) {
-    const auto newest = newest_good_checkpoint(comm, choice.run);
+    auto newest = newest_good_checkpoint(comm, choice.run);
     if (!newest) throw UserError(str("run directory ", choice.run, " has no usable checkpoint"));
-    return *newest;
+    return *std::move(newest);
   }
   const std::string directory = checkpoint_directory(choice.run, choice.checkpoint);
-  if (std::filesystem::is_directory(directory)) return directory;
+  if (std::filesystem::is_directory(directory)) return VerifiedCheckpoint(comm, directory);
   const std::string known = joined(list_checkpoints(choice.run));
   throw UserError(str("--checkpoint: found ", choice.checkpoint, ", expected one of ", choice.run, ": ",
                       known.empty() ? "(it has none)" : known));
 }
 
-void resolve_first_weights(Communicator& comm, Config& config) {
+VerifiedCheckpoint resolve_first_weights(Communicator& comm, Config& config) {
   const std::filesystem::path from(config.train.from);
   const bool is_run = std::filesystem::exists(config_path(from.string()));
   // RUN/checkpoints/step-N
@@ -44,11 +43,14 @@ void resolve_first_weights(Communicator& comm, Config& config) {
     throw UserError(
         str("train.from: ", from.string(), " is neither a run directory nor a checkpoint of one"));
   const Config origin = load_run_config({run.string(), "", "", {}});
-  if (is_run) config.train.from = choose_checkpoint(comm, {run.string(), "", "", {}});
   std::vector<std::string> seen;
   for (const std::string& days : {config.data.seen, origin.data.seen, origin.data.train})
     if (!days.empty()) seen.push_back(days);
   config.data.seen = merged_days(joined(seen, ","), "data.seen");
+  VerifiedCheckpoint first = is_run ? choose_checkpoint(comm, {run.string(), "", "", {}})
+                                    : VerifiedCheckpoint(comm, config.train.from);
+  config.train.from = first.directory();
+  return first;
 }
 
 }  // namespace lime

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "model/checkpoint.h"
 #include "model/config.h"
 #include "parallel/communicator.h"
 
@@ -20,13 +21,13 @@ std::string config_path(const std::string& run_directory);
 // The run's configuration with the choice's overrides. Throws UserError where it is no run directory.
 Config load_run_config(const RunChoice&);
 
-// Collective. The directory of the chosen checkpoint. Throws UserError where there is none, naming those that
-// are.
-std::string choose_checkpoint(Communicator&, const RunChoice&);
+// Collective. The chosen checkpoint. Throws UserError where there is none, naming those that are, and where
+// the one that was named is broken.
+VerifiedCheckpoint choose_checkpoint(Communicator&, const RunChoice&);
 
-// Collective. Where config.train.from is a run, makes it its newest good checkpoint, and has config.data.seen
-// name all days that this checkpoint's weights were trained on. Throws UserError where it is neither run nor
-// checkpoint.
-void resolve_first_weights(Communicator&, Config&);
+// Collective. The checkpoint that config.train.from names: itself, or a run, of which it becomes the newest
+// good checkpoint. Has config.data.seen name all days that its weights were trained on. Throws UserError
+// where it is neither run nor checkpoint, or broken.
+VerifiedCheckpoint resolve_first_weights(Communicator&, Config&);
 
 }  // namespace lime

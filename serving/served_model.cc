@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "io/item_features.h"
-#include "model/checkpoint.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -18,7 +17,7 @@ Config without_optimizer_state(Config config) {
   return config;
 }
 
-std::string find_checkpoint(const RunChoice& choice) {
+VerifiedCheckpoint find_checkpoint(const RunChoice& choice) {
   const auto alone = make_self_communicator();
   return choose_checkpoint(*alone, choice);
 }
@@ -39,13 +38,12 @@ ServedModel::ServedModel(const RunChoice& choice)
     : config_(load_run_config(choice)),
       dataset_(Dataset::describe(config_.data.path)),
       features_(resolve_features(dataset_.schema(), config_.features)),
-      directory_(find_checkpoint(choice)),
-      checkpoint_(std::filesystem::path(directory_).filename().string()),
-      checkpoint_xxh3_(checkpoint_checksum(directory_)),
+      verified_(find_checkpoint(choice)),
+      checkpoint_(std::filesystem::path(directory()).filename().string()),
       network_(make_network(ctx_, config_, dataset_)) {
   ItemFeatures::check(dataset_.schema(), config_.features);
   const auto alone = make_self_communicator();
-  load_checkpoint(*alone, directory_, config_, network_, nullptr);
+  load_checkpoint(*alone, verified_, config_, network_, nullptr);
   check_finite();
 }
 
@@ -54,13 +52,13 @@ void ServedModel::check_finite() const {
     const float* value = p.value.data<float>();
     for (int64_t i = 0; i < p.value.size(); ++i)
       if (!std::isfinite(value[i]))
-        throw UserError(str(directory_, ": parameter ", p.name, " holds ", value[i], " at row ", i / p.cols,
+        throw UserError(str(directory(), ": parameter ", p.name, " holds ", value[i], " at row ", i / p.cols,
                             ", column ", i % p.cols, ", expected finite numbers"));
   }
   const auto& tables = std::as_const(network_).tables();
   for (size_t t = 0; t < tables.tables().size(); ++t)
     if (const auto id = tables.not_finite(static_cast<int64_t>(t)))
-      throw UserError(str(directory_, ": table ", tables.tables()[t].name, ": the row of id ", *id,
+      throw UserError(str(directory(), ": table ", tables.tables()[t].name, ": the row of id ", *id,
                           " holds a NaN or an infinity, expected finite numbers"));
 }
 

@@ -47,9 +47,9 @@ class ServedModel {
   const Dataset& dataset() const { return dataset_; }  // its description: the files may not be there
   const ResolvedSpec& features() const { return features_; }
   const Network& network() const { return network_; }
-  const std::string& checkpoint() const { return checkpoint_; }            // "step-000000335"
-  const std::string& checkpoint_xxh3() const { return checkpoint_xxh3_; }  // of its manifest
-  const std::string& directory() const { return directory_; }              // of the checkpoint
+  const std::string& checkpoint() const { return checkpoint_; }  // "step-000000335"
+  const std::string& checkpoint_xxh3() const { return verified_.checksum(); }
+  const std::string& directory() const { return verified_.directory(); }  // of the checkpoint
 
   // A session for the time that the object lives; made when all others are taken.
   class Session {
@@ -72,7 +72,8 @@ class ServedModel {
   Config config_;
   Dataset dataset_;
   ResolvedSpec features_;
-  std::string directory_, checkpoint_, checkpoint_xxh3_;
+  VerifiedCheckpoint verified_;
+  std::string checkpoint_;
   Context ctx_;
   mutable Network network_;  // sessions read its weights
   mutable std::mutex mutex_;

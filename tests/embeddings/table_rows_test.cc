@@ -42,11 +42,12 @@ TEST_P(EmbeddingRows, SayHowLongTheyWereIdle) {
   const auto on_device = device_communicator(ctx, comm);
   EmbeddingCollection collection(ctx, comm, {{.name = "t", .dim = 2}}, 1, on_device.get());
   std::vector<int64_t> mine;
-  for (int64_t id = 0; mine.size() < 3; ++id)
+  for (int64_t id = 0; mine.size() < 4; ++id)
     if (owner_of(bucket_of(id), comm.size()) == comm.rank()) mine.push_back(id);
+  collection.load_rows(0, {{mine[3]}, {1, 2}, {5}, {0}});
   collection.load_rows(0, {{mine[0], mine[1]}, {1, 2, 3, 4}, {5, 6}, {0, 200}});
   collection.load_rows(0, {{mine[2]}, {1, 2}, {5}});
-  for (size_t i = 0; i < 3; ++i) {
+  for (size_t i = 0; i < 4; ++i) {
     const TableRows rows = collection.bucket_rows(0, bucket_of(mine[i]));
     const auto at = std::find(rows.ids.begin(), rows.ids.end(), mine[i]) - rows.ids.begin();
     EXPECT_EQ(rows.idle.at(static_cast<size_t>(at)), i == 1 ? 200 : 0) << mine[i];

@@ -18,7 +18,6 @@
 #include <random>
 
 #include "model/checkpoint.h"
-#include "model/checkpoint_manifest.h"
 #include "tests/launch/small_run.h"
 #include "tests/support/test_support.h"
 
@@ -47,9 +46,7 @@ class CheckpointCrash : public testing::Test {
   }
   void expect_loads(const std::string& checkpoint, int64_t step) {
     SmallRun fresh(test_group().world(), run_.config, dataset_);
-    EXPECT_EQ(
-        load_checkpoint(test_group().world(), checkpoint, fresh.config, fresh.network, &fresh.adamw).step,
-        step);
+    EXPECT_EQ(load(test_group().world(), checkpoint, fresh).step, step);
   }
 
   TempDirectory directory_;
@@ -79,17 +76,15 @@ TEST_F(CheckpointCrash, KilledAtAnyMomentAGoodOneRemains) {
     const auto names = list_checkpoints(run);
     ASSERT_FALSE(names.empty());
     for (const auto& name : names)  // not one under a whole one's name is anything but whole
-      EXPECT_NO_THROW(read_verified_manifest(test_group().world(), run + "/checkpoints/" + name));
+      EXPECT_NO_THROW(VerifiedCheckpoint(test_group().world(), run + "/checkpoints/" + name));
     for (const auto& entry : fs::directory_iterator(run + "/checkpoints"))
       found_partial += entry.path().extension() == ".partial" ? 1 : 0;
-    const auto newest = newest_good_checkpoint(test_group().world(), run);
-    ASSERT_TRUE(newest);
-    EXPECT_EQ(*newest, run + "/checkpoints/" + names.front());
+    EXPECT_EQ(newest_good(test_group().world(), run), run + "/checkpoints/" + names.front());
     const int64_t step = std::stoll(names.front().substr(5));
     EXPECT_GE(step, reached);
     reached = step;
   }
-  expect_loads(*newest_good_checkpoint(test_group().world(), run), reached);
+  expect_loads(newest_good(test_group().world(), run), reached);
   RecordProperty("steps", static_cast<int>(reached));
   RecordProperty("killed_while_writing", found_partial);
 }
@@ -111,7 +106,7 @@ TEST_F(CheckpointCrash, AFileThatMayNotGrowIsAUserError) {
     EXPECT_THAT(error, HasSubstr(".h5")) << bytes;
     EXPECT_FALSE(fs::exists(run + "/checkpoints/step-000000002")) << bytes;
     EXPECT_FALSE(fs::exists(run + "/checkpoints/step-000000002.partial")) << bytes;
-    EXPECT_EQ(newest_good_checkpoint(test_group().world(), run), good) << bytes;
+    EXPECT_EQ(newest_good(test_group().world(), run), good) << bytes;
   }
   expect_loads(save(run, 3), 3);  // and with space again it works again
 }
@@ -182,8 +177,7 @@ TEST_F(CheckpointCrash, AFullDiskIsAUserError) {
       if (fs::exists(run + "/checkpoints/step-000000002") ||
           fs::exists(run + "/checkpoints/step-000000002.partial"))
         complaints += str("[", free_kilobytes, " KiB free: something was left] ");
-      if (newest_good_checkpoint(test_group().world(), run) != good)
-        complaints += "[the one before is gone] ";
+      if (newest_good(test_group().world(), run) != good) complaints += "[the one before is gone] ";
     }
     fs::remove(disk + "/filler");
     save(run, 3);

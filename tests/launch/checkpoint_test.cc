@@ -60,7 +60,7 @@ class Checkpoint : public testing::Test {
   static std::string load_error(const std::string& checkpoint, const Config& config) {
     return user_error([&] {
       SmallRun fresh(test_group().world(), config, *dataset_);
-      load_checkpoint(test_group().world(), checkpoint, fresh.config, fresh.network, &fresh.adamw);
+      load(test_group().world(), checkpoint, fresh);
     });
   }
   // Breaks something on rank 0 only.
@@ -84,8 +84,7 @@ TEST_F(Checkpoint, ComesBackToTheBit) {
   const std::string saved = save(run.path());
   EXPECT_EQ(saved, run.file("checkpoints/step-000000003"));
   SmallRun fresh(test_group().world(), run_->config, *dataset_);
-  const TrainState state =
-      load_checkpoint(test_group().world(), saved, fresh.config, fresh.network, &fresh.adamw);
+  const TrainState state = load(test_group().world(), saved, fresh);
   EXPECT_EQ(state.step, 3);
   EXPECT_EQ(state.epoch, run_->state.epoch);
   EXPECT_FALSE(state.finished);
@@ -126,7 +125,7 @@ TEST_F(Checkpoint, MovesBetweenNumbersOfRanks) {
   if (test_group().rank() == 0) {
     const auto alone = make_self_communicator();
     SmallRun one(*alone, run_->config, *dataset_);
-    const TrainState state = load_checkpoint(*alone, saved, one.config, one.network, &one.adamw);
+    const TrainState state = load(*alone, saved, one);
     const std::string again =
         save_checkpoint(*alone, run.file("alone"), one.config, one.network, one.adamw, state, 1);
     EXPECT_TRUE(fs::exists(again + "/tables-00000-of-00001.h5"));
@@ -135,8 +134,7 @@ TEST_F(Checkpoint, MovesBetweenNumbersOfRanks) {
   test_group().world().barrier()->wait();
   // And back over all ranks.
   SmallRun all(test_group().world(), run_->config, *dataset_);
-  const TrainState state = load_checkpoint(test_group().world(), run.file("alone/checkpoints/step-000000003"),
-                                           all.config, all.network, &all.adamw);
+  const TrainState state = load(test_group().world(), run.file("alone/checkpoints/step-000000003"), all);
   const std::string again =
       save_checkpoint(test_group().world(), run.file("all"), all.config, all.network, all.adamw, state, 1);
   EXPECT_EQ(describe_checkpoint(again), described);
@@ -162,7 +160,7 @@ TEST_F(Checkpoint, EvaluationNeedsNoOptimizer) {
   TempDirectory run(TempDirectory::Shared::yes);
   const std::string saved = save(run.path());
   SmallRun fresh(test_group().world(), config({{"train.micro_batches", "8"}}), *dataset_);
-  load_checkpoint(test_group().world(), saved, fresh.config, fresh.network, nullptr);
+  load_checkpoint(test_group().world(), {test_group().world(), saved}, fresh.config, fresh.network, nullptr);
   EXPECT_EQ(fresh.network.parameters().values().data<float>()[0],
             run_->network.parameters().values().data<float>()[0]);
 }
@@ -199,7 +197,7 @@ TEST_F(Checkpoint, PartialOnesAreIgnoredAndRemoved) {
     fs::create_directories(run.file("checkpoints/notes"));
   });
   EXPECT_THAT(list_checkpoints(run.path()), ElementsAre("step-000000010"));
-  EXPECT_EQ(newest_good_checkpoint(test_group().world(), run.path()), run.file("checkpoints/step-000000010"));
+  EXPECT_EQ(newest_good(test_group().world(), run.path()), run.file("checkpoints/step-000000010"));
   test_group().world().barrier()->wait();
   save(run.path(), 30);
   EXPECT_FALSE(fs::exists(run.file("checkpoints/step-000000020.partial")));
@@ -209,7 +207,7 @@ TEST_F(Checkpoint, PartialOnesAreIgnoredAndRemoved) {
 TEST_F(Checkpoint, NoneIsNone) {
   TempDirectory run(TempDirectory::Shared::yes);
   EXPECT_TRUE(list_checkpoints(run.path()).empty());
-  EXPECT_EQ(newest_good_checkpoint(test_group().world(), run.path()), std::nullopt);
+  EXPECT_EQ(newest_good(test_group().world(), run.path()), "none");
 }
 
 struct Damage {
@@ -232,7 +230,7 @@ TEST_P(BrokenCheckpoint, IsNamedAndPassedOver) {
   EXPECT_THAT(error, HasSubstr(path));
   EXPECT_THAT(error, HasSubstr(GetParam().says));
   EXPECT_EQ(error.find('\n'), std::string::npos);
-  EXPECT_EQ(newest_good_checkpoint(test_group().world(), run.path()), good);
+  EXPECT_EQ(newest_good(test_group().world(), run.path()), good);
 }
 
 void truncate_file(const std::string& path) { fs::resize_file(path, fs::file_size(path) - 100); }
@@ -291,7 +289,7 @@ TEST_F(Checkpoint, FailureOnOneRankIsThrownOnAll) {
   test_group().world().barrier()->wait();  // removing the partial one is rank 0's
   EXPECT_FALSE(fs::exists(run.file("checkpoints/step-000000020")));
   EXPECT_FALSE(fs::exists(run.file("checkpoints/step-000000020.partial")));
-  EXPECT_EQ(newest_good_checkpoint(test_group().world(), run.path()), good);
+  EXPECT_EQ(newest_good(test_group().world(), run.path()), good);
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ class Evaluator : public testing::Test {
     std::unique_ptr<Communicator> comm = make_self_communicator();
     SmallRun run{*comm, run_->config, *dataset_};
     Scoring scoring = scoring_of(run, *comm);
-    Alone() { load_checkpoint(*comm, checkpoint_, run.config, run.network, nullptr); }
+    Alone() { load(*comm, checkpoint_, run); }
   };
 
   static TempDirectory* directory_;
@@ -128,7 +128,7 @@ TEST_F(Evaluator, CountsEveryRowOnce) {
 TEST_F(Evaluator, LeavesNoTraceInTheTables) {
   // A network that nothing was evaluated with yet: held-out ids that it has not seen get no rows.
   SmallRun fresh(test_group().world(), run_->config, *dataset_);
-  load_checkpoint(test_group().world(), checkpoint_, fresh.config, fresh.network, nullptr);
+  load(test_group().world(), checkpoint_, fresh);
   const auto rows = [&] {
     std::vector<int64_t> counts;
     for (size_t t = 0; t < fresh.network.tables().tables().size(); ++t)

@@ -218,27 +218,5 @@ TEST(Metrics, CountsOfPairsAreExactForManyRows) {
   EXPECT_EQ(compute_metrics(rows, true).auc, won / (static_cast<double>(n + 1) * static_cast<double>(n)));
 }
 
-TEST(WeightedAuc, CountsRowsByWeight) {
-  const auto rows = random_rows(11, 300, 3);
-  std::vector<float> scores, labels, weights, ones(rows.size(), 1.0f);
-  for (const auto& row : rows) {
-    scores.push_back(row.logit);
-    labels.push_back(row.label);
-    weights.push_back(row.watch_time);
-  }
-  PairSums sums;
-  for (size_t p = 0; p < rows.size(); ++p)
-    for (size_t n = 0; n < rows.size(); ++n) {
-      if (labels[p] < 0.5f || labels[n] >= 0.5f) continue;
-      const long double weight = static_cast<long double>(weights[p]) * weights[n];
-      sums.pairs += weight;
-      sums.won += weight * (scores[p] > scores[n] ? 1.0L : scores[p] == scores[n] ? 0.5L : 0.0L);
-    }
-  EXPECT_NEAR(weighted_auc(scores, labels, weights), sums.auc(), 1e-14);
-  EXPECT_EQ(weighted_auc(scores, labels, {}), weighted_auc(scores, labels, ones));
-  EXPECT_NEAR(weighted_auc(scores, labels, {}), auc_by_pairs(rows, false), 1e-14);
-  EXPECT_THROW(weighted_auc(scores, labels, std::span(weights).first(3)), Error);
-}
-
 }  // namespace
 }  // namespace lime

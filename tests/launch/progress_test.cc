@@ -63,7 +63,7 @@ std::vector<std::string> plain_lines(bool enabled, int64_t steps, int64_t log_ev
   const TempDirectory temp;
   std::FILE* out = std::fopen(temp.file("out").c_str(), "w");
   {
-    Progress progress(enabled, 0, total, log_every, out);
+    Progress progress(enabled, total, log_every, out);
     for (int64_t s = 1; s <= steps; ++s) progress.update(step(s));
     progress.message("a message");
   }

@@ -26,9 +26,8 @@ class Score : public testing::Test {
     temp_ = new TempDirectory;
     generate_log(path("data"));
     write_file(path("config.yaml"),
-               str("data: {path: ", path("data"), R"(, train: 2024-01-01..2024-01-02, max_history: 20}
-features: {history: [item, action, age], candidate: [item, topic], user: [user, hour, segment]}
-embeddings: {dim: 8, optimizer: adagrad, learning_rate: 0.05}
+               str("data: {path: ", path("data"), ", train: 2024-01-01..2024-01-02, max_history: 20}\n",
+                   small_log_features, R"(
 model: {name: lime_xor, width: 16, heads: 2, links: 4, blocks: 2, head_hidden: 8, max_positions: 16}
 tasks: [click]
 train: {batch_requests: 16, micro_batches: 4, checkpoint_every: 2}

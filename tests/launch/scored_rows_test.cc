@@ -40,9 +40,6 @@ TEST(ScoredRows, ComeBackInTheOrderOfTheirValues) {
 
   const ScoredRowsFile file(one);
   EXPECT_THAT(file.days(), testing::ElementsAre("2024-01-01", "2024-01-02"));
-  EXPECT_TRUE(file.holds("running", "click"));
-  EXPECT_FALSE(file.holds("none", "click"));
-  EXPECT_FALSE(file.holds("running", "like"));
   EXPECT_TRUE(file.read("frozen", "click").empty());
   const auto read = file.read("running", "click"), again = ScoredRowsFile(other).read("running", "click");
   ASSERT_EQ(read.size(), 4u);

@@ -134,4 +134,13 @@ void SmallRun::train(ProcessGroup& group, const Dataset& dataset, int steps) {
   }
 }
 
+TrainState load(Communicator& comm, const std::string& checkpoint, SmallRun& run) {
+  return load_checkpoint(comm, {comm, checkpoint}, run.config, run.network, &run.adamw);
+}
+
+std::string newest_good(Communicator& comm, const std::string& run) {
+  const auto newest = newest_good_checkpoint(comm, run);
+  return newest ? newest->directory() : "none";
+}
+
 }  // namespace lime

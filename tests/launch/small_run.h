@@ -34,4 +34,10 @@ struct SmallRun {
   TrainState state;
 };
 
+// Collective. A checkpoint's directory into a run that just began.
+TrainState load(Communicator&, const std::string& checkpoint, SmallRun&);
+
+// Collective. Directory of a run's newest good checkpoint; "none" where there is none.
+std::string newest_good(Communicator&, const std::string& run);
+
 }  // namespace lime

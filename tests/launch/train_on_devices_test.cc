@@ -1,6 +1,11 @@
 // Whole runs on devices: the same bits on any number of ranks and over a resume, and the CPU's values.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 
+#include "io/hdf5_file.h"
+#include "runtime/error.h"
 #include "tests/launch/train_runs.h"
 #include "tests/support/device_support.h"
 

@@ -1,7 +1,7 @@
-// What the tests of whole training runs share: one generated log, runs on it, and what they left.
+// A generated log and a configuration for tests of whole runs of `lime train`, with the run directories
+// beside it.
 #pragma once
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "io/hdf5_file.h"
 #include "runtime/error.h"
@@ -17,7 +19,7 @@
 
 namespace lime {
 
-inline constexpr const char* train_config = R"(
+inline constexpr const char* train_config_text = R"(
 model: {name: lime_xor, width: 16, heads: 2, links: 4, blocks: 2, head_hidden: 8, max_positions: 16}
 tasks: [click]
 train: {batch_requests: 16, micro_batches: 4, log_every: 1, checkpoint_every: 0, clip_norm: 1, bucket_mb: 0.01}
@@ -31,7 +33,7 @@ class Train : public testing::Test {
     generate_log(path("data"));
     write_file(path("config.yaml"),
                str("data: {path: ", path("data"), ", train: 2024-01-01..2024-01-02, max_history: 20}\n",
-                   small_log_features, train_config));
+                   small_log_features, train_config_text));
   }
   static void TearDownTestSuite() {
     delete temp_;
