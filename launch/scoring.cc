@@ -24,6 +24,7 @@ ReaderOptions scoring_options(const Communicator& comm, const Config& config,
   ReaderOptions options = reader_options(comm, config, days);
   options.spec.metric_weight = config.eval.watch_time;
   options.requests = std::max<int64_t>(1, config.eval.batch_requests / options.virtual_shards);
+  options.history_tokens = config.eval.batch_history_tokens / options.virtual_shards;
   options.history_mode = mode;
   options.shuffle = false;
   return options;

@@ -123,10 +123,10 @@ class Parser {
     require((v & (v - 1)) == 0, "train.micro_batches", str("found ", v, ", expected a power of two"));
     require(c.train.batch_requests >= v, "train.batch_requests",
             str("found ", c.train.batch_requests, ", expected at least train.micro_batches (", v, ")"));
-    require(c.train.batch_history_tokens == 0 || c.train.batch_history_tokens >= v,
-            "train.batch_history_tokens",
-            str("found ", c.train.batch_history_tokens, ", expected 0 or at least train.micro_batches (", v,
-                ")"));
+    for (const auto& [key, tokens] : {std::pair{"train.batch_history_tokens", c.train.batch_history_tokens},
+                                      {"eval.batch_history_tokens", c.eval.batch_history_tokens}})
+      require(tokens == 0 || tokens >= v, key,
+              str("found ", tokens, ", expected 0 or at least train.micro_batches (", v, ")"));
     require(c.train.bucket_mb > 0, "train.bucket_mb", "found 0, expected a number > 0");
     require(c.model.width % c.model.heads == 0, "model.width",
             str("found ", c.model.width, ", expected a multiple of model.heads (", c.model.heads, ")"));

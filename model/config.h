@@ -68,9 +68,10 @@ struct TrainConfig {
 };
 
 struct EvalConfig {
-  std::string history = "running";  // running | frozen | both | none | stranger
-  int64_t batch_requests = 2048;    // of the global batch
-  std::string watch_time;           // a weight column for WT-AUC, or ""
+  std::string history = "running";         // running | frozen | both | none | stranger
+  int64_t batch_requests = 2048;           // of the global batch
+  int64_t batch_history_tokens = 1 << 20;  // budget of the global batch; 0: none
+  std::string watch_time;                  // a weight column for WT-AUC, or ""
 };
 
 BatchSpec default_features();  // history [item, age], candidate [item], user [user]

@@ -232,6 +232,8 @@ void add_eval_keys(std::vector<ConfigKey>& keys) {
                         "before the first held-out day), both, none (empty), stranger (another user's)"));
   keys.push_back(integer("eval.batch_requests", eval(&EvalConfig::batch_requests), 1, no_limit,
                          "requests of the global batch"));
+  keys.push_back(integer("eval.batch_history_tokens", eval(&EvalConfig::batch_history_tokens), 0, no_limit,
+                         "most history events of the global batch, which memory grows with; 0: no limit"));
   keys.push_back(text("eval.watch_time", eval(&EvalConfig::watch_time), "a weight column's name",
                       "weight column for WT-AUC; empty: no WT-AUC"));
 }

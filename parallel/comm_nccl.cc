@@ -151,7 +151,8 @@ class Channel {
   // All ranks come here with all collectives done; one that does not is not waited for.
   bool finalized() const {
     ncclResult_t state = nccl().finalize(comm_);
-    for (const auto begin = Clock::now(); state == ncclInProgress && seconds_since(begin) < 30;) {
+    for (const auto begin = Clock::now();
+         state == ncclInProgress && seconds_since(begin) < std::min(30.0, limits_.collective_s);) {
       sched_yield();
       if (nccl().async_error(comm_, &state) != ncclSuccess) return false;
     }

@@ -86,6 +86,22 @@ TEST_F(Evaluator, IsTheSameForAnyNumberOfRanks) {
   EXPECT_NE(to_json({together[0]}), to_json({together[2]}));
 }
 
+// Long histories must not make a batch of as many events as there are requests times events of one.
+TEST_F(Evaluator, ABudgetOfHistoryEventsCutsBatchesAndChangesNoResult) {
+  if (test_group().rank() != 0) return;
+  std::vector<EvalResult> results;
+  std::vector<int64_t> batches;
+  for (const int64_t budget : {0, 40}) {
+    Alone one;
+    one.run.config.eval.batch_history_tokens = budget;
+    batches.push_back(0);
+    results.push_back(
+        evaluate(one.scoring, held_out, HistoryMode::running, [&](int64_t, int64_t) { ++batches.back(); }));
+  }
+  EXPECT_EQ(to_json({results[0]}), to_json({results[1]}));
+  EXPECT_GT(batches[1], 2 * batches[0]);
+}
+
 TEST_F(Evaluator, CountsEveryRowOnce) {
   int64_t done = 0, total = 0;
   const EvalResult result =
