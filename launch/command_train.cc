@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "launch/command.h"
+#include "launch/same_everywhere.h"
 #include "launch/trainer.h"
 #include "model/run_choice.h"
 #include "parallel/communicator.h"
@@ -43,7 +44,8 @@ int run(Job& job, const Train& chosen) {
     throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
   Overrides settings = parse_overrides(chosen.settings);
   if (!chosen.from.empty()) settings.emplace_back("train.from", chosen.from);
-  Config config = load_config(resume ? config_path(chosen.resume) : chosen.config, settings);
+  Config config = require_same_config(
+      job.group, load_config(resume ? config_path(chosen.resume) : chosen.config, settings));
   if (!resume && !config.train.from.empty()) resolve_first_weights(job.group.world(), config);
   options.run_directory = resume                ? chosen.resume
                           : !chosen.out.empty() ? chosen.out

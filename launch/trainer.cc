@@ -17,6 +17,7 @@
 #include "launch/run_context.h"
 #include "launch/run_directory.h"
 #include "launch/running_entropy.h"
+#include "launch/same_everywhere.h"
 #include "launch/stop_signal.h"
 #include "launch/train_step.h"
 #include "model/checkpoint.h"
@@ -45,6 +46,7 @@ class Trainer {
         ctx_(device_of_rank(config.device, group), config),
         entropy_(config_.tasks),
         tracer_(group.rank(), !options.trace_path.empty()) {
+    require_same_dataset(group_, dataset_);
     check();
     directory_ = std::make_unique<RunDirectory>(group_, options_.run_directory, options_.resume);
     of_tables_ = make_device_communicator(group_, ctx_);

@@ -144,6 +144,8 @@ std::optional<std::string> newest_good_checkpoint(Communicator& comm, const std:
       return directory;
     } catch (const CheckpointVersionError&) {
       throw;
+    } catch (const CheckpointCopyError&) {
+      throw;
     } catch (const UserError& error) {
       LOG_IF(WARNING, comm.rank() == 0) << "passing over a broken checkpoint: " << error.what();
     }

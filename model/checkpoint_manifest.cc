@@ -48,7 +48,8 @@ Json content_of(const CheckpointManifest& manifest) {
   json["finished"] = manifest.state.finished;
   json["positions"] = Json::array();
   for (const auto& position : manifest.state.positions) json["positions"].push_back(to_json(position));
-  json["order"] = {{"shuffle_window", manifest.state.order.shuffle_window}, {"days", manifest.state.order.days}};
+  json["order"] = {{"shuffle_window", manifest.state.order.shuffle_window},
+                   {"days", manifest.state.order.days}};
   json["extra"] = Json::object();
   for (const auto& [name, value] : manifest.state.extra) json["extra"][name] = hex_float(value);
   json["files"] = Json::array();
@@ -141,6 +142,18 @@ void verify_file(const std::string& directory, const CheckpointFile& file) {
         str(path, ": checksum ", found.xxh3, ", expected ", file.xxh3, ": its bytes have changed"));
 }
 
+namespace {
+
+bool is_text_of(const std::string& path, const std::string& text) {
+  try {
+    return read_text(path) == text;
+  } catch (const UserError&) {
+    return false;
+  }
+}
+
+}  // namespace
+
 CheckpointManifest read_verified_manifest(Communicator& comm, const std::string& directory) {
   std::vector<char> bytes;
   const std::string path = join(directory, manifest_name);
@@ -150,7 +163,14 @@ CheckpointManifest read_verified_manifest(Communicator& comm, const std::string&
     bytes.assign(text.begin(), text.end());
   });
   broadcast_bytes(comm, bytes, 0);
-  const CheckpointManifest manifest = parse_manifest(std::string(bytes.begin(), bytes.end()), path);
+  const std::string text(bytes.begin(), bytes.end());
+  const CheckpointManifest manifest = parse_manifest(text, path);
+  const auto mine = static_cast<int64_t>(comm.rank() == 0 || is_text_of(path, text));
+  const auto same = all_gather_values(comm, std::span<const int64_t>(&mine, 1));
+  for (size_t rank = 0; rank < same.size(); ++rank)
+    if (!same[rank])
+      throw CheckpointCopyError(str(
+          path, ": rank ", rank, " finds another file than rank 0, or none: expected the same on all hosts"));
   together(comm, [&] {
     for (size_t i = 0; i < manifest.files.size(); ++i)
       if (i % static_cast<size_t>(comm.size()) == static_cast<size_t>(comm.rank()))

@@ -34,6 +34,12 @@ class CheckpointVersionError : public UserError {
   using UserError::UserError;
 };
 
+// Another one for some rank than for rank 0: its host has a copy of its own.
+class CheckpointCopyError : public UserError {
+ public:
+  using UserError::UserError;
+};
+
 std::string to_text(const CheckpointManifest&);
 // Throws UserError naming `origin` where the text is no manifest, was altered, or is of another version.
 CheckpointManifest parse_manifest(const std::string& text, const std::string& origin);
@@ -44,7 +50,7 @@ CheckpointFile describe_file(const std::string& directory, const std::string& na
 void verify_file(const std::string& directory, const CheckpointFile&);
 
 // Collective. The manifest of a checkpoint whose files have all been read and found whole; the ranks share
-// the reading.
+// the reading. Throws CheckpointCopyError where a rank's manifest is not rank 0's.
 CheckpointManifest read_verified_manifest(Communicator&, const std::string& directory);
 
 // Throws UserError naming the first difference between the checkpoint's model and this config's.
