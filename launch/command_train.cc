@@ -40,12 +40,13 @@ int run(Job& job, const Train& chosen) {
   options.verbose = job.verbose;
   options.trace_path = chosen.trace;
   options.rows_path = chosen.rows;
-  if (resume && !std::filesystem::exists(config_path(chosen.resume)))
-    throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
   Overrides settings = parse_overrides(chosen.settings);
   if (!chosen.from.empty()) settings.emplace_back("train.from", chosen.from);
-  Config config = require_same_config(
-      job.group, load_config(resume ? config_path(chosen.resume) : chosen.config, settings));
+  Config config = load_everywhere(job.group, [&] {
+    if (resume && !std::filesystem::exists(config_path(chosen.resume)))
+      throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
+    return load_config(resume ? config_path(chosen.resume) : chosen.config, settings);
+  });
   if (!resume && !config.train.from.empty()) resolve_first_weights(job.group.world(), config);
   options.run_directory = resume                ? chosen.resume
                           : !chosen.out.empty() ? chosen.out

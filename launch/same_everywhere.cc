@@ -56,6 +56,19 @@ std::string file_text(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+// Where it throws on some ranks, all throw what the lowest of them did, and if there are several hosts, its
+// host is named.
+void on_every_host(ProcessGroup& group, const std::function<void()>& body) {
+  together(group.world(), [&] {
+    try {
+      body();
+    } catch (const UserError& error) {
+      if (group.local_size() == group.size()) throw;
+      throw UserError(str("on ", group.host(), ": ", error.what()));
+    }
+  });
+}
+
 // A file that goes with it.
 struct Mark {
   std::string path;  // or ""
@@ -69,14 +82,19 @@ struct Mark {
 
 void require_same_program(ProcessGroup& group) { require_same(group, "lime", version_text()); }
 
-Config require_same_config(ProcessGroup& group, Config config) {
+Config load_everywhere(ProcessGroup& group, const std::function<Config()>& load) {
+  Config config;
+  on_every_host(group, [&] { config = load(); });
   require_same(group, "the configuration", to_yaml(config));
   return config;
 }
 
-void require_same_dataset(ProcessGroup& group, const Dataset& dataset) {
-  const std::string path = dataset.directory() + "/dataset.yaml";
+Dataset open_everywhere(ProcessGroup& group, const std::string& directory) {
+  Dataset dataset;
+  on_every_host(group, [&] { dataset = Dataset::open(directory); });
+  const std::string path = directory + "/dataset.yaml";
   require_same(group, path, file_text(path));
+  return dataset;
 }
 
 void require_shared_directory(ProcessGroup& group, const std::string& directory) {

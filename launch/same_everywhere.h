@@ -5,6 +5,7 @@
 // differs.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "io/dataset.h"
@@ -14,10 +15,10 @@
 namespace lime {
 
 void require_same_program(ProcessGroup&);
-// Returns the configuration.
-Config require_same_config(ProcessGroup&, Config);
-// The dataset's description; each host may have a copy of its own.
-void require_same_dataset(ProcessGroup&, const Dataset&);
+// What `load` returns; it takes part in no collective, and may fail on some hosts only.
+Config load_everywhere(ProcessGroup&, const std::function<Config()>& load);
+// Each host may have a copy of its own: the descriptions (dataset.yaml) are compared.
+Dataset open_everywhere(ProcessGroup&, const std::string& directory);
 // Every rank sees what rank 0 writes to this directory, which is there.
 void require_shared_directory(ProcessGroup&, const std::string& directory);
 

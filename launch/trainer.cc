@@ -42,11 +42,10 @@ class Trainer {
       : group_(group),
         config_(config),
         options_(options),
-        dataset_(Dataset::open(config.data.path)),
+        dataset_(open_everywhere(group, config.data.path)),
         ctx_(device_of_rank(config.device, group), config),
         entropy_(config_.tasks),
         tracer_(group.rank(), !options.trace_path.empty()) {
-    require_same_dataset(group_, dataset_);
     check();
     directory_ = std::make_unique<RunDirectory>(group_, options_.run_directory, options_.resume);
     of_tables_ = make_device_communicator(group_, ctx_);
