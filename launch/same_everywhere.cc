@@ -2,9 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
+#include <span>
 #include <sstream>
 #include <vector>
 
@@ -56,16 +59,22 @@ std::string file_text(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-// Where it throws on some ranks, all throw what the lowest of them did, and if there are several hosts, its
-// host is named.
+// Where it throws on some ranks, all throw what the lowest of them did; a host is named if others did not
+// fail.
 void on_every_host(ProcessGroup& group, const std::function<void()>& body) {
+  std::optional<std::string> mistake;
   together(group.world(), [&] {
     try {
       body();
     } catch (const UserError& error) {
-      if (group.local_size() == group.size()) throw;
-      throw UserError(str("on ", group.host(), ": ", error.what()));
+      mistake = error.what();
     }
+  });
+  const int64_t fine = mistake ? 0 : 1;
+  const auto all = all_gather_values(group.world(), std::span<const int64_t>(&fine, 1));
+  const bool anywhere = std::find(all.begin(), all.end(), 1) != all.end();
+  together(group.world(), [&] {
+    if (mistake) throw UserError(anywhere ? str("on ", group.host(), ": ", *mistake) : *mistake);
   });
 }
 

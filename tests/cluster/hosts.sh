@@ -4,9 +4,9 @@
 # system is the same, as a cluster's, but for the folder $LOCAL, which is another one on every host. COMMAND finds, as programs:
 #
 #   on NODE COMMAND...       runs COMMAND there, with a bare environment, as ssh would: also Open MPI's agent in the place of ssh
-#   cut NODE / join NODE     pulls its network cable, and plugs it in again
+#   unplug NODE / plug NODE  pulls its network cable, and plugs it in again
 #   slow NODE RATE           what it sends goes at this rate (100mbit)
-#   fell NODE                kills all that runs there, at once
+#   fell NODE / boot NODE    kills all that runs there, at once, and starts it anew
 #
 # and the folders $SHARED (of all hosts) and $LOCAL. All of it is gone when COMMAND ends. Exit code 77: namespaces (Linux, root's
 # or a user's own) are not to be had here.
@@ -34,24 +34,26 @@ ip link add name lime0 type bridge
 ip link set lime0 up
 
 { echo "127.0.0.1 localhost"; for i in $(seq "$number"); do echo "10.77.0.$i node$i"; done; } >"$HOSTS/names"
-for i in $(seq "$number"); do
-  # An offset of the steady clock: two machines never agree on it.
-  unshare --net --mount --uts --ipc --time --monotonic $((i * 100000)) --boottime $((i * 100000)) --fork bash -c '
-    set -e
-    mount -t tmpfs tmpfs /dev/shm
-    mount -t tmpfs tmpfs "$LOCAL"
-    mount --bind "$HOSTS/names" /etc/hosts
-    hostname "$0"
-    ip link set lo up
-    echo $$ >"$HOSTS/$0.pid"
-    exec sleep infinity' "node$i" &
-  until [ -s "$HOSTS/node$i.pid" ]; do sleep 0.01; done
-  ip link add name "to$i" type veth peer name eth0 netns "$(cat "$HOSTS/node$i.pid")"
-  ip link set "to$i" master lime0 up
-  nsenter --net="/proc/$(cat "$HOSTS/node$i.pid")/ns/net" sh -c "ip addr add 10.77.0.$i/24 dev eth0 && ip link set eth0 up"
-done
-
 program() { { echo '#!/usr/bin/env bash'; cat; } >"$HOSTS/bin/$1" && chmod +x "$HOSTS/bin/$1"; }
+program boot <<'END'
+number=${1#node}
+# An offset of the steady clock: two machines never agree on it.
+unshare --net --mount --uts --ipc --time --monotonic ${number}00000 --boottime ${number}00000 --fork bash -c '
+  set -e
+  mount -t tmpfs tmpfs /dev/shm
+  mount -t tmpfs tmpfs "$LOCAL"
+  mount --bind "$HOSTS/names" /etc/hosts
+  hostname "$0"
+  ip link set lo up
+  echo $$ >"$HOSTS/$0.booting"
+  mv "$HOSTS/$0.booting" "$HOSTS/$0.pid"
+  exec sleep infinity' "$1" </dev/null &>/dev/null &
+until [ -e "$HOSTS/$1.pid" ]; do sleep 0.01; done
+ip link add name "to$number" type veth peer name eth0 netns "$(cat "$HOSTS/$1.pid")"
+ip link set "to$number" master lime0 up
+nsenter --net="/proc/$(cat "$HOSTS/$1.pid")/ns/net" \
+  sh -c "ip addr add 10.77.0.$number/24 dev eth0 && ip link set eth0 up"
+END
 # Open MPI asks for `on NODE "one line for a shell"`; ssh joins its words the same way.
 program on <<END
 node=\$1
@@ -60,10 +62,10 @@ exec env -i PATH="$HOSTS/bin:$PATH" HOME="${HOME:-/}" TMPDIR="$LOCAL" HOSTS="$HO
   OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
   nsenter --target "\$(cat "$HOSTS/\$node.pid")" --net --mount --uts --ipc --time --wd="\$PWD" sh -c "\$*"
 END
-program cut <<END
+program unplug <<END
 ip link set "to\${1#node}" down
 END
-program join <<END
+program plug <<END
 ip link set "to\${1#node}" up
 END
 program slow <<END
@@ -74,6 +76,8 @@ space=\$(readlink "/proc/\$(cat "$HOSTS/\$1.pid")/ns/net")
 for process in /proc/[0-9]*; do
   [ "\$(readlink "\$process/ns/net" 2>/dev/null)" != "\$space" ] || kill -KILL "\${process#/proc/}" || true
 done
+rm "$HOSTS/\$1.pid"
 END
 export PATH="$HOSTS/bin:$PATH"
+for i in $(seq "$number"); do boot "node$i"; done
 "$@"
