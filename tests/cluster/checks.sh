@@ -1,7 +1,7 @@
 # What the tests in this folder share; sourced.
 failed=0
 current=
-step() { current=$*; echo "-- $*"; }
+step() { current=$*; echo "-- $SECONDS s: $*"; }
 fail() { failed=1; echo "FAILED: $current: $*" >&2; }
 expect() { [ "$1" = "$3" ] || fail "found '$1', expected '$3'"; }  # FOUND = EXPECTED
 expect_line() { grep -q -- "$2" "$1" || { fail "no '$2' in:"; tr '\r' '\n' <"$1" | tail -20 >&2; }; }  # FILE PATTERN
@@ -10,7 +10,7 @@ report() { [ $failed = 0 ] && echo "all as expected" || exit 1; }
 wait_for() {  # SECONDS CONDITION
   local end=$((SECONDS + $1))
   until eval "$2" 2>/dev/null; do
-    if [ $SECONDS -ge $end ]; then fail "waited $1 s for: $2"; return; fi
+    if [ $SECONDS -ge $end ]; then fail "waited $1 s for: $2"; return 1; fi
     sleep 0.1
   done
 }

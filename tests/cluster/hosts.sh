@@ -4,7 +4,7 @@
 # system is the same, as a cluster's, but for the folder $LOCAL, which is another one on every host. COMMAND finds, as programs:
 #
 #   on NODE COMMAND...       runs COMMAND there, with a bare environment, as ssh would: also Open MPI's agent in the place of ssh
-#   unplug NODE / plug NODE  pulls its network cable, and plugs it in again
+#   unplug NODE              pulls its network cable
 #   slow NODE RATE           what it sends goes at this rate (100mbit)
 #   fell NODE / boot NODE    kills all that runs there, at once, and starts it anew
 #
@@ -65,9 +65,6 @@ END
 program unplug <<END
 ip link set "to\${1#node}" down
 END
-program plug <<END
-ip link set "to\${1#node}" up
-END
 program slow <<END
 nsenter --target "\$(cat "$HOSTS/\$1.pid")" --net tc qdisc replace dev eth0 root tbf rate "\$2" burst 64k latency 400ms
 END
@@ -77,6 +74,7 @@ for process in /proc/[0-9]*; do
   [ "\$(readlink "\$process/ns/net" 2>/dev/null)" != "\$space" ] || kill -KILL "\${process#/proc/}" || true
 done
 rm "$HOSTS/\$1.pid"
+ip link delete "to\${1#node}" 2>/dev/null || true  # it may have gone already
 END
 export PATH="$HOSTS/bin:$PATH"
 for i in $(seq "$number"); do boot "node$i"; done

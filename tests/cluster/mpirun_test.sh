@@ -9,8 +9,9 @@ cd "$SHARED"
 lime=$1 mpirun=$2
 make_log_and_config
 
-mpirun_options="--tune $source_dir/launch/cluster_mpi.conf --mca plm_rsh_agent on --mca btl_tcp_if_include eth0"
-mpirun_options+=" --mca oob_tcp_if_include eth0 -x OPENBLAS_NUM_THREADS=1"
+# Open MPI sleeps before it kills what is left of a job that failed: not here.
+mpirun_options="--tune $source_dir/launch/cluster_mpi.conf --mca plm_rsh_agent on --mca odls_base_sigkill_timeout 0"
+mpirun_options+=" -x OPENBLAS_NUM_THREADS=1"
 # OPTIONS -- COMMAND: four ranks on two hosts, no longer than 50 s; what it says is in ./out, and its exit code in $code.
 job() {
   local options=
@@ -87,14 +88,14 @@ refused "lime is another one on node2 (rank 2)"
 
 # A job that goes on for long, until a host is gone.
 begin() {
-  rm -rf long
+  rm -rf long out
   (job "${1-}" -- "$lime" train config.yaml --out long --set train.epochs=1000; echo $code >code) &
-  wait_for 20 "grep -q 'step 10/' out"
+  wait_for 20 "grep -q 'step 10/' out" || cat out >&2
 }
 gone() {
   local since=$SECONDS
   wait $!
-  expect $((SECONDS - since < 15)) = 1
+  expect $((SECONDS - since < 20)) = 1
   expect "$(($(cat code) != 0 && $(cat code) != 124))" = 1
   expect_line out "$1"
   wait_for 5 '! pgrep -x "$(basename "$lime")"'
@@ -103,20 +104,23 @@ gone() {
 step "a host whose network is cut"
 begin "--mca oob_tcp_keepalive_time 2 --mca oob_tcp_keepalive_intvl 1"
 unplug node2
-gone "lost communication with a remote daemon"
-plug node2
+gone "daemon"
+fell node2
+boot node2
 
 step "a host that dies"
 begin
 fell node2
-gone "node2"
+gone "node2\|daemon"
 boot node2
 
 step "hosts that cannot reach each other by the network that MPI takes"
 for node in node1 node2; do
   on $node "ip link add name docker0 type bridge && ip addr add 172.17.0.1/16 dev docker0 && ip link set docker0 up"
 done
-job "--mca btl_tcp_if_include docker0 -x LIME_WAIT_LIMIT_S=2" -- "$lime" train config.yaml --out other
+job "-x LIME_WAIT_LIMIT_S=2" -- "$lime" train config.yaml --out other
 expect $code = 2
 expect_line out "lime: error: rank .* cannot be reached within 2 s"
+job "--mca btl_tcp_if_include eth0" -- "$lime" train config.yaml --out other
+expect $code = 0
 report
