@@ -90,12 +90,12 @@ refused "lime is another one on node2 (rank 2)"
 begin() {
   rm -rf long out
   (job "${1-}" -- "$lime" train config.yaml --out long --set train.epochs=1000; echo $code >code) &
-  wait_for 20 "grep -q 'step 10/' out" || cat out >&2
+  wait_for 60 "grep -q 'step 10/' out" || cat out >&2
 }
 gone() {
   local since=$SECONDS
   wait $!
-  expect $((SECONDS - since < 20)) = 1
+  expect $((SECONDS - since < 30)) = 1
   expect "$(($(cat code) != 0 && $(cat code) != 124))" = 1
   expect_line out "$1"
   wait_for 5 '! pgrep -x "$(basename "$lime")"'
