@@ -3,7 +3,9 @@ failed=0
 current=
 step() { current=$*; echo "-- $SECONDS s: $*"; }
 fail() { failed=1; echo "FAILED: $current: $*" >&2; }
-expect() { [ "$1" = "$3" ] || fail "found '$1', expected '$3'"; }  # FOUND = EXPECTED
+expect() {  # FOUND = EXPECTED
+  [ "$1" = "$3" ] || fail "found '${1:0:200}', expected '${3:0:200}'; first difference: $(diff <(echo "$1") <(echo "$3") | sed -n 2,5p)"
+}
 expect_line() { grep -q -- "$2" "$1" || { fail "no '$2' in:"; tr '\r' '\n' <"$1" | tail -20 >&2; }; }  # FILE PATTERN
 report() { [ $failed = 0 ] && echo "all as expected" || exit 1; }
 
