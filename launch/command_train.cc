@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "launch/command.h"
+#include "launch/same_everywhere.h"
 #include "launch/trainer.h"
 #include "model/run_choice.h"
 #include "parallel/communicator.h"
@@ -39,11 +40,13 @@ int run(Job& job, const Train& chosen) {
   options.verbose = job.verbose;
   options.trace_path = chosen.trace;
   options.rows_path = chosen.rows;
-  if (resume && !std::filesystem::exists(config_path(chosen.resume)))
-    throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
   Overrides settings = parse_overrides(chosen.settings);
   if (!chosen.from.empty()) settings.emplace_back("train.from", chosen.from);
-  Config config = load_config(resume ? config_path(chosen.resume) : chosen.config, settings);
+  Config config = load_everywhere(job.group, [&] {
+    if (resume && !std::filesystem::exists(config_path(chosen.resume)))
+      throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
+    return load_config(resume ? config_path(chosen.resume) : chosen.config, settings);
+  });
   options.run_directory = resume                ? chosen.resume
                           : !chosen.out.empty() ? chosen.out
                                                 : next_run_directory(job.group, chosen.config);

@@ -5,6 +5,7 @@
 
 #include "launch/command.h"
 #include "launch/failure.h"
+#include "launch/same_everywhere.h"
 #include "launch/version.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
@@ -90,6 +91,7 @@ int main(int argc, char** argv) {
   ProcessGroup group(&argc, &argv);
   FailureReporter failures(group);
   try {
+    require_same_program(group);
     return run(argc, argv, group);
   } catch (const std::exception& error) {
     return failures.report(error);

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "launch/same_everywhere.h"
 #include "launch/version.h"
 #include "model/run_choice.h"
 #include "model/together.h"
@@ -79,6 +80,7 @@ RunDirectory::RunDirectory(ProcessGroup& group, const std::string& path, bool re
     : group_(group), path_(path) {
   try {
     on_root(group_, [&] { open_and_lock(resume); });
+    require_shared_directory(group_, path_);
   } catch (...) {
     remove_unstarted();  // no destructor runs for a constructor that throws
     throw;

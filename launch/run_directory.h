@@ -19,8 +19,9 @@ class RunDirectory {
  public:
   // Collective: rank 0 makes (or, with `resume`, finds) and locks the directory; every rank throws the same
   // UserError if it is not empty (without `resume`), is not a run (with it), cannot be written, or is in use
-  // ("run directory runs/a is in use by pid 4711 on host b"). A new directory is removed again by the
-  // destructor unless start() was called: a run that fails in its first checks leaves nothing behind.
+  // ("run directory runs/a is in use by pid 4711 on host b"), or is not the same one for all ranks. A new
+  // directory is removed again by the destructor unless start() was called: a run that fails in its first
+  // checks leaves nothing behind.
   RunDirectory(ProcessGroup&, const std::string& path, bool resume);
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;

@@ -12,11 +12,11 @@ void add_scoring_options(CLI::App& command, Job& job, ScoringChoices& choices) {
   command.add_flag("--verbose", job.verbose, "Log lines of all ranks");
 }
 
-RunDescription describe_run(const Job& job, ScoringChoices& choices) {
+RunDescription describe_run(Job& job, ScoringChoices& choices) {
   start_logging("lime", job.group.rank(), job.group.size(), job.verbose);
   choices.run.overrides = parse_overrides(choices.settings);
   if (!choices.history.empty()) choices.run.overrides.emplace_back("eval.history", choices.history);
-  return RunDescription(choices.run);
+  return {job.group, choices.run};
 }
 
 ScoringProgress live_requests(const ProcessGroup& group, const std::string& what) {

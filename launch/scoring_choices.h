@@ -24,8 +24,8 @@ inline constexpr const char* history_help =
     "Histories: running (events up to each request), frozen (events before the first of the days), "
     "none (empty), stranger (another user's)";
 
-// Starts logging, and reads what there is of the run but its weights.
-RunDescription describe_run(const Job&, ScoringChoices&);
+// Starts logging, and reads what there is of the run but its weights. Collective.
+RunDescription describe_run(Job&, ScoringChoices&);
 
 // Requests done, on rank 0's terminal.
 ScoringProgress live_requests(const ProcessGroup&, const std::string& what);

@@ -2,12 +2,15 @@
 
 #include <utility>
 
+#include "launch/same_everywhere.h"
 #include "parallel/device_communicator.h"
 
 namespace lime {
 
-RunDescription::RunDescription(const RunChoice& run)
-    : choice(run), config(load_run_config(run)), dataset(Dataset::open(config.data.path)) {}
+RunDescription::RunDescription(ProcessGroup& group, const RunChoice& run)
+    : choice(run),
+      config(load_everywhere(group, [&] { return load_run_config(run); })),
+      dataset(open_everywhere(group, config.data.path)) {}
 
 TrainedRun::TrainedRun(ProcessGroup& group, RunDescription run)
     : group_(group),

@@ -18,7 +18,7 @@ namespace lime {
 // What is known of a run before its weights are read, which may take a while: what is asked of it is checked
 // against this first.
 struct RunDescription {
-  explicit RunDescription(const RunChoice&);
+  RunDescription(ProcessGroup&, const RunChoice&);  // collective
   RunChoice choice;
   Config config;
   Dataset dataset;

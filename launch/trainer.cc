@@ -17,6 +17,7 @@
 #include "launch/run_context.h"
 #include "launch/run_directory.h"
 #include "launch/running_entropy.h"
+#include "launch/same_everywhere.h"
 #include "launch/stop_signal.h"
 #include "launch/train_step.h"
 #include "model/network.h"
@@ -40,7 +41,7 @@ class Trainer {
       : group_(group),
         config_(config),
         options_(options),
-        dataset_(Dataset::open(config.data.path)),
+        dataset_(open_everywhere(group, config.data.path)),
         ctx_(device_of_rank(config.device, group), config),
         entropy_(config_.tasks),
         tracer_(group.rank(), !options.trace_path.empty()) {

@@ -88,6 +88,18 @@ std::string save_checkpoint(Communicator& comm, const std::string& run_directory
   return directory;
 }
 
+namespace {
+
+bool is_text_of(const std::string& path, const std::string& text) {
+  try {
+    return read_text(path) == text;
+  } catch (const UserError&) {
+    return false;
+  }
+}
+
+}  // namespace
+
 VerifiedCheckpoint::VerifiedCheckpoint(Communicator& comm, std::string directory)
     : directory_(std::move(directory)) {
   std::vector<char> bytes;
@@ -98,7 +110,14 @@ VerifiedCheckpoint::VerifiedCheckpoint(Communicator& comm, std::string directory
     bytes.assign(text.begin(), text.end());
   });
   broadcast_bytes(comm, bytes, 0);
-  const CheckpointManifest manifest = parse_manifest(std::string(bytes.begin(), bytes.end()), path);
+  const std::string text(bytes.begin(), bytes.end());
+  const CheckpointManifest manifest = parse_manifest(text, path);
+  const auto mine = static_cast<int64_t>(comm.rank() == 0 || is_text_of(path, text));
+  const auto same = all_gather_values(comm, std::span<const int64_t>(&mine, 1));
+  for (size_t rank = 0; rank < same.size(); ++rank)
+    if (!same[rank])
+      throw CheckpointCopyError(str(
+          path, ": rank ", rank, " finds another file than rank 0, or none: expected the same on all hosts"));
   together(comm, [&] {
     for (size_t i = 0; i < manifest.files.size(); ++i)
       if (i % static_cast<size_t>(comm.size()) == static_cast<size_t>(comm.rank()))
@@ -159,6 +178,8 @@ std::optional<VerifiedCheckpoint> newest_good_checkpoint(Communicator& comm,
     try {
       return VerifiedCheckpoint(comm, checkpoint_directory(run_directory, name.get<std::string>()));
     } catch (const CheckpointVersionError&) {
+      throw;
+    } catch (const CheckpointCopyError&) {
       throw;
     } catch (const UserError& error) {
       LOG_IF(WARNING, comm.rank() == 0) << "passing over a broken checkpoint: " << error.what();

@@ -56,7 +56,8 @@ std::string checkpoint_directory(const std::string& run_directory, const std::st
 class VerifiedCheckpoint {
  public:
   // Collective: the ranks share the reading. Throws the same UserError on every rank if a file is missing,
-  // truncated or has a wrong checksum (it is named), or if the checkpoint is of another format version.
+  // truncated or has a wrong checksum (it is named), or if the checkpoint is of another format version, or is
+  // not the same for all ranks.
   VerifiedCheckpoint(Communicator&, std::string directory);
 
   const std::string& directory() const { return directory_; }

@@ -33,6 +33,12 @@ class CheckpointVersionError : public UserError {
   using UserError::UserError;
 };
 
+// Another one for some rank than for rank 0: its host has a copy of its own.
+class CheckpointCopyError : public UserError {
+ public:
+  using UserError::UserError;
+};
+
 std::string to_text(const CheckpointManifest&);
 // Throws UserError naming `origin` where the text is no manifest, was altered, or is of another version.
 CheckpointManifest parse_manifest(const std::string& text, const std::string& origin);

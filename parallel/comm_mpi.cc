@@ -113,7 +113,7 @@ class MpiCommunicator final : public Communicator {
       MPI_Request request;
       check_mpi(MPI_Ibcast(data, static_cast<int>(n), MPI_BYTE, root, comm_, &request), "MPI_Ibcast",
                 op->describe());
-      op->add_request(request, -1);
+      op->add_request(request);
     }
     return started(op);
   }
@@ -122,7 +122,7 @@ class MpiCommunicator final : public Communicator {
     MpiOperation* op = operation("barrier", ConstView(), 0);
     MPI_Request request;
     check_mpi(MPI_Ibarrier(comm_, &request), "MPI_Ibarrier", op->describe());
-    op->add_request(request, -1);
+    op->add_request(request);
     return started(op);
   }
 
@@ -199,7 +199,7 @@ class MpiCommunicator final : public Communicator {
 }  // namespace
 
 std::unique_ptr<Communicator> make_mpi_communicator(const MpiTuning& tuning) {
-  return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, std::make_shared<MpiEngine>(tuning.spins), tuning);
+  return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, std::make_shared<MpiEngine>(tuning), tuning);
 }
 
 }  // namespace lime

@@ -18,7 +18,8 @@ struct MpiTuning {
   int64_t max_message_bytes = int64_t{1} << 30;  // larger ones are cut: MPI 3 counts are 31-bit
   // An all-reduce in which a rank receives at most so many bytes is one exchange instead of two.
   int64_t direct_bytes = 64 << 10;
-  int spins = 10'000;  // polls before a wait begins to yield the core; few where ranks share cores
+  int spins = 10'000;          // polls before a wait begins to yield the core; few where ranks share cores
+  double wait_limit_s = 1800;  // for a collective, from its wait() on
 };
 
 // Over all ranks of the job, on the thread that initialised MPI, which must make all calls

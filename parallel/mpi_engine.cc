@@ -3,10 +3,11 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 
-#include "parallel/comm_mpi.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 
@@ -14,9 +15,10 @@ std::string MpiOperation::describe() const {
   return str(": ", name, " of ", elements, " ", to_string(dtype), " on rank ", rank, "/", size);
 }
 
-void MpiOperation::add_request(MPI_Request request, int64_t bytes) {
+void MpiOperation::add_request(MPI_Request request, int64_t bytes, int from) {
   requests.push_back(request);
   expected.push_back(bytes);
+  senders.push_back(from);
 }
 
 void MpiOperation::send(const char* data, int64_t bytes, int to) {
@@ -25,7 +27,7 @@ void MpiOperation::send(const char* data, int64_t bytes, int to) {
     MPI_Request request;
     check_mpi(MPI_Isend(data, static_cast<int>(n), MPI_BYTE, to, tag, comm, &request), "MPI_Isend",
               describe());
-    add_request(request, -1);
+    add_request(request);
     data += n;
     bytes -= n;
   } while (bytes > 0);
@@ -37,7 +39,7 @@ void MpiOperation::receive(char* data, int64_t bytes, int from) {
     MPI_Request request;
     check_mpi(MPI_Irecv(data, static_cast<int>(n), MPI_BYTE, from, tag, comm, &request), "MPI_Irecv",
               describe());
-    add_request(request, n);
+    add_request(request, n, from);
     data += n;
     bytes -= n;
   } while (bytes > 0);
@@ -48,6 +50,18 @@ void MpiOperation::abandon() {
     if (expected[i] >= 0 && requests[i] != MPI_REQUEST_NULL) MPI_Cancel(&requests[i]);
   }
   failed = true;
+}
+
+std::string MpiOperation::missing() {
+  std::vector<int> ranks;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    int arrived = 1;
+    if (senders[i] >= 0) MPI_Test(&requests[i], &arrived, MPI_STATUS_IGNORE);
+    if (!arrived) ranks.push_back(senders[i]);
+  }
+  std::sort(ranks.begin(), ranks.end());
+  ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+  return ranks.empty() ? "" : ": nothing from rank " + joined(ranks);
 }
 
 namespace {
@@ -78,6 +92,7 @@ bool messages_done(MpiOperation& op) {
   }
   op.requests.clear();
   op.expected.clear();
+  op.senders.clear();
   return true;
 }
 
@@ -128,6 +143,7 @@ MpiOperation* MpiEngine::take(size_t staging_bytes) {
   idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(best));
   op->requests.clear();
   op->expected.clear();
+  op->senders.clear();
   op->then = MpiThen::finish;
   op->done = op->failed = false;
   return op;
@@ -192,12 +208,25 @@ class MpiWork final : public Work {
   }
 
   void wait() override {
+    using Clock = std::chrono::steady_clock;
+    const auto begin = Clock::now();
+    const MpiTuning& tuning = engine_->tuning();
     for (int polls = 0; !test(); ++polls) {
-      if (polls >= engine_->spins()) sched_yield();
+      if (polls < tuning.spins) continue;
+      if (std::chrono::duration<double>(Clock::now() - begin).count() > tuning.wait_limit_s) give_up();
+      sched_yield();
     }
   }
 
  private:
+  [[noreturn]] void give_up() {
+    const std::string what =
+        str("no end after ", engine_->tuning().wait_limit_s, " s", op_->describe(), op_->missing(),
+            ": a rank is gone, cannot be reached, or calls another collective");
+    engine_->abandon(op_);
+    throw Error(what);
+  }
+
   std::shared_ptr<MpiEngine> engine_;
   MpiOperation* op_;
   int exceptions_ = std::uncaught_exceptions();

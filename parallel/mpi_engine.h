@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "parallel/communicator.h"
+#include "parallel/comm_mpi.h"
 #include "parallel/reduce_parts.h"
 
 namespace lime {
@@ -38,11 +38,12 @@ struct MpiOperation {
   Staging staging;
   std::vector<MPI_Request> requests;
   std::vector<int64_t> expected;  // bytes to be received by each request, -1 for others
+  std::vector<int> senders;       // the rank they come from
   std::vector<MPI_Status> statuses;
   bool done = false, failed = false;
 
   std::string describe() const;
-  void add_request(MPI_Request request, int64_t bytes);
+  void add_request(MPI_Request request, int64_t bytes = -1, int from = -1);
 
   // An empty message is sent too, so that both sides' counts are compared.
   void send(const char* data, int64_t bytes, int to);
@@ -57,14 +58,16 @@ struct MpiOperation {
 
   // Gives up on messages that have not come.
   void abandon();
+  // ": nothing from rank 2, 3", or "". Before abandon().
+  std::string missing();
 };
 
 // Runs the operations of a communicator and its duplicates. Waiting for one makes progress in all: another
 // rank may be waiting for a different one.
 class MpiEngine {
  public:
-  explicit MpiEngine(int spins) : spins_(spins), thread_(std::this_thread::get_id()) {}
-  int spins() const { return spins_; }
+  explicit MpiEngine(const MpiTuning& tuning) : tuning_(tuning), thread_(std::this_thread::get_id()) {}
+  const MpiTuning& tuning() const { return tuning_; }
 
   // An idle operation: the one with the smallest staging that fits, else the largest.
   MpiOperation* take(size_t staging_bytes);
@@ -76,7 +79,7 @@ class MpiEngine {
   void progress();
 
  private:
-  int spins_;
+  const MpiTuning tuning_;
   std::thread::id thread_;
   std::vector<std::unique_ptr<MpiOperation>> all_;
   std::vector<MpiOperation*> idle_, active_;

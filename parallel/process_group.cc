@@ -3,17 +3,22 @@
 #include <mpi.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <thread>
 
 #include "parallel/comm_mpi.h"
+#include "parallel/mpi_greeting.h"
 #include "runtime/error.h"
 
 namespace lime {
 namespace {
+
+constexpr double meeting_limit_s = 120;  // for all ranks to reach each other
 
 bool started_by_mpi_launcher() {
   // Open MPI's mpirun; Hydra and Slurm's PMI; anything that speaks PMIx.
@@ -26,6 +31,17 @@ bool started_by_mpi_launcher() {
 std::string host_name() {
   std::array<char, 256> name{};
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown-host";
+}
+
+// LIME_WAIT_LIMIT_S, or `otherwise`.
+double wait_limit_s(double otherwise) {
+  const char* text = std::getenv("LIME_WAIT_LIMIT_S");
+  if (!text) return otherwise;
+  char* end = nullptr;
+  const double seconds = std::strtod(text, &end);
+  if (end == text || *end != '\0' || !std::isfinite(seconds) || seconds <= 0)
+    throw UserError(str("LIME_WAIT_LIMIT_S: found '", text, "', expected seconds, more than 0"));
+  return seconds;
 }
 
 // "[rank 3/8 host] " for the lines of a dying job; set while MPI runs.
@@ -44,16 +60,20 @@ std::string die_prefix;
 // An exception that nobody catches would end this rank only, and the others by a signal without a reason.
 [[noreturn]] void end_job_on_terminate() {
   std::string reason = "terminated";
+  int exit_code = 1;
   if (const std::exception_ptr error = std::current_exception()) {
     try {
       std::rethrow_exception(error);
+    } catch (const UserError& e) {
+      reason = str("lime: error: ", e.what());
+      exit_code = 2;
     } catch (const std::exception& e) {
       reason = e.what();
     } catch (...) {
       reason = "terminated by an exception of unknown type";
     }
   }
-  end_job(reason, 1);
+  end_job(reason, exit_code);
 }
 
 }  // namespace
@@ -80,6 +100,9 @@ ProcessGroup::ProcessGroup(int* argc, char*** argv) : impl_(std::make_unique<Imp
   check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &impl_->size), "MPI_Comm_size");
   die_prefix = str("[rank ", impl_->rank, "/", impl_->size, " ", impl_->host, "] ");
   impl_->previous_terminate = std::set_terminate(end_job_on_terminate);
+  MpiTuning tuning;
+  tuning.wait_limit_s = wait_limit_s(tuning.wait_limit_s);
+  greet_all_ranks(std::min(tuning.wait_limit_s, meeting_limit_s));
 
   MPI_Comm local = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local),
@@ -91,7 +114,6 @@ ProcessGroup::ProcessGroup(int* argc, char*** argv) : impl_(std::make_unique<Imp
     impl_->world = make_self_communicator();
     return;
   }
-  MpiTuning tuning;
   if (impl_->local_size > static_cast<int>(std::thread::hardware_concurrency())) tuning.spins = 50;
   impl_->world = make_mpi_communicator(tuning);
 }

@@ -7,7 +7,9 @@
 // Failure: catch errors inside the group's scope and call abort(). An exception that nobody catches is
 // printed the same way and ends the job with exit code 1; so does a group destroyed while an exception passes
 // (its reason is not known then). A rank that dies without a word (a signal, _exit) is noticed by the
-// launcher, which ends the others.
+// launcher, which ends the others. One that is silent without being dead (its network is cut) ends the job
+// when a collective has waited for it for half an hour, or for LIME_WAIT_LIMIT_S seconds of the environment;
+// at the start all ranks must reach each other within two minutes. docs/cluster.md.
 #pragma once
 
 #include <memory>

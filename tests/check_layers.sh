@@ -31,7 +31,7 @@ done
 
 # pattern of the include | files where it may stand
 homes=(
-  'mpi\.h|^parallel/(process_group\.cc|comm_mpi\.cc|mpi_engine\.h)$'
+  'mpi\.h|^parallel/(process_group\.cc|comm_mpi\.cc|mpi_greeting\.cc|mpi_engine\.h)$'
   'nccl\.h|^parallel/nccl_library\.h$'
   'hdf5\.h|^io/hdf5_library\.h$'
   'cblas\.h|^runtime/primitives_cpu\.cc$'

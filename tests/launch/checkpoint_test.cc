@@ -273,6 +273,24 @@ TEST_F(Checkpoint, OfAnotherVersionIsRefusedNotPassedOver) {
   EXPECT_THAT(user_error([&] { newest_good_checkpoint(test_group().world(), run.path()); }), HasSubstr(says));
 }
 
+TEST_F(Checkpoint, AnotherCopyOnSomeRankIsRefusedNotPassedOver) {
+  if (test_group().size() == 1) GTEST_SKIP() << "of several ranks";
+  TempDirectory run(TempDirectory::Shared::yes), copy(TempDirectory::Shared::yes);
+  save(run.path(), 10);
+  on_root([&] {
+    fs::copy(run.path(), copy.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    const std::string manifest = copy.file("checkpoints/step-000000010/manifest.json");
+    write_file(manifest, read_file(manifest) + "\n");
+  });
+  const std::string mine = test_group().rank() == 0 ? run.path() : copy.path();
+  try {
+    newest_good_checkpoint(test_group().world(), mine);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("manifest.json: rank 1 finds another file than rank 0"));
+  }
+}
+
 TEST_F(Checkpoint, FailureOnOneRankIsThrownOnAll) {
   TempDirectory run(TempDirectory::Shared::yes);
   const std::string good = save(run.path(), 10);

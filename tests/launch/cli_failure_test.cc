@@ -4,6 +4,7 @@
 
 #include "runtime/error.h"
 #include "tests/launch/program.h"
+#include "tests/support/test_support.h"
 
 namespace lime {
 namespace {
@@ -47,6 +48,22 @@ TEST(Failure, DifferentMistakesAreALineEach) {
   EXPECT_THAT(outcome.error_lines(), UnorderedElementsAre("lime: error: file of rank 0 is broken",
                                                           "lime: error: file of rank 1 is broken",
                                                           "lime: error: file of rank 2 is broken"));
+}
+
+TEST(Failure, ConfigurationsThatDifferBetweenRanksAreRefusedNamingTheKey) {
+  const TempDirectory temp;
+  const std::string config = str(LIME_SOURCE_DIR, "/configs/quickstart.yaml");
+  const std::string changed = temp.file("changed.yaml");
+  std::string text = read_file(config);
+  text.replace(text.find("links: 16"), 9, "links: 8");
+  write_file(changed, text);
+  const std::string train = str(LIME_PROGRAM, " train --out ", temp.file("run"), " ");
+  const Outcome outcome =
+      run_command(str(LIME_MPIEXEC, " -np 1 ", train, config, " : -np 2 ", train, changed));
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.error_lines(),
+              ElementsAre(MatchesRegex("lime: error: the configuration is another one on .* \\(rank 1\\): "
+                                       "found 'links: 8', expected 'links: 16' as on .*")));
 }
 
 }  // namespace

@@ -353,11 +353,16 @@ TEST_P(Collectives, CountsThatDisagreeAreAnErrorThatNamesThem) {
   }
 }
 
-TEST(Group, LocalRanksCountUpOnOneHost) {
+TEST(Group, LocalRanksCountUpOnEachHost) {
   ProcessGroup& group = test_group();
-  EXPECT_EQ(group.local_rank(), group.rank());  // the tests run on one host
-  EXPECT_EQ(group.local_size(), group.size());
-  EXPECT_FALSE(group.host().empty());
+  ASSERT_FALSE(group.host().empty());
+  std::vector<std::vector<char>> hosts = gather_bytes(group.world(), group.host(), 0);
+  std::vector<int64_t> local;
+  for (size_t r = 0; r < hosts.size(); ++r)
+    local.push_back(std::count(hosts.begin(), hosts.begin() + static_cast<std::ptrdiff_t>(r), hosts[r]));
+  local.resize(static_cast<size_t>(group.size()));
+  group.world().broadcast(View(local.data(), 1, group.size()), 0)->wait();
+  EXPECT_EQ(group.local_rank(), local[static_cast<size_t>(group.rank())]);
 }
 
 TEST(Group, ADeviceWithoutANumberIsTheRanksOwn) {

@@ -23,11 +23,12 @@ std::string without_launcher_notices(std::string output) {
   return output;
 }
 
-Outcome run(const std::string& how, int ranks = 3) {
+Outcome run(const std::string& how, int ranks = 3, const std::string& environment = "") {
   const TempDirectory dir;
   const std::string output = dir.file("output");
   const auto begin = std::chrono::steady_clock::now();
-  const std::string start = ranks > 0 ? str("timeout -k 5 60 ", LIME_MPIEXEC, " -np ", ranks, " ") : "";
+  const std::string start =
+      ranks > 0 ? str(environment, " timeout -k 5 60 ", LIME_MPIEXEC, " -np ", ranks, " ") : "";
   const int status = std::system(str(start, LIME_FAILING_RANK, " ", how, " >", output, " 2>&1").c_str());
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, elapsed.count(),
@@ -89,6 +90,23 @@ TEST(FailingRank, SizesThatDisagreeEndTheJobNamingThem) {
   EXPECT_EQ(o.exit_code, 1) << o.output;
   EXPECT_NE(o.output.find("all_reduce of 100"), std::string::npos) << o.output;
   EXPECT_LT(o.seconds, quickly);
+}
+
+TEST(FailingRank, SilentForLongerThanTheLimitEndsTheJobNamingIt) {
+  const Outcome o = run("silent", 3, "LIME_WAIT_LIMIT_S=1.5");
+  EXPECT_EQ(o.exit_code, 1) << o.output;
+  EXPECT_NE(o.output.find("no end after 1.5 s: all_reduce of 1048576 f32 on rank "), std::string::npos)
+      << o.output;
+  EXPECT_NE(o.output.find("nothing from rank 1:"), std::string::npos) << o.output;
+  EXPECT_LT(o.seconds, quickly);
+}
+
+TEST(FailingRank, ALimitThatIsNoneIsAMistake) {
+  const Outcome o = run("none", 2, "LIME_WAIT_LIMIT_S=soon");
+  EXPECT_EQ(o.exit_code, 2) << o.output;
+  EXPECT_NE(o.output.find("lime: error: LIME_WAIT_LIMIT_S: found 'soon', expected seconds"),
+            std::string::npos)
+      << o.output;
 }
 
 TEST(FailingRank, OneProcessAloneAbortsToo) {
