@@ -169,8 +169,7 @@ class Importer {
   }
 
   void add(const RequestRow& request) {
-    means_.add(request);
-    writer_.add_request(request);
+    if (writer_.add_request(request)) means_.add(request);
   }
 
   void progress(const CsvReader& reader) const {
@@ -255,7 +254,10 @@ class Importer {
       int64_t id = 0;
       if (grouper_) id = read_entity(reader, request_id);
 
-      if (is_event) writer_.add_event(event);
+      if (is_event) {
+        event.day = request.day;
+        writer_.add_event(event);
+      }
       if (grouper_) {
         grouper_->add(request, id, str(path, ":", reader.line()));
       } else {

@@ -24,14 +24,15 @@ CLI::Option& add_file_option(CLI::App& command, const char* name, std::string& f
 template <typename Options>
 void finish_importer(CLI::App& command, Job& job, std::shared_ptr<Import<Options>> chosen,
                      ImportReport (*import)(const Options&)) {
-  command.add_option("--out", chosen->options.out, "Dataset directory to make")->required()->type_name("DIR");
   command
       .add_option("--max-bad-rows", chosen->options.max_bad_rows,
                   "Malformed rows that may be left out, in all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   add_writer_options(command, chosen->choices);
+  add_target_options(command, chosen->choices);
   command.callback([&job, chosen, import] {
+    chosen->options.out = target_dataset(chosen->choices);
     job.action = [&job, chosen, import] {
       require_single_process(job.group, "import");
       chosen->options.writer = writer_options(chosen->choices);
@@ -110,7 +111,7 @@ void add_csv(CLI::App& importers, Job& job) {
 }  // namespace
 
 void add_import_command(CLI::App& app, Job& job) {
-  auto& importers = *app.add_subcommand("import", "Make a dataset from logs");
+  auto& importers = *app.add_subcommand("import", "Make a dataset from logs, or add new days to one");
   importers.require_subcommand(1);
   add_kuairand(importers, job);
   add_movielens(importers, job);

@@ -14,11 +14,16 @@ namespace lime {
 
 struct WriterChoices {
   WriterOptions writer;
+  std::string out, add_to;  // one of them
   int64_t memory_mb = 1024;
 };
 
 // Adds --parts, --memory-mb, --compression and --overwrite.
 void add_writer_options(CLI::App&, WriterChoices&);
+// Adds --out and --add-to, after those.
+void add_target_options(CLI::App&, WriterChoices&);
+// The one that was given. Throws CLI::RequiredError without.
+std::string target_dataset(const WriterChoices&);
 // The options as given, with a progress line on stderr where that is a terminal.
 WriterOptions writer_options(const WriterChoices&);
 // Counts, label rates and rows left out, and what to do next.
