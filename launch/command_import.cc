@@ -24,13 +24,13 @@ CLI::Option& add_file_option(CLI::App& command, const char* name, std::string& f
 template <typename Options>
 void finish_importer(CLI::App& command, Job& job, std::shared_ptr<Import<Options>> chosen,
                      ImportReport (*import)(const Options&)) {
+  add_target_options(command, chosen->choices);
   command
       .add_option("--max-bad-rows", chosen->options.max_bad_rows,
                   "Malformed rows that may be left out, in all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   add_writer_options(command, chosen->choices);
-  add_target_options(command, chosen->choices);
   command.callback([&job, chosen, import] {
     chosen->options.out = target_dataset(chosen->choices);
     job.action = [&job, chosen, import] {

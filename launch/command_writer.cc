@@ -22,6 +22,7 @@ void add_writer_options(CLI::App& command, WriterChoices& choices) {
       ->capture_default_str()
       ->check(CLI::Range(0, 9));
   command.add_flag("--overwrite", choices.writer.overwrite, "Replace a dataset that is already there");
+  if (auto* adds = command.get_option_no_throw("--add-to")) adds->excludes("--parts")->excludes("--overwrite");
 }
 
 void add_target_options(CLI::App& command, WriterChoices& choices) {
@@ -32,9 +33,7 @@ void add_target_options(CLI::App& command, WriterChoices& choices) {
                   "and rows older than what it has of their user, are left out and counted, so the same import again "
                   "adds nothing. Users, items: new rows replace old ones")
       ->type_name("DATASET")
-      ->excludes(out)
-      ->excludes("--parts")
-      ->excludes("--overwrite");
+      ->excludes(out);
 }
 
 std::string target_dataset(const WriterChoices& choices) {

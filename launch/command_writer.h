@@ -18,10 +18,10 @@ struct WriterChoices {
   int64_t memory_mb = 1024;
 };
 
-// Adds --parts, --memory-mb, --compression and --overwrite.
-void add_writer_options(CLI::App&, WriterChoices&);
-// Adds --out and --add-to, after those.
+// Adds --out and --add-to.
 void add_target_options(CLI::App&, WriterChoices&);
+// Adds --parts, --memory-mb, --compression and --overwrite, after those.
+void add_writer_options(CLI::App&, WriterChoices&);
 // The one that was given. Throws CLI::RequiredError without.
 std::string target_dataset(const WriterChoices&);
 // The options as given, with a progress line on stderr where that is a terminal.
