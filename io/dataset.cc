@@ -148,6 +148,8 @@ Dataset Dataset::as_of(int64_t imports) const {
   return before;
 }
 
+std::string index_file(const std::string& folder) { return folder + "/index.h5"; }
+
 std::string events_file(const std::string& folder, int64_t part, int64_t parts) {
   return folder + "/events/" + part_name(part, parts);
 }
@@ -174,7 +176,7 @@ std::string Dataset::day_path(const std::string& name, int64_t part) const {
 std::string Dataset::items_path() const { return folder(items_import_) + "/items.h5"; }
 
 std::string Dataset::index_path() const {
-  return folder(static_cast<int64_t>(imports_.size()) - 1) + "/index.h5";
+  return index_file(folder(static_cast<int64_t>(imports_.size()) - 1));
 }
 
 const DayInfo& Dataset::day(const std::string& day) const {

@@ -121,6 +121,7 @@ class Dataset {
 };
 
 // Files within the folder of an import.
+std::string index_file(const std::string& folder);
 std::string events_file(const std::string& folder, int64_t part, int64_t parts);
 std::string day_file(const std::string& folder, const std::string& day, int64_t part, int64_t parts);
 

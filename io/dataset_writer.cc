@@ -40,8 +40,17 @@ void check_same_schema(const std::string& dataset, const DatasetSchema& expected
     if (!new_names.contains(name)) refuse(name, "none", kind);
 }
 
+// All but the last import's, which is the one that counts.
+void remove_old_indices(const Dataset& dataset) {
+  for (size_t i = 0; i + 1 < dataset.imports().size(); ++i) {
+    std::error_code ignored;
+    fs::remove(index_file(dataset.folder(static_cast<int64_t>(i))), ignored);
+  }
+}
+
 // Removes what killed imports left in a dataset that this process holds the lock of.
 void remove_leftovers(const Dataset& dataset, const std::function<void(const std::string&)>& notice) {
+  remove_old_indices(dataset);
   std::vector<std::string> named;
   for (size_t i = 1; i < dataset.imports().size(); ++i)
     named.push_back(dataset.folder(static_cast<int64_t>(i)));
@@ -172,8 +181,7 @@ Dataset DatasetWriter::Impl::publish() {
   directory.publish();
   dataset.check_files();
   write_file_atomically(target.path + "/dataset.yaml", dataset.text());
-  std::error_code ignored;
-  fs::remove(target.before->index_path(), ignored);
+  remove_old_indices(dataset);
   return Dataset::open(target.path);
 }
 

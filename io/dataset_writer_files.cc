@@ -122,7 +122,7 @@ void DatasetWriter::Impl::write_users(ExternalSorter& by_day) {
     days.back().import = target.number;
   }
   import.parts.resize(folder.parts.size());
-  UserIndexFile index(directory.path() + "/index.h5", h5);
+  UserIndexFile index(index_file(directory.path()), h5);
   Lookup user_rows(users, "user");
   const auto old = known_users();
   bool known = old && old->next();

@@ -29,9 +29,7 @@ void add_target_options(CLI::App& command, WriterChoices& choices) {
   auto* out = command.add_option("--out", choices.out, "Dataset directory to make")->type_name("DIR");
   command
       .add_option("--add-to", choices.add_to,
-                  "Dataset to add to what is new: rows of days after its last one. Rows of its last day and before, "
-                  "and rows older than what it has of their user, are left out and counted, so the same import again "
-                  "adds nothing. Users, items: new rows replace old ones")
+                  "Dataset to add new days to; rows that it has, or that come late, are left out and counted")
       ->type_name("DATASET")
       ->excludes(out);
 }

@@ -538,6 +538,7 @@ TEST_F(AddDays, WhatIsNotInTheDescriptionIsNotThere) {
   write_file(data() + "/index.h5", old_index);
   expect_same_rows(dump(Dataset::open(data())), after);
   EXPECT_FALSE(add(log, data()).any());
+  EXPECT_FALSE(fs::exists(data() + "/index.h5"));
 }
 
 TEST_F(AddDays, ARunGoesOnWithTheDatasetThatItHasRead) {
