@@ -107,10 +107,10 @@ DatasetWriter::Impl::Impl(const std::string& dataset, DatasetSchema dataset_sche
       options(std::move(writer_options)),
       directory(target.folder(), options.notice),
       layouts(schema),
-      events(directory.path() + "/sort", "events"),
-      requests(directory.path() + "/sort", "requests"),
-      users(directory.path() + "/sort", "users"),
-      items(directory.path() + "/sort", "items"),
+      events(scratch(), "events"),
+      requests(scratch(), "requests"),
+      users(scratch(), "users"),
+      items(scratch(), "items"),
       zone_ms(parse_time_zone(schema.time_zone) * 60'000) {
   if (target.before) {
     options.parts = target.before->parts();
@@ -244,18 +244,20 @@ Dataset DatasetWriter::finish() {
   w.keep_within(w.memory() / 2);
   for (auto* sorter : {&w.events, &w.requests, &w.users, &w.items}) sorter->seal(w.memory() / 16);
   w.progress("sort", 1, 1);
-  ExternalSorter by_day(w.directory.path() + "/sort", "days");
+  ExternalSorter by_day(w.scratch(), "days");
   w.write_users(by_day);
   by_day.seal(w.memory() / 4);
   w.write_days(by_day);
   w.write_items();
-  fs::remove_all(w.directory.path() + "/sort");
+  fs::remove_all(w.scratch());
   w.finished = true;
   if (w.target.before && !w.added.any()) return *w.target.before;
   return w.publish();
 }
 
 bool DatasetWriter::adds() const { return impl_->target.before.has_value(); }
+
+std::string DatasetWriter::scratch() const { return impl_->scratch(); }
 
 const AddedRows& DatasetWriter::added() const { return impl_->added; }
 

@@ -85,7 +85,8 @@ class DatasetWriter {
   // The written dataset. history_end of each request = how many of its user's events have a time before the
   // request's. Where there is nothing to add, the dataset stays as it is.
   Dataset finish();
-  bool adds() const;  // to a dataset that was there
+  bool adds() const;            // to a dataset that was there
+  std::string scratch() const;  // a folder for sorted runs; gone when the dataset is finished, or by the next import
   // What finish() added; of a new dataset: all.
   const AddedRows& added() const;
 

@@ -51,6 +51,7 @@ struct DatasetWriter::Impl {
   Impl(const std::string& dataset, DatasetSchema, WriterOptions);
 
   int64_t memory() const { return std::max<int64_t>(options.memory_bytes, int64_t{256} << 10); }
+  std::string scratch() const { return directory.path() + "/sort"; }
   void keep_within(int64_t bytes);
   void add(ExternalSorter&, const SortKey&);
   void progress(const char* phase, int64_t done, int64_t all) const;

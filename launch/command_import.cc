@@ -6,6 +6,7 @@
 #include "io/import_movielens.h"
 #include "launch/command.h"
 #include "launch/command_writer.h"
+#include "runtime/stopwatch.h"
 
 namespace lime {
 namespace {
@@ -36,7 +37,9 @@ void finish_importer(CLI::App& command, Job& job, std::shared_ptr<Import<Options
     job.action = [&job, chosen, import] {
       require_single_process(job.group, "import");
       chosen->options.writer = writer_options(chosen->choices);
-      print_report(import(chosen->options), chosen->options.out);
+      const Stopwatch watch;
+      const ImportReport report = import(chosen->options);
+      print_report(report, chosen->options.out, watch.seconds());
       return 0;
     };
   });

@@ -1,6 +1,8 @@
 #include "launch/command_writer.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
 #include <iostream>
 
 #include "launch/command.h"
@@ -73,8 +75,13 @@ void print_added(const AddedRows& added, const std::string& dataset) {
 
 }  // namespace
 
-void print_report(const ImportReport& report, const std::string& dataset) {
-  if (report.rows > 0) std::cout << "read " << report.rows << " rows, " << (report.bytes >> 20) << " MiB\n";
+void print_report(const ImportReport& report, const std::string& dataset, double seconds) {
+  if (report.rows > 0) {
+    char rate[64];
+    std::snprintf(rate, sizeof rate, "%.1f s, %.0f rows/s", seconds,
+                  static_cast<double>(report.rows) / std::max(seconds, 1e-3));
+    std::cout << "read " << report.rows << " rows, " << (report.bytes >> 20) << " MiB: " << rate << "\n";
+  }
   if (report.bad_rows > 0) std::cout << "left out " << report.bad_rows << " bad rows; the first:\n";
   for (const auto& example : report.bad_examples) std::cout << "  " << example << "\n";
   if (report.added) print_added(*report.added, dataset);
