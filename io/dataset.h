@@ -52,10 +52,10 @@ struct DayInfo {
   int64_t import = 0;                    // which one brought it
 };
 
-struct PartInfo {           // of events/part-PPPPP-of-PPPPP.h5 of one import
-  int64_t users = 0;        // that were not there before
-  int64_t described = 0;    // rows of /user: these users, and those whose features are new
-  int64_t histories = 0;    // rows of /history: users with events
+struct PartInfo {         // of events/part-PPPPP-of-PPPPP.h5 of one import
+  int64_t users = 0;      // that were not there before
+  int64_t described = 0;  // rows of /user: these users, and those whose features are new
+  int64_t histories = 0;  // rows of /history: users with events
   int64_t events = 0, bytes = 0;
 };
 
@@ -63,8 +63,8 @@ struct PartInfo {           // of events/part-PPPPP-of-PPPPP.h5 of one import
 struct ImportInfo {
   std::string source;  // as DatasetSchema::source
   std::vector<PartInfo> parts;
-  int64_t items = 0, items_bytes = 0;         // the whole item table; bytes 0: it is as it was before
-  std::optional<int64_t> events_until_ms;     // the latest event so far of those that came without a day
+  int64_t items = 0, items_bytes = 0;      // the whole item table; bytes 0: it is as it was before
+  std::optional<int64_t> events_until_ms;  // the latest event so far of those that came without a day
 };
 
 class Dataset {
@@ -94,8 +94,8 @@ class Dataset {
   std::string folder(int64_t import) const;
   std::string events_path(int64_t part, int64_t import = 0) const;
   std::string day_path(const std::string& day, int64_t part) const;
-  std::string items_path() const;             // of the last import that changed it
-  std::string index_path() const;             // of the last import: io/user_index.h
+  std::string items_path() const;  // of the last import that changed it
+  std::string index_path() const;  // of the last import: io/user_index.h
 
   // "2022-04-25..2022-05-04", "2022-05-08" or a comma list of these -> the dataset's days in that range, in
   // order. Throws UserError naming a day that is not there and the days that are. `key` is what the text came

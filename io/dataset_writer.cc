@@ -24,7 +24,8 @@ std::map<std::string, std::string> named_columns(const DatasetSchema& schema) {
 }
 
 // Throws UserError naming the first thing in which rows to add differ from the dataset's.
-void check_same_schema(const std::string& dataset, const DatasetSchema& expected, const DatasetSchema& found) {
+void check_same_schema(const std::string& dataset, const DatasetSchema& expected,
+                       const DatasetSchema& found) {
   const auto refuse = [&](const std::string& what, const std::string& is, const std::string& should_be) {
     throw UserError(str(dataset, ": ", what, ": found ", is, ", expected ", should_be,
                         ", as the dataset that is added to has it"));
@@ -160,8 +161,8 @@ bool DatasetWriter::Impl::is_past(const EventRow& event) {
   return false;
 }
 
-// Everything is on the disk before the name appears: of a new dataset its own, of rows that are added the one in
-// dataset.yaml.
+// Everything is on the disk before the name appears: of a new dataset its own, of rows that are added the one
+// in dataset.yaml.
 Dataset DatasetWriter::Impl::publish() {
   Dataset dataset;
   if (target.before) dataset = *target.before;

@@ -6,10 +6,11 @@
 // what it made. Users are assigned to parts by balance of events and requests, the same assignment for any
 // input order.
 //
-// Adding writes a folder of its own and changes no file of what is there, so that it costs what is added (and a
-// row for each user: io/user_index.h), and readers go on with what they have opened. Days are closed: rows of the
-// dataset's last day and before are left out, as are rows older than what the dataset has of their user, since
-// they would change histories of requests that are there. docs/data_format.md has the rules, ADR 15 the reasons.
+// Adding writes a folder of its own and changes no file of what is there, so that it costs what is added (and
+// a row for each user: io/user_index.h), and readers go on with what they have opened. Days are closed: rows
+// of the dataset's last day and before are left out, as are rows older than what the dataset has of their
+// user, since they would change histories of requests that are there. docs/data_format.md has the rules, ADR
+// 15 the reasons.
 #pragma once
 
 #include <cstdint>
@@ -64,29 +65,30 @@ struct WriterOptions {
 struct AddedRows {
   std::vector<std::string> days;
   int64_t users = 0, events = 0, requests = 0, candidates = 0;
-  int64_t changed_users = 0, changed_items = 0;     // with new values of features; items also: new
-  int64_t known_events = 0, known_requests = 0;     // left out: of days that the dataset has
-  int64_t late_events = 0, late_requests = 0;       // left out: older than what it has, of days that it lacks
+  int64_t changed_users = 0, changed_items = 0;  // with new values of features; items also: new
+  int64_t known_events = 0, known_requests = 0;  // left out: of days that the dataset has
+  int64_t late_events = 0, late_requests = 0;    // left out: older than what it has, of days that it lacks
   bool any() const { return users + events + requests + changed_users + changed_items > 0; }
 };
 
 class DatasetWriter {
  public:
-  // Throws UserError if `directory` exists (without overwrite) or cannot be made; to add: if it is no dataset,
-  // has another schema, or somebody else is adding to it. Removes what a killed writer of it left
+  // Throws UserError if `directory` exists (without overwrite) or cannot be made; to add: if it is no
+  // dataset, has another schema, or somebody else is adding to it. Removes what a killed writer of it left
   // (io/partial_directory.h).
   DatasetWriter(const std::string& directory, DatasetSchema, WriterOptions);
   ~DatasetWriter();
 
   void add_event(const EventRow&);
-  bool add_request(const RequestRow&);  // false: left out, the dataset has its day or later ones
+  bool add_request(const RequestRow&);            // false: left out, the dataset has its day or later ones
   void add_user(int64_t user, const RowValues&);  // group user; users without a row here get -1 and 0
   void add_item(int64_t item, const RowValues&);  // group item
   // The written dataset. history_end of each request = how many of its user's events have a time before the
   // request's. Where there is nothing to add, the dataset stays as it is.
   Dataset finish();
-  bool adds() const;            // to a dataset that was there
-  std::string scratch() const;  // a folder for sorted runs; gone when the dataset is finished, or by the next import
+  bool adds() const;  // to a dataset that was there
+  std::string scratch()
+      const;  // a folder for sorted runs; gone when the dataset is finished, or by the next import
   // What finish() added; of a new dataset: all.
   const AddedRows& added() const;
 

@@ -51,8 +51,8 @@ class Lookup {
 struct DatasetWriter::Impl::EventsFolder {
   std::vector<std::string> paths;
   std::vector<std::unique_ptr<EventsPartFile>> parts;
-  std::vector<int64_t> users;      // so far, by part: the next new user's row
-  std::vector<int64_t> day_order;  // by code: order of time
+  std::vector<int64_t> users;           // so far, by part: the next new user's row
+  std::vector<int64_t> day_order;       // by code: order of time
   bool event = false, request = false;  // whether the sorters stand at one
   int64_t done = 0;
   RowValues values;
@@ -72,8 +72,8 @@ std::unique_ptr<UserIndexReader> DatasetWriter::Impl::known_users() const {
   return std::make_unique<UserIndexReader>(target.before->index_path(), target.before->users());
 }
 
-// Users stay in their part. New ones: heaviest first, each to the lightest part, so that a new dataset's parts are
-// within one user's load of even, whatever order rows came in.
+// Users stay in their part. New ones: heaviest first, each to the lightest part, so that a new dataset's
+// parts are within one user's load of even, whatever order rows came in.
 void DatasetWriter::Impl::assign_parts() {
   std::vector<int64_t> part_load(static_cast<size_t>(options.parts));
   if (target.before)
@@ -180,8 +180,10 @@ void DatasetWriter::Impl::write_user(EventsFolder& folder, UserEntry& entry, boo
   folder.parts[part]->describe_user(entry.row, entry.id, folder.values);
 }
 
-// The user's events and requests in order of time; of the same time, requests first: they do not see the events.
-void DatasetWriter::Impl::write_rows(EventsFolder& folder, UserEntry& entry, bool known, ExternalSorter& by_day) {
+// The user's events and requests in order of time; of the same time, requests first: they do not see the
+// events.
+void DatasetWriter::Impl::write_rows(EventsFolder& folder, UserEntry& entry, bool known,
+                                     ExternalSorter& by_day) {
   EventsPartFile& file = *folder.parts[static_cast<size_t>(entry.part)];
   const int64_t closed_ms = known ? entry.last_ms : std::numeric_limits<int64_t>::min();
   bool has_history = false;
@@ -257,8 +259,8 @@ void DatasetWriter::Impl::write_days(ExternalSorter& by_day) {
   }
 }
 
-// The whole table: that of the dataset, with the new rows in it or in the place of old ones. None where that is
-// the table that the dataset has.
+// The whole table: that of the dataset, with the new rows in it or in the place of old ones. None where that
+// is the table that the dataset has.
 void DatasetWriter::Impl::write_items() {
   const bool has_table = target.before && target.before->items_bytes() > 0;
   bool more = items.next();

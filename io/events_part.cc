@@ -166,19 +166,21 @@ EventsPart::EventsPart(const Dataset& dataset, int64_t part, const ReadPlan& pla
   const std::vector<Run> described = rows_of_users(imports, user_rows, user_id);
   const std::vector<Run> histories = rows_of_histories(imports, user_rows, user_offsets);
   for (size_t c = 0; c < plan.user_columns.size(); ++c)
-    user_columns.push_back(
-        gathered(imports, [&](auto& import) -> auto& { return import.user_columns[c]; }, described));
+    user_columns.push_back(gathered(
+        imports, [&](auto& import) -> auto& { return import.user_columns[c]; }, described));
   for (size_t c = 0; c < plan.event_columns.size(); ++c)
-    event_columns.push_back(
-        gathered(imports, [&](auto& import) -> auto& { return import.event_columns[c]; }, histories));
+    event_columns.push_back(gathered(
+        imports, [&](auto& import) -> auto& { return import.event_columns[c]; }, histories));
   if (plan.event_time) {
-    time = gathered(imports, [](auto& import) -> auto& { return import.time; }, histories);
+    time = gathered(
+        imports, [](auto& import) -> auto& { return import.time; }, histories);
     for (size_t u = 0; u + 1 < user_offsets.size(); ++u)
       if (!std::is_sorted(time.begin() + user_offsets[u], time.begin() + user_offsets[u + 1]))
         throw UserError(str(path, ": /event/time: user ", user_id[u], ": expected events in order of time"));
   }
   if (plan.event_item || plan.event_item_row)
-    item = gathered(imports, [](auto& import) -> auto& { return import.item; }, histories);
+    item = gathered(
+        imports, [](auto& import) -> auto& { return import.item; }, histories);
   if (plan.event_item_row) {
     item_row.resize(item.size());
     std::transform(item.begin(), item.end(), item_row.begin(), [&](int64_t id) { return items.row_of(id); });

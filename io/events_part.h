@@ -11,8 +11,8 @@
 
 namespace lime {
 
-// The planned columns of one part. A user's events are rows [user_offsets[u], user_offsets[u + 1]), in order of
-// time: those of each import follow those of the one before.
+// The planned columns of one part. A user's events are rows [user_offsets[u], user_offsets[u + 1]), in order
+// of time: those of each import follow those of the one before.
 struct EventsPart {
   // Throws UserError naming the file that is not what the dataset says.
   EventsPart(const Dataset&, int64_t part, const ReadPlan&, const ItemTable&);

@@ -17,8 +17,8 @@ struct ImportReport {
   // The first few bad ones: "logs.csv:17:time_ms: found '16x', expected an integer".
   std::vector<std::string> bad_examples;
 
-  // Of rows added to a dataset; none where one was made. What follows is of the whole dataset then, but for the
-  // label rates.
+  // Of rows added to a dataset; none where one was made. What follows is of the whole dataset then, but for
+  // the label rates.
   std::optional<AddedRows> added;
 
   // Of the dataset written.

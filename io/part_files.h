@@ -25,8 +25,9 @@ struct RowLayouts {
   RowLayout user, event, request, candidate, item;
 };
 
-// events/part-*.h5 of one import: users that are new or described anew, and users with events, each followed by
-// its events in order of time. Both in the order in which they are given; `row`: of the part's users, for good.
+// events/part-*.h5 of one import: users that are new or described anew, and users with events, each followed
+// by its events in order of time. Both in the order in which they are given; `row`: of the part's users, for
+// good.
 class EventsPartFile {
  public:
   EventsPartFile(const std::string& path, const RowLayouts&, const H5Options&);

@@ -16,7 +16,7 @@ namespace lime {
 struct ReadingOrder {
   int64_t shuffle_window = 0;  // requests; 0: not shuffled
   std::vector<std::pair<std::string, int64_t>>
-      days;  // with a checksum of the numbers of requests of their parts
+      days;             // with a checksum of the numbers of requests of their parts
   int64_t imports = 0;  // of the dataset when it was read; 0: not known (an early checkpoint)
   friend bool operator==(const ReadingOrder&, const ReadingOrder&) = default;
 };

@@ -59,8 +59,8 @@ bool UserIndexReader::next() {
   const auto at = static_cast<size_t>(row_ - window_begin_);
   for (size_t c = 0; c < window_.size(); ++c) entry_.*index_columns[c].member = window_[c][at];
   if (row_ > 0 && entry_.id <= last)
-    throw UserError(
-        str(file_.path(), ": /user/id: row ", row_, ": found ", entry_.id, ", expected ids in ascending order"));
+    throw UserError(str(file_.path(), ": /user/id: row ", row_, ": found ", entry_.id,
+                        ", expected ids in ascending order"));
   ++row_;
   return true;
 }

@@ -1,6 +1,6 @@
-// index.h5: what the next import that adds to a dataset has to know of each of its users. One row a user, by id,
-// so that it is walked in step with the new rows and nothing else of the dataset is read. Each import writes a new
-// one; readers of batches never open it.
+// index.h5: what the next import that adds to a dataset has to know of each of its users. One row a user, by
+// id, so that it is walked in step with the new rows and nothing else of the dataset is read. Each import
+// writes a new one; readers of batches never open it.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct UserEntry {
   int64_t events = 0;
   int64_t last_ms = std::numeric_limits<int64_t>::min();  // of the user's events and requests
   int64_t before_last = 0;                                // events before last_ms
-  int64_t features = -1;                                  // hash of the row that described the user last; -1: none did
+  int64_t features = -1;  // hash of the row that described the user last; -1: none did
   friend bool operator==(const UserEntry&, const UserEntry&) = default;
 
   // Passes a row of the user at `time_ms`, which is not before last_ms.

@@ -24,7 +24,8 @@ void add_writer_options(CLI::App& command, WriterChoices& choices) {
       ->capture_default_str()
       ->check(CLI::Range(0, 9));
   command.add_flag("--overwrite", choices.writer.overwrite, "Replace a dataset that is already there");
-  if (auto* adds = command.get_option_no_throw("--add-to")) adds->excludes("--parts")->excludes("--overwrite");
+  if (auto* adds = command.get_option_no_throw("--add-to"))
+    adds->excludes("--parts")->excludes("--overwrite");
 }
 
 void add_target_options(CLI::App& command, WriterChoices& choices) {
@@ -61,16 +62,18 @@ void print_added(const AddedRows& added, const std::string& dataset) {
     std::cout << "left out " << counted(added.known_events, added.known_requests)
               << " of days or times that the dataset has already\n";
   if (added.late_events + added.late_requests > 0)
-    std::cout << "left out " << counted(added.late_events, added.late_requests)
-              << " that come late: older than what the dataset has of their user, or of days before its last\n";
+    std::cout
+        << "left out " << counted(added.late_events, added.late_requests)
+        << " that come late: older than what the dataset has of their user, or of days before its last\n";
   if (!added.any()) {
     std::cout << "nothing to add: " << dataset << " is as it was\n";
     return;
   }
-  std::cout << "added to " << dataset << ": " << (added.days.empty() ? "no days" : joined(added.days, ", ")) << ": "
-            << counted(added.events, added.requests) << ", " << grouped(added.candidates) << " candidates, "
-            << grouped(added.users) << " new users, " << grouped(added.changed_users) << " with other features, "
-            << grouped(added.changed_items) << " items new or with other features\n";
+  std::cout << "added to " << dataset << ": " << (added.days.empty() ? "no days" : joined(added.days, ", "))
+            << ": " << counted(added.events, added.requests) << ", " << grouped(added.candidates)
+            << " candidates, " << grouped(added.users) << " new users, " << grouped(added.changed_users)
+            << " with other features, " << grouped(added.changed_items)
+            << " items new or with other features\n";
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ void add_writer_options(CLI::App&, WriterChoices&);
 std::string target_dataset(const WriterChoices&);
 // The options as given, with a progress line on stderr where that is a terminal.
 WriterOptions writer_options(const WriterChoices&);
-// Counts, label rates and rows left out, the rate of an import that took so many seconds, and what to do next.
+// Counts, label rates and rows left out, the rate of an import that took so many seconds, and what to do
+// next.
 void print_report(const ImportReport&, const std::string& dataset, double seconds);
 
 }  // namespace lime

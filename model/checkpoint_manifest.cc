@@ -49,7 +49,8 @@ Json content_of(const CheckpointManifest& manifest) {
   json["positions"] = Json::array();
   for (const auto& position : manifest.state.positions) json["positions"].push_back(to_json(position));
   const ReadingOrder& order = manifest.state.order;
-  json["order"] = {{"shuffle_window", order.shuffle_window}, {"days", order.days}, {"imports", order.imports}};
+  json["order"] = {
+      {"shuffle_window", order.shuffle_window}, {"days", order.days}, {"imports", order.imports}};
   json["extra"] = Json::object();
   for (const auto& [name, value] : manifest.state.extra) json["extra"][name] = hex_float(value);
   json["files"] = Json::array();

@@ -1,4 +1,5 @@
-// Days added to a dataset: the same histories and batches as of all days imported at once, whatever came before.
+// Days added to a dataset: the same histories and batches as of all days imported at once, whatever came
+// before.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -116,9 +117,9 @@ void expect_same(const std::vector<Batch>& a, const std::vector<Batch>& b) {
     ASSERT_EQ(a[i].micro.size(), b[i].micro.size());
     for (size_t m = 0; m < a[i].micro.size(); ++m) {
       const MicroBatch &x = a[i].micro[m], &y = b[i].micro[m];
-      for (const auto member : {&MicroBatch::history_offsets, &MicroBatch::candidate_offsets, &MicroBatch::user_id,
-                                &MicroBatch::time_ms, &MicroBatch::day, &MicroBatch::part, &MicroBatch::row,
-                                &MicroBatch::item})
+      for (const auto member :
+           {&MicroBatch::history_offsets, &MicroBatch::candidate_offsets, &MicroBatch::user_id,
+            &MicroBatch::time_ms, &MicroBatch::day, &MicroBatch::part, &MicroBatch::row, &MicroBatch::item})
         ASSERT_EQ(x.*member, y.*member);
       for (const auto member : {&MicroBatch::labels, &MicroBatch::weights, &MicroBatch::metric_weight})
         ASSERT_EQ(x.*member, y.*member);
@@ -343,19 +344,20 @@ TEST_F(AddDays, LateRowsAreLeftOutAndCounted) {
                 .event(7, 900, 71)
                 .log_,
             data(), small_writer(2));
-  const AddedRows added = add(SmallLog()
-                                  .event(1, 499, 12, "1970-01-04")     // older than the user's event
-                                  .event(2, 599, 21, "1970-01-04")     // than the user's request, which would see it
-                                  .request(2, 599, "1970-01-04")       // likewise
-                                  .request(1, 700, "1970-01-02")       // a day that is not there, before the last
-                                  .event(1, 700, 13, "1970-01-02")     // of that row
-                                  .event(1, 700, 14, "1970-01-03")     // a day that is there
-                                  .request(1, 700, "1970-01-03")       // a day that is there
-                                  .event(7, 900, 72)                   // without a day: not after the latest of these
-                                  .event(7, 901, 73)
-                                  .event(2, 600, 22, "1970-01-04")
-                                  .log_,
-                              data());
+  const AddedRows added =
+      add(SmallLog()
+              .event(1, 499, 12, "1970-01-04")  // older than the user's event
+              .event(2, 599, 21, "1970-01-04")  // than the user's request, which would see it
+              .request(2, 599, "1970-01-04")    // likewise
+              .request(1, 700, "1970-01-02")    // a day that is not there, before the last
+              .event(1, 700, 13, "1970-01-02")  // of that row
+              .event(1, 700, 14, "1970-01-03")  // a day that is there
+              .request(1, 700, "1970-01-03")    // a day that is there
+              .event(7, 900, 72)                // without a day: not after the latest of these
+              .event(7, 901, 73)
+              .event(2, 600, 22, "1970-01-04")
+              .log_,
+          data());
   EXPECT_EQ(added.known_events, 2);
   EXPECT_EQ(added.known_requests, 1);
   EXPECT_EQ(added.late_events, 3);
@@ -428,14 +430,20 @@ TEST_F(AddDays, TheSchemaMustBeTheSame) {
     EXPECT_EQ(files_of(data()), before);
     return message;
   };
-  EXPECT_EQ(refused([](auto& s) { s.columns[11].kind = ColumnKind::id; }),
-            data() + ": column 'bid' of group candidate: found kind id, expected kind real, as the dataset that is "
-                     "added to has it");
-  EXPECT_THAT(refused([](auto& s) { s.columns.push_back({"device", ColumnGroup::request, ColumnKind::id}); }),
+  EXPECT_EQ(
+      refused([](auto& s) { s.columns[11].kind = ColumnKind::id; }),
+      data() +
+          ": column 'bid' of group candidate: found kind id, expected kind real, as the dataset that is "
+          "added to has it");
+  EXPECT_THAT(refused([](auto& s) {
+                s.columns.push_back({"device", ColumnGroup::request, ColumnKind::id});
+              }),
               HasSubstr("column 'device' of group request: found kind id, expected no such column"));
   EXPECT_THAT(refused([](auto& s) { s.columns.erase(s.columns.begin()); }),
               HasSubstr("column 'age_group' of group user: found none, expected kind id"));
-  EXPECT_THAT(refused([](auto& s) { s.labels = {"click", "share"}; }),
+  EXPECT_THAT(refused([](auto& s) {
+                s.labels = {"click", "share"};
+              }),
               HasSubstr("label 'share': found a label, expected no such column"));
   EXPECT_THAT(refused([](auto& s) { s.weights.pop_back(); }), HasSubstr("weight 'trust': found none"));
   EXPECT_THAT(refused([](auto& s) { s.time_zone = "+00:00"; }),
@@ -514,7 +522,8 @@ TEST_F(AddDays, WhatIsNotInTheDescriptionIsNotThere) {
   const RandomLog log = daily_log(13);
   const auto days = days_of(log);
   write_log(between(log, "", days[2]), data(), small_writer(2));
-  const std::string old_yaml = read_file(data() + "/dataset.yaml"), old_index = read_file(data() + "/index.h5");
+  const std::string old_yaml = read_file(data() + "/dataset.yaml"),
+                    old_index = read_file(data() + "/index.h5");
   const auto before = dump(Dataset::open(data()));
   add(between(log, days[3], ""), data());
   const std::string new_yaml = read_file(data() + "/dataset.yaml");

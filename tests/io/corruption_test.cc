@@ -201,7 +201,8 @@ TEST_F(Corruption, BrokenDescriptionsNameTheKey) {
   EXPECT_THAT(edited_yaml("format: lime-dataset", "format: parquet"),
               AllOf(HasSubstr(path), HasSubstr("'parquet'")));
   EXPECT_THAT(edited_yaml("version: 2", "version: 1"),
-              AllOf(HasSubstr(path), HasSubstr("version: found 1, this program reads version 2; import the log again")));
+              AllOf(HasSubstr(path),
+                    HasSubstr("version: found 1, this program reads version 2; import the log again")));
   EXPECT_THAT(edited_yaml("users:", "people:"), HasSubstr("key 'users' is missing"));
   EXPECT_THAT(edited_yaml("version: 2", "version: one"), HasSubstr("found 'one', expected an integer"));
   EXPECT_THAT(edited_yaml("kind: real", "kind: imaginary"),

@@ -90,8 +90,9 @@ TEST(Dataset, TinyMemorySpillsAndWritesTheSameFiles) {
   };
   for (int64_t p = 0; p < 2; ++p) {
     compare(large.events_path(p), small.events_path(p),
-            {"/user/row", "/user/id", "/user/interests/values", "/history/user", "/history/offsets", "/event/time", "/event/item",
-             "/event/action", "/event/tags/offsets", "/event/tags/values", "/event/dwell"});
+            {"/user/row", "/user/id", "/user/interests/values", "/history/user", "/history/offsets",
+             "/event/time", "/event/item", "/event/action", "/event/tags/offsets", "/event/tags/values",
+             "/event/dwell"});
     for (const auto& day : large.days())
       compare(large.day_path(day.day, p), small.day_path(day.day, p),
               {"/request/user", "/request/time", "/request/history_end", "/request/rid",

@@ -266,7 +266,8 @@ TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
 // Events of impressions count for the day that their row names: one after midnight closes no day but that.
 TEST_F(ImportCsvTest, AddsRowsOfNewDaysByTheDayThatTheyName) {
   write("mapping.yaml", std::string(minimal) + "  day: date\n");
-  const std::string header = "user,item,ts,clicked,date\n", first = "1,10,50,1,19700101\n2,20,86580,1,19700101\n",
+  const std::string header = "user,item,ts,clicked,date\n",
+                    first = "1,10,50,1,19700101\n2,20,86580,1,19700101\n",
                     second = "1,11,86400,0,19700102\n2,21,86460,1,19700102\n3,30,86461,1,19700102\n";
   write("log.csv", header + first);
   import();
@@ -288,9 +289,10 @@ TEST_F(ImportCsvTest, AddsRowsOfNewDaysByTheDayThatTheyName) {
 }
 
 TEST_F(ImportCsvTest, AddsGroupedRequestsAndEventsOfTheirOwnFiles) {
-  write("mapping.yaml", std::string(minimal) +
-                            "  request: session\n"
-                            "events: {files: events.csv, user: user, item: item, time: {column: ts, unit: s}}\n");
+  write("mapping.yaml",
+        std::string(minimal) +
+            "  request: session\n"
+            "events: {files: events.csv, user: user, item: item, time: {column: ts, unit: s}}\n");
   const std::string header = "user,item,ts,clicked,session\n", events = "user,item,ts\n";
   write("log.csv", header + "1,10,100,1,a\n1,11,100,0,a\n");
   write("events.csv", events + "1,90,50\n");

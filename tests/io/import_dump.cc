@@ -43,8 +43,9 @@ PartUsers dump_users(const Dataset& dataset, int64_t part, DumpedDataset& out) {
   for (size_t i = 0; i < dataset.imports().size(); ++i) {
     const Hdf5File file(dataset.events_path(part, static_cast<int64_t>(i)), Hdf5File::Mode::read);
     const auto rows = file.read<int64_t>("/user/row"), ids = file.read<int64_t>("/user/id"),
-               histories = file.read<int64_t>("/history/user"), offsets = file.read<int64_t>("/history/offsets"),
-               times = file.read<int64_t>("/event/time"), items = file.read<int64_t>("/event/item");
+               histories = file.read<int64_t>("/history/user"),
+               offsets = file.read<int64_t>("/history/offsets"), times = file.read<int64_t>("/event/time"),
+               items = file.read<int64_t>("/event/item");
     const auto user_rows = read_rows(file, dataset.schema(), ColumnGroup::user, ids.size());
     const auto event_rows = read_rows(file, dataset.schema(), ColumnGroup::event, times.size());
     for (size_t u = 0; u < ids.size(); ++u) {

@@ -142,8 +142,8 @@ TEST_F(MovieLensTest, AddsWholePeriods) {
   options_.ratings = write("u.data", str("1\t30\t3\t", evening, "\n"));
   import();
   options_.writer.add = true;
-  options_.ratings = write("u.data", str("1\t30\t3\t", evening, "\n1\t20\t4\t", evening + 1, "\n2\t20\t4\t",
-                                         evening - 1, "\n"));
+  options_.ratings = write(
+      "u.data", str("1\t30\t3\t", evening, "\n1\t20\t4\t", evening + 1, "\n2\t20\t4\t", evening - 1, "\n"));
   const auto data = import();
   EXPECT_THAT(report_.added->days, ElementsAre("2001-01-01"));
   EXPECT_EQ(report_.added->known_requests, 2);

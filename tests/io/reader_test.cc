@@ -79,7 +79,8 @@ TEST_F(Reader, FilesHoldRequestsInOrderAndHistoriesEndStrictlyBefore) {
     for (int64_t p = 0; p < dataset_->parts(); ++p) {
       const Hdf5File events(dataset_->events_path(p), Hdf5File::Mode::read);
       const Hdf5File requests(dataset_->day_path(day.day, p), Hdf5File::Mode::read);
-      const auto all = events.read<int64_t>("/event/time"), offsets = events.read<int64_t>("/history/offsets"),
+      const auto all = events.read<int64_t>("/event/time"),
+                 offsets = events.read<int64_t>("/history/offsets"),
                  histories = events.read<int64_t>("/history/user");
       std::map<int64_t, std::vector<int64_t>> times_of;
       for (size_t h = 0; h < histories.size(); ++h)

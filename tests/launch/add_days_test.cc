@@ -59,7 +59,8 @@ class Nights : public testing::Test {
     map("rest", "day[34].csv");
     for (const char* data : {"grown", "whole"})
       write_file(path(str(data, ".yaml")),
-                 str("data: {path: ", path(data), ", train: 2024-01-01..2024-01-02, max_history: 20}\n", config_text));
+                 str("data: {path: ", path(data), ", train: 2024-01-01..2024-01-02, max_history: 20}\n",
+                     config_text));
   }
   void map(const std::string& name, const std::string& days, const std::string& items = "items.csv") {
     std::string text = mapping_text;
@@ -93,13 +94,15 @@ class Nights : public testing::Test {
 TEST_F(Nights, ADayIsAddedOnceAndToldOf) {
   import("first_two", "--parts 2 --out " + path("grown"));
   const std::string told = import("third", "--add-to " + path("grown"));
-  EXPECT_THAT(told, AllOf(HasSubstr("added to " + path("grown") + ": 2024-01-03: 120 events and 120 requests"),
-                          HasSubstr("items new or with other features"), HasSubstr("it has "),
-                          HasSubstr("360 events, 360 requests, 360 candidates, 3 days"), HasSubstr("label rates")));
+  EXPECT_THAT(told,
+              AllOf(HasSubstr("added to " + path("grown") + ": 2024-01-03: 120 events and 120 requests"),
+                    HasSubstr("items new or with other features"), HasSubstr("it has "),
+                    HasSubstr("360 events, 360 requests, 360 candidates, 3 days"), HasSubstr("label rates")));
   EXPECT_THAT(told, Not(HasSubstr("left out")));
-  EXPECT_THAT(import("third", "--add-to " + path("grown")),
-              AllOf(HasSubstr("left out 120 events and 120 requests of days or times that the dataset has already"),
-                    HasSubstr("nothing to add: " + path("grown") + " is as it was"), Not(HasSubstr("label rates"))));
+  EXPECT_THAT(
+      import("third", "--add-to " + path("grown")),
+      AllOf(HasSubstr("left out 120 events and 120 requests of days or times that the dataset has already"),
+            HasSubstr("nothing to add: " + path("grown") + " is as it was"), Not(HasSubstr("label rates"))));
   EXPECT_THAT(run(str("inspect --verify ", path("grown"))).out,
               AllOf(HasSubstr("imports: 2, the last of csv third.yaml: 2024-01-03, 120 events"),
                     HasSubstr("verified")));
@@ -117,7 +120,8 @@ TEST_F(Nights, MistakesChangeNothing) {
   expect_mistake("import csv --mapping " + path("third.yaml"), "--out or --add-to is required");
   expect_mistake(add + "x", "expected a dataset");
   std::string mapping = read_file(path("third.yaml"));
-  write_file(path("third.yaml"), mapping.replace(mapping.find("topic: {kind: id}"), 17, "topic: {kind: ids}"));
+  write_file(path("third.yaml"),
+             mapping.replace(mapping.find("topic: {kind: id}"), 17, "topic: {kind: ids}"));
   expect_mistake(add, "column 'topic' of group item: found kind ids, expected kind id");
   EXPECT_EQ(read_file(path("grown/dataset.yaml")), yaml);
   EXPECT_FALSE(fs::exists(path("grown/added-0001")));
@@ -128,7 +132,8 @@ TEST_F(Nights, TrainingOnDaysThatWereAddedIsTrainingOnAll) {
   import("first_two", "--parts 1 --out " + path("grown"));
   import("rest", "--add-to " + path("grown"));
   for (const char* data : {"whole", "grown"})
-    run(str("train ", path(data), ".yaml --set data.train=2024-01-02..2024-01-04 --out ", path("run_"), data));
+    run(str("train ", path(data), ".yaml --set data.train=2024-01-02..2024-01-04 --out ", path("run_"),
+            data));
   EXPECT_EQ(losses("run_whole").size(), 23u);
   EXPECT_EQ(losses("run_whole"), losses("run_grown"));
 }
@@ -144,7 +149,8 @@ TEST_F(Nights, ARunGoesOnWithItsDaysAndTheNextOneTakesTheNewDay) {
   EXPECT_EQ(digests("run", 9), digests("uninterrupted", 9));
   EXPECT_EQ(losses("run"), losses("uninterrupted"));
   // With more days it is not the same run: it reads the dataset as it is.
-  run(str("train --resume ", path("longer"), " --set train.max_steps=9 --set data.train=2024-01-01..2024-01-03"));
+  run(str("train --resume ", path("longer"),
+          " --set train.max_steps=9 --set data.train=2024-01-01..2024-01-03"));
   EXPECT_NE(losses("longer"), losses("uninterrupted"));
   run(str("train ", path("grown.yaml"), " --from ", path("run"), " --out ", path("next"),
           " --set data.train=2024-01-03"));
