@@ -101,22 +101,83 @@ Dataset Dataset::describe(const std::string& directory) {
 }
 
 void Dataset::check_files() const {
-  for (int64_t p = 0; p < parts_; ++p) check_size(events_path(p), part_info_[static_cast<size_t>(p)].bytes);
-  for (const auto& info : days_)
-    for (int64_t p = 0; p < parts_; ++p)
-      check_size(day_path(info.day, p), info.part_bytes[static_cast<size_t>(p)]);
+  for (int64_t p = 0; p < parts(); ++p) {
+    for (size_t i = 0; i < imports_.size(); ++i)
+      check_size(events_path(p, static_cast<int64_t>(i)), imports_[i].parts[static_cast<size_t>(p)].bytes);
+    for (const auto& info : days_)
+      check_size(day_file(folder(info.import), info.day, p, parts()),
+                 info.part_bytes[static_cast<size_t>(p)]);
+  }
   if (items_bytes_ > 0) check_size(items_path(), items_bytes_);
 }
 
-std::string Dataset::events_path(int64_t part) const {
-  return directory_ + "/events/" + part_name(part, parts_);
+void Dataset::count() {
+  users_ = events_ = items_ = items_bytes_ = items_import_ = 0;
+  for (size_t i = 0; i < imports_.size(); ++i) {
+    for (const auto& part : imports_[i].parts) {
+      users_ += part.users;
+      events_ += part.events;
+    }
+    if (imports_[i].items_bytes == 0) continue;
+    items_ = imports_[i].items;
+    items_bytes_ = imports_[i].items_bytes;
+    items_import_ = static_cast<int64_t>(i);
+  }
 }
 
-std::string Dataset::day_path(const std::string& day, int64_t part) const {
-  return directory_ + "/days/" + day + "/" + part_name(part, parts_);
+PartInfo Dataset::part_info(int64_t part) const {
+  PartInfo sum;
+  for (const auto& import : imports_) {
+    const PartInfo& info = import.parts[static_cast<size_t>(part)];
+    sum.users += info.users;
+    sum.described += info.described;
+    sum.histories += info.histories;
+    sum.events += info.events;
+    sum.bytes += info.bytes;
+  }
+  return sum;
 }
 
-std::string Dataset::items_path() const { return directory_ + "/items.h5"; }
+Dataset Dataset::as_of(int64_t imports) const {
+  LIME_CHECK(imports >= 1, "as of ", imports, " imports");
+  Dataset before = *this;
+  if (imports >= static_cast<int64_t>(imports_.size())) return before;
+  before.imports_.resize(static_cast<size_t>(imports));
+  std::erase_if(before.days_, [&](const DayInfo& info) { return info.import >= imports; });
+  before.count();
+  return before;
+}
+
+std::string index_file(const std::string& folder) { return folder + "/index.h5"; }
+
+std::string events_file(const std::string& folder, int64_t part, int64_t parts) {
+  return folder + "/events/" + part_name(part, parts);
+}
+
+std::string day_file(const std::string& folder, const std::string& day, int64_t part, int64_t parts) {
+  return folder + "/days/" + day + "/" + part_name(part, parts);
+}
+
+std::string Dataset::folder(int64_t import) const {
+  if (import == 0) return directory_;
+  char name[32];
+  std::snprintf(name, sizeof name, "/added-%04lld", static_cast<long long>(import));
+  return directory_ + name;
+}
+
+std::string Dataset::events_path(int64_t part, int64_t import) const {
+  return events_file(folder(import), part, parts());
+}
+
+std::string Dataset::day_path(const std::string& name, int64_t part) const {
+  return day_file(folder(day(name).import), name, part, parts());
+}
+
+std::string Dataset::items_path() const { return folder(items_import_) + "/items.h5"; }
+
+std::string Dataset::index_path() const {
+  return index_file(folder(static_cast<int64_t>(imports_.size()) - 1));
+}
 
 const DayInfo& Dataset::day(const std::string& day) const {
   for (const auto& info : days_)

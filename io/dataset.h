@@ -1,11 +1,15 @@
 // A dataset directory: its schema, and opening and checking it. docs/data_format.md has the layout.
 //
 //   DATASET/dataset.yaml   events/part-PPPPP-of-PPPPP.h5   days/YYYY-MM-DD/part-PPPPP-of-PPPPP.h5   items.h5
-//   (optional)
+//   (optional)             added-NNNN/ with the same of the import that was added as number NNNN
+//
+// Files are never changed once dataset.yaml names them: who has opened a dataset reads the same data of it
+// while days are added.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,10 +49,22 @@ struct DayInfo {
   std::vector<int64_t> part_requests;    // by part
   std::vector<int64_t> part_candidates;  // by part
   std::vector<int64_t> part_bytes;       // size of the part's file
+  int64_t import = 0;                    // which one brought it
 };
 
-struct PartInfo {  // of events/part-PPPPP-of-PPPPP.h5
-  int64_t users = 0, events = 0, bytes = 0;
+struct PartInfo {         // of events/part-PPPPP-of-PPPPP.h5 of one import
+  int64_t users = 0;      // that were not there before
+  int64_t described = 0;  // rows of /user: these users, and those whose features are new
+  int64_t histories = 0;  // rows of /history: users with events
+  int64_t events = 0, bytes = 0;
+};
+
+// What one run of an importer brought. The first made the dataset, each later one added to it.
+struct ImportInfo {
+  std::string source;  // as DatasetSchema::source
+  std::vector<PartInfo> parts;
+  int64_t items = 0, items_bytes = 0;      // the whole item table; bytes 0: it is as it was before
+  std::optional<int64_t> events_until_ms;  // the latest event so far of those that came without a day
 };
 
 class Dataset {
@@ -62,17 +78,24 @@ class Dataset {
   const std::string& directory() const { return directory_; }
   const DatasetSchema& schema() const { return schema_; }
   const std::vector<DayInfo>& days() const { return days_; }  // in order of time
-  const std::vector<PartInfo>& part_info() const { return part_info_; }
+  const std::vector<ImportInfo>& imports() const { return imports_; }
   const DayInfo& day(const std::string& day) const;  // throws UserError if the dataset has no such day
-  int64_t parts() const { return parts_; }
+  int64_t parts() const { return imports_.empty() ? 0 : static_cast<int64_t>(imports_.front().parts.size()); }
   int64_t users() const { return users_; }
   int64_t events() const { return events_; }
+  PartInfo part_info(int64_t part) const;               // summed over the imports
   int64_t items() const { return items_; }              // rows of items.h5; 0 without it
   int64_t items_bytes() const { return items_bytes_; }  // size of items.h5; 0: there is none
 
-  std::string events_path(int64_t part) const;
+  // The dataset as it was after its first `imports` imports.
+  Dataset as_of(int64_t imports) const;
+
+  // Where the files of an import are: the dataset's directory, or added-NNNN in it.
+  std::string folder(int64_t import) const;
+  std::string events_path(int64_t part, int64_t import = 0) const;
   std::string day_path(const std::string& day, int64_t part) const;
-  std::string items_path() const;
+  std::string items_path() const;  // of the last import that changed it
+  std::string index_path() const;  // of the last import: io/user_index.h
 
   // "2022-04-25..2022-05-04", "2022-05-08" or a comma list of these -> the dataset's days in that range, in
   // order. Throws UserError naming a day that is not there and the days that are. `key` is what the text came
@@ -88,12 +111,19 @@ class Dataset {
   std::string text() const;  // dataset.yaml
   void parse(const std::string& text);
   void check_files() const;
+  void count();  // sets what is known from imports_
   std::string directory_;
   DatasetSchema schema_;
   std::vector<DayInfo> days_;
-  std::vector<PartInfo> part_info_;
-  int64_t parts_ = 0, users_ = 0, events_ = 0, items_ = 0, items_bytes_ = 0;
+  std::vector<ImportInfo> imports_;
+  int64_t users_ = 0, events_ = 0, items_ = 0, items_bytes_ = 0;
+  int64_t items_import_ = 0;  // whose items.h5 it is
 };
+
+// Files within the folder of an import.
+std::string index_file(const std::string& folder);
+std::string events_file(const std::string& folder, int64_t part, int64_t parts);
+std::string day_file(const std::string& folder, const std::string& day, int64_t part, int64_t parts);
 
 // Throws UserError where a schema cannot be stored or its names would be ambiguous as features (see
 // schema.cc).

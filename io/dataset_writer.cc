@@ -2,13 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
-#include <queue>
-#include <unordered_map>
 
-#include "io/external_sort.h"
-#include "io/part_files.h"
-#include "io/partial_directory.h"
+#include "io/dataset_writer_impl.h"
+#include "io/import_values.h"
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
 
@@ -16,256 +12,182 @@ namespace lime {
 namespace fs = std::filesystem;
 namespace {
 
-int64_t file_bytes(const std::string& path) { return static_cast<int64_t>(fs::file_size(path)); }
+// "column 'price' of group candidate" -> "real", for all that a schema names.
+std::map<std::string, std::string> named_columns(const DatasetSchema& schema) {
+  std::map<std::string, std::string> names;
+  for (const auto& column : schema.columns)
+    names[str("column '", column.name, "' of group ", to_string(column.group))] =
+        str("kind ", to_string(column.kind));
+  for (const auto& label : schema.labels) names[str("label '", label, "'")] = "a label";
+  for (const auto& weight : schema.weights) names[str("weight '", weight, "'")] = "a weight";
+  return names;
+}
 
-// The rows of a sorter keyed by user or item, walked in step with ascending ids.
-class Lookup {
- public:
-  Lookup(ExternalSorter& rows, const char* what) : rows_(rows), what_(what) { advance(); }
-  // The record of `id`, or null. Ids must ascend from call to call.
-  const std::string* find(int64_t id) {
-    while (more_ && id_ < id) advance();
-    return more_ && id_ == id ? &record_ : nullptr;
+// Throws UserError naming the first thing in which rows to add differ from the dataset's.
+void check_same_schema(const std::string& dataset, const DatasetSchema& expected,
+                       const DatasetSchema& found) {
+  const auto refuse = [&](const std::string& what, const std::string& is, const std::string& should_be) {
+    throw UserError(str(dataset, ": ", what, ": found ", is, ", expected ", should_be,
+                        ", as the dataset that is added to has it"));
+  };
+  if (found.time_zone != expected.time_zone) refuse("time zone", found.time_zone, expected.time_zone);
+  const auto old_names = named_columns(expected), new_names = named_columns(found);
+  for (const auto& [name, kind] : new_names) {
+    const auto there = old_names.find(name);
+    if (there == old_names.end()) refuse(name, kind, "no such column");
+    if (there->second != kind) refuse(name, kind, there->second);
   }
-  // Walks to the end, so that every row has been checked.
-  void finish() {
-    while (more_) advance();
-  }
+  for (const auto& [name, kind] : old_names)
+    if (!new_names.contains(name)) refuse(name, "none", kind);
+}
 
- private:
-  void advance() {
-    const bool first = !more_;
-    more_ = rows_.next();
-    if (!more_) return;
-    if (!first && rows_.key().major == id_) throw UserError(str(what_, " ", id_, ": given twice"));
-    id_ = rows_.key().major;
-    record_ = rows_.record();
+// All but the last import's, which is the one that counts.
+void remove_old_indices(const Dataset& dataset) {
+  for (size_t i = 0; i + 1 < dataset.imports().size(); ++i) {
+    std::error_code ignored;
+    fs::remove(index_file(dataset.folder(static_cast<int64_t>(i))), ignored);
   }
-  ExternalSorter& rows_;
-  const char* what_;
-  bool more_ = false;
-  int64_t id_ = 0;
-  std::string record_;
-};
+}
+
+// Removes what killed imports left in a dataset that this process holds the lock of.
+void remove_leftovers(const Dataset& dataset, const std::function<void(const std::string&)>& notice) {
+  remove_old_indices(dataset);
+  std::vector<std::string> named;
+  for (size_t i = 1; i < dataset.imports().size(); ++i)
+    named.push_back(dataset.folder(static_cast<int64_t>(i)));
+  std::vector<std::string> left;
+  for (const auto& entry : fs::directory_iterator(dataset.directory())) {
+    const std::string path = dataset.directory() + "/" + entry.path().filename().string();
+    if (entry.path().filename().string().starts_with("added-") &&
+        std::find(named.begin(), named.end(), path) == named.end())
+      left.push_back(path);
+  }
+  std::sort(left.begin(), left.end());
+  for (const auto& path : left) {
+    std::error_code status;
+    fs::remove_all(path, status);
+    if (status) throw UserError(str(path, ": cannot be removed: ", status.message()));
+    if (notice) notice(str("removed ", path, ", which a killed import left"));
+  }
+}
 
 }  // namespace
 
-struct DatasetWriter::Impl {
-  PartialDirectory directory;
-  DatasetSchema schema;
-  WriterOptions options;
-  RowLayouts layouts;
-  ExternalSorter events, requests, users, items;
-  std::unordered_map<int64_t, int64_t> load;  // by user: events and requests; then its part
-  std::map<std::string, int64_t> day_codes;   // by day: order of appearance, as in the requests' records
-  int64_t rows = 0, event_count = 0, request_count = 0;
-  bool finished = false;
-  RecordWriter record;
-
-  Impl(const std::string& target, DatasetSchema dataset_schema, WriterOptions writer_options)
-      : directory(target, writer_options.notice),
-        schema(std::move(dataset_schema)),
-        options(std::move(writer_options)),
-        layouts(schema),
-        events(directory.path() + "/sort", "events"),
-        requests(directory.path() + "/sort", "requests"),
-        users(directory.path() + "/sort", "users"),
-        items(directory.path() + "/sort", "items") {}
-
-  int64_t memory() const { return std::max<int64_t>(options.memory_bytes, int64_t{256} << 10); }
-
-  void keep_within(int64_t bytes) {
-    for (;;) {
-      ExternalSorter* sorters[] = {&events, &requests, &users, &items};
-      int64_t held = 0;
-      for (auto* sorter : sorters) held += sorter->buffered_bytes();
-      if (held <= bytes) return;
-      (*std::max_element(std::begin(sorters), std::end(sorters), [](auto* a, auto* b) {
-        return a->buffered_bytes() < b->buffered_bytes();
-      }))->spill();
-    }
-  }
-
-  void add(ExternalSorter& sorter, const SortKey& key) {
-    LIME_CHECK(!finished, "a row was added after finish()");
-    sorter.add(key, record.view());
-    if ((rows & 63) == 0) keep_within(memory());
-  }
-
-  void progress(const char* phase, int64_t done, int64_t all) const {
-    if (options.progress && (done % 65536 == 0 || done == all))
-      options.progress(phase, all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 1.0);
-  }
-
-  void assign_parts();
-  void write_events(Dataset&, ExternalSorter& by_day);
-  void write_days(Dataset&, ExternalSorter& by_day);
-  void write_items(Dataset&);
-  void publish(Dataset&);
-  H5Options h5_options(int64_t open_columns) const;
-};
-
-// Heaviest user first, each to the lightest part: within one user's load of even, whatever order rows came
-// in.
-void DatasetWriter::Impl::assign_parts() {
-  std::vector<std::pair<int64_t, int64_t>> order;  // -load, user
-  order.reserve(load.size());
-  for (const auto& [user, rows_of_user] : load) order.emplace_back(-rows_of_user, user);
-  std::sort(order.begin(), order.end());
-  using Part = std::pair<int64_t, int64_t>;  // load, part
-  std::priority_queue<Part, std::vector<Part>, std::greater<>> parts;
-  for (int64_t p = 0; p < options.parts; ++p) parts.emplace(0, p);
-  for (const auto& [negative_load, user] : order) {
-    auto [part_load, part] = parts.top();
-    parts.pop();
-    load[user] = part;
-    parts.emplace(part_load - negative_load, part);
-  }
-}
-
-// Chunks of 1 MiB, less where so many columns are open at once that they would not fit.
-H5Options DatasetWriter::Impl::h5_options(int64_t open_columns) const {
-  H5Options h5;
-  h5.compression = options.compression;
-  h5.chunk_bytes = std::clamp<int64_t>(memory() / 4 / std::max<int64_t>(open_columns, 1), int64_t{16} << 10,
-                                       h5.chunk_bytes);
-  return h5;
-}
-
-// Walks events and requests by user and time together: a request's history ends where the merge stands.
-void DatasetWriter::Impl::write_events(Dataset& dataset, ExternalSorter& by_day) {
-  const auto columns =
-      static_cast<int64_t>(4 + 2 * layouts.user.columns().size() + 2 * layouts.event.columns().size());
-  const H5Options h5 = h5_options(columns * options.parts);
-  std::vector<std::unique_ptr<EventsPartFile>> parts;
-  for (int64_t p = 0; p < options.parts; ++p)
-    parts.push_back(std::make_unique<EventsPartFile>(dataset.events_path(p), layouts, h5));
-
-  std::vector<int64_t> day_order(day_codes.size());  // by code: order of time
-  for (int64_t order = 0; const auto& [day, code] : day_codes) day_order[static_cast<size_t>(code)] = order++;
-  Lookup user_rows(users, "user");
-  const RowValues missing = layouts.user.missing();
-  RowValues values;
-  bool event = events.next(), request = requests.next();
-  const int64_t all = event_count + request_count;
-  int64_t done = 0;
-  while (event || request) {
-    const int64_t user = !request ? events.key().major
-                         : !event ? requests.key().major
-                                  : std::min(events.key().major, requests.key().major);
-    const int64_t part = load.at(user);
-    EventsPartFile& file = *parts[static_cast<size_t>(part)];
-    if (const std::string* row = user_rows.find(user)) {
-      RecordReader reader(*row);
-      layouts.user.decode(reader, values);
-      file.add_user(user, values);
-    } else {
-      file.add_user(user, missing);
-    }
-    for (;;) {
-      const bool own_event = event && events.key().major == user;
-      const bool own_request = request && requests.key().major == user;
-      if (!own_event && !own_request) break;
-      progress("events", ++done, all);
-      if (own_event && (!own_request || events.key().middle < requests.key().middle)) {
-        RecordReader reader(events.record());
-        const auto item = reader.get<int64_t>();
-        layouts.event.decode(reader, values);
-        file.add_event(events.key().middle, item, values);
-        event = events.next();
-        continue;
-      }
-      const SortKey& key = requests.key();
-      const std::string_view bytes = requests.record();
-      const int64_t day = day_order[static_cast<size_t>(RecordReader(bytes).get<int64_t>())];
-      record.clear();
-      record.put(file.events());
-      record.put_all(bytes.data() + sizeof(int64_t), bytes.size() - sizeof(int64_t));
-      by_day.add({day * options.parts + part, key.middle, file.users() - 1, key.sequence}, record.view());
-      if (by_day.buffered_bytes() > memory() / 4) by_day.spill();
-      request = requests.next();
-    }
-  }
-  user_rows.finish();
-  for (int64_t p = 0; p < options.parts; ++p) {
-    auto& file = *parts[static_cast<size_t>(p)];
-    file.close();
-    dataset.part_info_.push_back({file.users(), file.events(), file_bytes(dataset.events_path(p))});
-    dataset.users_ += file.users();
-    dataset.events_ += file.events();
-  }
-}
-
-void DatasetWriter::Impl::write_days(Dataset& dataset, ExternalSorter& by_day) {
-  const H5Options h5 = h5_options(16);
-  bool more = by_day.next();
-  int64_t done = 0;
-  for (size_t d = 0; d < dataset.days_.size(); ++d) {
-    auto& info = dataset.days_[d];
-    directory.make_folder("days/" + info.day);
-    for (int64_t p = 0; p < options.parts; ++p) {
-      const std::string path = dataset.day_path(info.day, p);
-      DayPartFile file(path, schema, layouts, h5);
-      for (; more && by_day.key().major == static_cast<int64_t>(d) * options.parts + p;
-           more = by_day.next()) {
-        RecordReader reader(by_day.record());
-        const auto history_end = reader.get<int64_t>();
-        file.add_request(by_day.key().minor, by_day.key().middle, history_end, reader);
-        progress("days", ++done, request_count);
-      }
-      file.close();
-      info.part_requests.push_back(file.requests());
-      info.part_candidates.push_back(file.candidates());
-      info.part_bytes.push_back(file_bytes(path));
-      info.requests += file.requests();
-      info.candidates += file.candidates();
-    }
-    sync_path(dataset.directory_ + "/days/" + info.day);
-  }
-}
-
-void DatasetWriter::Impl::write_items(Dataset& dataset) {
-  bool more = items.next();
-  if (!more && layouts.item.columns().empty()) return;
-  ItemsFile file(dataset.items_path(), layouts, h5_options(16));
-  RowValues values;
-  for (int64_t last = 0; more; more = items.next()) {
-    const int64_t id = items.key().major;
-    if (file.items() > 0 && id == last) throw UserError(str("item ", id, ": given twice"));
-    last = id;
-    RecordReader reader(items.record());
-    layouts.item.decode(reader, values);
-    file.add_item(id, values);
-  }
-  file.close();
-  dataset.items_ = file.items();
-  dataset.items_bytes_ = file_bytes(dataset.items_path());
-}
-
-// Everything is on the disk before the name appears.
-void DatasetWriter::Impl::publish(Dataset& dataset) {
-  write_durably(directory.path() + "/dataset.yaml", dataset.text());
-  for (const char* folder : {"/events", "/days", ""}) sync_path(directory.path() + folder);
-  Dataset::open(directory.path());
-  directory.publish();
-}
-
-DatasetWriter::DatasetWriter(const std::string& directory, DatasetSchema schema, WriterOptions options) {
+WriterTarget::WriterTarget(const std::string& directory, const DatasetSchema& schema,
+                           const WriterOptions& options)
+    : path(directory) {
   check_schema(schema);
-  LIME_CHECK(options.parts >= 1 && options.parts <= 99999, "parts is ", options.parts);
-  std::string target = directory;
-  while (target.size() > 1 && target.back() == '/') target.pop_back();
-  if (target.empty()) throw UserError("the dataset's directory is empty, expected a path");
-  if (fs::exists(target)) {
-    if (!options.overwrite)
-      throw UserError(str(target, ": exists already; choose another name, or replace it with --overwrite"));
-    const bool ours =
-        fs::is_directory(target) && (fs::is_empty(target) || fs::exists(target + "/dataset.yaml"));
-    if (!ours) throw UserError(str(target, ": exists and is not a dataset, so it is not overwritten"));
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (path.empty()) throw UserError("the dataset's directory is empty, expected a path");
+  const auto take_lock = [&] {
+    lock.emplace(path);
+    if (!lock->held()) throw UserError(str(path, ": another process is adding to it, or replaces it"));
+  };
+  if (options.add) {
+    Dataset::describe(path);  // so that what is no dataset is told of as such
+    take_lock();
+    before = Dataset::open(path);
+    number = static_cast<int64_t>(before->imports().size());
+    check_same_schema(path, before->schema(), schema);
+    remove_leftovers(*before, options.notice);
+    return;
   }
-  impl_ = std::make_unique<Impl>(target, std::move(schema), std::move(options));
-  for (const char* folder : {"events", "days"}) impl_->directory.make_folder(folder);
+  LIME_CHECK(options.parts >= 1 && options.parts <= 99999, "parts is ", options.parts);
+  if (!fs::exists(path)) return;
+  if (!options.overwrite)
+    throw UserError(str(path, ": exists already; choose another name, or replace it with --overwrite"));
+  const bool ours = fs::is_directory(path) && (fs::is_empty(path) || fs::exists(path + "/dataset.yaml"));
+  if (!ours) throw UserError(str(path, ": exists and is not a dataset, so it is not overwritten"));
+  take_lock();
 }
+
+DatasetWriter::Impl::Impl(const std::string& dataset, DatasetSchema dataset_schema,
+                          WriterOptions writer_options)
+    : target(dataset, dataset_schema, writer_options),
+      schema(std::move(dataset_schema)),
+      options(std::move(writer_options)),
+      directory(target.folder(), options.notice),
+      layouts(schema),
+      events(scratch(), "events"),
+      requests(scratch(), "requests"),
+      users(scratch(), "users"),
+      items(scratch(), "items"),
+      zone_ms(parse_time_zone(schema.time_zone) * 60'000) {
+  if (target.before) {
+    options.parts = target.before->parts();
+    import.events_until_ms = target.before->imports().back().events_until_ms;
+  }
+  import.source = schema.source;
+  for (const char* folder : {"events", "days"}) directory.make_folder(folder);
+}
+
+void DatasetWriter::Impl::keep_within(int64_t bytes) {
+  for (;;) {
+    ExternalSorter* sorters[] = {&events, &requests, &users, &items};
+    int64_t held = 0;
+    for (auto* sorter : sorters) held += sorter->buffered_bytes();
+    if (held <= bytes) return;
+    (*std::max_element(std::begin(sorters), std::end(sorters), [](auto* a, auto* b) {
+      return a->buffered_bytes() < b->buffered_bytes();
+    }))->spill();
+  }
+}
+
+void DatasetWriter::Impl::add(ExternalSorter& sorter, const SortKey& key) {
+  LIME_CHECK(!finished, "a row was added after finish()");
+  sorter.add(key, record.view());
+  if ((rows & 63) == 0) keep_within(memory());
+}
+
+void DatasetWriter::Impl::progress(const char* phase, int64_t done, int64_t all) const {
+  if (options.progress && (done % 65536 == 0 || done == all))
+    options.progress(phase, all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 1.0);
+}
+
+bool DatasetWriter::Impl::is_past(const std::string& day, int64_t& known, int64_t& late) const {
+  if (!target.before || target.before->days().empty()) return false;
+  const auto& there = target.before->days();
+  if (day > there.back().day) return false;
+  const bool has = std::ranges::binary_search(there, day, {}, &DayInfo::day);
+  ++(has ? known : late);
+  return true;
+}
+
+bool DatasetWriter::Impl::is_past(const EventRow& event) {
+  if (!event.day.empty()) return is_past(event.day, added.known_events, added.late_events);
+  const auto until = target.before ? target.before->imports().back().events_until_ms : std::nullopt;
+  if (until && event.time_ms <= *until) return ++added.known_events, true;
+  import.events_until_ms = std::max(import.events_until_ms.value_or(event.time_ms), event.time_ms);
+  return false;
+}
+
+// Everything is on the disk before the name appears: of a new dataset its own, of rows that are added the one
+// in dataset.yaml.
+Dataset DatasetWriter::Impl::publish() {
+  Dataset dataset;
+  if (target.before) dataset = *target.before;
+  dataset.imports_.push_back(import);
+  dataset.days_.insert(dataset.days_.end(), days.begin(), days.end());
+  dataset.count();
+  for (const char* folder : {"/events", "/days", ""}) sync_path(directory.path() + folder);
+  if (!target.before) {
+    dataset.schema_ = schema;
+    dataset.directory_ = directory.path();
+    write_durably(directory.path() + "/dataset.yaml", dataset.text());
+    sync_path(directory.path());
+    dataset.check_files();
+    directory.publish();
+    return Dataset::open(target.path);
+  }
+  directory.publish();
+  dataset.check_files();
+  write_file_atomically(target.path + "/dataset.yaml", dataset.text());
+  remove_old_indices(dataset);
+  return Dataset::open(target.path);
+}
+
+DatasetWriter::DatasetWriter(const std::string& directory, DatasetSchema schema, WriterOptions options)
+    : impl_(std::make_unique<Impl>(directory, std::move(schema), std::move(options))) {}
 
 DatasetWriter::~DatasetWriter() = default;
 
@@ -274,6 +196,7 @@ void DatasetWriter::add_event(const EventRow& event) {
   if (event.user < 0 || event.item < -1)
     throw UserError(str("event of user ", event.user, ", item ", event.item,
                         ": expected ids of 0 or more (-1: no item)"));
+  if (w.is_past(event)) return;
   w.record.clear();
   w.record.put(event.item);
   w.layouts.event.encode(event.values, w.record);
@@ -282,21 +205,21 @@ void DatasetWriter::add_event(const EventRow& event) {
   ++w.event_count;
 }
 
-void DatasetWriter::add_request(const RequestRow& request) {
+bool DatasetWriter::add_request(const RequestRow& request) {
   auto& w = *impl_;
   if (request.user < 0)
     throw UserError(str("request of user ", request.user, ": expected an id of 0 or more"));
   auto day = w.day_codes.find(request.day);
-  if (day == w.day_codes.end()) {
-    parse_day(request.day);
-    day = w.day_codes.emplace(request.day, static_cast<int64_t>(w.day_codes.size())).first;
-  }
+  if (day == w.day_codes.end()) parse_day(request.day);
   w.record.clear();
-  w.record.put(day->second);
+  w.record.put(day == w.day_codes.end() ? static_cast<int64_t>(w.day_codes.size()) : day->second);
   encode_request(request, w.schema, w.layouts, w.record);
+  if (w.is_past(request.day, w.added.known_requests, w.added.late_requests)) return false;
+  if (day == w.day_codes.end()) w.day_codes.emplace(request.day, static_cast<int64_t>(w.day_codes.size()));
   w.add(w.requests, {request.user, request.time_ms, 0, w.rows++});
   ++w.load[request.user];
   ++w.request_count;
+  return true;
 }
 
 void DatasetWriter::add_user(int64_t user, const RowValues& values) {
@@ -317,28 +240,26 @@ void DatasetWriter::add_item(int64_t item, const RowValues& values) {
 Dataset DatasetWriter::finish() {
   auto& w = *impl_;
   LIME_CHECK(!w.finished, "finish() was called twice");
-  Dataset dataset;
-  dataset.directory_ = w.directory.path();
-  dataset.schema_ = w.schema;
-  dataset.parts_ = w.options.parts;
   w.progress("sort", 0, 1);
   w.assign_parts();
   w.keep_within(w.memory() / 2);
   for (auto* sorter : {&w.events, &w.requests, &w.users, &w.items}) sorter->seal(w.memory() / 16);
   w.progress("sort", 1, 1);
-  ExternalSorter by_day(w.directory.path() + "/sort", "days");
-  for (const auto& [day, code] : w.day_codes) {
-    dataset.days_.emplace_back();
-    dataset.days_.back().day = day;
-  }
-  w.write_events(dataset, by_day);
+  ExternalSorter by_day(w.scratch(), "days");
+  w.write_users(by_day);
   by_day.seal(w.memory() / 4);
-  w.write_days(dataset, by_day);
-  w.write_items(dataset);
-  fs::remove_all(w.directory.path() + "/sort");
-  w.publish(dataset);
+  w.write_days(by_day);
+  w.write_items();
+  fs::remove_all(w.scratch());
   w.finished = true;
-  return Dataset::open(w.directory.target());
+  if (w.target.before && !w.added.any()) return *w.target.before;
+  return w.publish();
 }
+
+bool DatasetWriter::adds() const { return impl_->target.before.has_value(); }
+
+std::string DatasetWriter::scratch() const { return impl_->scratch(); }
+
+const AddedRows& DatasetWriter::added() const { return impl_->added; }
 
 }  // namespace lime

@@ -1,10 +1,16 @@
 // DatasetWriter: makes a dataset from events, requests and items given in any order, in bounded memory,
-// atomically.
+// atomically; or adds to one what is new.
 //
 // Rows are spilled to sorted runs and merged (external sort by user and time). The dataset appears under its
 // name only when finish() has written, synced and checked everything; a writer destroyed before that removes
 // what it made. Users are assigned to parts by balance of events and requests, the same assignment for any
 // input order.
+//
+// Adding writes a folder of its own and changes no file of what is there, so that it costs what is added (and
+// a row for each user: io/user_index.h), and readers go on with what they have opened. Days are closed: rows
+// of the dataset's last day and before are left out, as are rows older than what the dataset has of their
+// user, since they would change histories of requests that are there. docs/data_format.md has the rules, ADR
+// 15 the reasons.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +29,13 @@ struct RowValues {
   std::vector<int64_t> ids;
   std::vector<std::vector<int64_t>> lists;
   std::vector<float> reals;
+  friend bool operator==(const RowValues&, const RowValues&) = default;
 };
 
 struct EventRow {
   int64_t user = 0, time_ms = 0, item = 0;
-  RowValues values;  // group event
+  RowValues values;      // group event
+  std::string day = {};  // "2022-05-05": of the row that it comes from; "": it comes without a day
 };
 
 struct RequestRow {
@@ -48,24 +56,41 @@ struct WriterOptions {
   int64_t memory_bytes = int64_t{1} << 30;  // for sorting, in all
   int compression = 1;                      // deflate level after shuffle; 0: none
   bool overwrite = false;                   // replace an existing dataset of that name
+  bool add = false;  // add to the dataset of that name, in its parts (`parts` is not looked at)
   std::function<void(const std::string& phase, double fraction)> progress;
   std::function<void(const std::string& line)> notice;  // told what the user should know
 };
 
+// What an import added to a dataset, and what it left out.
+struct AddedRows {
+  std::vector<std::string> days;
+  int64_t users = 0, events = 0, requests = 0, candidates = 0;
+  int64_t changed_users = 0, changed_items = 0;  // with new values of features; items also: new
+  int64_t known_events = 0, known_requests = 0;  // left out: of days that the dataset has
+  int64_t late_events = 0, late_requests = 0;    // left out: older than what it has, of days that it lacks
+  bool any() const { return users + events + requests + changed_users + changed_items > 0; }
+};
+
 class DatasetWriter {
  public:
-  // Throws UserError if `directory` exists (without overwrite) or cannot be made. Removes what a killed
-  // writer of it left (io/partial_directory.h).
+  // Throws UserError if `directory` exists (without overwrite) or cannot be made; to add: if it is no
+  // dataset, has another schema, or somebody else is adding to it. Removes what a killed writer of it left
+  // (io/partial_directory.h).
   DatasetWriter(const std::string& directory, DatasetSchema, WriterOptions);
   ~DatasetWriter();
 
   void add_event(const EventRow&);
-  void add_request(const RequestRow&);
+  bool add_request(const RequestRow&);            // false: left out, the dataset has its day or later ones
   void add_user(int64_t user, const RowValues&);  // group user; users without a row here get -1 and 0
   void add_item(int64_t item, const RowValues&);  // group item
-  // The written dataset. history_end of each request = the first of its user's events with time >= the
-  // request's.
+  // The written dataset. history_end of each request = how many of its user's events have a time before the
+  // request's. Where there is nothing to add, the dataset stays as it is.
   Dataset finish();
+  bool adds() const;  // to a dataset that was there
+  std::string scratch()
+      const;  // a folder for sorted runs; gone when the dataset is finished, or by the next import
+  // What finish() added; of a new dataset: all.
+  const AddedRows& added() const;
 
  private:
   struct Impl;

@@ -9,7 +9,7 @@
 namespace lime {
 namespace {
 
-constexpr int64_t format_version = 1;
+constexpr int64_t format_version = 2;
 
 // A value of the file, with its place in it for messages.
 class Value {
@@ -22,6 +22,7 @@ class Value {
     if (!node_[key]) fail(str("key '", key, "' is missing"));
     return {path_, node_[key], key_.empty() ? key : key_ + "." + key};
   }
+  bool has(const std::string& key) const { return node_.IsMap() && node_[key]; }
   std::vector<std::string> keys() const {
     if (!node_.IsMap()) fail("expected a map");
     std::vector<std::string> names;
@@ -38,8 +39,9 @@ class Value {
 
   std::string text() const { return as<std::string>("a text"); }
   double number() const { return as<double>("a number"); }
+  int64_t integer() const { return as<int64_t>("an integer"); }
   int64_t count() const {
-    const auto value = as<int64_t>("an integer");
+    const auto value = integer();
     if (value < 0) fail(str("found ", value, ", expected 0 or more"));
     return value;
   }
@@ -102,6 +104,69 @@ void emit_text(YAML::Emitter& out, const char* key, const std::string& value) {
   out << YAML::Key << key << YAML::Value << YAML::DoubleQuoted << value;
 }
 
+void emit_count(YAML::Emitter& out, const char* key, int64_t value) {
+  out << YAML::Key << key << YAML::Value << value;
+}
+
+void emit_import(YAML::Emitter& out, const ImportInfo& import, int64_t number,
+                 const std::vector<DayInfo>& days) {
+  out << YAML::BeginMap;
+  emit_text(out, "source", import.source);
+  emit_count(out, "items", import.items);
+  emit_count(out, "items_bytes", import.items_bytes);
+  if (import.events_until_ms) emit_count(out, "events_until_ms", *import.events_until_ms);
+  out << YAML::Key << "parts" << YAML::Value << YAML::BeginSeq;
+  for (const auto& part : import.parts) {
+    out << YAML::Flow << YAML::BeginMap;
+    emit_count(out, "users", part.users);
+    emit_count(out, "described", part.described);
+    emit_count(out, "histories", part.histories);
+    emit_count(out, "events", part.events);
+    emit_count(out, "bytes", part.bytes);
+    out << YAML::EndMap;
+  }
+  out << YAML::EndSeq << YAML::Key << "days" << YAML::Value << YAML::BeginSeq;
+  for (const auto& info : days) {
+    if (info.import != number) continue;
+    out << YAML::BeginMap;
+    emit_text(out, "day", info.day);
+    emit_counts(out, "requests", info.part_requests);
+    emit_counts(out, "candidates", info.part_candidates);
+    emit_counts(out, "bytes", info.part_bytes);
+    out << YAML::EndMap;
+  }
+  out << YAML::EndSeq << YAML::EndMap;
+}
+
+DayInfo read_day_info(const Value& entry, int64_t parts) {
+  DayInfo info;
+  info.day = entry["day"].text();
+  try {
+    parse_day(info.day);
+  } catch (const UserError& error) {
+    entry["day"].fail(error.what());
+  }
+  info.part_requests = entry["requests"].counts(parts);
+  info.part_candidates = entry["candidates"].counts(parts);
+  info.part_bytes = entry["bytes"].counts(parts);
+  info.requests = std::accumulate(info.part_requests.begin(), info.part_requests.end(), int64_t{0});
+  info.candidates = std::accumulate(info.part_candidates.begin(), info.part_candidates.end(), int64_t{0});
+  return info;
+}
+
+ImportInfo read_import(const Value& entry) {
+  ImportInfo import;
+  import.source = entry["source"].text();
+  import.items = entry["items"].count();
+  import.items_bytes = entry["items_bytes"].count();
+  if (entry.has("events_until_ms")) import.events_until_ms = entry["events_until_ms"].integer();
+  for (const auto& part : entry["parts"].list())
+    import.parts.push_back({part["users"].count(), part["described"].count(), part["histories"].count(),
+                            part["events"].count(), part["bytes"].count()});
+  if (import.parts.empty()) entry["parts"].fail("found none, expected at least one");
+  return import;
+}
+
 }  // namespace
 
 std::string Dataset::text() const {
@@ -112,9 +177,6 @@ std::string Dataset::text() const {
   emit_text(out, "name", schema_.name);
   emit_text(out, "source", schema_.source);
   emit_text(out, "time_zone", schema_.time_zone);
-  out << YAML::Key << "users" << YAML::Value << users_ << YAML::Key << "events" << YAML::Value << events_;
-  out << YAML::Key << "items" << YAML::Value << items_ << YAML::Key << "items_bytes" << YAML::Value
-      << items_bytes_;
   out << YAML::Key << "columns" << YAML::Value << YAML::BeginSeq;
   for (const auto& column : schema_.columns) {
     out << YAML::Flow << YAML::BeginMap;
@@ -127,21 +189,8 @@ std::string Dataset::text() const {
   emit_texts(out, "weights", schema_.weights);
   out << YAML::Key << "facts" << YAML::Value << YAML::BeginMap;
   for (const auto& [name, value] : schema_.facts) out << YAML::Key << name << YAML::Value << value;
-  out << YAML::EndMap << YAML::Key << "parts" << YAML::Value << YAML::BeginSeq;
-  for (const auto& part : part_info_) {
-    out << YAML::Flow << YAML::BeginMap << YAML::Key << "users" << YAML::Value << part.users;
-    out << YAML::Key << "events" << YAML::Value << part.events;
-    out << YAML::Key << "bytes" << YAML::Value << part.bytes << YAML::EndMap;
-  }
-  out << YAML::EndSeq << YAML::Key << "days" << YAML::Value << YAML::BeginSeq;
-  for (const auto& info : days_) {
-    out << YAML::BeginMap;
-    emit_text(out, "day", info.day);
-    emit_counts(out, "requests", info.part_requests);
-    emit_counts(out, "candidates", info.part_candidates);
-    emit_counts(out, "bytes", info.part_bytes);
-    out << YAML::EndMap;
-  }
+  out << YAML::EndMap << YAML::Key << "imports" << YAML::Value << YAML::BeginSeq;
+  for (size_t i = 0; i < imports_.size(); ++i) emit_import(out, imports_[i], static_cast<int64_t>(i), days_);
   out << YAML::EndSeq << YAML::EndMap;
   return str(
       "# A LIME-train dataset; docs/data_format.md describes it. Counts and sizes are checked at opening.\n",
@@ -160,7 +209,8 @@ void Dataset::parse(const std::string& text) {
   if (const auto format = root["format"].text(); format != "lime-dataset")
     root["format"].fail(str("found '", format, "', expected 'lime-dataset'"));
   if (const int64_t version = root["version"].count(); version != format_version)
-    root["version"].fail(str("found ", version, ", this program reads version ", format_version));
+    root["version"].fail(str("found ", version, ", this program reads version ", format_version,
+                             version < format_version ? "; import the log again" : ""));
   schema_.name = root["name"].text();
   schema_.source = root["source"].text();
   schema_.time_zone = root["time_zone"].text();
@@ -179,31 +229,20 @@ void Dataset::parse(const std::string& text) {
     throw UserError(str(path, ": ", error.what()));
   }
 
-  users_ = root["users"].count();
-  events_ = root["events"].count();
-  items_ = root["items"].count();
-  items_bytes_ = root["items_bytes"].count();
-  for (const auto& part : root["parts"].list())
-    part_info_.push_back({part["users"].count(), part["events"].count(), part["bytes"].count()});
-  parts_ = static_cast<int64_t>(part_info_.size());
-  if (parts_ == 0) root["parts"].fail("found none, expected at least one");
-  for (const auto& entry : root["days"].list()) {
-    DayInfo info;
-    info.day = entry["day"].text();
-    try {
-      parse_day(info.day);
-    } catch (const UserError& error) {
-      entry["day"].fail(error.what());
+  for (const auto& entry : root["imports"].list()) {
+    const auto number = static_cast<int64_t>(imports_.size());
+    imports_.push_back(read_import(entry));
+    if (imports_.back().parts.size() != imports_.front().parts.size())
+      entry["parts"].fail(str("found ", imports_.back().parts.size(), ", expected ", parts()));
+    for (const auto& day : entry["days"].list()) {
+      days_.push_back(read_day_info(day, parts()));
+      days_.back().import = number;
+      if (days_.size() > 1 && days_.back().day <= days_[days_.size() - 2].day)
+        day["day"].fail(str(days_.back().day, " is not after ", days_[days_.size() - 2].day));
     }
-    if (!days_.empty() && info.day <= days_.back().day)
-      entry["day"].fail(str(info.day, " is not after ", days_.back().day));
-    info.part_requests = entry["requests"].counts(parts_);
-    info.part_candidates = entry["candidates"].counts(parts_);
-    info.part_bytes = entry["bytes"].counts(parts_);
-    info.requests = std::accumulate(info.part_requests.begin(), info.part_requests.end(), int64_t{0});
-    info.candidates = std::accumulate(info.part_candidates.begin(), info.part_candidates.end(), int64_t{0});
-    days_.push_back(std::move(info));
   }
+  if (imports_.empty()) root["imports"].fail("found none, expected at least one");
+  count();
 }
 
 }  // namespace lime

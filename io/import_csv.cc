@@ -1,7 +1,5 @@
 #include "io/import_csv.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <limits>
 #include <utility>
@@ -16,35 +14,14 @@
 namespace lime {
 namespace {
 
-// A directory for sorted runs beside the dataset, removed at the end.
-class ScratchDirectory {
- public:
-  explicit ScratchDirectory(const std::string& out) : path_(str(out, ".requests-", ::getpid())) {
-    std::error_code status;
-    std::filesystem::create_directories(path_, status);
-    if (status) throw UserError(str(path_, ": cannot make this directory: ", status.message()));
-  }
-  ~ScratchDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 // Gathers rows with the same user and request id into requests, in bounded memory.
 class RequestGrouper {
  public:
-  RequestGrouper(const DatasetSchema& schema, const std::string& out, int64_t memory_bytes)
+  RequestGrouper(const DatasetSchema& schema, const std::string& scratch, int64_t memory_bytes)
       : memory_(memory_bytes),
         request_layout_(schema, ColumnGroup::request),
         candidate_layout_(schema, ColumnGroup::candidate),
-        scratch_(out),
-        rows_(scratch_.path(), "rows") {}
+        rows_(scratch, "rows") {}
 
   // `where`: "log.csv:17", for messages.
   void add(const RequestRow& row, int64_t request_id, const std::string& where) {
@@ -124,7 +101,6 @@ class RequestGrouper {
 
   int64_t memory_;
   RowLayout request_layout_, candidate_layout_;
-  ScratchDirectory scratch_;
   ExternalSorter rows_;
   RecordWriter record_;
   int64_t sequence_ = 0;
@@ -141,7 +117,7 @@ class Importer {
         bad_(options.max_bad_rows, report_),
         means_(schema_.labels.size()) {
     if (!mapping_.impressions.request.empty())
-      grouper_.emplace(schema_, options.out, options.writer.memory_bytes / grouping_share);
+      grouper_.emplace(schema_, writer_.scratch(), options.writer.memory_bytes / grouping_share);
   }
 
   ImportReport run() {
@@ -169,8 +145,7 @@ class Importer {
   }
 
   void add(const RequestRow& request) {
-    means_.add(request);
-    writer_.add_request(request);
+    if (writer_.add_request(request)) means_.add(request);
   }
 
   void progress(const CsvReader& reader) const {
@@ -255,7 +230,10 @@ class Importer {
       int64_t id = 0;
       if (grouper_) id = read_entity(reader, request_id);
 
-      if (is_event) writer_.add_event(event);
+      if (is_event) {
+        event.day = request.day;
+        writer_.add_event(event);
+      }
       if (grouper_) {
         grouper_->add(request, id, str(path, ":", reader.line()));
       } else {

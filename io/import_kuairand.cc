@@ -180,9 +180,9 @@ class Importer {
       event.values.ids = {bits, tab_id};
       request.values.ids = {reader.integer(hourmin, 0, 2359) / 100, tab_id, reader.integer(is_rand, 0, 1)};
       candidate.weights[0] = static_cast<float>(reader.integer(play_time, 0));
-      means_.add(request);
+      event.day = request.day;
       writer_.add_event(event);
-      writer_.add_request(request);
+      if (writer_.add_request(request)) means_.add(request);
       if (reader.rows() % 65536 == 0) progress("read", (done + static_cast<double>(reader.bytes())) / total);
     });
   }

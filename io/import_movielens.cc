@@ -107,9 +107,9 @@ class Importer {
       request.day.replace(kept_, std::string::npos, first_day + kept_);
       candidate.labels[0] = rating >= options_.threshold ? 1.0F : 0.0F;
       candidate.weights[0] = static_cast<float>(rating);
-      means_.add(request);
+      event.day = request.day;
       writer_.add_event(event);
-      writer_.add_request(request);
+      if (writer_.add_request(request)) means_.add(request);
       if (reader.rows() % 65536 == 0 && options_.writer.progress)
         options_.writer.progress("read", static_cast<double>(reader.bytes()) / bytes);
     });

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "io/dataset_writer.h"
 
 namespace lime {
 
@@ -13,6 +16,10 @@ struct ImportReport {
   int64_t bytes = 0;     // of the files read
   // The first few bad ones: "logs.csv:17:time_ms: found '16x', expected an integer".
   std::vector<std::string> bad_examples;
+
+  // Of rows added to a dataset; none where one was made. What follows is of the whole dataset then, but for
+  // the label rates.
+  std::optional<AddedRows> added;
 
   // Of the dataset written.
   int64_t events = 0, requests = 0, candidates = 0, users = 0, days = 0;

@@ -57,10 +57,11 @@ void describe(const Dataset& dataset, const LabelMeans& labels, ImportReport& re
 
 void finish_import(DatasetWriter& writer, const LabelMeans& labels, const std::string& source,
                    ImportReport& report) {
-  if (labels.candidates() == 0)
+  if (labels.candidates() == 0 && !writer.adds())
     throw UserError(str(source, ": found no row to learn from, expected at least one (", report.rows,
                         " rows read, ", report.bad_rows, " of them left out)"));
   describe(writer.finish(), labels, report);
+  if (writer.adds()) report.added = writer.added();
 }
 
 }  // namespace lime

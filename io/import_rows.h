@@ -57,8 +57,8 @@ class LabelMeans {
 // Fills the part of the report that says what the dataset holds.
 void describe(const Dataset&, const LabelMeans&, ImportReport&);
 
-// Puts the dataset in its place, and says in the report what it holds. Throws UserError naming `source`, with
-// no dataset made, where no candidate was added.
+// Puts the dataset, or what is added to it, in its place, and says in the report what it holds. Throws
+// UserError naming `source`, with no dataset made, where a new one has no candidate.
 void finish_import(DatasetWriter&, const LabelMeans&, const std::string& source, ImportReport&);
 
 }  // namespace lime

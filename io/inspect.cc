@@ -5,7 +5,9 @@
 #include <numeric>
 
 #include "io/column_data.h"
+#include "io/events_part.h"
 #include "io/part_files.h"
+#include "io/user_index.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
 
@@ -33,7 +35,7 @@ std::string padded(const std::string& text, size_t width) {
 
 int64_t stored_bytes(const Dataset& dataset) {
   int64_t bytes = 0;
-  for (const auto& part : dataset.part_info()) bytes += part.bytes;
+  for (int64_t p = 0; p < dataset.parts(); ++p) bytes += dataset.part_info(p).bytes;
   for (const auto& day : dataset.days())
     bytes += std::accumulate(day.part_bytes.begin(), day.part_bytes.end(), int64_t{0});
   return bytes + dataset.items_bytes();
@@ -50,9 +52,9 @@ double column_sum(const Hdf5File& file, const std::string& name, int64_t rows) {
 std::string lengths_line(const Dataset& dataset) {
   std::vector<int64_t> lengths;
   for (int64_t p = 0; p < dataset.parts(); ++p) {
-    const Hdf5File file(dataset.events_path(p), Hdf5File::Mode::read);
-    const auto offsets = file.read<int64_t>("/user/offsets");
-    for (size_t u = 0; u + 1 < offsets.size(); ++u) lengths.push_back(offsets[u + 1] - offsets[u]);
+    const EventsPart part(dataset, p, ReadPlan(dataset.schema(), {}, HistoryMode::none), {dataset, {}});
+    for (size_t u = 0; u + 1 < part.user_offsets.size(); ++u)
+      lengths.push_back(part.user_offsets[u + 1] - part.user_offsets[u]);
   }
   std::sort(lengths.begin(), lengths.end());
   if (lengths.empty()) return "no users";
@@ -103,7 +105,7 @@ void add_days(const Dataset& dataset, std::string& text) {
 std::string balance_line(const Dataset& dataset) {
   std::vector<int64_t> rows;
   for (int64_t p = 0; p < dataset.parts(); ++p) {
-    rows.push_back(dataset.part_info()[static_cast<size_t>(p)].events);
+    rows.push_back(dataset.part_info(p).events);
     for (const auto& day : dataset.days()) rows.back() += day.part_requests[static_cast<size_t>(p)];
   }
   const auto [least, most] = std::minmax_element(rows.begin(), rows.end());
@@ -124,29 +126,45 @@ class Verifier {
       group(file, "/item", ColumnGroup::item, dataset_.items());
       ++files_;
     }
+    verify_index();
     return str("verified: ", grouped(values_), " values in ", grouped(columns_), " columns of ",
                grouped(files_), " files");
   }
 
  private:
   void verify_part(int64_t p) {
-    const auto& info = dataset_.part_info()[static_cast<size_t>(p)];
-    const Hdf5File file(dataset_.events_path(p), Hdf5File::Mode::read);
-    check_part_file(file, "events");
-    integers(file, "/user/id", info.users);
-    integers(file, "/event/item", info.events);
-    group(file, "/user", ColumnGroup::user, info.users);
-    group(file, "/event", ColumnGroup::event, info.events);
-    const auto offsets = load_integers(file, "/user/offsets", 0, info.users + 1, info.users + 1);
-    check_offsets(file, "/user/offsets", offsets, 0, info.events);
-    const auto times = load_integers(file, "/event/time", 0, info.events, info.events);
-    count(offsets.size() + times.size(), 2);
-    ++files_;
-    for (const auto& day : dataset_.days()) verify_day(day, p, offsets, times);
+    for (size_t i = 0; i < dataset_.imports().size(); ++i) {
+      const PartInfo& info = dataset_.imports()[i].parts[static_cast<size_t>(p)];
+      const Hdf5File file(dataset_.events_path(p, static_cast<int64_t>(i)), Hdf5File::Mode::read);
+      check_part_file(file, "events");
+      for (const char* name : {"/user/row", "/user/id"}) integers(file, name, info.described);
+      integers(file, "/history/user", info.histories);
+      integers(file, "/history/offsets", info.histories + 1);
+      for (const char* name : {"/event/time", "/event/item"}) integers(file, name, info.events);
+      group(file, "/user", ColumnGroup::user, info.described);
+      group(file, "/event", ColumnGroup::event, info.events);
+      ++files_;
+    }
+    ReadPlan plan(dataset_.schema(), {}, HistoryMode::none);
+    plan.event_time = true;
+    const EventsPart part(dataset_, p, plan, {dataset_, {}});
+    std::vector<UserEntry> users(part.user_id.size());
+    for (size_t u = 0; u < users.size(); ++u) {
+      const int64_t begin = part.user_offsets[u], end = part.user_offsets[u + 1];
+      users[u] = {part.user_id[u], p, static_cast<int64_t>(u), end - begin};
+      if (end > begin) users[u].last_ms = part.time[static_cast<size_t>(end) - 1];
+    }
+    for (const auto& day : dataset_.days()) verify_day(day, p, part, users);
+    for (size_t u = 0; u < users.size(); ++u) {
+      const auto begin = part.time.begin() + part.user_offsets[u];
+      users[u].before_last =
+          std::lower_bound(begin, part.time.begin() + part.user_offsets[u + 1], users[u].last_ms) - begin;
+    }
+    users_.insert(users_.end(), users.begin(), users.end());
   }
 
-  void verify_day(const DayInfo& day, int64_t p, const std::vector<int64_t>& offsets,
-                  const std::vector<int64_t>& times) {
+  // Raises `last_ms` of the part's users to that of the day's requests.
+  void verify_day(const DayInfo& day, int64_t p, const EventsPart& part, std::vector<UserEntry>& users) {
     const int64_t requests = day.part_requests[static_cast<size_t>(p)];
     const int64_t candidates = day.part_candidates[static_cast<size_t>(p)];
     const Hdf5File file(dataset_.day_path(day.day, p), Hdf5File::Mode::read);
@@ -157,21 +175,38 @@ class Verifier {
     group(file, "/candidate", ColumnGroup::candidate, candidates);
     for (const auto& label : dataset_.schema().labels) reals(file, "/label/" + label, candidates);
     for (const auto& weight : dataset_.schema().weights) reals(file, "/weight/" + weight, candidates);
-    const auto users = load_integers(file, "/request/user", 0, requests, requests);
+    const auto rows = load_integers(file, "/request/user", 0, requests, requests);
     const auto when = load_integers(file, "/request/time", 0, requests, requests);
     const auto ends = load_integers(file, "/request/history_end", 0, requests, requests);
-    count(3 * users.size(), 3);
+    count(3 * rows.size(), 3);
     ++files_;
-    for (size_t r = 0; r < users.size(); ++r) {
-      const auto u = static_cast<size_t>(users[r]), end = static_cast<size_t>(ends[r]);
-      const bool known =
-          users[r] >= 0 && u + 1 < offsets.size() && offsets[u] <= ends[r] && ends[r] <= offsets[u + 1];
-      const bool strictly_before = known && (ends[r] == offsets[u] || times[end - 1] < when[r]) &&
-                                   (ends[r] == offsets[u + 1] || times[end] >= when[r]);
+    for (size_t r = 0; r < rows.size(); ++r) {
+      const auto u = static_cast<size_t>(rows[r]);
+      bool strictly_before = rows[r] >= 0 && u < users.size();
+      if (strictly_before) {
+        const int64_t begin = part.user_offsets[u], end = part.user_offsets[u + 1];
+        const auto time = [&](int64_t event) { return part.time[static_cast<size_t>(event)]; };
+        strictly_before = ends[r] >= 0 && begin + ends[r] <= end &&
+                          (ends[r] == 0 || time(begin + ends[r] - 1) < when[r]) &&
+                          (begin + ends[r] == end || time(begin + ends[r]) >= when[r]);
+      }
       if (!strictly_before)
         throw UserError(str(file.path(), ": /request/history_end: row ", r, ": found ", ends[r],
-                            ", expected the end of the user's events before ", when[r], " ms"));
+                            ", expected the number of the user's events before ", when[r], " ms"));
+      users[u].last_ms = std::max(users[u].last_ms, when[r]);
     }
+  }
+
+  void verify_index() {
+    std::sort(users_.begin(), users_.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+    UserIndexReader index(dataset_.index_path(), dataset_.users());
+    for (UserEntry& user : users_) {
+      index.next();
+      user.features = index.entry().features;  // a hash of a row that is not kept
+      if (index.entry() != user)
+        throw UserError(str(dataset_.index_path(), ": user ", user.id, ": is not what events and days say"));
+    }
+    ++files_;
   }
 
   void group(const Hdf5File& file, const std::string& prefix, ColumnGroup which, int64_t rows) {
@@ -201,7 +236,21 @@ class Verifier {
 
   const Dataset& dataset_;
   int64_t values_ = 0, columns_ = 0, files_ = 0;
+  std::vector<UserEntry> users_;  // as the index should have them
 };
+
+// "imports: 3, the last of csv shop.yaml: 2024-01-05, 1,200 events"
+std::string imports_line(const Dataset& dataset) {
+  const auto& last = dataset.imports().back();
+  int64_t events = 0;
+  for (const auto& part : last.parts) events += part.events;
+  std::string days;
+  for (const auto& info : dataset.days())
+    if (info.import + 1 == static_cast<int64_t>(dataset.imports().size()))
+      days += (days.empty() ? "" : ", ") + info.day;
+  return str("imports: ", dataset.imports().size(), ", the last of ", last.source, ": ",
+             days.empty() ? "no days" : days, ", ", grouped(events), " events");
+}
 
 }  // namespace
 
@@ -213,6 +262,7 @@ std::string inspect(const Dataset& dataset, bool verify) {
               megabytes(stored_bytes(dataset)), " on disk\n");
   text += str("events a user: ", lengths_line(dataset), "\n");
   text += str("parts: ", balance_line(dataset), "\n");
+  if (dataset.imports().size() > 1) text += imports_line(dataset) + "\n";
   text += "columns:\n";
   add_columns(dataset, text);
   if (!schema.weights.empty()) text += str("  weights: ", joined(schema.weights), "\n");

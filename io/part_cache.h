@@ -6,28 +6,11 @@
 #include <list>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <utility>
-#include <vector>
 
-#include "io/column_data.h"
-#include "io/item_table.h"
-#include "io/read_plan.h"
+#include "io/events_part.h"
 
 namespace lime {
-
-// One events part, the planned columns of it.
-struct EventsPart {
-  EventsPart(const Dataset&, int64_t part, const ReadPlan&, const ItemTable&);
-  int64_t users() const { return static_cast<int64_t>(user_id.size()); }
-  int64_t bytes() const;
-
-  std::string path;
-  std::vector<int64_t> user_id, user_offsets;
-  std::vector<int64_t> time, item;  // empty where not planned
-  std::vector<int32_t> item_row;
-  std::vector<ColumnData> user_columns, event_columns;
-};
 
 // Events parts by number; keeps those in use and the most recently used, `capacity` in all. Thread-safe.
 class PartCache {

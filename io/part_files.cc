@@ -7,7 +7,7 @@
 namespace lime {
 namespace {
 
-constexpr int64_t part_file_version = 1;
+constexpr int64_t part_file_version = 2;
 
 std::vector<ColumnBuffer<float>> columns_of(Hdf5File& file, const std::string& group,
                                             const std::vector<std::string>& names, const H5Options& options) {
@@ -32,26 +32,34 @@ void check_part_file(const Hdf5File& file, const std::string& kind) {
     throw UserError(str(file.path(), ": attribute kind: found '", found, "', expected '", kind, "'"));
   if (const auto version = file.integer_attribute("/", "version"); version != part_file_version)
     throw UserError(str(file.path(), ": attribute version: found ", version, ", this program reads version ",
-                        part_file_version));
+                        part_file_version, version < part_file_version ? "; import the log again" : ""));
 }
 
 EventsPartFile::EventsPartFile(const std::string& path, const RowLayouts& layouts, const H5Options& options)
     : file_(path, Hdf5File::Mode::create),
+      user_row_(file_, "/user/row", options),
       user_id_(file_, "/user/id", options),
-      user_offsets_(file_, "/user/offsets", options),
+      history_user_(file_, "/history/user", options),
+      history_offsets_(file_, "/history/offsets", options),
       time_(file_, "/event/time", options),
       item_(file_, "/event/item", options),
       user_columns_(file_, "/user", layouts.user, options),
       event_columns_(file_, "/event", layouts.event, options) {
   mark_part_file(file_, "events");
-  user_offsets_.push(0);
+  history_offsets_.push(0);
 }
 
-void EventsPartFile::add_user(int64_t id, const RowValues& values) {
-  if (users_ > 0) user_offsets_.push(events_);
+void EventsPartFile::describe_user(int64_t row, int64_t id, const RowValues& values) {
+  user_row_.push(row);
   user_id_.push(id);
   user_columns_.push(values);
-  ++users_;
+  ++described_;
+}
+
+void EventsPartFile::begin_history(int64_t row) {
+  if (histories_ > 0) history_offsets_.push(events_);
+  history_user_.push(row);
+  ++histories_;
 }
 
 void EventsPartFile::add_event(int64_t time_ms, int64_t item, const RowValues& values) {
@@ -62,8 +70,9 @@ void EventsPartFile::add_event(int64_t time_ms, int64_t item, const RowValues& v
 }
 
 void EventsPartFile::close() {
-  if (users_ > 0) user_offsets_.push(events_);
-  for (auto* column : {&user_id_, &user_offsets_, &time_, &item_}) column->flush();
+  if (histories_ > 0) history_offsets_.push(events_);
+  for (auto* column : {&user_row_, &user_id_, &history_user_, &history_offsets_, &time_, &item_})
+    column->flush();
   user_columns_.flush();
   event_columns_.flush();
   file_.close();

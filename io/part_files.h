@@ -25,21 +25,25 @@ struct RowLayouts {
   RowLayout user, event, request, candidate, item;
 };
 
-// events/part-*.h5: users in ascending order, each followed by its events in order of time.
+// events/part-*.h5 of one import: users that are new or described anew, and users with events, each followed
+// by its events in order of time. Both in the order in which they are given; `row`: of the part's users, for
+// good.
 class EventsPartFile {
  public:
   EventsPartFile(const std::string& path, const RowLayouts&, const H5Options&);
-  void add_user(int64_t id, const RowValues&);
-  void add_event(int64_t time_ms, int64_t item, const RowValues&);  // of the user added last
+  void describe_user(int64_t row, int64_t id, const RowValues&);
+  void begin_history(int64_t row);
+  void add_event(int64_t time_ms, int64_t item, const RowValues&);  // of the history begun last
   void close();
-  int64_t users() const { return users_; }
+  int64_t described() const { return described_; }
+  int64_t histories() const { return histories_; }
   int64_t events() const { return events_; }
 
  private:
   Hdf5File file_;
-  ColumnBuffer<int64_t> user_id_, user_offsets_, time_, item_;
+  ColumnBuffer<int64_t> user_row_, user_id_, history_user_, history_offsets_, time_, item_;
   GroupColumns user_columns_, event_columns_;
-  int64_t users_ = 0, events_ = 0;
+  int64_t described_ = 0, histories_ = 0, events_ = 0;
 };
 
 // days/DAY/part-*.h5. A request's record is what encode_request made of it.

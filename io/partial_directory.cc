@@ -1,8 +1,6 @@
 #include "io/partial_directory.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,15 +18,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* infix = ".partial-";
-
-// The lock of a directory, or -1 where another process has it.
-int try_lock(const std::string& directory) {
-  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) throw UserError(str(directory, ": cannot open: ", std::strerror(errno)));
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
-  ::close(descriptor);
-  return -1;
-}
 
 bool is_alive(int process) { return ::kill(process, 0) == 0 || errno == EPERM; }
 
@@ -69,24 +58,24 @@ PartialDirectory::PartialDirectory(const std::string& target,
     : target_(target), path_(str(target, infix, ::getpid())) {
   for (const Leftover& leftover : leftovers_of(target)) {
     const bool may_live = leftover.process != ::getpid() && is_alive(leftover.process);
-    const int lock = may_live ? -1 : try_lock(leftover.path);
+    std::optional<DirectoryLock> lock;
+    if (!may_live) lock.emplace(leftover.path);
+    const bool removes = lock && lock->held();
     std::error_code status;
-    if (lock >= 0) fs::remove_all(leftover.path, status);
+    if (removes) fs::remove_all(leftover.path, status);
     if (status) throw UserError(str(leftover.path, ": cannot be removed: ", status.message()));
     if (notice)
-      notice(lock >= 0 ? str("removed ", leftover.path, ", which a killed process left")
-                       : str(leftover.path, " is there: process ", leftover.process, " is making ", target));
-    if (lock >= 0) ::close(lock);
+      notice(removes ? str("removed ", leftover.path, ", which a killed process left")
+                     : str(leftover.path, " is there: process ", leftover.process, " is making ", target));
   }
   make_folder("");
-  lock_ = try_lock(path_);
-  if (lock_ < 0) throw UserError(str(path_, ": another writer has it"));
+  lock_.emplace(path_);
+  if (!lock_->held()) throw UserError(str(path_, ": another writer has it"));
 }
 
 PartialDirectory::~PartialDirectory() {
   std::error_code ignored;
   if (!published_) fs::remove_all(path_, ignored);
-  ::close(lock_);
 }
 
 void PartialDirectory::make_folder(const std::string& name) const {

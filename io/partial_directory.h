@@ -3,7 +3,10 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+
+#include "io/directory_lock.h"
 
 namespace lime {
 
@@ -27,7 +30,7 @@ class PartialDirectory {
 
  private:
   std::string target_, path_;
-  int lock_ = -1;  // of path_, as long as this lives
+  std::optional<DirectoryLock> lock_;  // of path_, as long as this lives
   bool published_ = false;
 };
 

@@ -7,13 +7,20 @@ namespace lime {
 
 ReadingOrder reading_order(const Dataset& dataset, const std::vector<std::string>& days,
                            int64_t shuffle_window) {
-  ReadingOrder order{shuffle_window, {}};
+  ReadingOrder order{shuffle_window, {}, static_cast<int64_t>(dataset.imports().size())};
   for (const auto& day : days) {
     std::string requests;
     for (const int64_t n : dataset.day(day).part_requests) requests += str(n, " ");
     order.days.emplace_back(day, hashed_id(requests));
   }
   return order;
+}
+
+Dataset as_read(const Dataset& dataset, const ReadingOrder& before, const std::vector<std::string>& days) {
+  if (before.imports == 0) return dataset;
+  for (const auto& day : days)
+    if (dataset.day(day).import >= before.imports) return dataset;
+  return dataset.as_of(before.imports);
 }
 
 void refuse_other_order(const ReadingOrder& before, const ReadingOrder& now, const std::string& where) {

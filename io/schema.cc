@@ -14,7 +14,7 @@ namespace {
 std::set<std::string> reserved_names(ColumnGroup group) {
   switch (group) {
     case ColumnGroup::user:
-      return {"id", "offsets", "user"};
+      return {"id", "row", "user"};
     case ColumnGroup::event:
       return {"time", "item", "age"};
     case ColumnGroup::request:

@@ -32,10 +32,11 @@ RequestWindow::RequestWindow(const Hdf5File& file, const ReadPlan& plan, const B
       throw UserError(str(file.path(), ": /request/user: row ", row, ": found ", user[i],
                           ", expected a row of ", events.path, "'s ", events.users(), " users"));
     const auto u = static_cast<size_t>(user[i]);
-    if (history_end[i] < events.user_offsets[u] || history_end[i] > events.user_offsets[u + 1])
+    const int64_t own = events.user_offsets[u + 1] - events.user_offsets[u];
+    if (history_end[i] < 0 || history_end[i] > own)
       throw UserError(str(file.path(), ": /request/history_end: row ", row, ": found ", history_end[i],
-                          ", expected ", events.user_offsets[u], " to ", events.user_offsets[u + 1],
-                          ", the user's events"));
+                          ", expected 0 to ", own, ", the number of the user's events"));
+    history_end[i] += events.user_offsets[u];
   }
   for (const auto& column : plan.request_columns)
     request_columns.push_back(load_column(file, "/request", column, first, last, requests));

@@ -21,7 +21,7 @@ struct RequestWindow {
   int64_t bytes() const;
 
   int64_t first = 0;
-  std::vector<int64_t> user, time, history_end;  // user: row of the events part
+  std::vector<int64_t> user, time, history_end;  // user: row of the events part; history_end: of its events
   std::vector<ColumnData> request_columns, candidate_columns;
   std::vector<int64_t> candidate_offsets, item;
   std::vector<int32_t> item_row;

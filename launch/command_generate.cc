@@ -9,6 +9,7 @@
 #include "launch/command.h"
 #include "launch/command_writer.h"
 #include "runtime/error.h"
+#include "runtime/stopwatch.h"
 
 namespace lime {
 namespace {
@@ -96,8 +97,9 @@ int run(const Job& job, const Generate& chosen) {
   for (const auto& set : chosen.given) set(options);
   options.out = chosen.out;
   options.writer = writer_options(chosen.choices);
+  const Stopwatch watch;
   const GenerateReport report = generate(options);
-  print_report(report, options.out);
+  print_report(report, options.out, watch.seconds());
   std::cout << "best reachable AUC on " << report.day_names.back() << ": " << report.bayes_auc
             << "; without reading histories: " << report.no_history_auc << "\n";
   return 0;

@@ -6,6 +6,7 @@
 #include "io/import_movielens.h"
 #include "launch/command.h"
 #include "launch/command_writer.h"
+#include "runtime/stopwatch.h"
 
 namespace lime {
 namespace {
@@ -24,7 +25,7 @@ CLI::Option& add_file_option(CLI::App& command, const char* name, std::string& f
 template <typename Options>
 void finish_importer(CLI::App& command, Job& job, std::shared_ptr<Import<Options>> chosen,
                      ImportReport (*import)(const Options&)) {
-  command.add_option("--out", chosen->options.out, "Dataset directory to make")->required()->type_name("DIR");
+  add_target_options(command, chosen->choices);
   command
       .add_option("--max-bad-rows", chosen->options.max_bad_rows,
                   "Malformed rows that may be left out, in all")
@@ -32,10 +33,13 @@ void finish_importer(CLI::App& command, Job& job, std::shared_ptr<Import<Options
       ->check(CLI::NonNegativeNumber);
   add_writer_options(command, chosen->choices);
   command.callback([&job, chosen, import] {
+    chosen->options.out = target_dataset(chosen->choices);
     job.action = [&job, chosen, import] {
       require_single_process(job.group, "import");
       chosen->options.writer = writer_options(chosen->choices);
-      print_report(import(chosen->options), chosen->options.out);
+      const Stopwatch watch;
+      const ImportReport report = import(chosen->options);
+      print_report(report, chosen->options.out, watch.seconds());
       return 0;
     };
   });
@@ -110,7 +114,7 @@ void add_csv(CLI::App& importers, Job& job) {
 }  // namespace
 
 void add_import_command(CLI::App& app, Job& job) {
-  auto& importers = *app.add_subcommand("import", "Make a dataset from logs");
+  auto& importers = *app.add_subcommand("import", "Make a dataset from logs, or add new days to one");
   importers.require_subcommand(1);
   add_kuairand(importers, job);
   add_movielens(importers, job);

@@ -1,9 +1,13 @@
 #include "launch/command_writer.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
 #include <iostream>
 
 #include "launch/command.h"
+#include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 
@@ -20,30 +24,81 @@ void add_writer_options(CLI::App& command, WriterChoices& choices) {
       ->capture_default_str()
       ->check(CLI::Range(0, 9));
   command.add_flag("--overwrite", choices.writer.overwrite, "Replace a dataset that is already there");
+  if (auto* adds = command.get_option_no_throw("--add-to"))
+    adds->excludes("--parts")->excludes("--overwrite");
+}
+
+void add_target_options(CLI::App& command, WriterChoices& choices) {
+  auto* out = command.add_option("--out", choices.out, "Dataset directory to make")->type_name("DIR");
+  command
+      .add_option("--add-to", choices.add_to,
+                  "Dataset to add new days to; rows that it has, or that come late, are left out and counted")
+      ->type_name("DATASET")
+      ->excludes(out);
+}
+
+std::string target_dataset(const WriterChoices& choices) {
+  if (choices.out.empty() && choices.add_to.empty()) throw CLI::RequiredError("--out or --add-to");
+  return choices.out.empty() ? choices.add_to : choices.out;
 }
 
 WriterOptions writer_options(const WriterChoices& choices) {
   WriterOptions options = choices.writer;
+  options.add = !choices.add_to.empty();
   options.memory_bytes = choices.memory_mb << 20;
   options.progress = show_live_share;
   options.notice = [](const std::string& line) { std::cerr << "lime: " << line << "\n"; };
   return options;
 }
 
-void print_report(const ImportReport& report, const std::string& dataset) {
-  if (report.rows > 0) std::cout << "read " << report.rows << " rows, " << (report.bytes >> 20) << " MiB\n";
+namespace {
+
+std::string counted(int64_t events, int64_t requests) {
+  return str(grouped(events), " events and ", grouped(requests), " requests");
+}
+
+void print_added(const AddedRows& added, const std::string& dataset) {
+  if (added.known_events + added.known_requests > 0)
+    std::cout << "left out " << counted(added.known_events, added.known_requests)
+              << " of days or times that the dataset has already\n";
+  if (added.late_events + added.late_requests > 0)
+    std::cout
+        << "left out " << counted(added.late_events, added.late_requests)
+        << " that come late: older than what the dataset has of their user, or of days before its last\n";
+  if (!added.any()) {
+    std::cout << "nothing to add: " << dataset << " is as it was\n";
+    return;
+  }
+  std::cout << "added to " << dataset << ": " << (added.days.empty() ? "no days" : joined(added.days, ", "))
+            << ": " << counted(added.events, added.requests) << ", " << grouped(added.candidates)
+            << " candidates, " << grouped(added.users) << " new users, " << grouped(added.changed_users)
+            << " with other features, " << grouped(added.changed_items)
+            << " items new or with other features\n";
+}
+
+}  // namespace
+
+void print_report(const ImportReport& report, const std::string& dataset, double seconds) {
+  if (report.rows > 0) {
+    char rate[64];
+    std::snprintf(rate, sizeof rate, "%.1f s, %.0f rows/s", seconds,
+                  static_cast<double>(report.rows) / std::max(seconds, 1e-3));
+    std::cout << "read " << report.rows << " rows, " << (report.bytes >> 20) << " MiB: " << rate << "\n";
+  }
   if (report.bad_rows > 0) std::cout << "left out " << report.bad_rows << " bad rows; the first:\n";
   for (const auto& example : report.bad_examples) std::cout << "  " << example << "\n";
+  if (report.added) print_added(*report.added, dataset);
   const Dataset written = Dataset::open(dataset);
-  std::cout << "wrote " << dataset << ": " << report.users << " users, " << report.events << " events, "
-            << report.requests << " requests, " << report.candidates << " candidates, " << report.days
-            << " days";
+  std::cout << (report.added ? "it has" : str("wrote ", dataset, ":")) << " " << report.users << " users, "
+            << report.events << " events, " << report.requests << " requests, " << report.candidates
+            << " candidates, " << report.days << " days";
   if (report.items > 0) std::cout << ", " << report.items << " items with features";
   std::cout << "\n";
   const auto& labels = written.schema().labels;
-  for (size_t k = 0; k < report.label_rates.size() && k < labels.size(); ++k)
+  const bool rates = !report.added || report.added->candidates > 0;  // of what was written
+  for (size_t k = 0; rates && k < report.label_rates.size() && k < labels.size(); ++k)
     std::cout << (k == 0 ? "label rates: " : ", ") << labels[k] << " " << report.label_rates[k];
-  if (!labels.empty()) std::cout << "\n";
+  if (rates && !labels.empty()) std::cout << "\n";
   if (!written.days().empty())
     std::cout << "days " << written.days().front().day << ".." << written.days().back().day
               << "; see: lime inspect " << dataset << "\n";

@@ -14,14 +14,20 @@ namespace lime {
 
 struct WriterChoices {
   WriterOptions writer;
+  std::string out, add_to;  // one of them
   int64_t memory_mb = 1024;
 };
 
-// Adds --parts, --memory-mb, --compression and --overwrite.
+// Adds --out and --add-to.
+void add_target_options(CLI::App&, WriterChoices&);
+// Adds --parts, --memory-mb, --compression and --overwrite, after those.
 void add_writer_options(CLI::App&, WriterChoices&);
+// The one that was given. Throws CLI::RequiredError without.
+std::string target_dataset(const WriterChoices&);
 // The options as given, with a progress line on stderr where that is a terminal.
 WriterOptions writer_options(const WriterChoices&);
-// Counts, label rates and rows left out, and what to do next.
-void print_report(const ImportReport&, const std::string& dataset);
+// Counts, label rates and rows left out, the rate of an import that took so many seconds, and what to do
+// next.
+void print_report(const ImportReport&, const std::string& dataset, double seconds);
 
 }  // namespace lime

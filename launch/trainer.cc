@@ -50,11 +50,9 @@ class Trainer {
     of_tables_ = make_device_communicator(group_, ctx_);
     network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema(), of_tables_.get());
     adamw_ = std::make_unique<AdamW>(ctx_, network_->parameters(), config_.train.adamw);
-    const ReadingOrder order = reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
-                                             config_.data.shuffle ? config_.data.shuffle_window : 0);
-    if (options_.resume) restore(order);
+    if (options_.resume) restore();
     if (resumed_from_.empty() && !config_.train.from.empty()) load_first_weights();
-    state_.order = order;
+    state_.order = order();
     ctx_.set_tracer(&tracer_);
   }
 
@@ -105,13 +103,22 @@ class Trainer {
  private:
   bool root() const { return group_.rank() == 0; }
 
-  void restore(const ReadingOrder& order) {
+  ReadingOrder order() const {
+    return reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
+                         config_.data.shuffle ? config_.data.shuffle_window : 0);
+  }
+
+  void restore() {
     refuse_changes();
     const auto newest = newest_good_checkpoint(group_.world(), options_.run_directory);
     if (newest) {
       state_ = load_checkpoint(group_.world(), *newest, config_, *network_, adamw_.get());
       if (!state_.positions.empty() && !state_.order.days.empty())
-        refuse_other_order(state_.order, order, str("checkpoint ", newest->directory()));
+        refuse_other_order(state_.order, order(), str("checkpoint ", newest->directory()));
+      std::vector<std::string> days = dataset_.select_days(config_.data.train, "data.train");
+      const std::vector<std::string> held_out = dataset_.days_among(config_.data.eval, "data.eval");
+      days.insert(days.end(), held_out.begin(), held_out.end());
+      dataset_ = as_read(dataset_, state_.order, days);
       resumed_from_ = newest->directory();
       first_step_ = state_.step;
       entropy_.restore(state_.extra);
@@ -335,7 +342,7 @@ class Trainer {
   ProcessGroup& group_;
   const Config config_;
   const TrainOptions options_;
-  const Dataset dataset_;
+  Dataset dataset_;  // of a run that goes on: as it was, where it has gained days since
   RunContext ctx_;
   RunningEntropy entropy_;
   Tracer tracer_;

@@ -47,8 +47,9 @@ Json content_of(const CheckpointManifest& manifest) {
   json["finished"] = manifest.state.finished;
   json["positions"] = Json::array();
   for (const auto& position : manifest.state.positions) json["positions"].push_back(to_json(position));
-  json["order"] = {{"shuffle_window", manifest.state.order.shuffle_window},
-                   {"days", manifest.state.order.days}};
+  const ReadingOrder& order = manifest.state.order;
+  json["order"] = {
+      {"shuffle_window", order.shuffle_window}, {"days", order.days}, {"imports", order.imports}};
   json["extra"] = Json::object();
   for (const auto& [name, value] : manifest.state.extra) json["extra"][name] = hex_float(value);
   json["files"] = Json::array();
@@ -70,6 +71,7 @@ CheckpointManifest from_content(const Json& json) {
   if (json.contains("order")) {  // early checkpoints have none
     json["order"].at("shuffle_window").get_to(manifest.state.order.shuffle_window);
     json["order"].at("days").get_to(manifest.state.order.days);
+    manifest.state.order.imports = json["order"].value("imports", int64_t{0});
   }
   for (const auto& [name, value] : json.at("extra").items())
     manifest.state.extra[name] = std::strtod(value.get<std::string>().c_str(), nullptr);

@@ -89,8 +89,9 @@ class Corruption : public testing::Test {
 };
 
 TEST_F(Corruption, TruncatedAndMissingFilesAreNamedAtOpening) {
-  ASSERT_EQ(files_.size(), 7u);  // 2 of events, 2 days of 2, items
+  ASSERT_EQ(files_.size(), 8u);  // 2 of events, 2 days of 2, items, index
   for (const auto& file : files_) {
+    if (file == dataset_.index_path()) continue;  // for imports to come, which replace it: readers do without
     const auto whole = read_file(file);
     write_file(file, whole.substr(0, whole.size() / 2));
     EXPECT_THAT(user_error([&] { Dataset::open(dataset_.directory()); }),
@@ -158,7 +159,7 @@ TEST_F(Corruption, MissingColumnsAreNamed) {
   const auto day = dataset_.day_path(dataset_.days()[0].day, 0);
   for (const auto& [file, column] :
        std::vector<std::pair<std::string, std::string>>{{dataset_.events_path(0), "/event/tags/values"},
-                                                        {dataset_.events_path(0), "/user/offsets"},
+                                                        {dataset_.events_path(0), "/history/offsets"},
                                                         {day, "/label/click"},
                                                         {day, "/weight/watch"},
                                                         {day, "/request/history_end"},
@@ -199,9 +200,11 @@ TEST_F(Corruption, BrokenDescriptionsNameTheKey) {
   const auto path = yaml_path();
   EXPECT_THAT(edited_yaml("format: lime-dataset", "format: parquet"),
               AllOf(HasSubstr(path), HasSubstr("'parquet'")));
-  EXPECT_THAT(edited_yaml("version: 1", "version: 2"), AllOf(HasSubstr(path), HasSubstr("version: found 2")));
+  EXPECT_THAT(edited_yaml("version: 2", "version: 1"),
+              AllOf(HasSubstr(path),
+                    HasSubstr("version: found 1, this program reads version 2; import the log again")));
   EXPECT_THAT(edited_yaml("users:", "people:"), HasSubstr("key 'users' is missing"));
-  EXPECT_THAT(edited_yaml("version: 1", "version: one"), HasSubstr("found 'one', expected an integer"));
+  EXPECT_THAT(edited_yaml("version: 2", "version: one"), HasSubstr("found 'one', expected an integer"));
   EXPECT_THAT(edited_yaml("kind: real", "kind: imaginary"),
               HasSubstr("found 'imaginary', expected one of id, ids, real"));
   EXPECT_THAT(edited_yaml("+08:00", "CET"), AllOf(HasSubstr(path), HasSubstr("'CET'")));

@@ -59,7 +59,7 @@ TEST(Dataset, PartsAreBalancedAndDoNotDependOnTheOrderOfInput) {
   for (int64_t p = 0; p < 4; ++p) {
     const auto users = Hdf5File(first.events_path(p), Hdf5File::Mode::read).read<int64_t>("/user/id");
     EXPECT_EQ(users, Hdf5File(second.events_path(p), Hdf5File::Mode::read).read<int64_t>("/user/id"));
-    int64_t rows = first.part_info()[static_cast<size_t>(p)].events;
+    int64_t rows = first.part_info(p).events;
     for (const auto& day : first.days()) rows += day.part_requests[static_cast<size_t>(p)];
     const auto all = static_cast<int64_t>(log.events.size() + log.requests.size());
     EXPECT_NEAR(static_cast<double>(rows), static_cast<double>(all) / 4, static_cast<double>(all) / 40)
@@ -90,8 +90,9 @@ TEST(Dataset, TinyMemorySpillsAndWritesTheSameFiles) {
   };
   for (int64_t p = 0; p < 2; ++p) {
     compare(large.events_path(p), small.events_path(p),
-            {"/user/id", "/user/offsets", "/user/interests/values", "/event/time", "/event/item",
-             "/event/action", "/event/tags/offsets", "/event/tags/values", "/event/dwell"});
+            {"/user/row", "/user/id", "/user/interests/values", "/history/user", "/history/offsets",
+             "/event/time", "/event/item", "/event/action", "/event/tags/offsets", "/event/tags/values",
+             "/event/dwell"});
     for (const auto& day : large.days())
       compare(large.day_path(day.day, p), small.day_path(day.day, p),
               {"/request/user", "/request/time", "/request/history_end", "/request/rid",

@@ -103,7 +103,7 @@ TEST_F(GenerateTest, TheSameOptionsGiveTheSameBytes) {
     changed += bytes != read_file(directory_.file("c/" + relative));
     ++files;
   }
-  EXPECT_EQ(files, 2 + 2 * 2 + 2);  // events, days, items.h5, dataset.yaml
+  EXPECT_EQ(files, 2 + 2 * 2 + 3);  // events, days, items.h5, index.h5, dataset.yaml
   EXPECT_GE(changed, files - 1);    // items.h5 holds topics, which do not depend on the seed
 }
 

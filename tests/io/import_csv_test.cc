@@ -263,5 +263,61 @@ TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
               HasSubstr(":6: impressions.time.unit: found 'd', expected s, ms, us or iso8601"));
 }
 
+// Events of impressions count for the day that their row names: one after midnight closes no day but that.
+TEST_F(ImportCsvTest, AddsRowsOfNewDaysByTheDayThatTheyName) {
+  write("mapping.yaml", std::string(minimal) + "  day: date\n");
+  const std::string header = "user,item,ts,clicked,date\n",
+                    first = "1,10,50,1,19700101\n2,20,86580,1,19700101\n",
+                    second = "1,11,86400,0,19700102\n2,21,86460,1,19700102\n3,30,86461,1,19700102\n";
+  write("log.csv", header + first);
+  import();
+  EXPECT_FALSE(report_.added);
+  options_.writer.add = true;
+  write("log.csv", header + first + second);
+  const auto data = import();
+  ASSERT_TRUE(report_.added);
+  EXPECT_THAT(report_.added->days, ElementsAre("1970-01-02"));
+  EXPECT_EQ(report_.added->known_events, 2);
+  EXPECT_EQ(report_.added->known_requests, 2);
+  EXPECT_EQ(report_.added->late_events, 1);  // user 2 was seen at 86580
+  EXPECT_EQ(report_.added->late_requests, 1);
+  EXPECT_EQ(report_.added->events, 2);
+  EXPECT_DOUBLE_EQ(report_.label_rates[0], 2.0 / 3);  // of rows of the new day
+  EXPECT_EQ(data.requests.size(), 4u);
+  EXPECT_THAT(data.request(1, 86400000).history, testing::SizeIs(1));
+  EXPECT_THAT(data.events.at(3), testing::SizeIs(1));
+}
+
+TEST_F(ImportCsvTest, AddsGroupedRequestsAndEventsOfTheirOwnFiles) {
+  write("mapping.yaml",
+        std::string(minimal) +
+            "  request: session\n"
+            "events: {files: events.csv, user: user, item: item, time: {column: ts, unit: s}}\n");
+  const std::string header = "user,item,ts,clicked,session\n", events = "user,item,ts\n";
+  write("log.csv", header + "1,10,100,1,a\n1,11,100,0,a\n");
+  write("events.csv", events + "1,90,50\n");
+  import();
+  options_.writer.add = true;
+  write("log.csv", header + "1,10,100,1,a\n1,12,90000,1,b\n1,13,90001,0,b\n");
+  write("events.csv", events + "1,90,50\n1,91,89999\n1,92,90000\n");
+  const auto data = import();
+  EXPECT_EQ(report_.added->requests, 1);
+  EXPECT_EQ(report_.added->candidates, 2);
+  EXPECT_EQ(report_.added->known_requests, 1);
+  EXPECT_EQ(report_.added->known_events, 1);
+  EXPECT_EQ(report_.added->events, 2);
+  EXPECT_THAT(data.request(1, 90000000).history, testing::SizeIs(2));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_.path()))
+    EXPECT_EQ(entry.path().string().find("sort"), std::string::npos) << "left behind: " << entry.path();
+  // An import that adds may find nothing; one that makes a dataset may not.
+  write("log.csv", header);
+  write("events.csv", events);
+  import();
+  EXPECT_FALSE(report_.added->any());
+  options_.writer.add = false;
+  options_.writer.overwrite = true;
+  EXPECT_THAT(user_error([&] { import_csv(options_); }), HasSubstr("no row to learn from"));
+}
+
 }  // namespace
 }  // namespace lime

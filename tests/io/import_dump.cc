@@ -32,18 +32,44 @@ std::vector<DumpedRow> read_rows(const Hdf5File& file, const DatasetSchema& sche
   return out;
 }
 
+// A part's users by row, with their events: the imports one after the other.
+struct PartUsers {
+  std::vector<int64_t> id;
+  std::vector<std::vector<DumpedEvent>> events;
+};
+
+PartUsers dump_users(const Dataset& dataset, int64_t part, DumpedDataset& out) {
+  PartUsers users;
+  for (size_t i = 0; i < dataset.imports().size(); ++i) {
+    const Hdf5File file(dataset.events_path(part, static_cast<int64_t>(i)), Hdf5File::Mode::read);
+    const auto rows = file.read<int64_t>("/user/row"), ids = file.read<int64_t>("/user/id"),
+               histories = file.read<int64_t>("/history/user"),
+               offsets = file.read<int64_t>("/history/offsets"), times = file.read<int64_t>("/event/time"),
+               items = file.read<int64_t>("/event/item");
+    const auto user_rows = read_rows(file, dataset.schema(), ColumnGroup::user, ids.size());
+    const auto event_rows = read_rows(file, dataset.schema(), ColumnGroup::event, times.size());
+    for (size_t u = 0; u < ids.size(); ++u) {
+      const auto row = static_cast<size_t>(rows[u]);
+      if (row >= users.id.size()) {
+        users.id.resize(row + 1);
+        users.events.resize(row + 1);
+      }
+      users.id[row] = ids[u];
+      out.users[ids[u]] = user_rows[u];
+    }
+    for (size_t h = 0; h < histories.size(); ++h)
+      for (auto e = static_cast<size_t>(offsets[h]); e < static_cast<size_t>(offsets[h + 1]); ++e)
+        users.events.at(static_cast<size_t>(histories[h])).push_back({times[e], items[e], event_rows[e].ids});
+  }
+  return users;
+}
+
 void dump_part(const Dataset& dataset, int64_t part, DumpedDataset& out) {
   const auto& schema = dataset.schema();
-  const Hdf5File events(dataset.events_path(part), Hdf5File::Mode::read);
-  const auto users = events.read<int64_t>("/user/id"), offsets = events.read<int64_t>("/user/offsets"),
-             times = events.read<int64_t>("/event/time"), items = events.read<int64_t>("/event/item");
-  const auto user_rows = read_rows(events, schema, ColumnGroup::user, users.size());
-  const auto event_rows = read_rows(events, schema, ColumnGroup::event, times.size());
-  std::vector<DumpedEvent> all;
-  for (size_t e = 0; e < times.size(); ++e) all.push_back({times[e], items[e], event_rows[e].ids});
-  for (size_t u = 0; u < users.size(); ++u) {
-    out.users[users[u]] = user_rows[u];
-    out.events[users[u]].assign(all.begin() + offsets[u], all.begin() + offsets[u + 1]);
+  const PartUsers users = dump_users(dataset, part, out);
+  for (size_t row = 0; row < users.id.size(); ++row) {
+    out.events[users.id[row]] = users.events[row];
+    out.parts[users.id[row]] = part;
   }
   for (const auto& day : dataset.days()) {
     const Hdf5File file(dataset.day_path(day.day, part), Hdf5File::Mode::read);
@@ -58,9 +84,10 @@ void dump_part(const Dataset& dataset, int64_t part, DumpedDataset& out) {
     for (const auto& name : schema.weights) weights[name] = file.read<float>("/weight/" + name);
     for (size_t r = 0; r < time.size(); ++r) {
       const auto row = static_cast<size_t>(user[r]);
-      DumpedRequest request{day.day, users.at(row), time[r], {}, {}, request_rows[r].ids, {}};
-      request.history.assign(all.begin() + offsets[row], all.begin() + end[r]);
-      request.later.assign(all.begin() + end[r], all.begin() + offsets[row + 1]);
+      DumpedRequest request{day.day, users.id.at(row), time[r], {}, {}, request_rows[r].ids, {}};
+      const auto& all = users.events[row];
+      request.history.assign(all.begin(), all.begin() + end[r]);
+      request.later.assign(all.begin() + end[r], all.end());
       for (auto c = static_cast<size_t>(candidates[r]); c < static_cast<size_t>(candidates[r + 1]); ++c) {
         DumpedCandidate candidate{item[c], {}, {}, candidate_rows[c].reals};
         for (const auto& [name, values] : labels) candidate.labels[name] = values.at(c);

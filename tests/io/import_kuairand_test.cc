@@ -224,5 +224,20 @@ TEST_F(KuaiRandTest, RefusesAPatternWithoutFiles) {
   EXPECT_THAT(failure(), HasSubstr("log_*.csv: found no file of this name or pattern"));
 }
 
+TEST_F(KuaiRandTest, AddsADayByItsDate) {
+  const int64_t day = 86'400'000;
+  write_log("log_a.csv", row(7, 100, 0) + row(8, 101, day, "1,0,0,0,0,0,0", "20220508"));
+  import();
+  options_.writer.add = true;
+  write_log("log_b.csv", row(7, 102, day - 1000, "0,0,0,0,0,0,1", "20220509"));
+  const auto data = import();
+  EXPECT_THAT(report_.added->days, ElementsAre("2022-05-09"));
+  EXPECT_EQ(report_.added->known_requests, 2);
+  EXPECT_EQ(report_.added->known_events, 2);
+  EXPECT_EQ(report_.added->late_events, 0);
+  EXPECT_EQ(data.events.at(8).size(), 1u);
+  EXPECT_EQ(data.request(7, noon + day - 1000).history.size(), 1u);
+}
+
 }  // namespace
 }  // namespace lime

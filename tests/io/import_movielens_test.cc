@@ -137,5 +137,19 @@ TEST_F(MovieLensTest, NamesFileLineAndColumn) {
                                      HasSubstr("ratings.txt:1: found '1 2 3 4', expected columns")));
 }
 
+TEST_F(MovieLensTest, AddsWholePeriods) {
+  options_.period = "month";
+  options_.ratings = write("u.data", str("1\t30\t3\t", evening, "\n"));
+  import();
+  options_.writer.add = true;
+  options_.ratings = write(
+      "u.data", str("1\t30\t3\t", evening, "\n1\t20\t4\t", evening + 1, "\n2\t20\t4\t", evening - 1, "\n"));
+  const auto data = import();
+  EXPECT_THAT(report_.added->days, ElementsAre("2001-01-01"));
+  EXPECT_EQ(report_.added->known_requests, 2);
+  EXPECT_EQ(report_.added->known_events, 2);
+  EXPECT_EQ(data.request(1, (evening + 1) * second).history.size(), 1u);
+}
+
 }  // namespace
 }  // namespace lime

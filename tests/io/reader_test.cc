@@ -79,17 +79,20 @@ TEST_F(Reader, FilesHoldRequestsInOrderAndHistoriesEndStrictlyBefore) {
     for (int64_t p = 0; p < dataset_->parts(); ++p) {
       const Hdf5File events(dataset_->events_path(p), Hdf5File::Mode::read);
       const Hdf5File requests(dataset_->day_path(day.day, p), Hdf5File::Mode::read);
-      const auto times = events.read<int64_t>("/event/time"), offsets = events.read<int64_t>("/user/offsets");
+      const auto all = events.read<int64_t>("/event/time"),
+                 offsets = events.read<int64_t>("/history/offsets"),
+                 histories = events.read<int64_t>("/history/user");
+      std::map<int64_t, std::vector<int64_t>> times_of;
+      for (size_t h = 0; h < histories.size(); ++h)
+        times_of[histories[h]] = {all.begin() + offsets[h], all.begin() + offsets[h + 1]};
       const auto users = requests.read<int64_t>("/request/user"),
                  when = requests.read<int64_t>("/request/time");
       const auto ends = requests.read<int64_t>("/request/history_end"),
                  rids = requests.read<int64_t>("/request/rid");
       for (size_t r = 0; r < users.size(); ++r) {
-        const auto u = static_cast<size_t>(users[r]), end = static_cast<size_t>(ends[r]);
-        for (auto e = static_cast<size_t>(offsets[u]); e < end; ++e) ASSERT_LT(times[e], when[r]);
-        if (ends[r] < offsets[u + 1]) {
-          ASSERT_GE(times[end], when[r]);
-        }
+        const auto& times = times_of[users[r]];
+        const auto before = std::lower_bound(times.begin(), times.end(), when[r]) - times.begin();
+        ASSERT_EQ(ends[r], before);
         if (r > 0) {
           ASSERT_LT(std::tie(when[r - 1], users[r - 1], rids[r - 1]), std::tie(when[r], users[r], rids[r]));
         }
