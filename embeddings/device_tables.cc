@@ -1,6 +1,7 @@
 #include "embeddings/device_tables.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "embeddings/device_exchange.h"
 #include "embeddings/device_lookup.h"
