@@ -32,7 +32,7 @@ ReaderOptions reader_options(const Communicator& comm, const Config& config, std
 }
 
 BatchSource::BatchSource(ProcessGroup& group, const Dataset& dataset, const Config& config, int64_t epoch,
-                         std::vector<ShardPosition> positions)
+                         const std::vector<ShardPosition>& positions)
     : group_(group), dataset_(dataset), config_(config), epoch_(epoch) {
   open_epoch(positions);
 }

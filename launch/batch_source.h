@@ -31,7 +31,7 @@ class BatchSource {
  public:
   // Starts at `epoch`, at `positions` within it (empty: its beginning).
   BatchSource(ProcessGroup&, const Dataset&, const Config&, int64_t epoch,
-              std::vector<ShardPosition> positions);
+              const std::vector<ShardPosition>& positions);
   ~BatchSource();
 
   // Collective. The next batch with data on any rank; none after the last epoch. `stop`: this rank was asked

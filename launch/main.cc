@@ -1,6 +1,5 @@
 // lime: imports logs, trains ranking models on them, evaluates and scores.
 #include <CLI/CLI.hpp>
-#include <iostream>
 #include <regex>
 
 #include "launch/command.h"

@@ -4,7 +4,7 @@
 //   RUN/checkpoints/step-000000335/
 //     manifest.json              version, model signature, step, positions, seed, files with checksums
 //     dense.h5                   /parameters/NAME, /adamw/first_moment/NAME, /adamw/second_moment/NAME
-//     tables-00000-of-00002.h5   /TABLE/bucket_offsets, /TABLE/id, /TABLE/value, /TABLE/state
+//     tables-00000-of-00002.h5   /TABLE/bucket_offsets, /TABLE/id, /TABLE/value, /TABLE/state, /TABLE/idle
 //
 // Written to "step-N.partial", synced, checksummed, renamed; only then are older ones beyond `keep` removed.
 // So a run killed at any moment leaves the previous checkpoint whole.

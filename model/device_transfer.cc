@@ -15,8 +15,6 @@ namespace {
 // Conversions are the device's work: rows travel in a type that the host computes with.
 DType host_type(DType dtype) { return dtype == DType::bf16 ? DType::f32 : dtype; }
 
-size_t bytes_of(const ConstView& v) { return static_cast<size_t>(v.size()) * size_of(v.dtype()); }
-
 View host_view(const PinnedBuffer& memory, DType dtype, int64_t rows, int64_t cols) {
   return {memory.data(), dtype, Device{}, rows, cols, cols};
 }
@@ -42,9 +40,9 @@ struct DeviceInput::OnDevice {
 
   View copied(DType dtype, int64_t rows, int64_t cols, const Fill& fill) {
     const View device = slots[current].memory.alloc(dtype, rows, cols);
-    auto block = staging.take(bytes_of(device));
+    auto block = staging.take(device.bytes());
     fill(host_view(block->memory, dtype, rows, cols));
-    const size_t bytes = bytes_of(device);
+    const size_t bytes = device.bytes();
     stream.to_device(block->memory.data(), bytes, device.raw(), bytes, {1, bytes});
     staging.give_back(std::move(block), stream);
     return device;
@@ -147,7 +145,7 @@ void HostReturn::start(std::vector<ConstView> views, Then then) {
       copy(ctx_, view, converted);
       from = converted;
     }
-    r.blocks.push_back(device_->staging.take(bytes_of(from)));
+    r.blocks.push_back(device_->staging.take(from.bytes()));
     const View host = host_view(r.blocks.back()->memory, from.dtype(), from.rows(), from.cols());
     if (!from.empty()) copy(ctx_, from, host);
     r.host.push_back(host);

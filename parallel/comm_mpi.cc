@@ -131,7 +131,7 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
-  static int64_t bytes_of(const ConstView& v) { return v.size() * static_cast<int64_t>(size_of(v.dtype())); }
+  static int64_t bytes_of(const ConstView& v) { return static_cast<int64_t>(v.bytes()); }  // as MPI counts
   static int64_t count(std::span<const int64_t> counts, int r) { return counts[static_cast<size_t>(r)]; }
   static int64_t offset(std::span<const int64_t> counts, int r) {
     int64_t sum = 0;

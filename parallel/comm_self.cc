@@ -52,7 +52,7 @@ class SelfCommunicator final : public Communicator {
 
  private:
   void move(const ConstView& from, View to) const {
-    const size_t bytes = static_cast<size_t>(from.size()) * size_of(from.dtype());
+    const size_t bytes = from.bytes();
     if (bytes == 0 || from.raw() == to.raw()) return;
     if (device() == Device{}) {
       std::memmove(to.raw(), from.raw(), bytes);

@@ -19,8 +19,6 @@ struct Stage {
   HostStaging memory;
 };
 
-size_t bytes_of(const ConstView& v) { return static_cast<size_t>(v.size()) * size_of(v.dtype()); }
-
 // A block of host memory as a view like `v`.
 View on_host(const HostStaging::Block& block, const ConstView& v) {
   return {block.memory.data(), v.dtype(), Device{}, v.rows(), v.cols(), v.cols()};
@@ -72,8 +70,8 @@ class StagedWork final : public Work {
     work_.reset();
     cuda::Stream& stream = stage_->ctx.stream();
     if (out_) {
-      stream.to_device(out_->memory.data(), bytes_of(result_), result_.raw(), bytes_of(result_),
-                       {1, bytes_of(result_)});
+      stream.to_device(out_->memory.data(), result_.bytes(), result_.raw(), result_.bytes(),
+                       {1, result_.bytes()});
       stage_->memory.give_back(std::move(out_), stream);
     }
     if (in_) stage_->memory.give_back(std::move(in_), stream);
@@ -104,20 +102,20 @@ class StagedCommunicator final : public Communicator {
   }
   WorkPtr all_gather(ConstView in, View out) override {
     check_all_gather(*this, in, out);
-    BlockPtr from = fetch(in), to = stage_->memory.take(bytes_of(out));
+    BlockPtr from = fetch(in), to = stage_->memory.take(out.bytes());
     WorkPtr work = host_->all_gather(on_host(*from, in), on_host(*to, out));
     return under_way(std::move(work), std::move(from), std::move(to), out);
   }
   WorkPtr reduce_scatter(ConstView in, View out) override {
     check_reduce_scatter(*this, in, out);
-    BlockPtr from = fetch(in), to = stage_->memory.take(bytes_of(out));
+    BlockPtr from = fetch(in), to = stage_->memory.take(out.bytes());
     WorkPtr work = host_->reduce_scatter(on_host(*from, in), on_host(*to, out));
     return under_way(std::move(work), std::move(from), std::move(to), out);
   }
   WorkPtr all_to_all_v(ConstView send, std::span<const int64_t> send_counts, View recv,
                        std::span<const int64_t> recv_counts) override {
     check_all_to_all_v(*this, send, send_counts, recv, recv_counts);
-    BlockPtr from = fetch(send), to = stage_->memory.take(bytes_of(recv));
+    BlockPtr from = fetch(send), to = stage_->memory.take(recv.bytes());
     WorkPtr work = host_->all_to_all_v(on_host(*from, send), send_counts, on_host(*to, recv), recv_counts);
     return under_way(std::move(work), std::move(from), std::move(to), recv);
   }
@@ -139,8 +137,8 @@ class StagedCommunicator final : public Communicator {
  private:
   // The values on the host, when all work before is done.
   BlockPtr fetch(const ConstView& v) {
-    BlockPtr block = stage_->memory.take(bytes_of(v));
-    stage_->ctx.stream().to_host(v.raw(), bytes_of(v), block->memory.data(), bytes_of(v), {1, bytes_of(v)});
+    BlockPtr block = stage_->memory.take(v.bytes());
+    stage_->ctx.stream().to_host(v.raw(), v.bytes(), block->memory.data(), v.bytes(), {1, v.bytes()});
     stage_->ctx.synchronize();
     return block;
   }

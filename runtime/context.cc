@@ -21,7 +21,7 @@ Context::Context(Device device, DType compute) : device_(device), dtype_(compute
 
 View Context::zeros(int64_t rows, int64_t cols) {
   View view = alloc(rows, cols);
-  const size_t bytes = static_cast<size_t>(view.size()) * size_of(dtype_);
+  const size_t bytes = view.bytes();
   stream_ ? stream_->zero(view.raw(), bytes, {1, bytes})
           : static_cast<void>(std::memset(view.raw(), 0, bytes));
   return view;

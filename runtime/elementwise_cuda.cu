@@ -98,11 +98,6 @@ struct ProductSum {
   }
 };
 template <typename C>
-struct Axpy {
-  C alpha;
-  __device__ C operator()(C x, C y) const { return multiply_add(alpha, x, y); }
-};
-template <typename C>
 struct Scale {
   C alpha;
   __device__ C operator()(C x) const { return alpha * x; }
@@ -149,12 +144,6 @@ void copy(Context& ctx, const ConstView& x, View y) {
 
 void add(Context& ctx, const ConstView& x, View y) {
   with_row_type(y.dtype(), [&]<typename T>(T) { map<T, T, T>(ctx, "add", Sum{}, y, x, ConstView(y)); });
-}
-
-void axpy(Context& ctx, double alpha, const ConstView& x, View y) {
-  with_row_type(y.dtype(), [&]<typename T>(T) {
-    map<T, T, T>(ctx, "axpy", Axpy<Compute<T>>{static_cast<Compute<T>>(alpha)}, y, x, ConstView(y));
-  });
 }
 
 void scale(Context& ctx, double alpha, View x) {

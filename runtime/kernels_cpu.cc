@@ -7,8 +7,6 @@
 // After foreach_target.h, as Highway wants it.
 #include "runtime/kernels_simd-inl.h"
 
-#include <limits>
-
 HWY_BEFORE_NAMESPACE();
 namespace lime::cpu {
 namespace HWY_NAMESPACE {
@@ -197,18 +195,6 @@ struct Vectorized {
     return sum;
   }
 
-  static bool all_finite(In x) {
-    const D d;
-    const V most = hn::Set(d, std::numeric_limits<T>::max());
-    for (int64_t r = 0; r < x.rows; ++r) {
-      for (int64_t i = 0; i < x.cols; i += lanes()) {
-        const V v = load_n<T>(d, x.row(r) + i, static_cast<size_t>(std::min(lanes(), x.cols - i)));
-        if (!hn::AllTrue(d, hn::Le(hn::Abs(v), most))) return false;
-      }
-    }
-    return true;
-  }
-
   static constexpr Kernels<T> table() {
     return {fill,
             add,
@@ -225,8 +211,7 @@ struct Vectorized {
             softmax_rows_backward,
             layer_norm,
             layer_norm_backward,
-            sum_of_squares,
-            all_finite};
+            sum_of_squares};
   }
 
  private:

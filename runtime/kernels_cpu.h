@@ -44,7 +44,6 @@ struct Kernels {
 
   // Reductions.
   double (*sum_of_squares)(In x);
-  bool (*all_finite)(In x);
 };
 
 template <typename T>

@@ -138,14 +138,6 @@ void add(Context& ctx, const ConstView& x, View y) {
       [&] { cuda::add(ctx, x, y); });
 }
 
-void axpy(Context& ctx, double alpha, const ConstView& x, View y) {
-  check_same_shape("axpy: y", y, x);
-  run(
-      ctx, "axpy", {x, y}, {},
-      [&]<typename T>(T) { cpu::kernels<T>().axpy(static_cast<T>(alpha), in<T>(x), out<T>(y)); },
-      [&] { cuda::axpy(ctx, alpha, x, y); });
-}
-
 void scale(Context& ctx, double alpha, View x) {
   run(
       ctx, "scale", {x}, {},
@@ -313,12 +305,6 @@ void sum_of_squares(Context& ctx, const ConstView& x, View sum) {
       ctx, "sum_of_squares", {x}, {},
       [&]<typename T>(T) { *sum.data<double>() = cpu::kernels<T>().sum_of_squares(in<T>(x)); },
       [&] { cuda::sum_of_squares(ctx, x, sum); });
-}
-
-bool all_finite(Context& ctx, const ConstView& x) {
-  return run(
-      ctx, "all_finite", {x}, {}, [&]<typename T>(T) { return cpu::kernels<T>().all_finite(in<T>(x)); },
-      [&] { return cuda::all_finite(ctx, x); });
 }
 
 }  // namespace lime

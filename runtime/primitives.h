@@ -33,7 +33,6 @@ void copy(Context&, const ConstView& x, View y);                       // y = x;
 // ... or between the host and the context's CUDA device, of one type: what is copied to the host may be read after
 // Context::synchronize(); host memory that is copied from may be changed when copy() returns unless it is pinned.
 void add(Context&, const ConstView& x, View y);                        // y += x
-void axpy(Context&, double alpha, const ConstView& x, View y);         // y += alpha x
 void scale(Context&, double alpha, View x);                            // x *= alpha
 void multiply(Context&, const ConstView& a, const ConstView& b, View y);                      // y = a . b, in place ok
 void multiply_add(Context&, const ConstView& a, const ConstView& b, View y);                  // y += a . b
@@ -68,6 +67,5 @@ void repeat_rows_backward(Context&, const ConstView& dy, const Jagged&, GradMode
 
 // --- reductions of all of a view ------------------------------------------------------------------------------------
 void sum_of_squares(Context&, const ConstView& x, View sum /*1 x 1, f64*/);  // accumulated in f64, fixed order
-bool all_finite(Context&, const ConstView& x);                               // to the host
 
 }  // namespace lime

@@ -28,7 +28,6 @@ bool gemm_with(Context&, const Epilogue&, bool ta, bool tb, double alpha, const 
 void fill(Context&, View x, double value);
 void copy(Context&, const ConstView& x, View y);  // both on the device
 void add(Context&, const ConstView& x, View y);
-void axpy(Context&, double alpha, const ConstView& x, View y);
 void scale(Context&, double alpha, View x);
 void multiply(Context&, const ConstView& a, const ConstView& b, View y);
 void multiply_add(Context&, const ConstView& a, const ConstView& b, View y);
@@ -57,6 +56,5 @@ void repeat_rows_backward(Context&, const ConstView& dy, const Jagged&, GradMode
 
 // reductions_cuda.cu
 void sum_of_squares(Context&, const ConstView& x, View sum);
-bool all_finite(Context&, const ConstView& x);
 
 }  // namespace lime::cuda

@@ -1,4 +1,4 @@
-// Reductions of all of a view. all_finite is the only primitive that waits for the device.
+// Reductions of all of a view.
 #include <algorithm>
 
 #include "runtime/cuda_kernel.h"
@@ -37,28 +37,9 @@ __global__ void sum_kernel(const double* values, int64_t n, double* total) {
   if (threadIdx.x == 0) *total = sum;
 }
 
-template <typename T>
-__global__ void not_finite_kernel(Matrix<const T> x, int* found) {
-  const int64_t size = x.rows * x.cols;
-  bool bad = false;
-  for (int64_t i = int64_t{blockIdx.x} * threads + threadIdx.x; i < size; i += int64_t{gridDim.x} * threads) {
-    const auto value = element(x, i);
-    bad |= !(value - value == 0);
-  }
-  if (bad) atomicOr(found, 1);
-}
-
 // A function of the shape, so that the order of sums is.
 int64_t blocks_for(const ConstView& x) {
   return std::min<int64_t>(divide_up(x.size(), elements_a_block), most_blocks);
-}
-
-template <typename T>
-T read(Context& ctx, const T* device) {
-  T value;
-  ctx.stream().to_host(device, sizeof(T), &value, sizeof(T), {1, sizeof(T)});
-  ctx.synchronize();
-  return value;
 }
 
 }  // namespace
@@ -73,18 +54,6 @@ void sum_of_squares(Context& ctx, const ConstView& x, View sum) {
            matrix<const T>(x), partial);
   });
   launch(ctx, "sum_of_squares", sum_kernel, dim3(1), dim3(threads), 0, partial, blocks, sum.data<double>());
-}
-
-bool all_finite(Context& ctx, const ConstView& x) {
-  if (x.empty()) return true;
-  const Arena::Scope scope(ctx.arena());
-  auto* found = static_cast<int*>(ctx.arena().alloc(DType::i64, 1, 1).raw());
-  ctx.stream().zero(found, sizeof(int), {1, sizeof(int)});
-  with_row_type(x.dtype(), [&]<typename T>(T) {
-    launch(ctx, "all_finite", not_finite_kernel<T>, dim3(static_cast<uint32_t>(blocks_for(x))), dim3(threads),
-           0, matrix<const T>(x), found);
-  });
-  return read(ctx, found) == 0;
 }
 
 }  // namespace lime::cuda

@@ -63,6 +63,7 @@ class ConstView {
   int64_t stride() const { return stride_; }  // elements from one row to the next
   int64_t size() const { return rows_ * cols_; }
   bool empty() const { return size() == 0; }
+  size_t bytes() const { return static_cast<size_t>(size()) * size_of(dtype_); }  // of its elements
   bool contiguous() const { return stride_ == cols_ || rows_ <= 1; }
   DType dtype() const { return dtype_; }
   Device device() const { return device_; }

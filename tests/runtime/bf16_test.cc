@@ -101,7 +101,6 @@ TEST_P(Bf16OnCuda, Primitives) {
         expect_rounded(x, x32, what);
       };
       both("add", [&](View u, View, View v) { add(ctx, u, v); });
-      both("axpy", [&](View u, View, View v) { axpy(ctx, -1.5, u, v); });
       both("scale", [&](View, View, View v) { scale(ctx, 0.3, v); });
       both("multiply", [&](View u, View w, View v) { multiply(ctx, u, w, v); });
       both("multiply_add", [&](View u, View w, View v) { multiply_add(ctx, u, w, v); });
@@ -142,7 +141,6 @@ TEST_P(Bf16OnCuda, Primitives) {
       expect_close(dgain, dgain32, "dgain");
       expect_close(sum, sum32, "dbias");
       EXPECT_EQ(host_sum_of_squares(ctx, a), host_sum_of_squares(ctx, a32));
-      EXPECT_TRUE(all_finite(ctx, a));
     }
   }
 }

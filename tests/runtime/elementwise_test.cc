@@ -33,10 +33,6 @@ TEST_P(Elementwise, Arithmetic) {
       add(ctx, a.view(), y);
       y.expect([&](int64_t i, int64_t j) { return T(old.at(i, j) + a.at(i, j)); }, 0, "add");
       y = old;
-      axpy(ctx, -1.5, a.view(), y);
-      y.expect([&](int64_t i, int64_t j) { return Real{old.at(i, j)} - 1.5L * a.at(i, j); }, ulps<T>(2),
-               "axpy");
-      y = old;
       scale(ctx, 0.25, y);
       y.expect([&](int64_t i, int64_t j) { return old.at(i, j) / 4; }, 0, "scale");
       multiply(ctx, a.view(), b.view(), y);
@@ -162,15 +158,6 @@ TEST_P(Elementwise, Reductions) {
       }
       EXPECT_NEAR(host_sum_of_squares(ctx, a.view()), static_cast<double>(want),
                   1e-12 * (1 + static_cast<double>(want)));
-      EXPECT_TRUE(all_finite(ctx, a.view()));
-      if (a.rows() == 0 || a.cols() == 0) return;
-      const T old = a.at(a.rows() - 1, a.cols() - 1);
-      for (const T bad : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity(),
-                          -std::numeric_limits<T>::infinity()}) {
-        a.at(a.rows() - 1, a.cols() - 1) = bad;
-        EXPECT_FALSE(all_finite(ctx, a.view()));
-      }
-      a.at(a.rows() - 1, a.cols() - 1) = old;
     });
   });
 }
