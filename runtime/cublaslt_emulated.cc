@@ -50,7 +50,7 @@ struct Algorithm {
   cudaDataType_t in, out;
   cublasOperation_t trans_a, trans_b;
   cublasLtEpilogue_t epilogue;
-  uint32_t alignment[4] = {};  // bytes: of the addresses and of the leading dimensions, at most 16
+  uint32_t alignment[4] = {};  // bytes: of addresses, leading dimensions and columns, at most 16
   uint32_t vector_alignment = 0;
   uint64_t depth = 0;  // 0: any
 };
@@ -70,8 +70,9 @@ T as(const void* value, size_t bytes) {
 
 uint32_t alignment_of(uint64_t bytes) { return uint32_t{1} << std::min(std::countr_zero(bytes | 256), 8); }
 uint32_t alignment_of(const void* p) { return alignment_of(reinterpret_cast<uintptr_t>(p)); }
-uint32_t alignment_of(const Layout& layout) {
-  return alignment_of(static_cast<uint64_t>(layout.ld) * layout.bytes_of_value());
+uint32_t alignment_of(const Layout& layout) {  // of its columns' beginnings and lengths
+  const auto columns = static_cast<uint64_t>(layout.ld) | layout.rows;
+  return alignment_of(columns * layout.bytes_of_value());
 }
 
 uint64_t depth_of(const cublasLtMatmulDescOpaque_t& op, const Layout& a) {

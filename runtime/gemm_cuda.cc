@@ -30,9 +30,15 @@ int64_t coarse(int64_t n) {
   return (((n - 1) >> shift) + 1) << shift;
 }
 
-// log2 of the bytes that an address or a distance is a multiple of, at most 16.
-int alignment_of(uint64_t bytes) { return std::min(std::countr_zero(bytes), 4); }
-int alignment_of(const void* p) { return alignment_of(reinterpret_cast<uintptr_t>(p)); }
+// The same for a side along which numbers lie one behind the other, or for the distance of columns: how many
+// of them an algorithm loads at once depends on whether 8, 4 or 2 divide it, and so they do the result.
+int64_t coarse_as_aligned(int64_t n) {
+  const int64_t r = coarse(n), loaded = 8;  // of the smallest numbers, 16 bytes
+  return r == n || n % loaded == 0 ? r : r + (int64_t{1} << std::countr_zero(static_cast<uint64_t>(n)));
+}
+
+// log2 of the bytes that an address is a multiple of, at most 16.
+int alignment_of(const void* p) { return std::min(std::countr_zero(reinterpret_cast<uintptr_t>(p)), 4); }
 
 // A matrix as it is stored, column-major: as many rows as the view has columns.
 struct Stored {
@@ -41,14 +47,11 @@ struct Stored {
 
   explicit Stored(const ConstView& v)  // with one row any stride may stand in the view
       : dtype(v.dtype()), rows(v.cols()), cols(v.rows()), ld(std::max(v.stride(), v.cols())) {}
-  // One with coarse sides whose columns begin as aligned as this one's.
-  Stored rounded() const {
-    Stored r = *this;
-    const auto value = static_cast<int64_t>(size_of(dtype));
-    r.rows = coarse(rows), r.cols = coarse(cols), r.ld = coarse(ld);
-    const int aligned = alignment_of(static_cast<uint64_t>(ld * value));
-    if (r.ld != ld && aligned < 4) r.ld += (int64_t{1} << aligned) / value;
-    return r;
+  Stored with_sides(int64_t new_rows, int64_t new_cols) const {
+    Stored s = *this;
+    s.rows = new_rows, s.cols = new_cols, s.ld = coarse_as_aligned(ld);
+    if (s.ld < s.rows) s.ld += 16;
+    return s;
   }
   friend auto operator<=>(const Stored&, const Stored&) = default;
 };
@@ -64,8 +67,16 @@ struct Shape {
   int vector_alignment;
 
   Shape rounded() const {
+    const auto side = [](int64_t n, bool lies_in_columns) {
+      return lies_in_columns ? coarse_as_aligned(n) : coarse(n);
+    };
+    const int64_t rows = side(result.rows, true), cols = side(result.cols, second_transposed),
+                  depth = side(first_transposed ? first.rows : first.cols,
+                               first_transposed || !second_transposed);
     Shape s = *this;
-    for (Stored* m : {&s.first, &s.second, &s.onto, &s.result}) *m = m->rounded();
+    s.first = first_transposed ? first.with_sides(depth, rows) : first.with_sides(rows, depth);
+    s.second = second_transposed ? second.with_sides(cols, depth) : second.with_sides(depth, cols);
+    s.onto = onto.with_sides(rows, cols), s.result = result.with_sides(rows, cols);
     return s;
   }
   friend auto operator<=>(const Shape&, const Shape&) = default;
