@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the tests in this folder share; sourced.
 failed=0
 current=

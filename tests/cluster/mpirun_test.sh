@@ -120,7 +120,7 @@ for node in node1 node2; do
 done
 job "-x LIME_WAIT_LIMIT_S=2" -- "$lime" train config.yaml --out other
 expect $code = 2
-expect_line out "lime: error: rank .* cannot be reached within 2 s"
+expect "$(grep -o 'lime: error: .* of the start' out)" = "lime: error: rank 2, 3 cannot be reached within 2 s of the start"
 job "--mca btl_tcp_if_include eth0" -- "$lime" train config.yaml --out other
 expect $code = 0
 report

@@ -3,7 +3,7 @@
 #
 #   tests/cluster/hosts.sh 3 tests/cluster/slurm.sh tests/cluster/slurm_test.sh LIME
 #
-# Takes about two minutes, of which Slurm waits for most. Exit code 77: something that it needs is not there.
+# Takes three to four minutes, in most of which Slurm waits. Exit code 77: something that it needs is not there.
 set -euo pipefail
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 . "$source_dir/tests/cluster/checks.sh"
