@@ -95,13 +95,6 @@ std::vector<int64_t> to_words(std::span<const char> bytes) {
 
 }  // namespace
 
-std::vector<int64_t> exchange_counts(Communicator& comm, std::span<const int64_t> send_counts) {
-  const std::vector<int64_t> ones(static_cast<size_t>(comm.size()), 1);
-  std::vector<int64_t> recv_counts(ones.size());
-  comm.all_to_all_v(as_view(send_counts), ones, as_view(recv_counts), ones)->wait();
-  return recv_counts;
-}
-
 std::vector<int64_t> all_gather_values(Communicator& comm, std::span<const int64_t> mine) {
   return gather_values(comm, mine);
 }

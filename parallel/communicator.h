@@ -77,8 +77,6 @@ std::unique_ptr<Communicator> make_self_communicator();
 std::unique_ptr<Communicator> make_self_communicator(Context&);  // on the context's device
 
 // --- helpers over host memory, blocking --------------------------------------------------------
-// Each rank's counts for each other rank: result[r] = what rank r will send here.
-std::vector<int64_t> exchange_counts(Communicator&, std::span<const int64_t> send_counts);
 // Rank r's `mine` at [r * n, (r+1) * n).
 std::vector<int64_t> all_gather_values(Communicator&, std::span<const int64_t> mine);
 std::vector<double> all_gather_values(Communicator&, std::span<const double> mine);

@@ -162,7 +162,6 @@ class Collectives : public testing::TestWithParam<Transport> {
         send.insert(send.end(), out.begin(), out.end());
         expected.insert(expected.end(), in.begin(), in.end());
       }
-      EXPECT_EQ(exchange_counts(*connection_->host, send_counts), recv_counts);
       std::vector<T> recv(expected.size(), T(-1));
       exchange(send, recv, [&](const ConstView& a, const View& b) {
         return comm_->all_to_all_v(a, send_counts, b, recv_counts);
