@@ -14,6 +14,16 @@
 namespace lime {
 namespace fs = std::filesystem;
 
+namespace {
+
+std::string newest_checkpoint(const std::string& run) {
+  const auto names = list_checkpoints(run);
+  if (names.empty()) throw UserError(str("--digests: ", run, " has no checkpoint yet"));
+  return checkpoint_directory(run, names.front());
+}
+
+}  // namespace
+
 void add_inspect_command(CLI::App& app, Job& job) {
   auto& command = *app.add_subcommand("inspect", "Say what a dataset, run or checkpoint directory holds");
   struct Choice {
@@ -26,21 +36,30 @@ void add_inspect_command(CLI::App& app, Job& job) {
       ->type_name("DIR");
   command.add_flag("--verify", chosen->verify, "Read and check every column of a dataset");
   command.add_flag("--digests", chosen->digests,
-                   "Of a checkpoint: a digest of each tensor and table, the same on any number of ranks");
+                   "Of a checkpoint, or a run's newest: a digest of each tensor and table, the same on any "
+                   "number of ranks");
   command.footer(
       "Examples:\n"
       "  lime inspect data/quickstart --verify\n"
       "  lime inspect runs/first\n"
+      "  lime inspect runs/first --digests\n"
       "  lime inspect runs/first/checkpoints/step-000002813 --digests");
   command.callback([&job, chosen] {
     job.action = [&job, chosen] {
       require_single_process(job.group, "inspect");
       const std::string& path = chosen->path;
-      if (fs::exists(path + "/manifest.json")) {
+      const bool is_checkpoint = fs::exists(path + "/manifest.json"), is_run = fs::exists(config_path(path)),
+                 is_dataset = fs::exists(path + "/dataset.yaml");
+      if (chosen->digests && is_dataset)
+        throw UserError(str("--digests: ", path, " is a dataset, expected a run or a checkpoint"));
+      if (chosen->verify && (is_checkpoint || is_run))
+        throw UserError(
+            str("--verify: ", path, " is no dataset; a checkpoint is verified whenever it is read"));
+      if (is_checkpoint) {
         std::cout << (chosen->digests ? describe_checkpoint(path) : summarize_checkpoint(path));
-      } else if (fs::exists(config_path(path))) {
-        std::cout << summarize_run(path);
-      } else if (fs::exists(path + "/dataset.yaml")) {
+      } else if (is_run) {
+        std::cout << (chosen->digests ? describe_checkpoint(newest_checkpoint(path)) : summarize_run(path));
+      } else if (is_dataset) {
         std::cout << inspect(Dataset::open(path), chosen->verify);
       } else {
         throw UserError(str(path,

@@ -115,6 +115,9 @@ TEST_F(Train, InspectSaysWhatARunHolds) {
   EXPECT_THAT(run.out, testing::ContainsRegex("\nsegment +[0-9]+ +8\n"));
   EXPECT_THAT(run.out, testing::ContainsRegex("\ninteraction.links +4 +16\n"));
   EXPECT_THAT(run.out, HasSubstr(lime_program("inspect " + checkpoint("looked_at", 2)).out));
+  EXPECT_EQ(lime_program("inspect --digests " + path("looked_at")).out, digests("looked_at", 2));
+  expect_mistake("inspect --digests " + path("data"), "is a dataset, expected a run or a checkpoint");
+  expect_mistake("inspect --verify " + path("looked_at"), "is no dataset");
 }
 
 TEST_F(Train, TheFirstStepsTimeHoldsItsWaitForData) {
