@@ -86,7 +86,9 @@ TEST_F(CheckpointReads, OnceWhereANewRunBeginsWithIt) {
 TEST_F(CheckpointReads, OnceForScoring) {
   for (const std::string& name : {std::string(), list_checkpoints(run_).front()}) {
     const RunChoice choice{run_, name, "", {}};
-    EXPECT_NEAR(readings([&] { TrainedRun(test_group(), RunDescription(choice)); }), 1, other_reads) << name;
+    EXPECT_NEAR(readings([&] { TrainedRun(test_group(), RunDescription(test_group(), choice)); }), 1,
+                other_reads)
+        << name;
     if (test_group().size() == 1) {
       EXPECT_NEAR(readings([&] { ServedModel{choice}; }), 1, other_reads) << name;
     }
