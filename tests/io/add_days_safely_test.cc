@@ -11,6 +11,7 @@
 
 #include "io/inspect.h"
 #include "io/reading_order.h"
+#include "io/user_index.h"
 #include "tests/io/daily_log.h"
 #include "tests/support/test_support.h"
 
@@ -175,6 +176,23 @@ TEST_F(AddDaysSafely, ABrokenIndexIsNamed) {
   fs::remove(dataset.index_path());
   EXPECT_THAT(refused(), HasSubstr(dataset.index_path()));
   EXPECT_EQ(Dataset::open(data()).imports().size(), 1u);
+  write_file(dataset.index_path(), whole);
+  std::vector<UserEntry> users;
+  for (UserIndexReader reader(dataset.index_path(), dataset.users()); reader.next();)
+    users.push_back(reader.entry());
+  for (int64_t UserEntry::*member : {&UserEntry::id, &UserEntry::part, &UserEntry::row, &UserEntry::events,
+                                     &UserEntry::last_ms, &UserEntry::before_last}) {
+    UserIndexFile file(dataset.index_path(), {});
+    for (const UserEntry& user : users) {
+      UserEntry entry = user;
+      entry.*member += user == users.back();
+      file.add(entry);
+    }
+    file.close();
+    EXPECT_THAT(user_error([&] { inspect(dataset, true); }),
+                HasSubstr(str("index.h5: user ", users.back().id, ": is not what events and days say")));
+  }
+  fs::remove(dataset.index_path());
   fs::copy_file(dataset.events_path(0), dataset.index_path());
   EXPECT_THAT(refused(), HasSubstr("found 'events', expected 'index'"));
 }

@@ -199,6 +199,18 @@ TEST_F(AddDays, HistoriesEndStrictlyBeforeAlsoAtTheBorder) {
   EXPECT_THAT(inspect(Dataset::open(data()), true), HasSubstr("verified"));
 }
 
+TEST_F(AddDays, RequestsOfOneTimeAreInOrderOfTheirUsersWhoeverCameFirst) {
+  write_log(SmallLog().request(5, 100, "1970-01-01").log_, data(), small_writer(1));
+  add(SmallLog().request(5, 300, "1970-01-02").request(2, 300, "1970-01-02").log_, data());
+  const auto whole = SmallLog()
+                         .request(5, 100, "1970-01-01")
+                         .request(5, 300, "1970-01-02")
+                         .request(2, 300, "1970-01-02")
+                         .log_;
+  expect_same(batches_of(write_log(whole, data("whole"), small_writer(1))),
+              batches_of(Dataset::open(data())));
+}
+
 TEST_F(AddDays, LateRowsAreLeftOutAndCounted) {
   write_log(SmallLog()
                 .event(1, 500, 11, "1970-01-03")
@@ -234,8 +246,12 @@ TEST_F(AddDays, LateRowsAreLeftOutAndCounted) {
   EXPECT_THAT(items_of(rows.events.at(7)), ElementsAre(71, 73));
   EXPECT_EQ(rows.requests.size(), 2u);
   EXPECT_THAT(inspect(Dataset::open(data()), true), HasSubstr("verified"));
-  // What came late by itself does not come late again: the same rows are known now, or still late.
-  EXPECT_FALSE(add(SmallLog().event(7, 901, 73).event(1, 499, 12, "1970-01-04").log_, data()).any());
+  // Nor are they in any later import, also where one came between that had no events without a day.
+  EXPECT_TRUE(add(SmallLog().request(8, 1000, "1970-01-05").log_, data()).any());
+  const AddedRows again = add(SmallLog().event(7, 901, 73).event(1, 499, 12, "1970-01-06").log_, data());
+  EXPECT_FALSE(again.any());
+  EXPECT_EQ(again.known_events, 1);
+  EXPECT_EQ(again.late_events, 1);
 }
 
 TEST_F(AddDays, FeaturesAreReplacedByIdAndWhoHasTheDatasetOpenKeepsTheOldOnes) {
@@ -273,6 +289,19 @@ TEST_F(AddDays, FeaturesAreReplacedByIdAndWhoHasTheDatasetOpenKeepsTheOldOnes) {
   EXPECT_EQ(rows.items.at(6).ids.at("author"), 60);
   EXPECT_EQ(rows.items.at(7).ids.at("author"), 71);
   EXPECT_THAT(rows.items.at(7).lists.at("topics"), ElementsAre(1, 2));
+  const auto at_once = SmallLog()
+                           .request(1, 100, "1970-01-01")
+                           .request(2, 100, "1970-01-01")
+                           .request(3, 200, "1970-01-02")
+                           .user(1, 11)
+                           .user(2, 20)
+                           .user(3, 30)
+                           .item(5, 50)
+                           .item(6, 60)
+                           .item(7, 71)
+                           .log_;
+  expect_same(batches_of(write_log(at_once, data("at_once"), small_writer(1))),
+              batches_of(Dataset::open(data())));
   expect_same(batches, batches_of(before));
   expect_same_rows(rows_before, dump(Dataset::open(data()).as_of(1)));
   // The next import knows the features of now.
