@@ -55,12 +55,11 @@ void remove_leftovers(const Dataset& dataset, const std::function<void(const std
   std::vector<std::string> named;
   for (size_t i = 1; i < dataset.imports().size(); ++i)
     named.push_back(dataset.folder(static_cast<int64_t>(i)));
-  std::vector<std::string> left;
+  std::vector<std::string> left;  // added-0001, added-0001.partial-17 and the like
   for (const auto& entry : fs::directory_iterator(dataset.directory())) {
-    const std::string path = dataset.directory() + "/" + entry.path().filename().string();
-    if (entry.path().filename().string().starts_with("added-") &&
-        std::find(named.begin(), named.end(), path) == named.end())
-      left.push_back(path);
+    const std::string name = entry.path().filename().string(), path = dataset.directory() + "/" + name;
+    const bool ours = name.starts_with("added-") && name.find_first_of("0123456789") == 6;
+    if (ours && std::find(named.begin(), named.end(), path) == named.end()) left.push_back(path);
   }
   std::sort(left.begin(), left.end());
   for (const auto& path : left) {
