@@ -25,7 +25,7 @@ cudaDataType_t data_type(DType dtype) {
 // differ in their numbers of rows: with sizes rounded up so they share an algorithm, where each number would
 // have the library search for one, for each of a step's products.
 int64_t coarse(int64_t n) {
-  if (n <= 256) return n;
+  if (n <= 16) return n;
   const int shift = std::bit_width(static_cast<uint64_t>(n)) - 4;
   return (((n - 1) >> shift) + 1) << shift;
 }
