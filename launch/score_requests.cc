@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "io/hdf5_draft.h"
-#include "launch/batch_source.h"
 #include "launch/latency.h"
 #include "launch/scores_file.h"
 #include "model/run_choice.h"
@@ -179,11 +178,7 @@ ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const Sc
                                         options.candidates, config.seed)
                                : sample(cached, options.candidates, config.seed);
   }
-  ReaderOptions reading = reader_options(*make_self_communicator(), config, days);
-  reading.requests = std::max<int64_t>(1, config.eval.batch_requests / reading.virtual_shards);
-  reading.history_mode = options.history;
-  reading.shuffle = false;
-  BatchReader reader(dataset, reading);
+  BatchReader reader(dataset, scoring_options(*make_self_communicator(), config, days, options.history));
 
   ScoreRequestsReport report;
   std::optional<RankingFile> results;

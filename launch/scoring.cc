@@ -19,22 +19,12 @@ struct Scored {
   std::unique_ptr<Lookup> lookup;
 };
 
-ReaderOptions scoring_options(const Communicator& comm, const Config& config,
-                              const std::vector<std::string>& days, HistoryMode mode) {
-  ReaderOptions options = reader_options(comm, config, days);
-  options.spec.metric_weight = config.eval.watch_time;
-  options.requests = std::max<int64_t>(1, config.eval.batch_requests / options.virtual_shards);
-  options.history_tokens = config.eval.batch_history_tokens / options.virtual_shards;
-  options.history_mode = mode;
-  options.shuffle = false;
-  return options;
-}
-
 class Pass {
  public:
   Pass(const Scoring& scoring, const std::vector<std::string>& days, HistoryMode mode)
       : comm_(scoring.comm), ctx_(scoring.ctx), network_(scoring.network), scores_(ctx_) {
-    const ReaderOptions options = scoring_options(comm_, scoring.config, days, mode);
+    ReaderOptions options = scoring_options(comm_, scoring.config, days, mode);
+    options.spec.metric_weight = scoring.config.eval.watch_time;
     together(comm_, [&] { reader_ = std::make_unique<BatchReader>(scoring.dataset, options); });
   }
 
@@ -98,6 +88,16 @@ class Pass {
 };
 
 }  // namespace
+
+ReaderOptions scoring_options(const Communicator& comm, const Config& config, std::vector<std::string> days,
+                              HistoryMode mode) {
+  ReaderOptions options = reader_options(comm, config, std::move(days));
+  options.requests = std::max<int64_t>(1, config.eval.batch_requests / options.virtual_shards);
+  options.history_tokens = config.eval.batch_history_tokens / options.virtual_shards;
+  options.history_mode = mode;
+  options.shuffle = false;
+  return options;
+}
 
 const char* to_string(HistoryMode mode) {
   switch (mode) {

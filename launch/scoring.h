@@ -27,6 +27,9 @@ const char* to_string(HistoryMode);
 // config.eval.history: one mode by name, or "both": running, then frozen. Throws UserError.
 std::vector<HistoryMode> history_modes(const std::string& text);
 
+// Of a pass that scores: days in order, in batches of the size that config.eval has for them.
+ReaderOptions scoring_options(const Communicator&, const Config&, std::vector<std::string> days, HistoryMode);
+
 // Requests scored so far and in all, over all ranks; called on every rank after each global batch.
 using ScoringProgress = std::function<void(int64_t done, int64_t total)>;
 
