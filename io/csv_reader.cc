@@ -1,7 +1,6 @@
 #include "io/csv_reader.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -57,17 +56,8 @@ class QuoteScanner {
   bool inside_ = false, field_starts_ = true;
 };
 
-}  // namespace
-
-namespace {
-
-// What files are that are often taken for text.
+// What files are that are often taken for text, by their first bytes.
 const char* not_text(std::string_view begin) {
-  if (begin.starts_with("\x1F\x8B")) return "gzip data, expected text (gunzip it)";
-  if (begin.starts_with("\xFD"
-                        "7zXZ"))
-    return "xz data, expected text (unxz it)";
-  if (begin.starts_with("\x28\xB5\x2F\xFD")) return "zstd data, expected text (unzstd it)";
   if (begin.starts_with("PK\x03\x04")) return "a zip archive or a spreadsheet, expected text";
   if (begin.starts_with("PAR1")) return "Parquet, expected text (pandas.read_parquet(...).to_csv(...))";
   return nullptr;
@@ -76,13 +66,8 @@ const char* not_text(std::string_view begin) {
 }  // namespace
 
 CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
-    : path_(path),
-      options_(options),
-      file_(std::fopen(path.c_str(), "rb"), &std::fclose),
-      columns_(options.columns) {
-  if (!file_) throw UserError(str(path_, ": cannot open: ", std::strerror(errno)));
+    : path_(path), options_(options), file_(path), columns_(options.columns) {
   LIME_CHECK(!options_.separator.empty());
-  std::setvbuf(file_.get(), nullptr, _IONBF, 0);
   buffer_.resize(static_cast<size_t>(std::max<int64_t>(options_.block_bytes, 16)));
   refill();
   if (const char* what = not_text({buffer_.data(), end_})) throw UserError(str(path_, ": found ", what));
@@ -149,11 +134,8 @@ bool CsvReader::refill() {
     begin_ = 0;
   }
   if (end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
-  const size_t got = std::fread(buffer_.data() + end_, 1, buffer_.size() - end_, file_.get());
-  if (got == 0) {
-    if (std::ferror(file_.get())) throw UserError(str(path_, ": cannot read: ", std::strerror(errno)));
-    end_of_file_ = true;
-  }
+  const size_t got = file_.read(buffer_.data() + end_, buffer_.size() - end_);
+  end_of_file_ = got == 0;
   end_ += got;
   bytes_read_ += static_cast<int64_t>(got);
   return got > 0;

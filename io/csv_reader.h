@@ -1,4 +1,5 @@
-// Streaming reader of comma-, tab- or otherwise separated text, in bounded memory.
+// Streaming reader of comma-, tab- or otherwise separated text, plain or compressed (io/text_file.h), in
+// bounded memory.
 //
 // Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that
 // begins with a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n;
@@ -11,13 +12,12 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <limits>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "io/text_file.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -36,7 +36,8 @@ struct CsvOptions {
 
 class CsvReader {
  public:
-  // Throws UserError where the file cannot be read, is empty, or is compressed or Parquet by its first bytes.
+  // Throws UserError where the file cannot be read, is empty, or is Parquet or a zip archive by its first
+  // bytes.
   explicit CsvReader(const std::string& path, const CsvOptions& = {});
 
   const std::string& path() const { return path_; }
@@ -55,9 +56,10 @@ class CsvReader {
   // Throws BadRow: the column's text is not what was expected ("an integer").
   [[noreturn]] void reject(size_t column, std::string_view expected) const;
 
-  int64_t line() const { return line_; }         // of the current row's first line, from 1
-  int64_t rows() const { return rows_; }         // read so far, without the header, bad ones included
-  int64_t bytes() const { return bytes_read_; }  // read from the file so far
+  int64_t line() const { return line_; }                // of the current row's first line, from 1
+  int64_t rows() const { return rows_; }                // read so far, without the header, bad ones included
+  int64_t bytes() const { return bytes_read_; }         // of text, read so far
+  double fraction() const { return file_.fraction(); }  // of the file, read so far; 0: not known
 
  private:
   bool read_record();  // finds the extent of the next non-empty record and splits it
@@ -68,7 +70,7 @@ class CsvReader {
 
   std::string path_;
   CsvOptions options_;
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  TextFile file_;
   std::vector<std::string> columns_;
   std::vector<std::string_view> fields_;
   std::vector<char> buffer_;

@@ -151,8 +151,7 @@ class Importer {
   void progress(const CsvReader& reader) const {
     if (reader.rows() % 65536 == 0 && options_.progress)
       options_.progress("read " + std::filesystem::path(reader.path()).filename().string(),
-                        static_cast<double>(reader.bytes()) /
-                            static_cast<double>(std::filesystem::file_size(reader.path())));
+                        reader.fraction());
   }
 
   template <typename Add>

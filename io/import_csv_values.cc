@@ -13,7 +13,8 @@ constexpr int64_t max_ms = 253402300799999;  // the last of the year 9999
 
 CsvReader open_source(const CsvSource& source, const std::string& path) {
   CsvOptions options;
-  options.separator = !source.separator.empty() ? source.separator : path.ends_with(".tsv") ? "\t" : ",";
+  const bool tabs = without_compression(path).ends_with(".tsv");
+  options.separator = !source.separator.empty() ? source.separator : tabs ? "\t" : ",";
   options.quotes = source.quotes;
   options.columns = source.columns;
   return CsvReader(path, options);

@@ -72,6 +72,13 @@ DatasetSchema make_schema(const KuaiRandOptions& options) {
   return schema;
 }
 
+// 0 for a pipe.
+double stored_bytes(const std::string& path) {
+  std::error_code none;
+  const auto bytes = std::filesystem::file_size(path, none);
+  return none ? 0.0 : static_cast<double>(bytes);
+}
+
 // log1p of a count that may be empty or negative (unknown): 0 then.
 float log1p_count(const CsvReader& reader, size_t column, double scale) {
   if (reader.text(column).empty()) return 0.0F;
@@ -90,12 +97,12 @@ class Importer {
 
   ImportReport run() {
     double total = 1, done = 0;
-    for (const auto& path : logs_) total += static_cast<double>(std::filesystem::file_size(path));
+    for (const auto& path : logs_) total += stored_bytes(path);
     if (!options_.users.empty()) read_users();
     if (!options_.videos.empty()) read_videos();
     for (const auto& path : logs_) {
       read_log(path, done, total);
-      done += static_cast<double>(std::filesystem::file_size(path));
+      done += stored_bytes(path);
     }
     finish_import(writer_, means_, joined(options_.logs), report_);
     return std::move(report_);
@@ -163,6 +170,7 @@ class Importer {
     auto& candidate = request.candidates[0];
     candidate.labels.resize(labels);
     candidate.weights.resize(1);
+    const double bytes = stored_bytes(path);
     for_each_row(reader, bad_, report_, [&] {
       int64_t bits = 0;
       for (size_t k = 0; k < actions.size(); ++k) {
@@ -183,7 +191,7 @@ class Importer {
       event.day = request.day;
       writer_.add_event(event);
       if (writer_.add_request(request)) means_.add(request);
-      if (reader.rows() % 65536 == 0) progress("read", (done + static_cast<double>(reader.bytes())) / total);
+      if (reader.rows() % 65536 == 0) progress("read", (done + bytes * reader.fraction()) / total);
     });
   }
 

@@ -1,8 +1,7 @@
 #include "io/import_movielens.h"
 
+#include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include "io/import_rows.h"
@@ -21,10 +20,12 @@ struct Form {
 // Told from the first line: "1::31::2.5::..." (1M), "1,31,..." with a header (20M and later), "196\t242\t..."
 // (100K ratings), "1|24|M|..." (100K users and films).
 Form form_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw UserError(str(path, ": cannot open"));
-  std::string line;
-  std::getline(file, line);
+  TextFile file(path);
+  std::string line(1024, '\0');
+  size_t length = 0;
+  for (size_t got = 1; got > 0 && length < line.size() && line.find('\n') >= length; length += got)
+    got = file.read(line.data() + length, line.size() - length);
+  line.resize(std::min(length, line.find('\n')));
   if (line.find("::") != std::string::npos) return {"::", false, false};
   if (line.find('\t') != std::string::npos) return {"\t", false, false};
   if (line.find('|') != std::string::npos && line.find(',') > line.find('|')) return {"|", false, false};
@@ -88,7 +89,6 @@ class Importer {
         open_form(options_.ratings, form_of(options_.ratings), {"userId", "movieId", "rating", "timestamp"});
     const size_t user = reader.column("userId"), movie = reader.column("movieId"),
                  rated = reader.column("rating"), time = reader.column("timestamp");
-    const auto bytes = static_cast<double>(std::filesystem::file_size(options_.ratings));
     EventRow event;
     event.values.ids.resize(1);
     RequestRow request;
@@ -111,7 +111,7 @@ class Importer {
       writer_.add_event(event);
       if (writer_.add_request(request)) means_.add(request);
       if (reader.rows() % 65536 == 0 && options_.writer.progress)
-        options_.writer.progress("read", static_cast<double>(reader.bytes()) / bytes);
+        options_.writer.progress("read", reader.fraction());
     });
   }
 

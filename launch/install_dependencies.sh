@@ -10,6 +10,7 @@ packages=(
   libgoogle-glog-dev                  # logs
   libcli11-dev libyaml-cpp-dev nlohmann-json3-dev
   libxxhash-dev zlib1g-dev
+  gzip bzip2 xz-utils zstd lz4        # import reads compressed logs through them
   libboost-context-dev                # fibers: the CUDA emulator's threads
   libgtest-dev libgmock-dev libbenchmark-dev
 )

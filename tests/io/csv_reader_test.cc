@@ -157,14 +157,9 @@ TEST_F(CsvReaderTest, ATwofoldColumnIsRefusedWhereItIsAskedFor) {
 }
 
 TEST_F(CsvReaderTest, NamesWhatIsNotText) {
-  for (const auto& [begin, what] :
-       {std::pair("\x1F\x8B\x08", "gzip"),
-        std::pair("\xFD"
-                  "7zXZ",
-                  "xz"),
-        std::pair("\x28\xB5\x2F\xFD", "zstd"), std::pair("PK\x03\x04", "zip"), std::pair("PAR1", "Parquet")})
-    EXPECT_THAT(user_error([&] { CsvReader(write(std::string(begin) + " and more")); }),
-                testing::HasSubstr(str("in.csv: found ", std::string(what) == "zip" ? "a " : "", what)));
+  EXPECT_THAT(user_error([&] { CsvReader(write("PK\x03\x04 and more")); }),
+              HasSubstr("in.csv: found a zip archive"));
+  EXPECT_THAT(user_error([&] { CsvReader(write("PAR1 and more")); }), HasSubstr("in.csv: found Parquet"));
 }
 
 TEST_F(CsvReaderTest, RefusesWhatIsNoFileOrHasNoHeader) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 
 #include "io/import_csv_mapping.h"
@@ -63,6 +64,14 @@ TEST_F(ImportCsvTest, MinimalMappingMakesEveryRowAnEventAndARequest) {
   ASSERT_EQ(request.history.size(), 1U);
   EXPECT_EQ(request.history[0].item, hashed_id("pen"));
   EXPECT_EQ(data.request(17, 5000).day, "1970-01-01");
+}
+
+TEST_F(ImportCsvTest, ACompressedTableOfTabsIsOne) {
+  write("mapping.yaml",
+        "impressions: {files: log.tsv.gz, user: u, item: i, time: {column: t, unit: s}, labels: {click: c}}");
+  write("log.tsv", "u\ti\tt\tc\n1\t2\t5\t1\n");
+  ASSERT_EQ(std::system(str("gzip '", directory_.file("log.tsv"), "'").c_str()), 0);
+  EXPECT_EQ(import().request(1, 5000).candidates[0].item, 2);
 }
 
 constexpr const char* full = R"(

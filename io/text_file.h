@@ -1,0 +1,44 @@
+// The text of a file from its beginning to its end, plain or compressed.
+//
+// gzip, bzip2, xz, zstd and lz4 data is told by its first bytes, whatever the file is called, and is read
+// through the program of that name, as tar does: it runs beside this one, on a core of its own, checks the
+// checksums of its format, and takes several streams that were written after one another.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+namespace lime {
+
+class TextFile {
+ public:
+  // Throws UserError where the file cannot be opened, or the program that reads it cannot be started.
+  explicit TextFile(const std::string& path);
+  ~TextFile();  // the program ends with it
+  TextFile(const TextFile&) = delete;
+  TextFile& operator=(const TextFile&) = delete;
+
+  // The next bytes of text, at most `size` (at least 1) of them; 0: there are none left. Throws UserError
+  // where they cannot be read, or are damaged or cut off: what a compressed file gave before may then be
+  // wrong, too.
+  size_t read(char* to, size_t size);
+
+  // How much of the file was read, in 0..1, counted as it is stored. 0: not known (a pipe).
+  double fraction() const;
+
+ private:
+  void start_program();
+  void end_program();  // throws UserError with what it said, if it failed
+
+  std::string path_;
+  int file_ = -1, text_ = -1, complaints_ = -1;  // text_: what is read, file_ itself or the program's output
+  const char* program_ = nullptr;                // null: plain text
+  pid_t pid_ = -1;                               // of the program, while it runs
+};
+
+// The path without the ending that a compressing program gives it: "log.tsv.gz" is "log.tsv".
+std::string without_compression(const std::string& path);
+
+}  // namespace lime
