@@ -31,3 +31,20 @@ for example in score_request score_request_c; do
 done
 # C and C++ say the same.
 diff <(grep '^item' "$temp/score_request.out") <(grep '^item' "$temp/score_request_c.out")
+
+# The shared library exports the C interface alone, needs no MPI, and serves Python.
+library=$(find "$temp/prefix" -name liblime_scorer.so.0)
+exported=$(nm -D --defined-only "$library" | awk '$2 == "T" {sub(/@.*/, "", $3); print $3}' | sort)
+declared=$(grep -oE '\blime_[a-z_]+\(' "$temp/prefix/include/lime/serving/lime_scorer.h" | tr -d '(' | sort -u)
+diff <(echo "$declared") <(echo "$exported")
+if readelf -d "$library" | grep NEEDED | grep -i 'mpi'; then echo "$library needs MPI"; exit 1; fi
+if ! command -v python3 >/dev/null; then
+  echo "not checked, no python3: score_request.py"
+elif [ -z "$cxx_flags" ]; then  # a sanitizer's library cannot be loaded by a program without it
+  LIME_SCORER=$library "$share/examples/score_request.py" "$temp/run" "$temp/cache.h5" | tee "$temp/score_request_py.out"
+  diff "$temp/score_request_c.out" "$temp/score_request_py.out"
+  if LIME_SCORER=$library "$share/examples/score_request.py" "$temp/run" "$temp/none.h5" 2>"$temp/refused"; then
+    echo "score_request.py opened a cache that is not there"; exit 1
+  fi
+  grep 'none.h5: no such file' "$temp/refused"
+fi
