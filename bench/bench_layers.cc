@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "bench/memory_rate.h"
-#include "layers/link_attention.h"
+#include "layers/attention/link_attention.h"
+#include "layers/attention/xor_attention.h"
 #include "layers/ranking_model.h"
-#include "layers/xor_attention.h"
 #include "layers/xor_block.h"
 #include "runtime/context.h"
 #include "runtime/philox.h"

@@ -1,6 +1,6 @@
 # LIME_CUDA: where *_cuda.cu are compiled, and by what.
 #   ON        by nvcc, for GPUs; needs a CUDA toolkit to build, and neither GPU, driver nor CUDA libraries to start
-#   EMULATED  by the C++ compiler, for the emulator of runtime/cuda_emulator.h; needs no CUDA toolkit
+#   EMULATED  by the C++ compiler, for the emulator of runtime/emulator/emulator.h; needs no CUDA toolkit
 #   AUTO      ON where nvcc is found, else OFF
 #   OFF       not at all; device cuda is refused by name
 # ON and EMULATED define LIME_WITH_CUDA everywhere, and LIME_CUDA_EMULATED is seen by .cu files alone: ordinary

@@ -4,12 +4,12 @@
 
 #include <span>
 
-#include "layers/causal_attention.h"
+#include "layers/attention/causal_attention.h"
+#include "layers/attention/link_attention.h"
+#include "layers/attention/target_attention.h"
+#include "layers/attention/xor_attention.h"
 #include "layers/fused.h"
 #include "layers/item_rows.h"
-#include "layers/link_attention.h"
-#include "layers/target_attention.h"
-#include "layers/xor_attention.h"
 
 namespace lime::cpu {
 

@@ -6,10 +6,10 @@
 // added in order: same inputs and shapes, same bits.
 #pragma once
 
-#include "layers/causal_attention.h"
-#include "layers/link_attention.h"
-#include "layers/target_attention.h"
-#include "layers/xor_attention.h"
+#include "layers/attention/causal_attention.h"
+#include "layers/attention/link_attention.h"
+#include "layers/attention/target_attention.h"
+#include "layers/attention/xor_attention.h"
 
 namespace lime::cuda {
 

@@ -12,10 +12,10 @@
 
 #include <string>
 
+#include "layers/attention/xor_attention.h"
 #include "layers/fused.h"
 #include "layers/layer_norm.h"
 #include "layers/linear.h"
-#include "layers/xor_attention.h"
 
 namespace lime {
 

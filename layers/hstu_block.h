@@ -8,7 +8,7 @@
 
 #include <string>
 
-#include "layers/causal_attention.h"
+#include "layers/attention/causal_attention.h"
 #include "layers/gated_block.h"
 
 namespace lime {

@@ -10,8 +10,8 @@
 
 #include <string>
 
+#include "layers/attention/link_attention.h"
 #include "layers/attention_layer.h"
-#include "layers/link_attention.h"
 #include "layers/personaliser.h"
 
 namespace lime {

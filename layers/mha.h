@@ -14,10 +14,10 @@
 
 #include <memory>
 
+#include "layers/attention/target_attention.h"
 #include "layers/attention_layer.h"
 #include "layers/history_compression.h"
 #include "layers/interaction.h"
-#include "layers/target_attention.h"
 
 namespace lime {
 

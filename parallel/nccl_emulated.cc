@@ -1,4 +1,4 @@
-// NCCL of the emulated devices: runtime/emulated_toolkit/nccl.h.
+// NCCL of the emulated devices: runtime/emulator/toolkit/nccl.h.
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 #include "parallel/nccl_emulated_member.h"
 #include "parallel/nccl_library.h"
-#include "runtime/cuda_emulator_memory.h"
+#include "runtime/emulator/memory.h"
 #include "runtime/error.h"
 
 using lime::Error;

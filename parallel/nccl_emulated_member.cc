@@ -11,7 +11,7 @@
 #include <cstring>
 #include <map>
 
-#include "runtime/cuda_emulator_memory.h"
+#include "runtime/emulator/memory.h"
 #include "runtime/error.h"
 
 namespace lime::emulated_nccl {

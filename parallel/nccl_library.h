@@ -1,5 +1,5 @@
 // NCCL, opened when it is first used: a program starts where it is not installed. The one home of nccl.h,
-// which is NCCL's, or where the device is emulated that of runtime/emulated_toolkit. Internal to parallel/.
+// which is NCCL's, or where the device is emulated that of runtime/emulator/toolkit. Internal to parallel/.
 #pragma once
 
 #include <nccl.h>

@@ -1,6 +1,6 @@
 // cuBLASLt, opened when it is first used: a program built with CUDA starts where no CUDA library is
 // installed. The one home of cublasLt.h, which is the toolkit's, or where the device is emulated that of
-// runtime/emulated_toolkit. Internal to runtime/.
+// runtime/emulator/toolkit. Internal to runtime/.
 #pragma once
 
 #include <cublasLt.h>

@@ -1,6 +1,6 @@
 // For the authors of kernels: everything that a *_cuda.cu file needs. The one header through which CUDA's own
-// is included; where LIME_CUDA_EMULATED is defined, the emulator takes its place (runtime/cuda_emulator.h)
-// and the same source is compiled as C++.
+// is included; where LIME_CUDA_EMULATED is defined, the emulator takes its place
+// (runtime/emulator/emulator.h) and the same source is compiled as C++.
 //
 //   namespace lime::cuda {
 //   namespace {
@@ -21,9 +21,9 @@
 #pragma once
 
 #ifdef LIME_CUDA_EMULATED
-#include "runtime/cuda_emulator.h"
-#include "runtime/cuda_emulator_memory.h"
-#include "runtime/cuda_emulator_warp.h"
+#include "runtime/emulator/emulator.h"
+#include "runtime/emulator/memory.h"
+#include "runtime/emulator/warp.h"
 #else
 #include <cuda_runtime.h>
 #endif

@@ -24,7 +24,7 @@
 #include "runtime/cuda_kernel_mma.h"
 #include "runtime/wgmma.h"
 #ifdef LIME_CUDA_EMULATED
-#include "runtime/cuda_emulator_wgmma.h"
+#include "runtime/emulator/wgmma.h"
 #endif
 
 namespace lime::cuda {

@@ -20,8 +20,8 @@
 
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_device_calls.h"
-#include "runtime/cuda_emulator_memory.h"
 #include "runtime/device_memory.h"
+#include "runtime/emulator/memory.h"
 #include "runtime/error.h"
 #include "runtime/host_memory.h"
 

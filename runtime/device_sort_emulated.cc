@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/cuda_emulator_memory.h"
 #include "runtime/device_sort.h"
+#include "runtime/emulator/memory.h"
 #include "runtime/error.h"
 
 namespace lime::cuda {

@@ -6,7 +6,7 @@
 
 namespace lime::cuda {
 
-// By cuBLASLt (gemm_cuda.cc), which is emulated where the device is (cublaslt_emulated.cc). No side is
+// By cuBLASLt (gemm_cuda.cc), which is emulated where the device is (emulator/cublaslt.cc). No side is
 // 0.
 void gemm(Context&, bool ta, bool tb, double alpha, const ConstView& a, const ConstView& b, double beta,
           View c);

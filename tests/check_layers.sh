@@ -35,16 +35,16 @@ homes=(
   'nccl\.h|^parallel/nccl_library\.h$'
   'hdf5\.h|^io/hdf5_library\.h$'
   'cblas\.h|^runtime/primitives_cpu\.cc$'
-  'hwy/|^(runtime/kernels_[a-z_]+(\.cc|-inl\.h)|layers/[a-z_]+(_cpu\.cc|-inl\.h))$'
+  'hwy/|^(runtime/kernels_[a-z_]+(\.cc|-inl\.h)|layers/(attention/)?[a-z_]+(_cpu\.cc|-inl\.h))$'
   '(immintrin|cpuid)\.h|^runtime/kernels_amx\.cc$'
   'CLI/|^launch/'
   'yaml-cpp/|^(model/config_yaml\.cc$|io/dataset_yaml\.cc$|io/import_csv[a-z_]*\.cc$)'
   'nlohmann/|^(model/|launch/|runtime/trace\.cc$)'
   'xxhash\.h|^(io/import_values|model/file_checksum)\.cc$'
-  'cuda|^([a-z]+/[a-z_]+_cuda\.cu|runtime/[a-z_]+_cuda\.cc|runtime/cuda_kernel[a-z_]*\.h)$'
+  'cuda|^([a-z]+/(attention/)?[a-z_]+_cuda\.cu|runtime/[a-z_]+_cuda\.cc|runtime/cuda_kernel[a-z_]*\.h)$'
   'cub/|^runtime/device_sort_cuda\.cu$'
   'cublas|^runtime/cublaslt\.h$'
-  'boost/|^runtime/cuda_emulator\.cc$'
+  'boost/|^runtime/emulator/emulator\.cc$'
 )
 for home in "${homes[@]}"; do
   pattern=${home%%|^*}; where=^${home#*|^}

@@ -1,5 +1,5 @@
 // Which rows the blocks of attention kernels find, for more requests than a warp looks at in one step.
-#include "layers/attention_chunks_cuda.h"
+#include "layers/attention/chunks_cuda.h"
 #include "tests/support/device_support.h"
 
 namespace lime::cuda {

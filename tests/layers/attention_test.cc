@@ -6,8 +6,8 @@
 #include <cstring>
 #include <limits>
 
-#include "layers/link_attention.h"
-#include "layers/xor_attention.h"
+#include "layers/attention/link_attention.h"
+#include "layers/attention/xor_attention.h"
 #include "tests/layers/gradient_check.h"
 
 namespace lime {

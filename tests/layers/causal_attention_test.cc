@@ -1,6 +1,6 @@
 // Causal attention with targets against a plain reference that builds all scores, and against finite
 // differences.
-#include "layers/causal_attention.h"
+#include "layers/attention/causal_attention.h"
 
 #include <gtest/gtest.h>
 

@@ -2,8 +2,8 @@
 // attention_test.cc compares with the definition. Inputs have NaNs around them, outputs guard values.
 #include <cmath>
 
+#include "layers/attention/link_attention_mma_cuda.h"
 #include "layers/cuda_kernels_attention.h"
-#include "layers/link_attention_mma_cuda.h"
 #include "tests/layers/attention_device_case.h"
 
 namespace lime {

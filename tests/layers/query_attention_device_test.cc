@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "layers/query_attention_mma_cuda.h"
+#include "layers/attention/query_attention_mma_cuda.h"
 #include "tests/layers/device_buffer.h"
 
 namespace lime {

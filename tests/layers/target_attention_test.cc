@@ -1,5 +1,5 @@
 // Target attention against a softmax that builds all scores, and against finite differences.
-#include "layers/target_attention.h"
+#include "layers/attention/target_attention.h"
 
 #include <gtest/gtest.h>
 

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "layers/attention/xor_attention_mma_cuda.h"
 #include "layers/cuda_kernels_attention.h"
-#include "layers/xor_attention_mma_cuda.h"
 #include "tests/layers/attention_device_case.h"
 
 namespace lime {

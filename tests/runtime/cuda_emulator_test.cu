@@ -1,5 +1,5 @@
-// The emulator finds what a GPU would leave to chance (runtime/cuda_emulator.h). Each kernel here is wrong in
-// one way.
+// The emulator finds what a GPU would leave to chance (runtime/emulator/emulator.h). Each kernel here is
+// wrong in one way.
 #include <gmock/gmock.h>
 
 #include <cmath>
