@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
-"""Embedding tables against FBGEMM's and TorchRec's on CPUs: look-up, and look-up + gradient + row-wise Adagrad.
+"""Embedding tables against FBGEMM's and TorchRec's on CPUs: look-up, and look-up + gradient + update.
 
   PYTHON bench/compare_embeddings.py [--peer fbgemm|torchrec] [--bench build/cpu/bench/bench_embedding]
-                                     [--dims 64,128] [--rounds 9] [--threads 1] [--rows 1000000] [--ids 262144]
+                                     [--dims 64,128] [--rounds 9] [--threads 1] [--rows 1000000]
+                                     [--ids 262144]
 
-PYTHON has torch, numpy, fbgemm-gpu-cpu and torchrec. With --threads N, FBGEMM has N threads, TorchRec N ranks (gloo, rows
-sharded, bench/peers/torchrec_ranks.py) and bench_embedding N ranks (`mpirun -np N`), each with its part of the ids. First
-both take one step from the same rows with the same ids and gradients, and the rows and sums of squares after it are
-compared: what differs is not timed. Then they take turns, `--rounds` times; a ratio is that of the two medians of one
-round. Printed: medians over the rounds, and the range.
+PYTHON has torch, numpy, fbgemm-gpu-cpu and torchrec. With --threads N, FBGEMM has N threads, TorchRec N ranks
+(gloo, rows sharded, bench/peers/torchrec_ranks.py) and bench_embedding N ranks (`mpirun -np N`), each with its
+part of the ids. First both take one step of row-wise Adagrad from the same rows with the same ids and
+gradients, and the rows and sums of squares after it are compared: what differs is not timed. Then they take
+turns, `--rounds` times; a ratio is that of the two medians of one round. Printed: medians over the rounds, and
+the range.
 
-What is compared is not the same work. FBGEMM takes row indices below --rows, of a table that has all rows from the start;
-lime takes any int64, finds the row by a hash table, and reads each distinct id once, as several ranks need it. FBGEMM
-adds gradients in an order that its sort and its threads decide; lime in the order of positions, then along a tree, the
-same for any number of ranks. FBGEMM is given what makes it fastest here: bags of one id (sums: for single ids without
-pooling its update is three times slower), no check of bounds, memory that the C library keeps (else every output is
-fresh pages), huge pages, and the vectors of its compiler (FBGEMM_FORCE_AUTOVEC); TorchRec, which calls it, the last three. --as-installed leaves all that out.
+What is compared is not the same work. FBGEMM takes row indices below --rows, of a table that has all rows from
+the start; lime takes any int64, finds the row by a hash table, and each distinct id once, as several ranks need
+it. FBGEMM adds the gradients of an id in the order of its sort; lime in the order of positions, then along a
+tree, the same for any number of ranks. FBGEMM is given what makes it fastest here: bags of one id (sums: for
+single ids without pooling its update is three times slower), no check of bounds, memory that the C library
+keeps (else every output is fresh pages), huge pages, and the vectors of its compiler (FBGEMM_FORCE_AUTOVEC);
+TorchRec, which calls it, the last three. --as-installed leaves all that out.
 """
 import argparse
 import importlib.metadata
@@ -55,9 +58,10 @@ class Fbgemm:
     def __init__(self, a, dim, step_of_lime):
         import torch
         from fbgemm_gpu.split_embedding_configs import EmbOptimType
-        from fbgemm_gpu.split_table_batched_embeddings_ops_common import BoundsCheckMode, EmbeddingLocation, PoolingMode
-        from fbgemm_gpu.split_table_batched_embeddings_ops_training import (ComputeDevice,
-                                                                            SplitTableBatchedEmbeddingBagsCodegen)
+        from fbgemm_gpu.split_table_batched_embeddings_ops_common import (BoundsCheckMode, EmbeddingLocation,
+                                                                          PoolingMode)
+        from fbgemm_gpu.split_table_batched_embeddings_ops_training import (
+            ComputeDevice, SplitTableBatchedEmbeddingBagsCodegen)
         torch.set_num_threads(a.threads)
         self.torch, self.seconds = torch, a.seconds
         self.table = SplitTableBatchedEmbeddingBagsCodegen(
@@ -89,9 +93,10 @@ class Torchrec:
 
     def __init__(self, a, dim, step_of_lime):
         self.checks = None
-        self.command = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers/torchrec_ranks.py"),
-                        "time", "--ranks", str(a.threads), "--rows", str(a.rows), "--dim", str(dim), "--ids", str(a.ids),
-                        "--seconds", str(a.seconds), "--same-as", step_of_lime.directory]
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers", "torchrec_ranks.py")
+        self.command = [sys.executable, program, "time", "--ranks", str(a.threads), "--rows", str(a.rows),
+                        "--dim", str(dim), "--ids", str(a.ids), "--seconds", str(a.seconds), "--same-as",
+                        step_of_lime.directory]
 
     def times(self):
         run = subprocess.run(self.command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -140,8 +145,8 @@ class StepOfLime:
         moved = int((rows != rows.dtype.type(FIRST_VALUE)).any(1).sum())
         off = float((abs(rows - self.rows[mine]) / LEARNING_RATE).max())
         state_off = float((abs(state - self.state[mine]) / (state + 1e-9)).max())
-        print(f"  one step: {moved} rows moved; rows differ by at most {off:.1e} of the learning rate, sums of squares by "
-              f"{state_off:.1e} of themselves", flush=True)
+        print(f"  one step: {moved} rows moved; rows differ by at most {off:.1e} of the learning rate, "
+              f"sums of squares by {state_off:.1e} of themselves", flush=True)
         if not (off < 1e-3 and state_off < 1e-4):
             sys.exit("not the same step: nothing is timed")
 
@@ -167,9 +172,9 @@ def main():
     a = parse()
     if not a.as_installed and any(os.environ.get(k) != v for k, v in FASTEST.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | FASTEST)  # read when a process begins
-    version = importlib.metadata.version
-    print(f"{', '.join(p + ' ' + version(p) for p in ('fbgemm-gpu-cpu', 'torchrec', 'torch'))}, Python {platform.python_version()}; "
-          f"{a.threads} thread(s) or rank(s), {a.rows} rows, {'as installed' if a.as_installed else 'tuned'}")
+    packages = [f"{p} {importlib.metadata.version(p)}" for p in ("fbgemm-gpu-cpu", "torchrec", "torch")]
+    print(f"{', '.join(packages)}, Python {platform.python_version()}; {a.threads} thread(s) or rank(s), "
+          f"{a.rows} rows, {'as installed' if a.as_installed else 'tuned'}")
     for dim in a.dims:
         with tempfile.TemporaryDirectory() as directory:
             compare(a, dim, directory)

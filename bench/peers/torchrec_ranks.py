@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""One embedding table sharded by row over CPU ranks (gloo) with TorchRec, and what a user meets there.
+"""One embedding table sharded over CPU ranks (gloo) with TorchRec, and what a user meets there.
 
-  PYTHON bench/peers/torchrec_ranks.py time   --ranks 2     milliseconds of look-up + gradient + update
-  PYTHON bench/peers/torchrec_ranks.py bits   --ranks 1     a digest of rows and optimizer state after --steps steps
+  PYTHON bench/peers/torchrec_ranks.py time   --ranks 2     ms of look-up, and with gradient and update
+  PYTHON bench/peers/torchrec_ranks.py bits   --ranks 1     digests of rows and state after --steps steps
   PYTHON bench/peers/torchrec_ranks.py uneven --ranks 2     the last rank has one batch less
-  PYTHON bench/peers/torchrec_ranks.py save   --ranks 2 --checkpoint DIR    --steps steps, then a distributed checkpoint
-  PYTHON bench/peers/torchrec_ranks.py resume --ranks 1 --checkpoint DIR    reads it and prints the digest, as bits does
+  PYTHON bench/peers/torchrec_ranks.py save   --ranks 2 --checkpoint DIR    steps, then a checkpoint
+  PYTHON bench/peers/torchrec_ranks.py damage --checkpoint DIR              turns over a bit in each file
+  PYTHON bench/peers/torchrec_ranks.py resume --ranks 1 --checkpoint DIR    reads it; digests as of bits
 
-PYTHON has torch, torchrec and fbgemm-gpu-cpu. The batch of a step is drawn from --seed and the step alone, and each rank
-takes its part of it; the loss is a sum over the batch, so that on paper the number of ranks changes nothing. Row-wise
-Adagrad, applied in backward. `time` gives gradients of the looked-up rows; all else trains a layer of --width on top of
-them, data-parallel with plain SGD, on labels drawn like the ids (--width 0: no layer). docs/peers.md says what was seen.
+PYTHON has torch, torchrec and fbgemm-gpu-cpu. The batch of a step is drawn from --seed and the step alone, and
+each rank takes its part of it; the loss is a sum over the batch, so that on paper the number of ranks changes
+nothing. Row-wise Adagrad, applied in backward. `time` gives gradients of the looked-up rows; all else trains a
+layer of --width on top of them, data-parallel with plain SGD, on labels drawn like the ids (--width 0: no layer,
+given gradients). docs/peers.md says what was seen.
 """
 import argparse
 import hashlib
@@ -30,12 +32,13 @@ import torch.multiprocessing as processes
 
 def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=["time", "bits", "uneven", "save", "resume"])
-    for name, value in dict(ranks=2, rows=1_000_000, dim=64, ids=262_144, steps=5, seed=1, patience=60, width=16, bag=1).items():
+    p.add_argument("what", choices=["time", "bits", "uneven", "save", "resume", "damage"])
+    for name, value in dict(ranks=2, rows=1_000_000, dim=64, ids=262_144, steps=5, seed=1, patience=60, width=16,
+                            bag=1).items():
         p.add_argument("--" + name, type=int, default=value)
     p.add_argument("--seconds", type=float, default=5)
     p.add_argument("--checkpoint")
-    p.add_argument("--same-as", metavar="DIR", help="time: the step that `bench_embedding --write DIR` took, compared first")
+    p.add_argument("--same-as", metavar="DIR", help="time: the step of `bench_embedding --write DIR`, compared first")
     p.add_argument("--sharding", default="row_wise", choices=["row_wise", "table_wise", "data_parallel"])
     return p.parse_args()
 
@@ -206,10 +209,22 @@ def run(rank, a, port):
     dist.destroy_process_group()
 
 
+def damage(directory):
+    for name in sorted(f for f in os.listdir(directory) if f.endswith(".distcp")):
+        with open(os.path.join(directory, name), "r+b") as file:
+            middle = os.path.getsize(file.name) // 2
+            file.seek(middle)
+            byte = file.read(1)[0] ^ 1
+            file.seek(middle)
+            file.write(bytes([byte]))
+
+
 def main():
     a = parse()
-    if a.what in ("save", "resume") and not a.checkpoint:
+    if a.what in ("save", "resume", "damage") and not a.checkpoint:
         sys.exit("--checkpoint DIR is missing")
+    if a.what == "damage":
+        return damage(a.checkpoint)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
