@@ -15,7 +15,8 @@ the range.
 What is compared is not the same work. FBGEMM takes row indices below --rows, of a table that has all rows from
 the start; lime takes any int64, finds the row by a hash table, and each distinct id once, as several ranks need
 it. FBGEMM adds the gradients of an id in the order of its sort; lime in the order of positions, then along a
-tree, the same for any number of ranks. FBGEMM is given what makes it fastest here: bags of one id (sums: for
+tree, the same for any number of ranks. TorchRec gives each rank a range of row indices, where most occurrences
+would be those of the first: rows are permuted, so that each rank has as many. FBGEMM is given what makes it fastest here: bags of one id (sums: for
 single ids without pooling its update is three times slower), no check of bounds, memory that the C library
 keeps (else every output is fresh pages), huge pages, and the vectors of its compiler (FBGEMM_FORCE_AUTOVEC);
 TorchRec, which calls it, the last three. --as-installed leaves all that out.
@@ -139,12 +140,11 @@ class StepOfLime:
         gradients = read("gradients.f32", "float32").reshape(-1, dim)
         self.gradients = numpy.resize(gradients, (len(self.ids), dim))  # they repeat
 
-    def check(self, rows, state, first_row=0):
-        """Ends the program where rows from first_row on, or their sums of squares, are not those of lime."""
-        mine = slice(first_row, first_row + len(rows))
+    def check(self, rows, state, ids=slice(None)):
+        """Ends the program where the rows of these ids, or their sums of squares, are not those of lime."""
         moved = int((rows != rows.dtype.type(FIRST_VALUE)).any(1).sum())
-        off = float((abs(rows - self.rows[mine]) / LEARNING_RATE).max())
-        state_off = float((abs(state - self.state[mine]) / (state + 1e-9)).max())
+        off = float((abs(rows - self.rows[ids]) / LEARNING_RATE).max())
+        state_off = float((abs(state - self.state[ids]) / (state + 1e-9)).max())
         print(f"  one step: {moved} rows moved; rows differ by at most {off:.1e} of the learning rate, "
               f"sums of squares by {state_off:.1e} of themselves", flush=True)
         if not (off < 1e-3 and state_off < 1e-4):

@@ -8,7 +8,8 @@ PYTHON has torch, torchrec and fbgemm-gpu-cpu. docs/peers.md says what was seen.
 import torch
 from fbgemm_gpu.split_embedding_configs import EmbOptimType
 from fbgemm_gpu.split_table_batched_embeddings_ops_common import BoundsCheckMode, EmbeddingLocation
-from fbgemm_gpu.split_table_batched_embeddings_ops_training import ComputeDevice, SplitTableBatchedEmbeddingBagsCodegen
+from fbgemm_gpu.split_table_batched_embeddings_ops_training import (ComputeDevice,
+                                                                    SplitTableBatchedEmbeddingBagsCodegen)
 from torchrec.modules.mc_modules import DistanceLFU_EvictionPolicy, MCHManagedCollisionModule
 from torchrec.sparse.jagged_tensor import JaggedTensor
 
@@ -27,7 +28,8 @@ def out_of_range():
                 row = f"row {int(table(torch.tensor([index]), torch.tensor([0, 1]))[0][0])}"
             except RuntimeError as e:
                 row = f"{type(e).__name__}: {str(e)[:70]}"
-            print(f"FBGEMM, 10 rows, bounds check {mode.name if mode is not None else 'not set'}, index {index}: {row}")
+            checked = mode.name if mode is not None else "not set"
+            print(f"FBGEMM, 10 rows, bounds check {checked}, index {index}: {row}")
 
 
 def managed_collisions():

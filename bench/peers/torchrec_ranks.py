@@ -112,12 +112,16 @@ class Trained:
         from compare_embeddings import StepOfLime
         theirs = StepOfLime(directory, self.a.rows, self.a.dim)
         mine = slice(self.rank * self.a.ids // self.a.ranks, (self.rank + 1) * self.a.ids // self.a.ranks)
-        ids = torch.from_numpy(theirs.ids[mine])
+        # A rank owns a range of rows; frequent ids are the small ones.
+        row_of_id = torch.randperm(self.a.rows, generator=torch.Generator().manual_seed(1))
+        ids = row_of_id[torch.from_numpy(theirs.ids[mine])]
         features = self.torchrec.KeyedJaggedTensor(["f"], ids, lengths=torch.ones(len(ids), dtype=torch.int32))
         batch = features, torch.from_numpy(theirs.gradients[mine]), None
         self.step(*batch)
         rows, state = self.rows_and_state()
-        theirs.check(rows[0].numpy(), state[0].reshape(-1).numpy(), self.rank * -(-self.a.rows // self.a.ranks))
+        first = self.rank * -(-self.a.rows // self.a.ranks)
+        ids_of_rows = row_of_id.argsort()[first : first + len(rows[0])]
+        theirs.check(rows[0].numpy(), state[0].reshape(-1).numpy(), ids_of_rows.numpy())
         return batch
 
     def step(self, features, gradient, label):
@@ -159,7 +163,8 @@ class Trained:
             whole[name] = hashlib.sha256(tensor.numpy().tobytes()).hexdigest()[:16]
             whole[name + "_sum"] = float(tensor.double().sum())
         if self.dense:
-            whole["dense"] = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in self.dense)).hexdigest()[:16]
+            weights = b"".join(p.detach().numpy().tobytes() for p in self.dense)
+            whole["dense"] = hashlib.sha256(weights).hexdigest()[:16]
         return whole
 
 

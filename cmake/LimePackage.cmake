@@ -1,0 +1,26 @@
+# The target `package` makes Debian packages of what cmake --install installs: lime-train, the program, and lime-train-dev,
+# libraries and headers, with what find_package(lime-train) looks for. Which libraries the program needs, and of which
+# version, dpkg-shlibdeps reads from it: a package is for the distribution that it was built on. `cpack -G TGZ` in the build
+# directory makes one archive of everything.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME lime-train)
+set(CPACK_PACKAGE_VENDOR "LIME-train")
+set(CPACK_PACKAGE_CONTACT "LIME-train maintainers <maintainers@lime-train.invalid>")
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_COMPONENTS_ALL program development)
+
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_ENABLE_COMPONENT_DEPENDS ON)
+set(CPACK_COMPONENT_DEVELOPMENT_DEPENDS program)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME lime-train)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_DEPENDS openmpi-bin)  # mpirun
+set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "${PROJECT_DESCRIPTION}")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME lime-train-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
+    "libcli11-dev, libgoogle-glog-dev, libhdf5-dev, libhwy-dev, libopenblas-dev, libopenmpi-dev, libxxhash-dev, libyaml-cpp-dev, nlohmann-json3-dev, zlib1g-dev")
+set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "${PROJECT_DESCRIPTION}: libraries and headers")
+include(CPack)
