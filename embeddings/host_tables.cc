@@ -56,6 +56,7 @@ class HostTables final : public Tables {
     exchange_.finish_ids(state.requests);
     answer_requests(state, dedup_, shards_, exchange_);
     exchange_.exchange_rows(state.requests);
+    place_rows(state, shards_, exchange_);
     if (!state.insert) return;
     for (size_t t = 0; t < state.tables.size(); ++t) {
       TableLookup& table = state.tables[t];
@@ -68,8 +69,8 @@ class HostTables final : public Tables {
     const auto& state = static_cast<const HostLookup&>(lookup);
     const auto table = static_cast<size_t>(state.feature(micro_batch, feature).table);
     for_type(out.dtype(), [&]<typename T>(T*) {
-      gather_rows(state.slots_of(micro_batch, feature), state.requests.rows.data(),
-                  state.tables[table].row_of_slot.data(), tables_[table].dim, out.data<T>(), out.stride());
+      gather_rows(state.slots_of(micro_batch, feature), state.tables[table].row_of_slot.data(),
+                  tables_[table].dim, out.data<T>(), out.stride());
     });
   }
 

@@ -69,16 +69,14 @@ void collect_ids(HostLookup& state, Dedup& dedup, std::span<const TableShard> sh
     const DistinctIds& wanted = table.wanted;
     const int64_t dim = shards[t].config().dim;
     int64_t* asked = table.asked.discard_and_reserve(wanted.size);
-    int64_t* row_of_slot = table.row_of_slot.discard_and_reserve(wanted.slots);
+    int64_t* row_at = table.row_at.discard_and_reserve(wanted.size);
     for (int32_t u = 0; u < wanted.size; ++u) {
       const size_t at = place(wanted.ids[u], t);
       const auto rank = static_cast<int64_t>(at / tables), which = static_cast<int64_t>(t);
       const int64_t index = filled[at]++;
       asked[u] = requests.asked.first_id(rank, which) + index;
       requests.asked_ids[asked[u]] = wanted.ids[u];
-      const int64_t row = requests.asked.first_float(rank, which) + index * dim;
-      for (int32_t s = wanted.first_slot[u]; s != DistinctIds::none; s = wanted.next_slot[s])
-        row_of_slot[s] = row;
+      row_at[u] = requests.asked.first_float(rank, which) + index * dim;
     }
   }
 }
@@ -119,6 +117,7 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
   Requests& requests = state.requests;
   const RequestLayout& received = exchange.received(requests);
   float* answers = exchange.answers(requests);
+  const bool copied = !exchange.alone();  // gather reads the only rank's rows where they are
   for (size_t t = 0; t < shards.size(); ++t) {
     TableLookup& table = state.tables[t];
     const TableShard& shard = shards[t];
@@ -131,7 +130,7 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
     for (int rank = 0; rank < exchange.ranks(); ++rank) {
       int64_t at = received.first_float(rank, which);
       for (int64_t i = received.count(rank, which); i > 0; --i, ++slot, at += dim) {
-        if (const int32_t next = slot + ahead; next < table.owned.slots) {
+        if (const int32_t next = slot + ahead; copied && next < table.owned.slots) {
           if (const int64_t row = rows[table.owned.unique_of_slot[next]]; row != IdMap::absent)
             shard.values().prefetch(row);
         }
@@ -139,13 +138,30 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
         const bool first = table.owned.first_slot[u] == slot;
         if (first) answer[u] = at;
         if (rows[u] != IdMap::absent) {
-          std::copy_n(shard.values().row(rows[u]), dim, answers + at);
+          if (copied) std::copy_n(shard.values().row(rows[u]), dim, answers + at);
         } else if (first) {
           shard.initial_values(table.owned.ids[u], answers + at);
         } else {
           std::copy_n(answers + answer[u], dim, answers + at);
         }
       }
+    }
+  }
+}
+
+void place_rows(HostLookup& state, std::span<const TableShard> shards, const RowExchange& exchange) {
+  const float* rows = state.requests.rows.data();
+  for (size_t t = 0; t < shards.size(); ++t) {
+    TableLookup& table = state.tables[t];
+    const DistinctIds& wanted = table.wanted;
+    const float** row_of_slot = table.row_of_slot.discard_and_reserve(wanted.slots);
+    for (int32_t u = 0; u < wanted.size; ++u) {
+      const float* row = rows + table.row_at[u];
+      // The only rank owns its ids in the order in which it wants them.
+      if (exchange.alone() && table.shard_row[u] != IdMap::absent)
+        row = shards[t].values().row(table.shard_row[u]);
+      for (int32_t s = wanted.first_slot[u]; s != DistinctIds::none; s = wanted.next_slot[s])
+        row_of_slot[s] = row;
     }
   }
 }

@@ -32,13 +32,12 @@ LIME_INLINE inline int64_t present_ids(const int32_t* slots, int64_t begin, int6
 }
 
 template <typename T>
-LIME_INLINE inline void gather_single(const FeatureSlots& f, const float* source, const int64_t* row_of_slot,
-                                      int64_t dim, T* out, int64_t stride) {
+LIME_INLINE inline void gather_single(const FeatureSlots& f, const float* const* row_of_slot, int64_t dim,
+                                      T* out, int64_t stride) {
   for (int64_t i = 0; i < f.rows; ++i, out += stride) {
-    if (i + ahead < f.rows && f.slots[i + ahead] >= 0)
-      prefetch_row(source + row_of_slot[f.slots[i + ahead]], dim);
+    if (i + ahead < f.rows && f.slots[i + ahead] >= 0) prefetch_row(row_of_slot[f.slots[i + ahead]], dim);
     if (f.slots[i] >= 0) {
-      set(out, source + row_of_slot[f.slots[i]], dim);
+      set(out, row_of_slot[f.slots[i]], dim);
     } else {
       std::fill_n(out, dim, T{0});
     }
@@ -46,13 +45,13 @@ LIME_INLINE inline void gather_single(const FeatureSlots& f, const float* source
 }
 
 template <typename T>
-LIME_INLINE inline void gather_pooled(const FeatureSlots& f, const float* source, const int64_t* row_of_slot,
-                                      int64_t dim, T* out, int64_t stride) {
+LIME_INLINE inline void gather_pooled(const FeatureSlots& f, const float* const* row_of_slot, int64_t dim,
+                                      T* out, int64_t stride) {
   for (int64_t i = 0; i < f.rows; ++i, out += stride) {
     int64_t n = 0;
     for (int64_t o = f.offsets[static_cast<size_t>(i)]; o < f.offsets[static_cast<size_t>(i) + 1]; ++o) {
       if (f.slots[o] < 0) continue;
-      const float* row = source + row_of_slot[f.slots[o]];
+      const float* row = row_of_slot[f.slots[o]];
       if (n++ == 0) {
         set(out, row, dim);
       } else {
@@ -120,12 +119,12 @@ LIME_INLINE inline void scatter(const FeatureSlots& f, const T* dout, int64_t st
 }  // namespace
 
 template <typename T>
-void gather_rows(const FeatureSlots& f, const float* source, const int64_t* row_of_slot, int64_t dim, T* out,
+void gather_rows(const FeatureSlots& f, const float* const* row_of_slot, int64_t dim, T* out,
                  int64_t stride) {
   if (f.offsets.empty()) {
-    with_widest_vectors([=]() LIME_INLINE { gather_single(f, source, row_of_slot, dim, out, stride); });
+    with_widest_vectors([=]() LIME_INLINE { gather_single(f, row_of_slot, dim, out, stride); });
   } else {
-    with_widest_vectors([=]() LIME_INLINE { gather_pooled(f, source, row_of_slot, dim, out, stride); });
+    with_widest_vectors([=]() LIME_INLINE { gather_pooled(f, row_of_slot, dim, out, stride); });
   }
 }
 
@@ -135,8 +134,8 @@ void scatter_rows(const FeatureSlots& f, const T* dout, int64_t stride, int64_t 
   with_widest_vectors([=]() LIME_INLINE { scatter(f, dout, stride, dim, gradient, present); });
 }
 
-template void gather_rows(const FeatureSlots&, const float*, const int64_t*, int64_t, float*, int64_t);
-template void gather_rows(const FeatureSlots&, const float*, const int64_t*, int64_t, double*, int64_t);
+template void gather_rows(const FeatureSlots&, const float* const*, int64_t, float*, int64_t);
+template void gather_rows(const FeatureSlots&, const float* const*, int64_t, double*, int64_t);
 template void scatter_rows(const FeatureSlots&, const float*, int64_t, int64_t, float*, uint8_t*);
 template void scatter_rows(const FeatureSlots&, const double*, int64_t, int64_t, float*, uint8_t*);
 

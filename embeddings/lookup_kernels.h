@@ -18,10 +18,9 @@ struct FeatureSlots {
   Pooling pooling;
 };
 
-// out[i,:] = pooled source + row_of_slot[slot]; zeros where a row has no ids.
+// out[i,:] = pooled row_of_slot[slot]; zeros where a row has no ids.
 template <typename T>
-void gather_rows(const FeatureSlots&, const float* source, const int64_t* row_of_slot, int64_t dim, T* out,
-                 int64_t stride);
+void gather_rows(const FeatureSlots&, const float* const* row_of_slot, int64_t dim, T* out, int64_t stride);
 
 // gradient[slot,:] += dout[i,:] (divided by the number of ids for a mean), occurrences in order.
 // present[slot] says whether a slot holds a sum already, and is set.
