@@ -39,7 +39,7 @@ class RequestGrouper {
     if (rows_.buffered_bytes() > memory_) rows_.spill();
   }
 
-  // Calls `take(request)` for each request. Its time is the earliest of its rows' times, so that no event
+  // Calls `take(request, share of the rows that are done)` for each request. Its time is the earliest of its rows' times, so that no event
   // between its rows can be in its history; its features are those of its first row.
   template <typename Take>
   void finish(Take&& take) {
@@ -49,13 +49,15 @@ class RequestGrouper {
     RowValues repeated;
     SortKey of_request;
     bool open = false;
+    int64_t done = 0;
+    const auto share = [&] { return static_cast<double>(done) / static_cast<double>(sequence_); };
     while (rows_.next()) {
       const SortKey& key = rows_.key();
       RecordReader record(rows_.record());
       const bool same = open && key.major == of_request.major && key.middle == of_request.middle &&
                         key.minor == of_request.minor;
       if (!same) {
-        if (open) take(request);
+        if (open) take(request, share());
         for (auto& candidate : request.candidates) spare.push_back(std::move(candidate));
         request.candidates.clear();
       }
@@ -82,8 +84,9 @@ class RequestGrouper {
       candidate.weights.resize(weights_);
       record.get_all(candidate.labels.data(), labels_);
       record.get_all(candidate.weights.data(), weights_);
+      ++done;
     }
-    if (open) take(request);
+    if (open) take(request, share());
   }
 
  private:
@@ -147,7 +150,10 @@ class Importer {
       for (const auto& path : expand_patterns(mapping_.events->source.patterns)) read_events(path);
     for (const auto& path : expand_patterns(mapping_.impressions.source.patterns)) read_impressions(path);
     if (grouper_) {
-      grouper_->finish([&](const RequestRow& request) { add(request); });
+      grouper_->finish([&](const RequestRow& request, double done) {
+        add(request);
+        if (++requests_ % 65536 == 0 && options_.progress) options_.progress("requests", done);
+      });
       grouper_.reset();
     }
     finish_import(writer_, means_, joined(mapping_.impressions.source.patterns), report_);
@@ -269,6 +275,7 @@ class Importer {
   BadRows bad_;
   LabelMeans means_;
   std::optional<RequestGrouper> grouper_;
+  int64_t requests_ = 0;  // that were grouped
 };
 
 }  // namespace
