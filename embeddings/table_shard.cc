@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 
 #include "embeddings/sparse_optimizer.h"
+#include "runtime/out_of_memory.h"
 #include "runtime/philox.h"
 
 namespace lime {
@@ -23,11 +25,23 @@ void TableShard::initial_values(int64_t id, float* out) const {
 int64_t TableShard::append(int64_t id, const float* values) {
   listed_ = {};  // memory, too
   const int64_t row = values_.rows();
-  ids_.insert(id, row);
-  std::copy_n(values, config_.dim, values_.append());
-  state_.append();
-  if (!idle_.empty()) idle_.push_back(0);
+  try {
+    ids_.insert(id, row);
+    std::copy_n(values, config_.dim, values_.append());
+    state_.append();
+    if (!idle_.empty()) idle_.push_back(0);
+  } catch (const OutOfMemory& error) {
+    fail_without_memory(error.what());
+  } catch (const std::bad_alloc& error) {
+    fail_without_memory(error.what());
+  }
   return row;
+}
+
+void TableShard::fail_without_memory(const std::string& reason) const {
+  throw UserError(str("table ", config_.name, ": no memory for another row beside its ", rows(), " rows (", bytes(),
+                      " bytes) on this rank: ", reason, "; expected room for a row for each id: share it among "
+                      "ranks on more hosts, or set embeddings.tables.", config_.name, ".capacity or .dim"));
 }
 
 int64_t TableShard::insert(int64_t id, const float* values) {

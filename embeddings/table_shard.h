@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "embeddings/embedding_collection.h"
@@ -33,7 +34,8 @@ class TableShard {
 
   // What an unseen id reads as: dim normals, a function of (seed, table name, id) alone.
   void initial_values(int64_t id, float* out) const;
-  // A new row with these values and initial optimizer state; returns its index, which it keeps.
+  // A new row with these values and initial optimizer state; returns its index, which it keeps. Throws
+  // UserError, naming the table and its size, where memory ends.
   int64_t insert(int64_t id, const float* values);
 
   int64_t rows() const { return ids_.size(); }
@@ -52,6 +54,7 @@ class TableShard {
     int64_t id, row;
   };
   int64_t append(int64_t id, const float* values);
+  [[noreturn]] void fail_without_memory(const std::string& reason) const;
   void list_buckets() const;
 
   TableConfig config_;

@@ -107,8 +107,9 @@ DatasetWriter::Impl::Impl(const std::string& dataset, DatasetSchema dataset_sche
       options(std::move(writer_options)),
       directory(target.folder(), options.notice),
       layouts(schema),
-      events(scratch(), "events"),
-      requests(scratch(), "requests"),
+      assignment(scratch()),
+      events(scratch(), "events", [this](int64_t user, int64_t n) { assignment.add(user, n); }),
+      requests(scratch(), "requests", [this](int64_t user, int64_t n) { assignment.add(user, n); }),
       users(scratch(), "users"),
       items(scratch(), "items"),
       zone_ms(parse_time_zone(schema.time_zone) * 60'000) {
@@ -122,7 +123,7 @@ DatasetWriter::Impl::Impl(const std::string& dataset, DatasetSchema dataset_sche
 
 void DatasetWriter::Impl::keep_within(int64_t bytes) {
   for (;;) {
-    ExternalSorter* sorters[] = {&events, &requests, &users, &items};
+    ExternalSorter* sorters[] = {&events, &requests, &users, &items, &assignment.buffered()};
     int64_t held = 0;
     for (auto* sorter : sorters) held += sorter->buffered_bytes();
     if (held <= bytes) return;
@@ -135,7 +136,7 @@ void DatasetWriter::Impl::keep_within(int64_t bytes) {
 void DatasetWriter::Impl::add(ExternalSorter& sorter, const SortKey& key) {
   LIME_CHECK(!finished, "a row was added after finish()");
   sorter.add(key, record.view());
-  if ((rows & 63) == 0) keep_within(memory());
+  keep_within(memory());
 }
 
 void DatasetWriter::Impl::progress(const char* phase, int64_t done, int64_t all) const {
@@ -200,7 +201,6 @@ void DatasetWriter::add_event(const EventRow& event) {
   w.record.put(event.item);
   w.layouts.event.encode(event.values, w.record);
   w.add(w.events, {event.user, event.time_ms, 0, w.rows++});
-  ++w.load[event.user];
   ++w.event_count;
 }
 
@@ -216,7 +216,6 @@ bool DatasetWriter::add_request(const RequestRow& request) {
   if (w.is_past(request.day, w.added.known_requests, w.added.late_requests)) return false;
   if (day == w.day_codes.end()) w.day_codes.emplace(request.day, static_cast<int64_t>(w.day_codes.size()));
   w.add(w.requests, {request.user, request.time_ms, 0, w.rows++});
-  ++w.load[request.user];
   ++w.request_count;
   return true;
 }
@@ -240,9 +239,9 @@ Dataset DatasetWriter::finish() {
   auto& w = *impl_;
   LIME_CHECK(!w.finished, "finish() was called twice");
   w.progress("sort", 0, 1);
-  w.assign_parts();
   w.keep_within(w.memory() / 2);
   for (auto* sorter : {&w.events, &w.requests, &w.users, &w.items}) sorter->seal(w.memory() / 16);
+  w.assign_parts();
   w.progress("sort", 1, 1);
   ExternalSorter by_day(w.scratch(), "days");
   w.write_users(by_day);

@@ -1,7 +1,6 @@
 // The files of an import: users and events, days, items, index.
 #include <algorithm>
 #include <filesystem>
-#include <queue>
 #include <utility>
 
 #include "io/dataset_writer_impl.h"
@@ -72,8 +71,6 @@ std::unique_ptr<UserIndexReader> DatasetWriter::Impl::known_users() const {
   return std::make_unique<UserIndexReader>(target.before->index_path(), target.before->users());
 }
 
-// Users stay in their part. New ones: heaviest first, each to the lightest part, so that a new dataset's
-// parts are within one user's load of even, whatever order rows came in.
 void DatasetWriter::Impl::assign_parts() {
   std::vector<int64_t> part_load(static_cast<size_t>(options.parts));
   if (target.before)
@@ -81,26 +78,7 @@ void DatasetWriter::Impl::assign_parts() {
       part_load[p] = target.before->part_info(static_cast<int64_t>(p)).events;
       for (const auto& day : target.before->days()) part_load[p] += day.part_requests[p];
     }
-  if (const auto known = known_users())
-    while (known->next()) {
-      const auto found = load.find(known->entry().id);
-      if (found == load.end()) continue;
-      part_load.at(static_cast<size_t>(known->entry().part)) += found->second;
-      load.erase(found);
-    }
-  std::vector<std::pair<int64_t, int64_t>> order;  // -load, user
-  order.reserve(load.size());
-  for (const auto& [user, rows_of_user] : load) order.emplace_back(-rows_of_user, user);
-  std::sort(order.begin(), order.end());
-  using Part = std::pair<int64_t, int64_t>;  // load, part
-  std::priority_queue<Part, std::vector<Part>, std::greater<>> parts;
-  for (int64_t p = 0; p < options.parts; ++p) parts.emplace(part_load[static_cast<size_t>(p)], p);
-  for (const auto& [negative_load, user] : order) {
-    auto [lightest, part] = parts.top();
-    parts.pop();
-    load[user] = part;
-    parts.emplace(lightest - negative_load, part);
-  }
+  assignment.assign(std::move(part_load), known_users().get(), memory() / 4);
 }
 
 // Walks what is known of users, their events and their requests together, by user and time.
@@ -139,7 +117,7 @@ void DatasetWriter::Impl::write_users(ExternalSorter& by_day) {
       known = old->next();
     } else {
       entry.id = user;
-      entry.part = load.at(user);
+      entry.part = assignment.part_of(user);
     }
     write_user(folder, entry, is_known, user_rows.find(user));
     write_rows(folder, entry, is_known, by_day);

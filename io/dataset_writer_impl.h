@@ -6,12 +6,12 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "io/dataset_writer.h"
 #include "io/directory_lock.h"
 #include "io/external_sort.h"
+#include "io/part_assignment.h"
 #include "io/part_files.h"
 #include "io/partial_directory.h"
 #include "io/user_index.h"
@@ -37,8 +37,8 @@ struct DatasetWriter::Impl {
   WriterOptions options;
   PartialDirectory directory;
   RowLayouts layouts;
+  PartAssignment assignment;  // by events and requests
   ExternalSorter events, requests, users, items;
-  std::unordered_map<int64_t, int64_t> load;  // by user: events and requests; then the part of a new one
   std::map<std::string, int64_t> day_codes;   // by day: order of appearance, as in the requests' records
   int64_t zone_ms = 0;
   int64_t rows = 0, event_count = 0, request_count = 0;

@@ -183,7 +183,7 @@ EventsPart::EventsPart(const Dataset& dataset, int64_t part, const ReadPlan& pla
         imports, [](auto& import) -> auto& { return import.item; }, histories);
   if (plan.event_item_row) {
     item_row.resize(item.size());
-    std::transform(item.begin(), item.end(), item_row.begin(), [&](int64_t id) { return items.row_of(id); });
+    items.rows_of(item, item_row.data());
     if (!plan.event_item) std::vector<int64_t>().swap(item);
   }
 }

@@ -36,18 +36,18 @@ class RunFile {
 
   void write(const SortKey& key, std::string_view record) {
     const Header header{key, static_cast<int64_t>(record.size())};
-    if (std::fwrite(&header, sizeof header, 1, file_) != 1) fail("write");
-    if (!record.empty() && std::fwrite(record.data(), record.size(), 1, file_) != 1) fail("write");
+    if (fwrite_unlocked(&header, sizeof header, 1, file_) != 1) fail("write");
+    if (!record.empty() && fwrite_unlocked(record.data(), record.size(), 1, file_) != 1) fail("write");
   }
   bool read(SortKey& key, std::string& record) {
     Header header;
-    if (std::fread(&header, sizeof header, 1, file_) != 1) {
+    if (fread_unlocked(&header, sizeof header, 1, file_) != 1) {
       if (std::ferror(file_)) fail("read");
       return false;
     }
     key = header.key;
     record.resize(static_cast<size_t>(header.size));
-    if (header.size > 0 && std::fread(record.data(), record.size(), 1, file_) != 1) fail("read");
+    if (header.size > 0 && fread_unlocked(record.data(), record.size(), 1, file_) != 1) fail("read");
     return true;
   }
   void close() {
@@ -117,6 +117,7 @@ struct ExternalSorter::Impl {
     size_t size;
   };
   std::string directory, name;
+  Tally tally;
   std::vector<Entry> entries;
   std::vector<std::unique_ptr<char[]>> blocks;
   size_t block_used = 0, block_size = 0, held = 0;
@@ -136,8 +137,16 @@ struct ExternalSorter::Impl {
     block_used += size;
     return bytes;
   }
+  // The length of the list of entries when it is full.
+  size_t grown() const { return std::max<size_t>(entries.size() + entries.size() / 2, 64); }
   void sort() {
     std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
+    if (!tally) return;
+    for (size_t begin = 0, end = 0; begin < entries.size(); begin = end) {
+      const int64_t major = entries[begin].key.major;
+      while (end < entries.size() && entries[end].key.major == major) ++end;
+      tally(major, static_cast<int64_t>(end - begin));
+    }
   }
   std::string new_run() {
     std::filesystem::create_directories(directory);
@@ -151,9 +160,11 @@ struct ExternalSorter::Impl {
   }
 };
 
-ExternalSorter::ExternalSorter(std::string directory, std::string name) : impl_(std::make_unique<Impl>()) {
+ExternalSorter::ExternalSorter(std::string directory, std::string name, Tally tally)
+    : impl_(std::make_unique<Impl>()) {
   impl_->directory = std::move(directory);
   impl_->name = std::move(name);
+  impl_->tally = std::move(tally);
 }
 ExternalSorter::~ExternalSorter() {
   if (!impl_) return;
@@ -164,11 +175,14 @@ ExternalSorter::ExternalSorter(ExternalSorter&&) noexcept = default;
 void ExternalSorter::add(const SortKey& key, std::string_view record) {
   char* bytes = impl_->take(record.size());
   if (!record.empty()) std::memcpy(bytes, record.data(), record.size());
+  if (impl_->entries.size() == impl_->entries.capacity()) impl_->entries.reserve(impl_->grown());
   impl_->entries.push_back({key, bytes, record.size()});
 }
 
 int64_t ExternalSorter::buffered_bytes() const {
-  return static_cast<int64_t>(impl_->held + impl_->entries.capacity() * sizeof(Impl::Entry));
+  const auto& entries = impl_->entries;
+  const size_t copy = entries.size() == entries.capacity() ? impl_->grown() : 0;
+  return static_cast<int64_t>(impl_->held + (entries.capacity() + copy) * sizeof(Impl::Entry));
 }
 
 void ExternalSorter::spill() {

@@ -9,6 +9,7 @@
 #include <compare>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,13 +24,17 @@ struct SortKey {
 
 class ExternalSorter {
  public:
+  // How many records of a key's major came: each record is told of once, by the end of seal(), a major as
+  // often as there are runs.
+  using Tally = std::function<void(int64_t major, int64_t records)>;
+
   // Runs are named DIRECTORY/NAME-N.
-  ExternalSorter(std::string directory, std::string name);
+  ExternalSorter(std::string directory, std::string name, Tally tally = {});
   ~ExternalSorter();
   ExternalSorter(ExternalSorter&&) noexcept;
 
   void add(const SortKey&, std::string_view record);
-  int64_t buffered_bytes() const;
+  int64_t buffered_bytes() const;  // with what the next add() may take for a moment
   void spill();
 
   // Ends adding; the merge reads with about `memory_bytes` of buffers. Then next() walks the records in

@@ -14,32 +14,32 @@
 namespace lime {
 namespace {
 
-// Gathers rows with the same user and request id into requests, in bounded memory.
+// Gathers rows of one user, request id and day into requests, in bounded memory.
 class RequestGrouper {
  public:
   RequestGrouper(const DatasetSchema& schema, const std::string& scratch, int64_t memory_bytes)
       : memory_(memory_bytes),
         request_layout_(schema, ColumnGroup::request),
         candidate_layout_(schema, ColumnGroup::candidate),
+        labels_(schema.labels.size()),
+        weights_(schema.weights.size()),
         rows_(scratch, "rows") {}
 
-  // `where`: "log.csv:17", for messages.
-  void add(const RequestRow& row, int64_t request_id, const std::string& where) {
+  // `day`: days since epoch of row.day.
+  void add(const RequestRow& row, int64_t request_id, int64_t day) {
     const auto& candidate = row.candidates[0];
     record_.clear();
     record_.put(row.time_ms);
-    put_text(row.day);
-    put_text(where);
     request_layout_.encode(row.values, record_);
     record_.put(candidate.item);
     candidate_layout_.encode(candidate.values, record_);
-    record_.put_list(candidate.labels);
-    record_.put_list(candidate.weights);
-    rows_.add({row.user, request_id, 0, sequence_++}, record_.view());
+    record_.put_all(candidate.labels.data(), labels_);
+    record_.put_all(candidate.weights.data(), weights_);
+    rows_.add({row.user, request_id, day, sequence_++}, record_.view());
     if (rows_.buffered_bytes() > memory_) rows_.spill();
   }
 
-  // Calls `take(request)` for each request. Its time is the earliest of its rows' times, so that no event
+  // Calls `take(request, share of the rows that are done)` for each request. Its time is the earliest of its rows' times, so that no event
   // between its rows can be in its history; its features are those of its first row.
   template <typename Take>
   void finish(Take&& take) {
@@ -47,32 +47,29 @@ class RequestGrouper {
     RequestRow request;
     std::vector<RequestRow::Candidate> spare;  // whose memory is reused
     RowValues repeated;
-    std::string day, where;
-    int64_t id = 0;
+    SortKey of_request;
     bool open = false;
+    int64_t done = 0;
+    const auto share = [&] { return static_cast<double>(done) / static_cast<double>(sequence_); };
     while (rows_.next()) {
       const SortKey& key = rows_.key();
       RecordReader record(rows_.record());
-      const bool first = !open || key.major != request.user || key.middle != id;
-      if (first) {
-        if (open) take(request);
-        open = true;
+      const bool same = open && key.major == of_request.major && key.middle == of_request.middle &&
+                        key.minor == of_request.minor;
+      if (!same) {
+        if (open) take(request, share());
         for (auto& candidate : request.candidates) spare.push_back(std::move(candidate));
         request.candidates.clear();
       }
       const auto time = record.get<int64_t>();
-      get_text(record, day);
-      get_text(record, where);
-      request_layout_.decode(record, first ? request.values : repeated);
-      if (first) {
+      request_layout_.decode(record, same ? repeated : request.values);
+      if (!same) {
+        if (!open || key.minor != of_request.minor) request.day = format_day(key.minor);
         request.user = key.major;
-        id = key.middle;
         request.time_ms = time;
-        request.day = day;
+        of_request = key;
+        open = true;
       }
-      if (day != request.day)
-        throw UserError(str(where, ": found a row of ", day, " in a request of ", request.day,
-                            ", expected the rows of a user and request id to be of one day"));
       request.time_ms = std::min(request.time_ms, time);
       if (spare.empty()) {
         request.candidates.emplace_back();
@@ -83,27 +80,51 @@ class RequestGrouper {
       auto& candidate = request.candidates.back();
       candidate.item = record.get<int64_t>();
       candidate_layout_.decode(record, candidate.values);
-      record.get_list(candidate.labels);
-      record.get_list(candidate.weights);
+      candidate.labels.resize(labels_);
+      candidate.weights.resize(weights_);
+      record.get_all(candidate.labels.data(), labels_);
+      record.get_all(candidate.weights.data(), weights_);
+      ++done;
     }
-    if (open) take(request);
+    if (open) take(request, share());
   }
 
  private:
-  void put_text(const std::string& text) {
-    record_.put(static_cast<int64_t>(text.size()));
-    record_.put_all(text.data(), text.size());
-  }
-  static void get_text(RecordReader& record, std::string& out) {
-    out.resize(static_cast<size_t>(record.get<int64_t>()));
-    record.get_all(out.data(), out.size());
-  }
-
   int64_t memory_;
   RowLayout request_layout_, candidate_layout_;
+  size_t labels_, weights_;  // of a candidate
   ExternalSorter rows_;
   RecordWriter record_;
   int64_t sequence_ = 0;
+};
+
+// The day that a row counts for: that of its column, or of its time. A log has many rows of a day one after the
+// other, so the last one is kept.
+class RowDay {
+ public:
+  explicit RowDay(int64_t zone_ms) : zone_ms_(zone_ms) {}
+
+  void set_time(int64_t time_ms) { set(epoch_day(time_ms, zone_ms_)); }
+  // Throws BadRow where the column holds no day.
+  void read(const CsvReader& reader, size_t column) {
+    if (!text_.empty() && reader.text(column) == text_) return;
+    text_.clear();
+    const auto found = read_day(reader.text(column));
+    if (!found) reader.reject(column, "a day such as 2022-05-08 or 20220508");
+    set(parse_day(*found));
+    text_ = reader.text(column);
+  }
+  const std::string& name() const { return name_; }
+  int64_t number() const { return number_; }  // days since epoch
+
+ private:
+  void set(int64_t number) {
+    if (!name_.empty() && number == number_) return;
+    number_ = number;
+    name_ = format_day(number);
+  }
+  int64_t zone_ms_, number_ = 0;
+  std::string name_, text_;
 };
 
 class Importer {
@@ -129,7 +150,10 @@ class Importer {
       for (const auto& path : expand_patterns(mapping_.events->source.patterns)) read_events(path);
     for (const auto& path : expand_patterns(mapping_.impressions.source.patterns)) read_impressions(path);
     if (grouper_) {
-      grouper_->finish([&](const RequestRow& request) { add(request); });
+      grouper_->finish([&](const RequestRow& request, double done) {
+        add(request);
+        if (++requests_ % 65536 == 0 && options_.progress) options_.progress("requests", done);
+      });
       grouper_.reset();
     }
     finish_import(writer_, means_, joined(mapping_.impressions.source.patterns), report_);
@@ -190,7 +214,7 @@ class Importer {
     const auto& spec = mapping_.impressions;
     CsvReader reader = open_source(spec.source, path);
     const size_t user = reader.column(spec.user), item = reader.column(spec.item),
-                 day = spec.day.empty() ? 0 : reader.column(spec.day),
+                 day_column = spec.day.empty() ? 0 : reader.column(spec.day),
                  request_id = spec.request.empty() ? 0 : reader.column(spec.request);
     const CsvTimeReader time(reader, spec.time, zone_ms_);
     const CsvFeatureReader request_features(reader, spec.request_features),
@@ -201,6 +225,7 @@ class Importer {
     std::optional<CsvNumberReader> when;
     if (spec.event_when) when.emplace(reader, *spec.event_when);
 
+    RowDay day(zone_ms_);
     EventRow event;
     RequestRow request;
     request.candidates.resize(1);
@@ -211,13 +236,10 @@ class Importer {
       event.user = request.user = read_entity(reader, user);
       event.item = candidate.item = read_entity(reader, item);
       event.time_ms = request.time_ms = time.read();
-      if (spec.day.empty()) {
-        request.day = day_of(request.time_ms, zone_ms_);
-      } else {
-        auto found = read_day(reader.text(day));
-        if (!found) reader.reject(day, "a day such as 2022-05-08 or 20220508");
-        request.day = std::move(*found);
-      }
+      if (spec.day.empty())
+        day.set_time(request.time_ms);
+      else
+        day.read(reader, day_column);
       request_features.read(request.values);
       candidate_features.read(candidate.values);
       for (size_t k = 0; k < labels.size(); ++k)
@@ -230,12 +252,13 @@ class Importer {
       if (grouper_) id = read_entity(reader, request_id);
 
       if (is_event) {
-        event.day = request.day;
+        event.day = day.name();
         writer_.add_event(event);
       }
       if (grouper_) {
-        grouper_->add(request, id, str(path, ":", reader.line()));
+        grouper_->add(request, id, day.number());
       } else {
+        request.day = day.name();
         add(request);
       }
       progress(reader);
@@ -251,6 +274,7 @@ class Importer {
   BadRows bad_;
   LabelMeans means_;
   std::optional<RequestGrouper> grouper_;
+  int64_t requests_ = 0;  // that were grouped
 };
 
 }  // namespace

@@ -102,10 +102,12 @@ std::optional<int64_t> entity_id(std::string_view text) {
   return hashed_id(text);
 }
 
-std::string day_of(int64_t time_ms, int64_t zone_ms) {
+int64_t epoch_day(int64_t time_ms, int64_t zone_ms) {
   const int64_t local = time_ms + zone_ms;
-  return format_day(local / ms_per_day - (local % ms_per_day < 0 ? 1 : 0));
+  return local / ms_per_day - (local % ms_per_day < 0 ? 1 : 0);
 }
+
+std::string day_of(int64_t time_ms, int64_t zone_ms) { return format_day(epoch_day(time_ms, zone_ms)); }
 
 std::optional<std::string> read_day(std::string_view text) {
   const auto date = take_date(text, text.size() == 8);

@@ -1,6 +1,5 @@
 #include "io/item_features.h"
 
-#include <algorithm>
 
 #include "io/feature_columns.h"
 #include "runtime/error.h"
@@ -32,9 +31,7 @@ ItemFeatures::ItemFeatures(const DatasetSchema& schema, const BatchSpec& spec, c
 FeatureColumns ItemFeatures::columns(std::span<const int64_t> items) const {
   const auto rows = static_cast<int64_t>(items.size());
   std::vector<int32_t> item_row(table_ ? items.size() : 0);
-  if (table_)
-    std::transform(items.begin(), items.end(), item_row.begin(),
-                   [&](int64_t id) { return table_->row_of(id); });
+  if (table_) table_->rows_of(items, item_row.data());
   FeatureColumns out;
   start_columns(plan_.candidate, out);
   RealBlock reals(out.real, plan_.resolved.candidate_real, rows);

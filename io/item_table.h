@@ -20,7 +20,8 @@ class ItemTable {
   // Of any file of that format.
   ItemTable(const std::string& path, const std::vector<ColumnSchema>& columns);
   std::span<const int64_t> ids() const { return id_; }              // ascending
-  int32_t row_of(int64_t item) const { return index_.find(item); }  // -1: not there
+  // rows[i]: the row of items[i], or -1: it is not there.
+  void rows_of(std::span<const int64_t> items, int32_t* rows) const { index_.find(items, rows); }
   const ColumnData& column(size_t index) const { return columns_[index]; }
   int64_t bytes() const;
 

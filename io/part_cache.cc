@@ -2,14 +2,20 @@
 
 namespace lime {
 
-PartCache::PartCache(const Dataset& dataset, const ReadPlan& plan, const ItemTable& items, size_t capacity)
-    : dataset_(dataset), plan_(plan), items_(items), capacity_(capacity) {}
+PartCache::PartCache(const Dataset& dataset, const ReadPlan& plan, const ItemTable& items, int64_t idle_bytes)
+    : dataset_(dataset), plan_(plan), items_(items), idle_bytes_(idle_bytes) {}
 
-// Forgets the parts that were used longest ago and that nobody reads, until one more fits.
+// Forgets parts that nobody reads, those used last first, until no more than idle_bytes_ of them are left.
 void PartCache::make_room() {
-  for (auto it = parts_.end(); parts_.size() >= capacity_ && it != parts_.begin();) {
-    --it;
-    if (it->second.use_count() > 1) continue;
+  const auto idle = [](const auto& part) { return part.second.use_count() == 1; };
+  int64_t kept = 0;
+  for (const auto& part : parts_) kept += idle(part) ? part.second->bytes() : 0;
+  for (auto it = parts_.begin(); kept > idle_bytes_ && it != parts_.end();) {
+    if (!idle(*it)) {
+      ++it;
+      continue;
+    }
+    kept -= it->second->bytes();
     bytes_ -= it->second->bytes();
     it = parts_.erase(it);
   }
@@ -29,6 +35,7 @@ std::shared_ptr<const EventsPart> PartCache::get(int64_t part) {
   auto loaded = std::make_shared<const EventsPart>(dataset_, part, plan_, items_);
   std::lock_guard lock(mutex_);
   bytes_ += loaded->bytes();
+  ++loads_;
   parts_.emplace_front(part, loaded);
   return loaded;
 }

@@ -96,7 +96,7 @@ struct BatchReader::Impl {
         plan(dataset.schema(), options.spec, options.history_mode),
         items(dataset, plan.item_columns),
         range(shards_of(options)),
-        cache(dataset, plan, items, static_cast<size_t>(range.second - range.first) + 1),
+        cache(dataset, plan, items, options.days.size() > 1 ? options.cache_bytes : 0),
         assembler(options, plan, items, dataset.day_start_ms(options.days.front())) {
     for (int64_t s = range.first; s < range.second; ++s)
       shards.push_back(std::make_unique<Shard>(ShardStream(dataset, options, plan, items, cache, s)));

@@ -9,7 +9,7 @@
 //
 // A micro-batch is cut at `requests` requests, or before its history tokens would exceed `history_tokens` (at
 // least one request always goes in). Histories are the last `max_history` events strictly before the request.
-// Memory: one events part a shard and `prefetch` batches; threads read ahead. Errors in files are UserErrors
+// Memory: one events part a shard, `cache_bytes` of others, and `prefetch` batches; threads read ahead. Errors in files are UserErrors
 // that name the file (truncated, a flipped byte, a missing column), thrown by next().
 #pragma once
 
@@ -72,6 +72,7 @@ struct ReaderOptions {
   int rank = 0, ranks = 1;
   int64_t prefetch = 4;  // batches ahead
   int threads = 1;       // read-ahead threads
+  int64_t cache_bytes = int64_t{1} << 30;  // of events parts that are kept for the next day, beside those in use
 };
 
 class BatchReader {

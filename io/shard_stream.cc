@@ -50,7 +50,7 @@ RequestWindow::RequestWindow(const Hdf5File& file, const ReadPlan& plan, const B
     candidate_columns.push_back(load_column(file, "/candidate", column, begin, end, candidates));
   if (plan.candidate_item_row) {
     item_row.resize(item.size());
-    std::transform(item.begin(), item.end(), item_row.begin(), [&](int64_t id) { return items.row_of(id); });
+    items.rows_of(item, item_row.data());
   }
   for (const auto& task : spec.tasks)
     labels.push_back(load_reals(file, "/label/" + task, begin, end, candidates));

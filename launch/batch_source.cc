@@ -28,6 +28,7 @@ ReaderOptions reader_options(const Communicator& comm, const Config& config, std
   options.ranks = comm.size();
   options.prefetch = config.data.prefetch;
   options.threads = static_cast<int>(config.data.threads);
+  options.cache_bytes = config.data.cache_mb << 20;
   return options;
 }
 

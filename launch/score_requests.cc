@@ -103,15 +103,15 @@ class RankingFile {
 // What is the same for all requests of a run.
 struct Plan {
   const Scorer& scorer;
-  std::vector<int64_t> pool;  // further candidates
+  std::vector<int64_t> pool;  // further candidates, ascending
   int64_t top, task;
 
   Scored score(const MicroBatch& batch, int64_t r) const {
     const auto first = batch.item.begin() + batch.candidate_offsets[static_cast<size_t>(r)],
                last = batch.item.begin() + batch.candidate_offsets[static_cast<size_t>(r) + 1];
-    std::vector<int64_t> items(first, last);
-    std::copy_if(pool.begin(), pool.end(), std::back_inserter(items),
-                 [&](int64_t item) { return std::find(first, last, item) == last; });
+    std::vector<int64_t> items(first, last), shown = items;
+    std::sort(shown.begin(), shown.end());
+    std::set_difference(pool.begin(), pool.end(), shown.begin(), shown.end(), std::back_inserter(items));
     ScoringRequest request = scorer.make_request();
     request.assign(batch, r);
     const size_t tasks = scorer.tasks().size();

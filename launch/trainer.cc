@@ -18,6 +18,7 @@
 #include "launch/running_entropy.h"
 #include "launch/same_everywhere.h"
 #include "launch/stop_signal.h"
+#include "launch/table_sizes.h"
 #include "launch/train_step.h"
 #include "model/network.h"
 #include "model/run_choice.h"
@@ -191,6 +192,7 @@ class Trainer {
                            network_->tables().tables().size(), " tables, ", ranks(), ", batch of ",
                            config_.train.batch_requests, " requests in ", config_.train.micro_batches,
                            " micro-batches; writing ", options_.run_directory));
+    progress_->message(table_sizes(config_, dataset_, network_->tables()));
   }
 
   // How many there are, and what joins them.

@@ -25,6 +25,7 @@ struct DataConfig {
   int64_t shuffle_window = 65536;
   int64_t prefetch = 4;
   int64_t threads = 1;
+  int64_t cache_mb = 1024;
 };
 
 struct EmbeddingConfig {  // defaults of every table, and overrides by table name

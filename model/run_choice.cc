@@ -19,6 +19,12 @@ Config load_run_config(const RunChoice& choice) {
   return load_config(path, overrides);
 }
 
+Config without_optimizer_state(Config config) {
+  config.embeddings.defaults.optimizer = SparseOptimizer::sgd;
+  for (auto& [name, table] : config.embeddings.tables) table.optimizer = SparseOptimizer::sgd;
+  return config;
+}
+
 VerifiedCheckpoint choose_checkpoint(Communicator& comm, const RunChoice& choice) {
   if (choice.checkpoint.empty()) {
     auto newest = newest_good_checkpoint(comm, choice.run);

@@ -10,6 +10,7 @@
 #include "runtime/cuda_device.h"
 #include "runtime/error.h"
 #include "runtime/host_memory.h"
+#include "runtime/out_of_memory.h"
 #include "runtime/sanitizer.h"
 
 namespace lime {
@@ -21,7 +22,7 @@ void* allocate_uninitialised(size_t bytes) {
   const size_t wanted = bytes;
   bytes = std::max((bytes + alignment - 1) / alignment * alignment, alignment);
   void* memory = std::aligned_alloc(alignment, bytes);
-  if (!memory) throw Error(str("out of memory: ", bytes, " bytes wanted"));
+  if (!memory) throw OutOfMemory(str("out of memory: ", bytes, " bytes wanted"));
 #if defined(__linux__)
   if (alignment == huge_page) madvise(memory, bytes, MADV_HUGEPAGE);  // a refusal changes nothing but speed
 #endif

@@ -10,13 +10,6 @@
 namespace lime {
 namespace {
 
-// The same tables without optimizer state, which a checkpoint's rows are then read without.
-Config without_optimizer_state(Config config) {
-  config.embeddings.defaults.optimizer = SparseOptimizer::sgd;
-  for (auto& [name, table] : config.embeddings.tables) table.optimizer = SparseOptimizer::sgd;
-  return config;
-}
-
 VerifiedCheckpoint find_checkpoint(const RunChoice& choice) {
   const auto alone = make_self_communicator();
   return choose_checkpoint(*alone, choice);

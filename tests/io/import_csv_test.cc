@@ -198,10 +198,32 @@ TEST_F(ImportCsvTest, EventsCanHaveFilesOfTheirOwn) {
   EXPECT_EQ(data.requests[0].history[0].ids.at("kind"), 3);
 }
 
-TEST_F(ImportCsvTest, RefusesRequestsOverTwoDays) {
+TEST_F(ImportCsvTest, ARequestOverMidnightIsOneOfEachDay) {
   write("mapping.yaml", str(minimal, "  request: r\n"));
-  write("log.csv", "user,item,ts,clicked,r\n1,2,86399,1,s\n1,3,86400,1,s\n");
-  EXPECT_THAT(failure(), HasSubstr("log.csv:3: found a row of 1970-01-02 in a request of 1970-01-01"));
+  write("log.csv", "user,item,ts,clicked,r\n1,4,86401,1,s\n1,2,86399,1,s\n1,3,86400,1,s\n");
+  const auto data = import();
+  ASSERT_EQ(data.requests.size(), 2U);
+  EXPECT_EQ(data.requests[0].day, "1970-01-01");
+  ASSERT_EQ(data.requests[0].candidates.size(), 1U);
+  EXPECT_EQ(data.requests[0].candidates[0].item, 2);
+  EXPECT_EQ(data.requests[1].day, "1970-01-02");
+  EXPECT_EQ(data.requests[1].time, 86'400'000);
+  ASSERT_EQ(data.requests[1].candidates.size(), 2U);
+  EXPECT_EQ(data.requests[1].candidates[0].item, 4);
+}
+
+TEST_F(ImportCsvTest, ReadsADayColumnRowByRow) {
+  write("mapping.yaml", str(minimal, "  day: d\n"));
+  write("log.csv",
+        "user,item,ts,clicked,d\n1,2,100,1,1970-01-05\n1,3,101,1,\n1,4,102,1,x\n1,5,103,1,\n"
+        "1,6,104,1,19700105\n1,7,105,1,19700106\n1,8,106,1,19700106\n");
+  options_.max_bad_rows = 3;
+  const auto data = import();
+  std::vector<std::string> days;
+  for (const auto& request : data.requests) days.push_back(request.day);
+  EXPECT_THAT(days, ElementsAre("1970-01-05", "1970-01-05", "1970-01-06", "1970-01-06"));
+  EXPECT_THAT(report_.bad_examples, ElementsAre(HasSubstr("log.csv:3:d: found ''"), HasSubstr("log.csv:4:d"),
+                                                HasSubstr("log.csv:5:d: found ''")));
 }
 
 TEST_F(ImportCsvTest, NamesFileLineAndColumnOfAMalformedValue) {

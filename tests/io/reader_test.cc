@@ -325,6 +325,36 @@ TEST_F(Reader, RefusesWhatItCannotRead) {
   EXPECT_THAT(refused([](auto& s) { s.sample_weights = {"watches"}; }), HasSubstr("(nearest: 'watch')"));
 }
 
+TEST_F(Reader, WhatIsKeptOfTheLogChangesNoBatch) {
+  std::vector<std::vector<std::vector<int64_t>>> read;
+  for (const int64_t cache_bytes : {int64_t{0}, int64_t{20} << 10, int64_t{1} << 30}) {
+    auto options = reader_options(*dataset_, 2);
+    options.cache_bytes = cache_bytes;
+    BatchReader reader(*dataset_, options);
+    const auto batches = read_all(reader);
+    read.push_back(rids_of_shard(batches, 0));
+    if (cache_bytes == 0) continue;
+    EXPECT_EQ(read.front(), read.back());
+    for (const auto& micro : batches.front().micro) {
+      const auto& request = log_->requests[static_cast<size_t>(rid_of(micro, 0))];
+      expect_request(*log_, micro, 0, history_of(*log_, request.user, request.time_ms));
+    }
+  }
+}
+
+// Between days, what nobody reads is kept as far as the budget goes.
+TEST_F(Reader, KeepsPartsForTheNextDay) {
+  int64_t held[2];
+  for (const bool keeps : {false, true}) {
+    auto options = reader_options(*dataset_, 1);
+    options.cache_bytes = keeps ? int64_t{1} << 30 : 0;
+    BatchReader reader(*dataset_, options);
+    read_all(reader);
+    held[keeps] = reader.resident_bytes();
+  }
+  EXPECT_GT(held[true], 3 * held[false]);
+}
+
 TEST_F(Reader, MemoryIsBoundedByTheBudget) {
   auto options = reader_options(*dataset_, 2);
   options.prefetch = 2;

@@ -83,6 +83,17 @@ TEST_F(CheckpointReads, OnceWhereANewRunBeginsWithIt) {
   }
 }
 
+TEST_F(CheckpointReads, ScoringHoldsNoOptimizerState) {
+  TrainedRun run(test_group(), RunDescription(test_group(), {run_, "", "", {}}));
+  const EmbeddingCollection& tables = run.scoring().network.tables();
+  int64_t rows = 0;
+  for (size_t t = 0; t < tables.tables().size(); ++t) {
+    EXPECT_EQ(tables.state_width(static_cast<int64_t>(t)), 0);
+    rows += tables.rows(static_cast<int64_t>(t));
+  }
+  EXPECT_GT(rows, 0);
+}
+
 TEST_F(CheckpointReads, OnceForScoring) {
   for (const std::string& name : {std::string(), list_checkpoints(run_).front()}) {
     const RunChoice choice{run_, name, "", {}};
