@@ -39,9 +39,11 @@ int64_t TableShard::append(int64_t id, const float* values) {
 }
 
 void TableShard::fail_without_memory(const std::string& reason) const {
-  throw UserError(str("table ", config_.name, ": no memory for another row beside its ", rows(), " rows (", bytes(),
-                      " bytes) on this rank: ", reason, "; expected room for a row for each id: share it among "
-                      "ranks on more hosts, or set embeddings.tables.", config_.name, ".capacity or .dim"));
+  throw UserError(str("table ", config_.name, ": no memory for another row beside its ", rows(), " rows (",
+                      bytes(), " bytes) on this rank: ", reason,
+                      "; expected room for a row for each id: share it among "
+                      "ranks on more hosts, or set embeddings.tables.",
+                      config_.name, ".capacity or .dim"));
 }
 
 int64_t TableShard::insert(int64_t id, const float* values) {

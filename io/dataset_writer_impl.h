@@ -39,7 +39,7 @@ struct DatasetWriter::Impl {
   RowLayouts layouts;
   PartAssignment assignment;  // by events and requests
   ExternalSorter events, requests, users, items;
-  std::map<std::string, int64_t> day_codes;   // by day: order of appearance, as in the requests' records
+  std::map<std::string, int64_t> day_codes;  // by day: order of appearance, as in the requests' records
   int64_t zone_ms = 0;
   int64_t rows = 0, event_count = 0, request_count = 0;
   bool finished = false;

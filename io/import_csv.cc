@@ -39,8 +39,9 @@ class RequestGrouper {
     if (rows_.buffered_bytes() > memory_) rows_.spill();
   }
 
-  // Calls `take(request, share of the rows that are done)` for each request. Its time is the earliest of its rows' times, so that no event
-  // between its rows can be in its history; its features are those of its first row.
+  // Calls `take(request, share of the rows that are done)` for each request. Its time is the earliest of its
+  // rows' times, so that no event between its rows can be in its history; its features are those of its first
+  // row.
   template <typename Take>
   void finish(Take&& take) {
     rows_.seal(memory_);
@@ -98,8 +99,8 @@ class RequestGrouper {
   int64_t sequence_ = 0;
 };
 
-// The day that a row counts for: that of its column, or of its time. A log has many rows of a day one after the
-// other, so the last one is kept.
+// The day that a row counts for: that of its column, or of its time. A log has many rows of a day one after
+// the other, so the last one is kept.
 class RowDay {
  public:
   explicit RowDay(int64_t zone_ms) : zone_ms_(zone_ms) {}

@@ -1,6 +1,5 @@
 #include "io/item_features.h"
 
-
 #include "io/feature_columns.h"
 #include "runtime/error.h"
 

@@ -19,7 +19,7 @@ class ItemTable {
   ItemTable(const Dataset&, const std::vector<ColumnSchema>& columns);
   // Of any file of that format.
   ItemTable(const std::string& path, const std::vector<ColumnSchema>& columns);
-  std::span<const int64_t> ids() const { return id_; }              // ascending
+  std::span<const int64_t> ids() const { return id_; }  // ascending
   // rows[i]: the row of items[i], or -1: it is not there.
   void rows_of(std::span<const int64_t> items, int32_t* rows) const { index_.find(items, rows); }
   const ColumnData& column(size_t index) const { return columns_[index]; }

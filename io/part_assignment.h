@@ -22,7 +22,8 @@ class PartAssignment {
   void add(int64_t user, int64_t rows) { loads_.add({user, rows, 0, added_++}, {}); }
   ExternalSorter& buffered() { return loads_; }  // what add() holds
 
-  // Ends adding. `part_load`: rows of the parts so far; `known`: the users of the dataset, null for a new one.
+  // Ends adding. `part_load`: rows of the parts so far; `known`: the users of the dataset, null for a new
+  // one.
   void assign(std::vector<int64_t> part_load, UserIndexReader* known, int64_t memory_bytes);
   // The part of a new user. Users must ascend from call to call.
   int64_t part_of(int64_t user);

@@ -1,8 +1,8 @@
 // PartCache: the events parts that shards are reading, and parts that they will read again.
 //
-// A day has requests of users of every part, so each part is wanted once a day, in an order that is drawn anew:
-// what was used last is wanted last. So where room ends, that is what goes, and a share of the parts as large as
-// the room stays for all days. (Were the oldest to go, as caches do, no part would ever be there.)
+// A day has requests of users of every part, so each part is wanted once a day, in an order that is drawn
+// anew: what was used last is wanted last. So where room ends, that is what goes, and a share of the parts as
+// large as the room stays for all days. (Were the oldest to go, as caches do, no part would ever be there.)
 #pragma once
 
 #include <atomic>

@@ -9,8 +9,9 @@
 //
 // A micro-batch is cut at `requests` requests, or before its history tokens would exceed `history_tokens` (at
 // least one request always goes in). Histories are the last `max_history` events strictly before the request.
-// Memory: one events part a shard, `cache_bytes` of others, and `prefetch` batches; threads read ahead. Errors in files are UserErrors
-// that name the file (truncated, a flipped byte, a missing column), thrown by next().
+// Memory: one events part a shard, `cache_bytes` of others, and `prefetch` batches; threads read ahead.
+// Errors in files are UserErrors that name the file (truncated, a flipped byte, a missing column), thrown by
+// next().
 #pragma once
 
 #include <cstdint>
@@ -72,7 +73,8 @@ struct ReaderOptions {
   int rank = 0, ranks = 1;
   int64_t prefetch = 4;  // batches ahead
   int threads = 1;       // read-ahead threads
-  int64_t cache_bytes = int64_t{1} << 30;  // of events parts that are kept for the next day, beside those in use
+  int64_t cache_bytes =
+      int64_t{1} << 30;  // of events parts that are kept for the next day, beside those in use
 };
 
 class BatchReader {
@@ -88,10 +90,10 @@ class BatchReader {
   // Milliseconds next() has waited for data since the last call.
   double take_wait_ms();
   int64_t requests_in_epoch() const;  // of all ranks: for progress and ETA
-  // Batches of an epoch until the longest shard is dry, on any number of ranks. Without a token budget, whose batches
-  // are known only once they are cut.
+  // Batches of an epoch until the longest shard is dry, on any number of ranks. Without a token budget, whose
+  // batches are known only once they are cut.
   int64_t batches_in_epoch() const;
-  int64_t resident_bytes() const;     // parts and prefetched batches held now
+  int64_t resident_bytes() const;  // parts and prefetched batches held now
 
  private:
   struct Impl;

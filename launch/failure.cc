@@ -31,10 +31,9 @@ int FailureReporter::report(const std::exception& error) {
   const auto* of_files = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
   const bool user = of_files || dynamic_cast<const UserError*>(&error);
   const int code = user ? 2 : 1;
-  std::string message =
-      of_files ? str(of_files->path1().string(), ": ", of_files->code().message())
-      : dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory"
-                                                    : error.what();
+  std::string message = of_files ? str(of_files->path1().string(), ": ", of_files->code().message())
+                        : dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory"
+                                                                      : error.what();
   for (char& c : message)
     if (c == '\n') c = ' ';  // one line, whatever a library says
   const std::string line = "lime: error: " + message;

@@ -66,8 +66,9 @@ void add_data_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(integer("data.prefetch", data(&DataConfig::prefetch), 1, 1024, "batches read ahead"));
   keys.push_back(
       integer("data.threads", data(&DataConfig::threads), 1, 256, "threads that read ahead, a rank"));
-  keys.push_back(integer("data.cache_mb", data(&DataConfig::cache_mb), 0, int64_t{1} << 40,
-                         "MiB of the log's events that a rank keeps for the next day, beside those that it reads"));
+  keys.push_back(
+      integer("data.cache_mb", data(&DataConfig::cache_mb), 0, int64_t{1} << 40,
+              "MiB of the log's events that a rank keeps for the next day, beside those that it reads"));
 }
 
 void add_feature_keys(std::vector<ConfigKey>& keys) {

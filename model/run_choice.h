@@ -21,8 +21,8 @@ std::string config_path(const std::string& run_directory);
 // The run's configuration with the choice's overrides. Throws UserError where it is no run directory.
 Config load_run_config(const RunChoice&);
 
-// The same tables without optimizer state, which a checkpoint's rows are then read without: to score, that is half
-// of the memory or less.
+// The same tables without optimizer state, which a checkpoint's rows are then read without: to score, that is
+// half of the memory or less.
 Config without_optimizer_state(Config);
 
 // Collective. The chosen checkpoint. Throws UserError where there is none, naming those that are, and where

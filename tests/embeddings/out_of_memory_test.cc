@@ -42,9 +42,10 @@ TEST(OutOfMemory, NamesTheTableAndItsSize) {
   config.name = "author";
   config.dim = 1024;
   TableShard shard(config, 1);
-  EXPECT_EXIT(fill(shard), testing::ExitedWithCode(2),
-              "^table author: no memory for another row beside its [0-9]+ rows .[0-9]+ bytes. on this rank: out of "
-              "memory: [0-9]+ bytes wanted; .* embeddings.tables.author.capacity or .dim$");
+  EXPECT_EXIT(
+      fill(shard), testing::ExitedWithCode(2),
+      "^table author: no memory for another row beside its [0-9]+ rows .[0-9]+ bytes. on this rank: out of "
+      "memory: [0-9]+ bytes wanted; .* embeddings.tables.author.capacity or .dim$");
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ class PartCacheTest : public testing::Test {
   }
 
   TempDirectory temp_;
-  const Dataset dataset_ = write_log(make_random_log(3, {60, 3000, 900, 2}), temp_.file("data"), small_writer(4));
+  const Dataset dataset_ =
+      write_log(make_random_log(3, {60, 3000, 900, 2}), temp_.file("data"), small_writer(4));
   const ReadPlan plan_{dataset_.schema(), full_spec(), HistoryMode::running};
   const ItemTable items_{dataset_, plan_.item_columns};
   int64_t part_bytes(int64_t part) const { return EventsPart(dataset_, part, plan_, items_).bytes(); }
@@ -67,7 +68,8 @@ std::vector<int64_t> parts_of(PartAssignment& assignment, int64_t users, int64_t
 TEST(PartAssignmentTest, TheHeaviestUsersAreDealtFirst) {
   TempDirectory temp;
   PartAssignment assignment(temp.file("sort"));
-  for (const auto& [user, rows] : std::vector<std::pair<int64_t, int64_t>>{{2, 1}, {0, 2}, {1, 9}, {0, 3}, {3, 5}})
+  for (const auto& [user, rows] :
+       std::vector<std::pair<int64_t, int64_t>>{{2, 1}, {0, 2}, {1, 9}, {0, 3}, {3, 5}})
     assignment.add(user, rows);
   EXPECT_THAT(parts_of(assignment, 4, 1 << 20), ElementsAre(1, 0, 1, 2));
 }
