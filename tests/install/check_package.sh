@@ -12,7 +12,8 @@ program=$(echo "$temp"/packages/lime-train_*.deb) development=$(echo "$temp"/pac
 for package in libhdf5 libopenblas libopenmpi libyaml-cpp openmpi-bin; do
   dpkg-deb --field "$program" Depends | tr , '\n' | grep -q "^ *$package" || { echo "does not depend on $package"; exit 1; }
 done
-dpkg-deb --field "$development" Depends | grep -q "lime-train (= $(dpkg-deb --field "$program" Version))"
+dpkg-deb --field "$development" Depends | grep -q "lime-train (= $(dpkg-deb --field "$program" Version))" ||
+  { echo "lime-train-dev does not depend on this lime-train"; exit 1; }
 dpkg-deb --extract "$program" "$temp/root"
 dpkg-deb --extract "$development" "$temp/root"
 cmake --install "$build" --prefix "$temp/installed" >/dev/null
