@@ -12,6 +12,7 @@ packages=(
   libxxhash-dev zlib1g-dev
   libboost-context-dev                # fibers: the CUDA emulator's threads
   libgtest-dev libgmock-dev libbenchmark-dev
+  dpkg-dev file                       # Debian packages
 )
 
 missing=()

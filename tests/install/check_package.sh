@@ -4,7 +4,9 @@
 set -euo pipefail
 build=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-command -v dpkg-shlibdeps >/dev/null || { echo "dpkg-dev is not installed: skipped"; exit 77; }
+for tool in dpkg-shlibdeps file; do
+  command -v $tool >/dev/null || { echo "skipped: no $tool"; exit 77; }
+done
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 cpack --config "$build/CPackConfig.cmake" -G DEB -B "$temp/packages" >/dev/null
