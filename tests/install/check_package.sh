@@ -26,4 +26,4 @@ lime=$temp/root/usr/bin/lime share=$temp/root/usr/share/lime-train
 "$lime" --help >/dev/null
 "$lime" generate --preset quickstart --users 60 --items 80 --out "$temp/data" >/dev/null
 mpirun -np 2 "$lime" train "$share/configs/quickstart.yaml" --set data.path="$temp/data" --set data.eval= \
-       --set train.max_steps=2 --out "$temp/run" | grep '^done: 2 steps'
+       --set train.max_steps=2 --out "$temp/run" 2>&1 | grep '^done: 2 steps'
