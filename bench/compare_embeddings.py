@@ -102,6 +102,7 @@ class Torchrec:
     def times(self):
         run = subprocess.run(self.command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         *checks, last = run.stdout.splitlines()
+        checks.sort()  # ranks speak in any order
         if self.checks != checks:
             print(*checks, sep="\n", flush=True)
             self.checks = checks

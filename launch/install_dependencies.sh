@@ -13,6 +13,7 @@ packages=(
   gzip bzip2 xz-utils zstd lz4        # import reads compressed logs through them
   libboost-context-dev                # fibers: the CUDA emulator's threads
   libgtest-dev libgmock-dev libbenchmark-dev
+  dpkg-dev file                       # Debian packages
 )
 
 missing=()

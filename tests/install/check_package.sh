@@ -4,7 +4,9 @@
 set -euo pipefail
 build=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-command -v dpkg-shlibdeps >/dev/null || { echo "dpkg-dev is not installed: skipped"; exit 77; }
+for tool in dpkg-shlibdeps file; do
+  command -v $tool >/dev/null || { echo "skipped: no $tool"; exit 77; }
+done
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 cpack --config "$build/CPackConfig.cmake" -G DEB -B "$temp/packages" >/dev/null
@@ -12,11 +14,12 @@ program=$(echo "$temp"/packages/lime-train_*.deb) development=$(echo "$temp"/pac
 for package in libhdf5 libopenblas libopenmpi libyaml-cpp openmpi-bin; do
   dpkg-deb --field "$program" Depends | tr , '\n' | grep -q "^ *$package" || { echo "does not depend on $package"; exit 1; }
 done
-dpkg-deb --field "$development" Depends | grep -q "lime-train (= $(dpkg-deb --field "$program" Version))"
+dpkg-deb --field "$development" Depends | grep -q "lime-train (= $(dpkg-deb --field "$program" Version))" ||
+  { echo "lime-train-dev does not depend on this lime-train"; exit 1; }
 dpkg-deb --extract "$program" "$temp/root"
 dpkg-deb --extract "$development" "$temp/root"
 scorer=$(echo "$temp"/packages/liblime-scorer*.deb)
-dpkg-deb --field "$scorer" Depends | grep -q libhdf5
+dpkg-deb --field "$scorer" Depends | grep -q libhdf5 || { echo "the scorer's package does not depend on libhdf5"; exit 1; }
 if dpkg-deb --field "$scorer" Depends | grep -i 'mpi'; then echo "the scorer's package needs MPI"; exit 1; fi
 dpkg-deb --extract "$scorer" "$temp/root"
 cmake --install "$build" --prefix "$temp/installed" >/dev/null
