@@ -81,7 +81,6 @@ class DeviceTables final : public Tables {
 
   void clear(int64_t table) override {
     const auto t = static_cast<size_t>(table);
-    readers_[t].forget();
     tables_[t]->clear();
     counts_.add(table, -counts_.exact()[t]);
   }

@@ -87,9 +87,15 @@ TEST_F(ResetTables, RowsAreThoseOfTheEpochAndTheDenseNetworkGoesOn) {
     for (const auto& [id, state] : after) smaller += before.contains(id) && state.at(0) < before.at(id).at(0);
     EXPECT_GT(smaller, 0u) << table;
   }
-  // Users of other steps have no row yet.
+  // Users of other steps have no row yet; at the epoch's end all have.
   EXPECT_LT(rows("one_more", first_end + 1, "user", "value").size(),
             rows("one_epoch", first_end, "user", "value").size());
+  const auto users = [](const std::string& run, int step) {
+    std::set<int64_t> ids;
+    for (const auto& [id, row] : rows(run, step, "user", "value")) ids.insert(id);
+    return ids;
+  };
+  EXPECT_EQ(users("of_end", end), users("one_epoch", first_end));
   // A table that is not reset counts on: adam's number of updates is the last of its state.
   const auto before = rows("one_epoch", first_end, "segment", "state");
   for (const auto& [id, state] : rows("one_more", first_end + 1, "segment", "state")) {
