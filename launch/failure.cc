@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/error.h"
+#include "runtime/out_of_memory.h"
 
 namespace lime {
 namespace {
@@ -17,6 +17,17 @@ void print_line(const std::string& line) {
   std::fflush(stdout);
   std::fprintf(stderr, "%s\n", line.c_str());
   std::fflush(stderr);
+}
+
+// Of any part of the program but the tables, which say it themselves: what was to be held is a batch, or a
+// log.
+std::string message_of(const std::exception& error) {
+  const bool allocation = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  if (!allocation && !dynamic_cast<const OutOfMemory*>(&error)) return error.what();
+  return str(allocation ? "out of memory" : error.what(),
+             "; less is taken by smaller batches (train.batch_requests, train.batch_history_tokens, "
+             "eval.batch_requests), a lower data.max_history or data.cache_mb, and imports with a lower "
+             "--memory-mb");
 }
 
 }  // namespace
@@ -31,9 +42,8 @@ int FailureReporter::report(const std::exception& error) {
   const auto* of_files = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
   const bool user = of_files || dynamic_cast<const UserError*>(&error);
   const int code = user ? 2 : 1;
-  std::string message = of_files ? str(of_files->path1().string(), ": ", of_files->code().message())
-                        : dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory"
-                                                                      : error.what();
+  std::string message =
+      of_files ? str(of_files->path1().string(), ": ", of_files->code().message()) : message_of(error);
   for (char& c : message)
     if (c == '\n') c = ' ';  // one line, whatever a library says
   const std::string line = "lime: error: " + message;

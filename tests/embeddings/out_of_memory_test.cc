@@ -1,6 +1,7 @@
 // What is said when a table's memory ends.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -17,7 +18,7 @@ namespace {
 void limit_memory(rlim_t more) {
   rlim_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
-  const rlimit limit{pages * 4096 + more, RLIM_INFINITY};
+  const rlimit limit{pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + more, RLIM_INFINITY};
   if (setrlimit(RLIMIT_AS, &limit) != 0) std::abort();
 }
 

@@ -1,4 +1,5 @@
 // A job whose ranks fail in the way of its argument, as main() reports it (launch/failure.h).
+#include <new>
 #include <string>
 
 #include "launch/failure.h"
@@ -13,6 +14,7 @@ void fail(const std::string& how, ProcessGroup& group) {
   if (how == "different") throw UserError(str("file of rank ", group.rank(), " is broken"));
   if (how == "user" && last) throw UserError("file of the last rank is broken");
   if (how == "internal" && last) throw Error("an invariant of the last rank");
+  if (how == "memory" && last) throw std::bad_alloc();
   if (how == "internal_all") throw Error("an invariant");
   group.world().barrier()->wait();  // the others wait for one that never comes
 }

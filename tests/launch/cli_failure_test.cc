@@ -27,6 +27,14 @@ TEST(Failure, ARankThatFailsAloneTakesTheJobDown) {
               ElementsAre(MatchesRegex("\\[rank 2/3 .*\\] lime: error: file of the last rank is broken")));
 }
 
+TEST(Failure, WhereMemoryEndsItSaysWhatTakesLess) {
+  const Outcome outcome = run(2, "memory");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(
+      outcome.error_lines(),
+      ElementsAre(MatchesRegex("\\[rank 1/2 .*\\] lime: error: out of memory; .*data.max_history.*")));
+}
+
 TEST(Failure, AnInternalErrorIsExitCode1AndNamesTheRank) {
   const Outcome outcome = run(2, "internal");
   EXPECT_EQ(outcome.exit_code, 1);

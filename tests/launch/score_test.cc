@@ -116,14 +116,18 @@ TEST_F(Score, FurtherCandidatesAreOthersThanThoseShown) {
              shown = file.read<int64_t>("/candidate/shown");
   for (size_t r = 0; r + 1 < offsets.size(); ++r) {
     std::multiset<int64_t> further;
-    std::set<int64_t> all;
+    std::set<int64_t> all, impressions;
     for (auto c = static_cast<size_t>(offsets[r]); c < static_cast<size_t>(offsets[r + 1]); ++c) {
       all.insert(item[c]);
-      if (!shown[c]) further.insert(item[c]);
+      if (shown[c])
+        impressions.insert(item[c]);
+      else
+        further.insert(item[c]);
     }
     std::set<int64_t> once(further.begin(), further.end());
     ASSERT_EQ(once.size(), further.size());
     ASSERT_EQ(all.size(), 50u);
+    ASSERT_EQ(further.size() + impressions.size(), 50u);
     ASSERT_LT(further.size(), 50u);
   }
 }
