@@ -7,21 +7,33 @@
 
 namespace lime {
 
-void RequestLayout::build(std::span<const int64_t> counts, std::span<const int64_t> dims) {
+void RequestLayout::build(std::span<const int64_t> counts, std::span<const int64_t> dims, int64_t own) {
   tables_ = static_cast<int64_t>(dims.size());
   count_.assign(counts.begin(), counts.end());
   first_id_.assign(1, 0);
-  first_float_.assign(1, 0);
+  first_float_.assign(counts.size() + 1, 0);
   const size_t ranks = dims.empty() ? 0 : counts.size() / dims.size();
   ids_of_rank_.assign(ranks, 0);
   floats_of_rank_.assign(ranks, 0);
-  for (size_t i = 0; i < counts.size(); ++i) {
-    const int64_t floats = counts[i] * dims[i % dims.size()];
-    first_id_.push_back(first_id_.back() + counts[i]);
-    first_float_.push_back(first_float_.back() + floats);
-    ids_of_rank_[i / dims.size()] += counts[i];
-    floats_of_rank_[i / dims.size()] += floats;
+  int64_t floats = 0;
+  const auto place_rows_of = [&](size_t rank) {
+    for (size_t i = rank * dims.size(); i < (rank + 1) * dims.size(); ++i) {
+      first_float_[i] = floats;
+      floats += counts[i] * dims[i % dims.size()];
+    }
+  };
+  for (size_t rank = 0; rank < ranks; ++rank) {
+    for (size_t i = rank * dims.size(); i < (rank + 1) * dims.size(); ++i) {
+      first_id_.push_back(first_id_.back() + counts[i]);
+      ids_of_rank_[rank] += counts[i];
+    }
+    if (static_cast<int64_t>(rank) == own) continue;
+    const int64_t before = floats;
+    place_rows_of(rank);
+    floats_of_rank_[rank] = floats - before;
   }
+  if (own != none) place_rows_of(static_cast<size_t>(own));
+  first_float_.back() = floats;
 }
 
 RowExchange::RowExchange(Communicator& comm, std::vector<int64_t> dims)
@@ -59,7 +71,7 @@ void RowExchange::start(Requests& r) {
 void RowExchange::advance(Requests& r) {
   if (r.stage != Requests::Stage::counts) return;
   wait(r.work);
-  r.received.build(r.received_counts, dims_);
+  r.received.build(r.received_counts, dims_, rank());
   r.work =
       all_to_all<int64_t>(r.asked_ids.data(), r.asked.ids_of_rank(),
                           r.received_ids.discard_and_reserve(r.received.ids()), r.received.ids_of_rank());
@@ -125,12 +137,19 @@ void RowExchange::exchange_gradients(Requests& r, std::span<float* const> parts,
     std::copy(parts.begin(), parts.end(), received_parts.begin());
     return;
   }
+  // This rank's own stay where they are.
+  const auto own = static_cast<size_t>(rank());
+  if (!dims_.empty()) {
+    const auto mine = parts.subspan(static_cast<size_t>(r.asked.first_id(rank(), 0)),
+                                    static_cast<size_t>(r.asked.ids_of_rank()[own]));
+    std::copy(mine.begin(), mine.end(), received_parts.begin() + r.received.first_id(rank(), 0));
+  }
   sent_bits_.assign(static_cast<size_t>(count_words(r.asked, sent_words_)), 0);
   received_bits_.resize(static_cast<size_t>(count_words(r.received, received_words_)));
   sent_floats_.assign(sent_words_.size(), 0);
   for_each_id(r.asked, dims_, sent_words_, sent_bits_.data(),
               [&](size_t rank, int64_t dim, int64_t id, int64_t* words, int64_t i) {
-                if (!parts[static_cast<size_t>(id)]) return;
+                if (rank == own || !parts[static_cast<size_t>(id)]) return;
                 set_bit(words, i);
                 sent_floats_[rank] += dim;
               });
@@ -139,7 +158,8 @@ void RowExchange::exchange_gradients(Requests& r, std::span<float* const> parts,
   // The rows are packed while the bits travel.
   float* to = r.sent_gradients.discard_and_reserve(r.asked.floats());
   for_each_id(r.asked, dims_, sent_words_, sent_bits_.data(),
-              [&](size_t, int64_t dim, int64_t id, int64_t*, int64_t) {
+              [&](size_t rank, int64_t dim, int64_t id, int64_t*, int64_t) {
+                if (rank == own) return;
                 if (const float* part = parts[static_cast<size_t>(id)]) to = std::copy_n(part, dim, to);
               });
   wait(bits);
@@ -148,6 +168,7 @@ void RowExchange::exchange_gradients(Requests& r, std::span<float* const> parts,
   float* from = r.received_gradients.discard_and_reserve(r.received.floats());
   for_each_id(r.received, dims_, received_words_, received_bits_.data(),
               [&](size_t rank, int64_t dim, int64_t id, const int64_t* words, int64_t i) {
+                if (rank == own) return;
                 const bool present = bit(words, i);
                 received_parts[static_cast<size_t>(id)] = present ? from : nullptr;
                 if (!present) return;

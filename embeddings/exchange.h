@@ -21,8 +21,10 @@ namespace lime {
 // How ids and rows lie in a message buffer: by rank, within it by table.
 class RequestLayout {
  public:
-  // counts[rank * tables + table] ids; dims[table] floats a row.
-  void build(std::span<const int64_t> counts, std::span<const int64_t> dims);
+  // counts[rank * tables + table] ids; dims[table] floats a row. Rows of `own`, a rank, are not sent: they
+  // count for nothing in floats_of_rank and have their places behind all others.
+  static constexpr int64_t none = -1;
+  void build(std::span<const int64_t> counts, std::span<const int64_t> dims, int64_t own = none);
 
   int64_t count(int64_t rank, int64_t table) const { return count_[at(rank, table)]; }
   int64_t first_id(int64_t rank, int64_t table) const { return first_id_[at(rank, table)]; }

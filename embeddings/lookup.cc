@@ -60,7 +60,7 @@ void collect_ids(HostLookup& state, Dedup& dedup, std::span<const TableShard> sh
     for (int32_t u = 0; u < wanted.size; ++u) ++counts[place(wanted.ids[u], t)];
   }
   Requests& requests = state.requests;
-  requests.asked.build(counts, exchange.dims());
+  requests.asked.build(counts, exchange.dims(), exchange.rank());
   requests.asked_ids.discard_and_reserve(requests.asked.ids());
 
   std::vector<int64_t> filled(counts.size());
@@ -117,7 +117,6 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
   Requests& requests = state.requests;
   const RequestLayout& received = exchange.received(requests);
   float* answers = exchange.answers(requests);
-  const bool copied = !exchange.alone();  // gather reads the only rank's rows where they are
   for (size_t t = 0; t < shards.size(); ++t) {
     TableLookup& table = state.tables[t];
     const TableShard& shard = shards[t];
@@ -128,6 +127,7 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
     find_rows(table.owned, shard.ids(), rows);
     int32_t slot = 0;
     for (int rank = 0; rank < exchange.ranks(); ++rank) {
+      const bool copied = rank != exchange.rank();  // gather reads a rank's own rows where they are
       int64_t at = received.first_float(rank, which);
       for (int64_t i = received.count(rank, which); i > 0; --i, ++slot, at += dim) {
         if (const int32_t next = slot + ahead; copied && next < table.owned.slots) {
@@ -149,17 +149,26 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
   }
 }
 
-void place_rows(HostLookup& state, std::span<const TableShard> shards, const RowExchange& exchange) {
-  const float* rows = state.requests.rows.data();
+void place_rows(HostLookup& state, std::span<const TableShard> shards, RowExchange& exchange) {
+  const RequestLayout &asked = state.requests.asked, &received = exchange.received(state.requests);
+  const float *rows = state.requests.rows.data(), *answers = exchange.answers(state.requests);
+  const int own = exchange.rank();
   for (size_t t = 0; t < shards.size(); ++t) {
     TableLookup& table = state.tables[t];
     const DistinctIds& wanted = table.wanted;
+    const auto which = static_cast<int64_t>(t);
+    const int64_t dim = shards[t].config().dim, own_count = asked.count(own, which);
+    int64_t own_slot = 0;  // slots of owned ids are by rank, then in the order received, which is that asked
+    for (int rank = 0; rank < own; ++rank) own_slot += received.count(rank, which);
     const float** row_of_slot = table.row_of_slot.discard_and_reserve(wanted.slots);
     for (int32_t u = 0; u < wanted.size; ++u) {
       const float* row = rows + table.row_at[u];
-      // The only rank owns its ids in the order in which it wants them.
-      if (exchange.alone() && table.shard_row[u] != IdMap::absent)
-        row = shards[t].values().row(table.shard_row[u]);
+      const int64_t index = table.asked[u] - asked.first_id(own, which);
+      if (index >= 0 && index < own_count) {
+        const int64_t shard_row = table.shard_row[table.owned.unique_of_slot[own_slot + index]];
+        row = shard_row != IdMap::absent ? shards[t].values().row(shard_row)
+                                         : answers + received.first_float(own, which) + index * dim;
+      }
       for (int32_t s = wanted.first_slot[u]; s != DistinctIds::none; s = wanted.next_slot[s])
         row_of_slot[s] = row;
     }

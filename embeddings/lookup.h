@@ -20,7 +20,7 @@ struct TableLookup {
   DistinctIds wanted;
   Buffer<int64_t> asked;   // [wanted.size]: index among the asked ids
   Buffer<int64_t> row_at;  // [wanted.size]: offset of its row in Requests::rows, if it comes there
-  // [wanted.slots]: the slot's row: in Requests::rows, or where it is in the shard of the only rank.
+  // [wanted.slots]: the slot's row: in Requests::rows, or where it is, if it is this rank's own.
   Buffer<const float*> row_of_slot;
   Buffer<float> gradients;  // [wanted.slots x dim]
   Buffer<uint8_t> present;  // [wanted.slots]: has a gradient
@@ -50,12 +50,12 @@ void collect_ids(HostLookup& state, Dedup& dedup, std::span<const TableShard> sh
                  const RowExchange& exchange);
 
 // The owner's side, after the ids are here: finds distinct received ids and writes a row for each received
-// id; of the only rank, only those of ids that have no row yet.
+// id; of the rank's own, only those of ids that have no row yet.
 void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard> shards,
                      RowExchange& exchange);
 
 // After the rows are here: fills `row_of_slot`, valid until the next update.
-void place_rows(HostLookup& state, std::span<const TableShard> shards, const RowExchange& exchange);
+void place_rows(HostLookup& state, std::span<const TableShard> shards, RowExchange& exchange);
 
 // Sums row gradients over micro-batches, sends them to the owners and sums them over ranks: fills `total`.
 void reduce_gradients(HostLookup& state, RowExchange& exchange);

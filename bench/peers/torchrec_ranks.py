@@ -36,6 +36,7 @@ def parse():
     for name, value in dict(ranks=2, rows=1_000_000, dim=64, ids=262_144, steps=5, seed=1, patience=60, width=16,
                             bag=1).items():
         p.add_argument("--" + name, type=int, default=value)
+    p.add_argument("--leave", action="store_true", help="uneven: the last rank leaves, instead of waiting for the others")
     p.add_argument("--seconds", type=float, default=5)
     p.add_argument("--checkpoint")
     p.add_argument("--same-as", metavar="DIR", help="time: the step of `bench_embedding --write DIR`, compared first")
@@ -204,6 +205,8 @@ def run(rank, a, port):
             trained.step(*trained.batch(step))
             if a.what == "uneven":
                 print(f"rank {rank}: step {step + 1}", flush=True)
+        if a.leave and steps < a.steps:
+            return dist.destroy_process_group()
         if a.what == "save":
             checkpoint.save(trained.state(), checkpoint_id=a.checkpoint)
     if a.what not in ("time", "uneven"):
