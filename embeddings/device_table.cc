@@ -103,11 +103,6 @@ void DeviceTable::reserve(int64_t rows) {
   }
 }
 
-void DeviceTable::clear() {
-  const size_t bytes = static_cast<size_t>(on_device_.mask + 1) * sizeof(DeviceIdEntry);
-  ctx_.stream().zero(on_device_.entries, bytes, {1, bytes});
-}
-
 int64_t DeviceTable::bytes() const {
   return static_cast<int64_t>((on_device_.mask + 1) * sizeof(DeviceIdEntry)) + room_ * row_bytes();
 }

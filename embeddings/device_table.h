@@ -47,8 +47,6 @@ class DeviceTable {
   // grows. Throws UserError, naming table, rows and bytes, where the device has no more memory; the table is
   // then as it was.
   void reserve(int64_t rows);
-  // No id has a row; the memory stays for those that come. On the context's stream.
-  void clear();
   int64_t bytes() const;
 
  private:

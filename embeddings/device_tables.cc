@@ -79,12 +79,6 @@ class DeviceTables final : public Tables {
   void sum_of_squares(LookupState&, View out) override;
   void update(LookupState&, const ConstView& grad_scale, double lr_scale) override;
 
-  void clear(int64_t table) override {
-    const auto t = static_cast<size_t>(table);
-    tables_[t]->clear();
-    counts_.add(table, -counts_.exact()[t]);
-  }
-
   void read(const FeatureIds&, View) const override { refuse_to_serve(); }
   std::optional<int64_t> not_finite(int64_t) const override { refuse_to_serve(); }
 

@@ -123,7 +123,7 @@ struct EmbeddingCollection::Impl {
   int rank, ranks;
   std::unique_ptr<Tables> backend;
   std::shared_ptr<LookupPool> pool = std::make_shared<LookupPool>();
-  int64_t updates = 0, clears = 0;
+  int64_t updates = 0;
 };
 
 EmbeddingCollection::EmbeddingCollection(Context& ctx, Communicator& comm, std::vector<TableConfig> tables,
@@ -173,7 +173,6 @@ void EmbeddingCollection::finish_lookup(Lookup& lookup) {
   impl_->pool->remove_from_begun(&state);
   state.stage = Stage::finished;
   state.updates_before = impl_->updates;
-  state.clears_before = impl_->clears;
 }
 
 void EmbeddingCollection::gather(Context& ctx, const Lookup& lookup, int64_t micro_batch, int64_t feature,
@@ -182,7 +181,6 @@ void EmbeddingCollection::gather(Context& ctx, const Lookup& lookup, int64_t mic
   const LookupState& state = *lookup.state_;
   LIME_CHECK(state.stage != Stage::begun, "gather before finish_lookup");
   LIME_CHECK(state.updates_before == impl_->updates, "gather after an update");
-  LIME_CHECK(state.clears_before == impl_->clears, "gather after a table was cleared");
   impl_->check_rows(state, micro_batch, feature, out, "gather into");
   impl_->backend->gather(state, micro_batch, feature, out);
 }
@@ -226,16 +224,9 @@ void EmbeddingCollection::update(Lookup& lookup, const ConstView& grad_scale, do
   check_scalar(impl_->ctx, grad_scale, "the gradient's scale");
   LookupState& state = *lookup.state_;
   LIME_CHECK(state.stage == Stage::reduced, "update before reduce, or twice, at step ", step);
-  LIME_CHECK(state.clears_before == impl_->clears, "update after a table was cleared, at step ", step);
   impl_->backend->update(state, grad_scale, lr_scale);
   ++impl_->updates;
   state.stage = Stage::updated;
-}
-
-void EmbeddingCollection::clear(int64_t table) {
-  impl_->table(table);
-  impl_->backend->clear(table);
-  ++impl_->clears;
 }
 
 // --- serving -----------------------------------------------------------------------------------

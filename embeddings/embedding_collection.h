@@ -57,7 +57,6 @@ struct TableConfig {
   double initial_accumulator = 0.0;   // adagrad
   int64_t keep_runs = 0;  // a run that begins with another's rows (train.from) takes those that one of the
                           // latest `keep_runs` runs updated; 0: all
-  bool reset_each_epoch = false;  // the trainer clears the table where a later epoch begins (docs/adr/0016)
 };
 
 // One feature of one micro-batch: row i has the ids [offsets[i], offsets[i+1]), or the one id ids[i] where
@@ -142,11 +141,6 @@ class EmbeddingCollection {
   // grad_scale (1 x 1, f64) is on the context's device; one that is not finite changes nothing. Adam's
   // corrections count a row's own updates, kept with its state, so that `step` only names the step in errors.
   void update(Lookup&, const ConstView& grad_scale, double lr_scale, int64_t step);
-
-  // Takes all rows of a table and their optimizer state away: every id is unseen again. Between updates: a
-  // lookup that was finished before can be neither gathered nor updated; one that was only begun reads what
-  // unseen ids read as. Not collective, but all ranks clear the same tables between the same steps.
-  void clear(int64_t table);
 
   // --- for serving, on one rank of a CPU: safe from any number of threads while nobody updates -----
   // out (rows x dim, f32): what gather() gives of these ids, read straight from the tables.

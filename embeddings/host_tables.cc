@@ -89,8 +89,6 @@ class HostTables final : public Tables {
   void sum_of_squares(LookupState&, View out) override;
   void update(LookupState&, const ConstView& grad_scale, double lr_scale) override;
 
-  void clear(int64_t table) override { shards_[static_cast<size_t>(table)].clear(); }
-
   void read(const FeatureIds& feature, View out) const override {
     read_rows(shard(feature.table), feature, out.data<float>(), out.stride());
   }

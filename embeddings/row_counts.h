@@ -26,7 +26,7 @@ class RowCounts {
   const std::vector<int64_t>& exact();
   // The context was given work that adds at most so many rows to each table.
   void added(std::vector<int64_t> at_most);
-  // Rows were added by the host's leave, or taken away (`rows` is negative): as many as it says.
+  // Rows were added by the host's leave: as many as it says.
   void add(int64_t table, int64_t rows);
 
  private:

@@ -48,7 +48,6 @@ class TableShard {
 
   TableRows bucket_rows(int64_t bucket) const;  // lists all buckets when asked for one after an insertion
   void load_rows(const TableRows&);
-  void clear() { *this = TableShard(config_, seed_); }  // gives its memory back, too
 
  private:
   struct IdRow {

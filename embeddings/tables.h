@@ -26,7 +26,6 @@ struct LookupState {
   bool insert = false;
   enum class Stage : uint8_t { begun, finished, reduced, updated } stage = Stage::begun;
   int64_t updates_before = 0;  // updates of the collection when it was finished
-  int64_t clears_before = 0;   // and how often a table was cleared
 
   const FeatureIds& feature(int64_t micro_batch, int64_t index) const;  // checked
 };
@@ -50,7 +49,6 @@ class Tables {
   virtual void reduce(LookupState&) = 0;
   virtual void sum_of_squares(LookupState&, View out) = 0;
   virtual void update(LookupState&, const ConstView& grad_scale, double lr_scale) = 0;
-  virtual void clear(int64_t table) = 0;
 
   virtual void read(const FeatureIds&, View out) const = 0;
   virtual std::optional<int64_t> not_finite(int64_t table) const = 0;

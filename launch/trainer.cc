@@ -225,7 +225,6 @@ class Trainer {
     const double sparse_scale = config_.train.schedule_sparse && config_.train.learning_rate > 0
                                     ? rate / config_.train.learning_rate
                                     : 1.0;
-    if (begins_later_epoch(batch)) reset_tables();
     train_step.run(batch, next, number, rate, sparse_scale);
     state_.step = number;
     state_.epoch = batch.epoch;
@@ -242,18 +241,6 @@ class Trainer {
     begun_.push_back({report, batch.task_weight_sum, batch.task_label_sum, batch.truncated});
     // A device works on one step while the host prepares the next.
     hear(train_step, ctx_.device().type == DeviceType::cuda ? 1 : 0);
-  }
-
-  // Whether the batch is the first of an epoch other than the run's first. A run that had come to the end of
-  // an epoch, and goes on, has no positions in the next.
-  bool begins_later_epoch(const GlobalBatch& batch) const {
-    return batch.epoch > state_.epoch || (batch.epoch > 0 && state_.positions.empty());
-  }
-
-  void reset_tables() {
-    EmbeddingCollection& tables = network_->tables();
-    for (size_t t = 0; t < tables.tables().size(); ++t)
-      if (tables.tables()[t].reset_each_epoch) tables.clear(static_cast<int64_t>(t));
   }
 
   // Collective. Reports the steps that were begun, but for the last `under_way`.

@@ -151,12 +151,6 @@ class Parser {
       feature_set.insert(list->begin(), list->end());
     std::set<std::string> table_set;
     for (const auto& feature : feature_set) table_set.insert(table_of(config_.embeddings, feature));
-    for (const auto& table : table_set)
-      require(config_.train.from.empty() || config_.train.epochs == 1 ||
-                  !table_config(config_.embeddings, table).reset_each_epoch,
-              "train.epochs",
-              str("found ", config_.train.epochs, ", expected 1 with train.from: in a second epoch table '",
-                  table, "' (reset_each_epoch) would have lost its rows"));
     const auto check_name = [&](const std::string& path, const std::string& name,
                                 const std::set<std::string>& known, const char* what) {
       if (known.contains(name)) return;

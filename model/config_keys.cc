@@ -41,10 +41,6 @@ void add_table_keys(std::vector<ConfigKey>& keys, const std::string& prefix, boo
   keys.push_back(integer(key("keep_runs"), at_member(&TableConfig::keep_runs), 0, 255,
                          "with train.from: rows that none of so many latest runs updated are left behind; "
                          "0: none are"));
-  keys.push_back(
-      boolean(key("reset_each_epoch"), at_member(&TableConfig::reset_each_epoch),
-              "every epoch after the first begins without rows, as if no id had been seen; the dense "
-              "network goes on"));
   if (named)
     for (size_t k = first; k < keys.size(); ++k)
       keys[k].names = [](const Config& c) { return keys_of(c.embeddings.tables); };

@@ -96,49 +96,6 @@ TEST_P(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
   }
 }
 
-// As a new collection that was given the other tables' rows; a lookup may be begun before.
-TEST_P(EmbeddingRows, OfAClearedTableAreGoneAndComeAnew) {
-  Communicator& comm = test_group().world();
-  const auto tables = test_tables(SparseOptimizer::adam);
-  constexpr int64_t leaves = 4, before = 1, after = 2;
-  StepTrainer cleared(ctx, comm, tables, 9), anew(ctx, comm, tables, 9);
-  for (int64_t step = 0; step < before; ++step) cleared.run_step(make_batch(3, step, leaves), step);
-  const Batch next = make_batch(3, before, leaves);
-  auto lookup = cleared.begin(next);
-  EmbeddingCollection& collection = cleared.collection();
-  size_t gone = 0;
-  for (int64_t t = 0; t < 4; ++t) {
-    TableRows rows;
-    for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket)
-      append(rows, collection.bucket_rows(t, bucket));
-    if (t % 2 == 1) {
-      anew.collection().load_rows(t, rows);
-    } else {
-      gone += rows.ids.size();
-      collection.clear(t);
-      EXPECT_EQ(collection.rows(t), 0);
-      for (const int64_t id : rows.ids) EXPECT_TRUE(collection.bucket_rows(t, bucket_of(id)).ids.empty());
-    }
-  }
-  EXPECT_GT(gone, 0u);
-  for (int64_t step = before; step < before + after; ++step) {
-    const Batch batch = make_batch(3, step, leaves);
-    if (step > before) lookup = cleared.begin(batch);
-    collection.finish_lookup(*lookup);
-    cleared.compute(batch, *lookup, step);
-    EXPECT_EQ(cleared.apply(batch, *lookup, step), anew.run_step(batch, step)) << step;
-  }
-  for (int64_t t = 0; t < 4; ++t) {
-    EXPECT_EQ(collection.rows(t), anew.collection().rows(t));
-    for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
-      const TableRows a = collection.bucket_rows(t, bucket), b = anew.collection().bucket_rows(t, bucket);
-      ASSERT_EQ(a.ids, b.ids);
-      ASSERT_EQ(a.values, b.values);
-      ASSERT_EQ(a.state, b.state);
-    }
-  }
-}
-
 TEST_P(EmbeddingRows, AreSortedById) {
   const auto self = make_self_communicator();
   StepTrainer trainer(ctx, *self, test_tables(SparseOptimizer::sgd), 9);

@@ -59,15 +59,13 @@ TEST(Config, TasksAreNamesOrMappingsAndFillTheBatchSpec) {
 }
 
 TEST(Config, ATableTakesWhatItDoesNotSayFromTheDefaults) {
-  const std::string tables = small +
-                             "embeddings:\n  tables:\n    item: {dim: 64}\n  dim: 8\n  shared: {user: item}\n"
-                             "  reset_each_epoch: true\n";
+  const std::string tables =
+      small + "embeddings:\n  tables:\n    item: {dim: 64}\n  dim: 8\n  shared: {user: item}\n";
   const Config config = parse(tables, {{"embeddings.learning_rate", "0.5"}});
   const TableConfig item = table_config(config.embeddings, "item");
   EXPECT_EQ(item.name, "item");
   EXPECT_EQ(item.dim, 64);
   EXPECT_EQ(item.learning_rate, 0.5);
-  EXPECT_TRUE(item.reset_each_epoch);
   EXPECT_EQ(table_config(config.embeddings, "age").dim, 8);
   EXPECT_EQ(table_of(config.embeddings, "user"), "item");
   EXPECT_EQ(table_of(config.embeddings, "age"), "age");
@@ -231,10 +229,6 @@ INSTANTIATE_TEST_SUITE_P(
                 "x.yaml:5: model.width: found 65, expected a multiple of model.heads (2)"},
         Mistake{small + "train: {precision: bf16}\n",
                 "x.yaml:5: train.precision: found bf16 on device cpu, expected f32, or device cuda"},
-        Mistake{
-            small + "train: {epochs: 2, from: x}\nembeddings: {tables: {user: {reset_each_epoch: true}}}\n",
-            "x.yaml:5: train.epochs: found 2, expected 1 with train.from: in a second epoch table 'user' "
-            "(reset_each_epoch) would have lost its rows"},
         Mistake{small + "device: gpu\n", "x.yaml:5: device: found gpu, expected cpu, cuda or cuda:N"},
         Mistake{small + "data: {}\n", "x.yaml:5: duplicate key 'data' (first on line 1)"},
         Mistake{small + "train:\n  epochs: 1\n  epochs: 2\n",
@@ -284,7 +278,6 @@ TEST(Config, TheSignatureIsOfTheModelAlone) {
                                             {"train.epochs", "3"},
                                             {"data.train", "2022-05-04"},
                                             {"embeddings.learning_rate", "1"},
-                                            {"embeddings.reset_each_epoch", "true"},
                                             {"tasks.0.weight", "2"},
                                             {"eval.history", "both"}})
     EXPECT_EQ(model_signature(parse(small, {{key, value}})), base) << key;
