@@ -1,7 +1,6 @@
 #include "launch/table_sizes.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 #include <set>
 #include <vector>
@@ -23,16 +22,33 @@ std::set<std::string> features_of(const Config& config, const std::string& table
   return features;
 }
 
-std::string gigabytes(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f GB", static_cast<double>(bytes) / 1e9);
-  return text;
+// "1.6 GB", "12 MB"
+std::string size_of(int64_t bytes) {
+  constexpr double mega = 1e6, giga = 1e9;
+  const auto value = static_cast<double>(bytes);
+  return value < giga ? grouped(value / mega, 0) + " MB" : grouped(value / giga, 1) + " GB";
 }
+
+// The first few words, and how many more there are.
+std::string shortened(const std::vector<std::string>& words, const char* more) {
+  constexpr size_t shown = 4;
+  if (words.size() <= shown) return joined(words);
+  const std::vector<std::string> first(words.begin(), words.begin() + shown);
+  return str(joined(first), " and ", words.size() - shown, more);
+}
+
+struct KnownTable {
+  std::string text;
+  int64_t bytes;
+};
 
 }  // namespace
 
 std::string table_sizes(const Config& config, const Dataset& dataset, const EmbeddingCollection& collection) {
-  std::vector<std::string> known, unknown;
+  std::vector<KnownTable> known;
+  std::vector<std::string> unknown;
+  std::set<int64_t> widths;  // of the unknown ones' rows
+  int64_t bytes = 0;
   for (size_t t = 0; t < collection.tables().size(); ++t) {
     const TableConfig& table = collection.tables()[t];
     const int64_t row_bytes = 4 * (table.dim + collection.state_width(static_cast<int64_t>(t))) + place_bytes;
@@ -46,15 +62,29 @@ std::string table_sizes(const Config& config, const Dataset& dataset, const Embe
     const bool of_items = features == std::set<std::string>{"item"} && dataset.items() > 0;
     const bool about = of_items && (!most || dataset.items() < *most);
     if (about) most = dataset.items();
-    if (most)
-      known.push_back(str(table.name, about ? " about " : " at most ", grouped(*most), " rows of ", row_bytes,
-                          " bytes (", gigabytes(*most * row_bytes), ")"));
-    else
-      unknown.push_back(str(table.name, " of ", row_bytes));
+    if (most) {
+      known.push_back(
+          {str(table.name, " (", about ? "about " : "", grouped(*most), " rows)"), *most * row_bytes});
+      bytes += known.back().bytes;
+    } else {
+      unknown.push_back(table.name);
+      widths.insert(row_bytes);
+    }
   }
-  std::string text = "tables: " + joined(known);
-  if (!unknown.empty())
-    text += str(known.empty() ? "" : "; ", "a row for each id that is met, in bytes: ", joined(unknown));
+  std::stable_sort(known.begin(), known.end(),
+                   [](const KnownTable& a, const KnownTable& b) { return a.bytes > b.bytes; });
+  std::vector<std::string> largest;
+  for (const auto& table : known) largest.push_back(table.text);
+
+  std::string text = "tables: ";
+  if (!known.empty())
+    text +=
+        str("at most ", size_of(bytes), " for ", shortened(largest, " smaller"), unknown.empty() ? "" : "; ");
+  if (!unknown.empty()) {
+    text += str(grouped(*widths.begin()));
+    if (widths.size() > 1) text += str(" to ", grouped(*widths.rbegin()));
+    text += str(" bytes for each id that is met: ", shortened(unknown, " more"));
+  }
   return text;
 }
 

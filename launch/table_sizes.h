@@ -9,10 +9,10 @@
 
 namespace lime {
 
-// "tables: user at most 2,527,337 rows of 552 bytes (1.4 GB), item about 3,000,000 of 552 (1.7 GB); as many
-// as ids are met: author, tags of 552". Of all ranks together; rows with optimizer's state and their place in
-// the table of ids. From dataset.yaml alone: users are counted there, items if they have features, and
-// embeddings.capacity is a limit.
+// "tables: at most 3.1 GB for item (about 3,000,000 rows), user (2,527,337 rows), age (32 rows); 552 bytes
+// for each id that is met: author, tags": the largest few of each kind. Of all ranks together; rows with
+// optimizer's state and their place in the table of ids. From dataset.yaml alone: users are counted there,
+// items if they have features, and embeddings.capacity is a limit.
 std::string table_sizes(const Config&, const Dataset&, const EmbeddingCollection&);
 
 }  // namespace lime

@@ -45,17 +45,28 @@ TEST(TableSizesTest, SaysWhatTheDatasetKnows) {
   const auto said = [&] { return table_sizes(config, dataset, EmbeddingCollection(ctx, *alone, tables, 1)); };
   EXPECT_EQ(
       said(),
-      "tables: user at most 1,200 rows of 96 bytes (0.0 GB), item about 5 rows of 96 bytes (0.0 GB), "
-      "author at most 700 rows of 96 bytes (0.0 GB), age at most 32 rows of 96 bytes (0.0 GB); a row for "
-      "each id that is met, in bytes: city of 96");
+      "tables: at most 0 MB for user (1,200 rows), author (700 rows), age (32 rows), item (about 5 rows); "
+      "96 bytes for each id that is met: city");
   tables[0].capacity = 1000;
   tables[0].dim = 1 << 16;
   config.embeddings.shared["city"] = "item";  // which then has other ids than items'
   tables.pop_back();
   EXPECT_EQ(said(),
-            "tables: user at most 1,000 rows of 524320 bytes (0.5 GB), author at most 700 rows of 96 bytes "
-            "(0.0 GB), "
-            "age at most 32 rows of 96 bytes (0.0 GB); a row for each id that is met, in bytes: item of 96");
+            "tables: at most 524 MB for user (1,000 rows), author (700 rows), age (32 rows); "
+            "96 bytes for each id that is met: item");
+  tables[0].dim = 1 << 19;
+  tables[1].dim = 64;
+  const auto add = [&](const char* name, TableConfig table) {
+    table.name = name;
+    tables.push_back(table);
+  };
+  for (const char* name : {"brand", "shop", "street", "tag", "town"}) add(name, tables[1]);
+  for (const char* name : {"a", "b"}) add(name, tables[2]);
+  add("other", tables[3]);
+  EXPECT_EQ(said(),
+            "tables: at most 4.2 GB for user (1,000 rows), author (700 rows), a (700 rows), b (700 rows) "
+            "and 1 smaller; "
+            "96 to 544 bytes for each id that is met: item, brand, shop, street and 3 more");
 }
 
 }  // namespace
