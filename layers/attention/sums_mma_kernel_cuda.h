@@ -14,7 +14,7 @@
 // two tiles of 1 or 2 matrices, swizzled. In backward, what a thread holds decides how many blocks a
 // multiprocessor has. Sums of links stay in registers while those of the history are computed: for heads of
 // 128 these are made 64 columns at a time, from weights that are computed once and held for all links.
-// docs/performance.md has the registers.
+// docs/gpu_counts.md has the registers.
 #pragma once
 
 #include "layers/attention/sums_tiles_cuda.h"
