@@ -22,10 +22,11 @@ std::set<std::string> features_of(const Config& config, const std::string& table
   return features;
 }
 
-// "1.6 GB", "12 MB"
+// "1.6 GB", "12 MB", "300 kB"
 std::string size_of(int64_t bytes) {
-  constexpr double mega = 1e6, giga = 1e9;
+  constexpr double kilo = 1e3, mega = 1e6, giga = 1e9;
   const auto value = static_cast<double>(bytes);
+  if (value < mega) return grouped(value / kilo, 0) + " kB";
   return value < giga ? grouped(value / mega, 0) + " MB" : grouped(value / giga, 1) + " GB";
 }
 

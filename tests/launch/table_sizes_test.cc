@@ -45,7 +45,7 @@ TEST(TableSizesTest, SaysWhatTheDatasetKnows) {
   const auto said = [&] { return table_sizes(config, dataset, EmbeddingCollection(ctx, *alone, tables, 1)); };
   EXPECT_EQ(
       said(),
-      "tables: at most 0 MB for user (1,200 rows), author (700 rows), age (32 rows), item (about 5 rows); "
+      "tables: at most 186 kB for user (1,200 rows), author (700 rows), age (32 rows), item (about 5 rows); "
       "96 bytes for each id that is met: city");
   tables[0].capacity = 1000;
   tables[0].dim = 1 << 16;
