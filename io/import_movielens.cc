@@ -23,8 +23,8 @@ Form form_of(const std::string& path) {
   TextFile file(path);
   std::string line(1024, '\0');
   size_t length = 0;
-  for (size_t got = 1; got > 0 && length < line.size() && line.find('\n') >= length; length += got)
-    got = file.read(line.data() + length, line.size() - length);
+  while (const size_t got = length < line.size() ? file.read(line.data() + length, line.size() - length) : 0)
+    length += got;
   line.resize(std::min(length, line.find('\n')));
   if (line.find("::") != std::string::npos) return {"::", false, false};
   if (line.find('\t') != std::string::npos) return {"\t", false, false};

@@ -16,9 +16,8 @@ constexpr int64_t place_bytes = 32;  // of an id: 16 in a hash table that is abo
 // The features that look up a table.
 std::set<std::string> features_of(const Config& config, const std::string& table) {
   std::set<std::string> features;
-  for (const auto* names : {&config.features.history, &config.features.candidate, &config.features.user})
-    for (const auto& name : *names)
-      if (table_of(config.embeddings, name) == table) features.insert(name);
+  for (const auto& name : all_features(config.features))
+    if (table_of(config.embeddings, name) == table) features.insert(name);
   return features;
 }
 

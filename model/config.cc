@@ -146,9 +146,7 @@ class Parser {
   }
 
   void check_tables() const {
-    std::set<std::string> feature_set;
-    for (const auto* list : {&config_.features.history, &config_.features.candidate, &config_.features.user})
-      feature_set.insert(list->begin(), list->end());
+    const std::set<std::string> feature_set = all_features(config_.features);
     std::set<std::string> table_set;
     for (const auto& feature : feature_set) table_set.insert(table_of(config_.embeddings, feature));
     const auto check_name = [&](const std::string& path, const std::string& name,
@@ -191,6 +189,13 @@ BatchSpec default_features() {
   spec.candidate = {"item"};
   spec.user = {"user"};
   return spec;
+}
+
+std::set<std::string> all_features(const BatchSpec& config) {
+  std::set<std::string> features;
+  for (const auto* list : {&config.history, &config.candidate, &config.user})
+    features.insert(list->begin(), list->end());
+  return features;
 }
 
 std::string table_of(const EmbeddingConfig& config, const std::string& feature) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -99,6 +100,8 @@ Config parse_config(const std::string& text, const std::string& origin, const Ov
 std::string to_yaml(const Config&);
 // The table that a feature looks up, and a table's settings.
 std::string table_of(const EmbeddingConfig&, const std::string& feature);
+// The features of history, candidates and user, each once.
+std::set<std::string> all_features(const BatchSpec&);
 TableConfig table_config(const EmbeddingConfig&, const std::string& table);
 // The part that decides what a checkpoint's tensors mean (model, features, tables, tasks), canonical: equal
 // text, same model.

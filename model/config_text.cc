@@ -117,15 +117,12 @@ std::string to_yaml(const Config& config) {
 std::string model_signature(const Config& config) {
   std::string text;
   const auto add = [&](const std::string& key, const auto& value) { text += str(key, ": ", value, "\n"); };
-  std::set<std::string> features;
   for (const auto& key : config_keys()) {
     const bool feature_list = key.path.starts_with("features.");
     if (key.path.starts_with("model.") || feature_list) add(key.path, key.get(config, ""));
   }
-  for (const auto* list : {&config.features.history, &config.features.candidate, &config.features.user})
-    features.insert(list->begin(), list->end());
   std::set<std::string> tables;
-  for (const auto& feature : features) {
+  for (const auto& feature : all_features(config.features)) {
     const std::string table = table_of(config.embeddings, feature);
     tables.insert(table);
     const auto pooling = config.embeddings.pooling.find(feature);
