@@ -11,6 +11,7 @@
 #include "parallel/nccl_emulated_member.h"
 #include "parallel/nccl_library.h"
 #include "runtime/emulator/memory.h"
+#include "runtime/emulator/work.h"
 #include "runtime/error.h"
 
 using lime::Error;
@@ -90,7 +91,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   Member& member = *comm->member;
   if (member.state != ncclSuccess) return ncclInvalidUsage;
-  for (void* stream : member.streams) lime::emulator::begin_work(stream);
+  for (void* stream : member.streams) lime::emulator::finish_work(stream);
   if (member.stopped()) return member.state;
   member.polls = 1;
   return member.state = ncclInProgress;

@@ -155,7 +155,9 @@ void launch(Context& ctx, const char* name, void (*kernel)(Parameters...), dim3 
 #ifdef LIME_CUDA_EMULATED
   LIME_CHECK(ctx.device().type == DeviceType::cuda, "kernel '", name, "' on ", to_string(ctx.device()));
   (check_argument(name, arguments), ...);
-  emulator::run({name, grid, block, shared_bytes, ctx.stream().handle()}, [&] { kernel(arguments...); });
+  emulator::launch(
+      {name, grid, block, shared_bytes, ctx.stream().handle()},
+      [kernel, ... given = static_cast<Parameters>(arguments)] { kernel(given...); });
 #else
   const auto describe = [&] {
     return str("kernel '", name, "' (grid ", grid.x, "x", grid.y, "x", grid.z, ", block ", block.x, "x",

@@ -7,6 +7,7 @@
 #include "runtime/bf16.h"
 #include "runtime/cublaslt.h"
 #include "runtime/emulator/memory.h"
+#include "runtime/emulator/work.h"
 #include "runtime/error.h"
 
 struct cublasLtContext {};
@@ -326,22 +327,25 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t op, 
          "the vector is less aligned than was asked for");
   }
 
-  lime::emulator::begin_work(stream);
-  const lime::emulator::Access access;
-  const auto run = [&]<typename T, typename Out, typename Scale>(T, Out, Scale) {
-    multiply<T, Out>(*op, *static_cast<const Scale*>(alpha), a, *a_layout, b, *b_layout,
-                     *static_cast<const Scale*>(beta), c, *c_layout, d, *d_layout);
+  const auto product = [&]<typename T, typename Out, typename Scale>(T, Out, Scale) {
+    lime::emulator::give(
+        stream,
+        [=, op = *op, a_layout = *a_layout, b_layout = *b_layout, c_layout = *c_layout, d_layout = *d_layout,
+         alpha = *static_cast<const Scale*>(alpha), beta = *static_cast<const Scale*>(beta)] {
+          const lime::emulator::Access access;
+          multiply<T, Out>(op, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout);
+          lime::emulator::check_guards("gemm");
+        });
   };
   if (a_layout->type == CUDA_R_64F) {
-    run(double{}, double{}, double{});
+    product(double{}, double{}, double{});
   } else if (a_layout->type == CUDA_R_32F) {
-    run(float{}, float{}, float{});
+    product(float{}, float{}, float{});
   } else if (d_layout->type == CUDA_R_32F) {
-    run(bf16{}, float{}, float{});
+    product(bf16{}, float{}, float{});
   } else {
-    run(bf16{}, bf16{}, float{});
+    product(bf16{}, bf16{}, float{});
   }
-  lime::emulator::check_guards("gemm");
   return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -13,6 +13,7 @@
 
 #include "runtime/emulator/memory.h"
 #include "runtime/emulator/pending.h"
+#include "runtime/emulator/work.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
 #include "runtime/sanitizer.h"
@@ -85,15 +86,13 @@ class Machine {
   ~Machine() { end_fibers(); }
 
   void run(const Launch& launch, const std::function<void()>& body) {
+    const Access access;
     const std::lock_guard lock(mutex_);
-    check(launch);
-    begin_work(launch.stream_handle);
     launch_ = &launch;
     body_ = &body;
     blockDim = launch.block;
     gridDim = launch.grid;
     prepare(launch);
-    const Access access;
     const uint64_t seed = 4 * ++launches_;
     const uint64_t blocks = uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
     const Order block_order(blocks, seed), thread_order(count_, seed + 2);
@@ -171,7 +170,6 @@ class Machine {
                     text(current_->index), ", ", text(place), ": ", what));
   }
 
- private:
   static void check(const Launch& l) {
     const uint64_t threads = uint64_t{l.block.x} * l.block.y * l.block.z;
     LIME_CHECK(threads > 0 && threads <= most_threads && l.block.z <= 64, "kernel '", l.kernel,
@@ -183,6 +181,7 @@ class Machine {
                " bytes of shared memory");
   }
 
+ private:
   void prepare(const Launch& launch) {
     count_ = launch.block.x * launch.block.y * launch.block.z;
     threads_.reserve(most_threads);  // fibers point at theirs
@@ -351,8 +350,11 @@ class Machine {
 
 }  // namespace
 
-void run(const Launch& launch, const std::function<void()>& thread) {
-  Machine::instance().run(launch, thread);
+void launch(Launch launch, std::function<void()> thread) {
+  Machine::check(launch);
+  void* const stream = launch.stream_handle;
+  give(stream,
+       [launch = std::move(launch), thread = std::move(thread)] { Machine::instance().run(launch, thread); });
 }
 void block_barrier(Place place) { Machine::instance().block_barrier(place); }
 void warp_operation(uint32_t mask, void* arguments, WarpOperation operation, Place place) {

@@ -34,11 +34,12 @@ struct Launch {
   std::string kernel;
   dim3 grid, block;
   size_t shared_bytes = 0;        // dynamic
-  void* stream_handle = nullptr;  // null: none has anything to do before
+  void* stream_handle = nullptr;  // null: run at once
 };
 
-// Runs the kernel: `thread` is called once a thread. One launch at a time.
-void run(const Launch&, const std::function<void()>& thread);
+// Gives the stream the kernel: `thread` is called once a thread. What a GPU would refuse is an Error now,
+// what goes wrong while it runs one of whoever waits for it (runtime/emulator/work.h).
+void launch(Launch, std::function<void()> thread);
 
 // --- for the running thread
 // ---------------------------------------------------------------------------------

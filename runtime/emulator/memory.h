@@ -10,7 +10,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -22,15 +21,6 @@ std::shared_ptr<void> allocate(
 void check_guards(const std::string& who);
 // Whether the bytes lie in one live allocation.
 bool is_device_memory(const void* begin, size_t bytes);
-
-// What a stream was given and has not done is done now (copies from page-locked memory, what add_work() was
-// given): work comes that follows it in its order. Until then the device has none of its results, and the
-// host may not touch what it reads. Null: nothing.
-void begin_work(void* stream_handle);  // device_emulated.cc
-
-// Work that may have to wait for others: `carry_on` does what it can and says whether that was all. It is
-// called, in the stream's order, by whoever needs a later point of the stream.
-void add_work(void* stream_handle, std::function<bool()> carry_on);  // device_emulated.cc
 
 // That of the stream that this thread activated last.
 int active_device();  // device_emulated.cc

@@ -40,7 +40,7 @@ class CublasLtEmulated : public DeviceTest {
   cublasStatus_t multiply(const void* first, void* onto, void* d) {
     const float alpha = 2, beta = 1;
     return lt.matmul(handle, op, &alpha, first, a, at(64), b, &beta, onto, c, d, c, &result.algo, at(512),
-                     256, nullptr);
+                     256, static_cast<cudaStream_t>(ctx.stream().handle()));
   }
   std::string message(const void* first, void* onto, void* d) {
     try {
