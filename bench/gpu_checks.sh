@@ -104,6 +104,7 @@ if [ -n "$lime" ]; then
   step generate 60 "$lime" generate --preset bench-xor --out "$out/bench-xor"
   for precision in f32 tf32 bf16; do train "xor_small_$precision" train.precision=$precision; done
   train xor_large_bf16 train.precision=bf16 model.width=256 model.links=64 train.batch_requests=256
+  train xor_small_bf16_offloaded train.precision=bf16 embeddings.memory=host
   train hstu_small_bf16 train.precision=bf16 model.name=hstu
   train mha_small_bf16 train.precision=bf16 model.name=mha
   step latency_cuda 60 "$lime" bench latency --device cuda --precision bf16 --type int8 --candidates 64,4096,32768 \

@@ -99,7 +99,7 @@ void DeviceTable::reserve(int64_t rows) {
     throw UserError(str("embedding table '", config_.name, "': no memory on ", to_string(ctx_.device()),
                         " for ", rows, " rows, ", wanted, " bytes and their ids: it holds ", bytes(),
                         " bytes, and ", memory.free, " of ", memory.total, " are free (", e.what(),
-                        "); use more ranks, a smaller dim, a capacity, or device: cpu"));
+                        "); use more ranks, a smaller dim, a capacity, or embeddings.memory: host"));
   }
 }
 

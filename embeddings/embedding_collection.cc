@@ -6,6 +6,7 @@
 
 #include "embeddings/device_tables.h"
 #include "embeddings/host_tables.h"
+#include "embeddings/offloaded_tables.h"
 #include "embeddings/sparse_optimizer.h"
 #include "parallel/tree_sum.h"
 #include "runtime/device_dispatch.h"
@@ -127,12 +128,14 @@ struct EmbeddingCollection::Impl {
 };
 
 EmbeddingCollection::EmbeddingCollection(Context& ctx, Communicator& comm, std::vector<TableConfig> tables,
-                                         uint64_t seed, Communicator* on_device) {
+                                         uint64_t seed, Communicator* on_device, TableMemory memory) {
   check_tables(tables);
   const TablesOptions options{ctx, comm, on_device, tables, seed};
   auto backend = dispatch_device(
       ctx.device(), "embedding tables", [&] { return make_host_tables(options); },
-      [&] { return make_device_tables(options); });
+      [&] {
+        return memory == TableMemory::host ? make_offloaded_tables(options) : make_device_tables(options);
+      });
   impl_ = std::make_unique<Impl>(Impl{.ctx = ctx,
                                       .tables = std::move(tables),
                                       .rank = comm.rank(),

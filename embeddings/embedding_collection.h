@@ -26,7 +26,8 @@
 // Determinism: every sum is ordered (by position within a micro-batch, then along tree_sum.h's tree in which
 // an absent leaf adds nothing), so values and optimizer state are the same bits for any power-of-two number
 // of ranks. Tables on a CUDA device have the same rows and sums as those in host memory, to the rounding of
-// f32 (docs/adr/0012); rows go from one to the other by bucket_rows and load_rows.
+// f32 (docs/adr/0012); rows go from one to the other by bucket_rows and load_rows. Tables in host memory are
+// the same bits whatever device asks, as long as the gradients are.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +45,8 @@ namespace lime {
 
 enum class SparseOptimizer : uint8_t { sgd, rowwise_adagrad, adagrad, adam };
 enum class Pooling : uint8_t { sum, mean };
+// Where tables are: in the memory of the context's device, or in the host's whatever the device.
+enum class TableMemory : uint8_t { device, host };
 
 struct TableConfig {
   std::string name;
@@ -104,12 +107,12 @@ struct TableRows {
 
 class EmbeddingCollection {
  public:
-  // The tables, and what goes in and out of them, are on the context's device. The communicator is over host
-  // memory; `on_device`, of the same ranks over the device's, is needed where there are several ranks and
-  // that is a CUDA device. All outlive the collection. Throws UserError for a table that cannot be (a name
+  // What goes in and out of the tables is on the context's device. The communicator is over host memory;
+  // `on_device`, of the same ranks over the device's, is needed where there are several ranks and the tables
+  // are on a CUDA device. All outlive the collection. Throws UserError for a table that cannot be (a name
   // twice, dim 0, ...).
   EmbeddingCollection(Context&, Communicator&, std::vector<TableConfig>, uint64_t seed,
-                      Communicator* on_device = nullptr);
+                      Communicator* on_device = nullptr, TableMemory = TableMemory::device);
   ~EmbeddingCollection();
 
   const std::vector<TableConfig>& tables() const;

@@ -2,8 +2,9 @@
 //
 // EmbeddingCollection has the contract; it checks every call, and that it comes in its turn, before it is
 // here.
-//   host_tables.h    tables in host memory
-//   device_tables.h  tables in the memory of a CUDA device
+//   host_tables.h       tables in host memory
+//   device_tables.h     tables in the memory of a CUDA device
+//   offloaded_tables.h  tables in host memory, for a network on a CUDA device
 #pragma once
 
 #include <cstdint>

@@ -30,6 +30,7 @@ struct DataConfig {
 };
 
 struct EmbeddingConfig {  // defaults of every table, and overrides by table name
+  TableMemory memory = TableMemory::device;
   TableConfig defaults;
   std::map<std::string, TableConfig> tables;  // complete (defaults applied), name set
   std::map<std::string, std::string> shared;  // feature -> table; others have a table of their own name

@@ -146,7 +146,8 @@ Network::Network(Context& ctx, Communicator& comm, const Config& config, const D
   model.tasks = impl_->tasks;
   impl_->model = std::make_unique<RankingModel>(model, impl_->parameters);
   impl_->parameters.allocate(ctx, config.seed);
-  impl_->tables = std::make_unique<EmbeddingCollection>(ctx, comm, plan.take(), config.seed, on_device);
+  impl_->tables = std::make_unique<EmbeddingCollection>(ctx, comm, plan.take(), config.seed, on_device,
+                                                        config.embeddings.memory);
 }
 
 Network::~Network() = default;

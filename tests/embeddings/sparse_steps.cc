@@ -67,11 +67,12 @@ std::unique_ptr<Communicator> device_communicator(Context& ctx, Communicator& ho
   return make_staged_communicator(host, ctx);
 }
 
-StepTrainer::StepTrainer(Context& ctx, Communicator& comm, std::vector<TableConfig> tables, uint64_t seed)
+StepTrainer::StepTrainer(Context& ctx, Communicator& comm, std::vector<TableConfig> tables, uint64_t seed,
+                         TableMemory memory)
     : ctx_(ctx),
       comm_(comm),
       on_device_(device_communicator(ctx, comm)),
-      collection_(ctx, comm, std::move(tables), seed, on_device_.get()) {}
+      collection_(ctx, comm, std::move(tables), seed, on_device_.get(), memory) {}
 
 std::unique_ptr<Lookup> StepTrainer::begin(const Batch& batch, bool insert) {
   const auto [first, last] = leaves_of(static_cast<int64_t>(batch.size()), comm_.rank(), comm_.size());

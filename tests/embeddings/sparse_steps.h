@@ -45,7 +45,8 @@ class TablesTest : public DeviceTest, public testing::WithParamInterface<Device>
 // Runs steps on the micro-batches that belong to the rank of `comm`.
 class StepTrainer {
  public:
-  StepTrainer(Context& ctx, Communicator& comm, std::vector<TableConfig> tables, uint64_t seed);
+  StepTrainer(Context& ctx, Communicator& comm, std::vector<TableConfig> tables, uint64_t seed,
+              TableMemory = TableMemory::device);
 
   EmbeddingCollection& collection() { return collection_; }
   std::unique_ptr<Lookup> begin(const Batch& batch, bool insert = true);

@@ -48,6 +48,25 @@ TEST_F(Train, OnADeviceTheSameBitsOnAnyRanksAndOverAResumeAndTheCpusValues) {
   for (size_t i = 0; i < scores[0].size(); ++i) ASSERT_NEAR(scores[0][i], scores[1][i], 1e-5);
 }
 
+// The tables are those of the CPU; so are the bits on any ranks, since the sparse side is.
+TEST_F(Train, TablesInHostMemoryBesideADevice) {
+  if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
+  const std::string model = "model.name=two_tower --set ",
+                    offloaded = model + "device=cuda:0 --set embeddings.memory=host --set ";
+  train(1, "all_host", model + "train.max_steps=6");
+  for (const int ranks : {1, 2, 4}) train(ranks, str("offloaded", ranks), offloaded + "train.max_steps=6");
+  const std::string one = digests("offloaded1", 6);
+  EXPECT_EQ(one, digests("offloaded2", 6));
+  EXPECT_EQ(one, digests("offloaded4", 6));
+  EXPECT_LT(relative_difference("all_host", "offloaded1", 6), 1e-4);
+  for (const std::string table : {"item", "segment"})
+    EXPECT_LT(table_difference("all_host", "offloaded1", 6, table), 1e-4);
+  // Rows go from one memory to the other.
+  train(1, "moved", offloaded + "train.max_steps=3");
+  resume(1, "moved", "train.max_steps=6 --set embeddings.memory=device");
+  EXPECT_LT(relative_difference("all_host", "moved", 6), 1e-4);
+}
+
 // One device a rank, as on a cluster: NCCL joins them.
 TEST_F(Train, EachRankOnADeviceOfItsOwnTheSameBitsOverNccl) {
   setenv("LIME_EMULATED_DEVICES", "4", 1);
