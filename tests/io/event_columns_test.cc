@@ -97,6 +97,10 @@ TEST_F(EventColumns, WithoutItemsHistoriesHaveNothingOfThem) {
   EXPECT_THAT(user_error([&] { read(dataset, {"cat"}, {"item"}); }),
               HasSubstr("unknown feature 'cat' (nearest: 'cate'); available: age, cate, tag, price"));
   EXPECT_THAT(inspect(dataset, false), HasSubstr("  event: no item, cate (id), tag (id), price (real)\n"));
+  std::string text = read_file(path() + "/dataset.yaml");
+  write_file(path() + "/dataset.yaml", text.replace(text.find("items: false"), 12, "items: some"));
+  EXPECT_THAT(user_error([&] { Dataset::open(path()); }),
+              HasSubstr(": event_items: found 'some', expected true or false"));
   EXPECT_TRUE(write(true).schema().event_items);
   EXPECT_THAT(read_file(path() + "/dataset.yaml"), testing::Not(HasSubstr("event_items")));
 }
