@@ -29,6 +29,12 @@ std::vector<ResolvedFeature> with_columns(std::vector<ResolvedFeature> known, co
   return known;
 }
 
+std::vector<std::string> names_of(const std::vector<ResolvedFeature>& features) {
+  std::vector<std::string> names(features.size());
+  std::ranges::transform(features, names.begin(), &ResolvedFeature::name);
+  return names;
+}
+
 bool has_column(const DatasetSchema& schema, ColumnGroup group, const std::string& name) {
   return std::any_of(schema.columns.begin(), schema.columns.end(),
                      [&](const auto& column) { return column.group == group && column.name == name; });
@@ -52,10 +58,9 @@ void check_event_items(const DatasetSchema& schema, const std::vector<std::strin
   for (const auto& name : names) {
     const bool of_item = name == "item" || has_column(schema, ColumnGroup::item, name);
     if (!of_item || has_column(schema, ColumnGroup::event, name)) continue;
-    std::vector<std::string> available;
-    for (const auto& feature : history_features(schema)) available.push_back(feature.name);
     throw UserError(str("features.history: found '", name, name == "item" ? "'" : "', a column of items",
-                        ", and the events of this dataset have no item; available: ", joined(available)));
+                        ", and the events of this dataset have no item; available: ",
+                        joined(names_of(history_features(schema)))));
   }
 }
 
@@ -66,11 +71,7 @@ Group resolve(const std::string& key, const std::vector<std::string>& names,
   for (const auto& name : names) {
     const auto found =
         std::find_if(known.begin(), known.end(), [&](const auto& feature) { return feature.name == name; });
-    if (found == known.end()) {
-      std::vector<std::string> available;
-      for (const auto& feature : known) available.push_back(feature.name);
-      unknown(key, "feature", name, available);
-    }
+    if (found == known.end()) unknown(key, "feature", name, names_of(known));
     if (!seen.insert(name).second) throw UserError(str(key, ": feature '", name, "' is given twice"));
     group.features.push_back(*found);
     group.reals += found->kind == ColumnKind::real;

@@ -19,7 +19,7 @@ namespace lime {
 namespace {
 
 constexpr int64_t days_of_behavior = 22;
-constexpr int64_t day_s = 86400, zone_s = 8 * 3600;
+constexpr int64_t day_s = 86400, zone_s = int64_t{8} * 3600;
 constexpr int64_t most_s = 253402300799;  // the last second of the year 9999
 constexpr int64_t grouping_share = 4;     // of the memory: requests are gathered beside the writer
 
