@@ -113,11 +113,11 @@ void add_taobao(CLI::App& importers, Job& job) {
       "Example:\n"
       "  lime import taobao --samples raw_sample.csv --behavior behavior_log.csv --ads ad_feature.csv \\\n"
       "      --users user_profile.csv --out data/taobao-ad\n"
-      "Samples of a user with the same second and pid are one request. Behaviours are events without an "
-      "item:\n"
-      "histories are of cate, brand and btag. Left out and counted are behaviours of users without samples, "
-      "and\n"
-      "those outside the 22 days that end with the last sample's.");
+      "Samples of a user with the same second and pid are one request. Behaviours are events\n"
+      "without an item: histories are of cate, brand and btag. Left out and counted are behaviours\n"
+      "of users without samples, and those outside the 22 days that end with the last sample's.\n"
+      "An archive need not be unpacked:\n"
+      "  tar xzOf behavior_log.csv.tar.gz | lime import taobao --behavior /dev/stdin ...");
   finish_importer(command, job, chosen, import_taobao);
 }
 
