@@ -60,6 +60,9 @@ class QuoteScanner {
 const char* not_text(std::string_view begin) {
   if (begin.starts_with("PK\x03\x04")) return "a zip archive or a spreadsheet, expected text";
   if (begin.starts_with("PAR1")) return "Parquet, expected text (pandas.read_parquet(...).to_csv(...))";
+  constexpr size_t magic_of_tar = 257;
+  if (begin.size() > magic_of_tar && begin.substr(magic_of_tar).starts_with("ustar"))
+    return "a tar archive, expected text; unpack it first (tar xf)";
   return nullptr;
 }
 

@@ -36,8 +36,8 @@ struct CsvOptions {
 
 class CsvReader {
  public:
-  // Throws UserError where the file cannot be read, is empty, or is Parquet or a zip archive by its first
-  // bytes.
+  // Throws UserError where the file cannot be read, is empty, or is Parquet, a zip or a tar archive by its
+  // first bytes.
   explicit CsvReader(const std::string& path, const CsvOptions& = {});
 
   const std::string& path() const { return path_; }

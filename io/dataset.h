@@ -41,6 +41,7 @@ struct DatasetSchema {
   std::vector<std::string> labels;      // /label/X in day parts, float 0..1
   std::vector<std::string> weights;     // /weight/X in day parts, float >= 0
   std::map<std::string, double> facts;  // known by construction: "bayes_auc", ...
+  bool event_items = true;              // false: events have columns, and no item
 };
 
 struct DayInfo {

@@ -31,6 +31,8 @@ void check_same_schema(const std::string& dataset, const DatasetSchema& expected
                         ", as the dataset that is added to has it"));
   };
   if (found.time_zone != expected.time_zone) refuse("time zone", found.time_zone, expected.time_zone);
+  const auto items = [](const DatasetSchema& schema) { return schema.event_items ? "items" : "no items"; };
+  if (found.event_items != expected.event_items) refuse("events", items(found), items(expected));
   const auto old_names = named_columns(expected), new_names = named_columns(found);
   for (const auto& [name, kind] : new_names) {
     const auto there = old_names.find(name);
@@ -196,6 +198,9 @@ void DatasetWriter::add_event(const EventRow& event) {
   if (event.user < 0 || event.item < -1)
     throw UserError(str("event of user ", event.user, ", item ", event.item,
                         ": expected ids of 0 or more (-1: no item)"));
+  if (!w.schema.event_items && event.item != -1)
+    throw UserError(str("event of user ", event.user, ", item ", event.item,
+                        ": expected none (-1): the events of this dataset have no item"));
   if (w.is_past(event)) return;
   w.record.clear();
   w.record.put(event.item);

@@ -33,7 +33,7 @@ struct RowValues {
 };
 
 struct EventRow {
-  int64_t user = 0, time_ms = 0, item = 0;
+  int64_t user = 0, time_ms = 0, item = 0;  // item -1: none
   RowValues values;      // group event
   std::string day = {};  // "2022-05-05": of the row that it comes from; "": it comes without a day
 };

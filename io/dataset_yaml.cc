@@ -40,6 +40,7 @@ class Value {
   std::string text() const { return as<std::string>("a text"); }
   double number() const { return as<double>("a number"); }
   int64_t integer() const { return as<int64_t>("an integer"); }
+  bool flag() const { return as<bool>("true or false"); }
   int64_t count() const {
     const auto value = integer();
     if (value < 0) fail(str("found ", value, ", expected 0 or more"));
@@ -185,6 +186,7 @@ std::string Dataset::text() const {
     out << YAML::Key << "kind" << YAML::Value << to_string(column.kind) << YAML::EndMap;
   }
   out << YAML::EndSeq;
+  if (!schema_.event_items) out << YAML::Key << "event_items" << YAML::Value << false;
   emit_texts(out, "labels", schema_.labels);
   emit_texts(out, "weights", schema_.weights);
   out << YAML::Key << "facts" << YAML::Value << YAML::BeginMap;
@@ -219,6 +221,7 @@ void Dataset::parse(const std::string& text) {
     schema_.columns.push_back({column["name"].text(),
                                column["group"].one_of({user, event, request, candidate, item}),
                                column["kind"].one_of({ColumnKind::id, ColumnKind::ids, ColumnKind::real})});
+  if (root.has("event_items")) schema_.event_items = root["event_items"].flag();
   schema_.labels = root["labels"].texts();
   schema_.weights = root["weights"].texts();
   const Value facts = root["facts"];

@@ -21,22 +21,57 @@ struct Group {
   int64_t reals = 0;
 };
 
-// `built_in` comes first in what is available, then columns of `groups` in the schema's order.
-Group resolve(const std::string& key, const std::vector<std::string>& names,
-              std::vector<ResolvedFeature> known, const DatasetSchema& schema,
-              const std::set<ColumnGroup>& groups) {
+// What is there in every dataset, then columns of `groups` in the schema's order.
+std::vector<ResolvedFeature> with_columns(std::vector<ResolvedFeature> known, const DatasetSchema& schema,
+                                          const std::set<ColumnGroup>& groups) {
   for (const auto& column : schema.columns)
     if (groups.count(column.group)) known.push_back({column.name, column.kind, column.group});
+  return known;
+}
+
+std::vector<std::string> names_of(const std::vector<ResolvedFeature>& features) {
+  std::vector<std::string> names(features.size());
+  std::ranges::transform(features, names.begin(), &ResolvedFeature::name);
+  return names;
+}
+
+bool has_column(const DatasetSchema& schema, ColumnGroup group, const std::string& name) {
+  return std::any_of(schema.columns.begin(), schema.columns.end(),
+                     [&](const auto& column) { return column.group == group && column.name == name; });
+}
+
+// Of two columns of one name the event's own is the history's, and the item's that of candidates.
+std::vector<ResolvedFeature> history_features(const DatasetSchema& schema) {
+  using enum ColumnGroup;
+  constexpr auto id = ColumnKind::id;
+  if (!schema.event_items) return with_columns({{"age", id, event}}, schema, {event});
+  auto known = with_columns({{"item", id, event}, {"age", id, event}}, schema, {item, event});
+  std::erase_if(known, [&](const auto& feature) {
+    return feature.source == item && has_column(schema, event, feature.name);
+  });
+  return known;
+}
+
+// What events without an item cannot have, told apart from a name that nobody knows.
+void check_event_items(const DatasetSchema& schema, const std::vector<std::string>& names) {
+  if (schema.event_items) return;
+  for (const auto& name : names) {
+    const bool of_item = name == "item" || has_column(schema, ColumnGroup::item, name);
+    if (!of_item || has_column(schema, ColumnGroup::event, name)) continue;
+    throw UserError(str("features.history: found '", name, name == "item" ? "'" : "', a column of items",
+                        ", and the events of this dataset have no item; available: ",
+                        joined(names_of(history_features(schema)))));
+  }
+}
+
+Group resolve(const std::string& key, const std::vector<std::string>& names,
+              const std::vector<ResolvedFeature>& known) {
   Group group;
   std::set<std::string> seen;
   for (const auto& name : names) {
     const auto found =
         std::find_if(known.begin(), known.end(), [&](const auto& feature) { return feature.name == name; });
-    if (found == known.end()) {
-      std::vector<std::string> available;
-      for (const auto& feature : known) available.push_back(feature.name);
-      unknown(key, "feature", name, available);
-    }
+    if (found == known.end()) unknown(key, "feature", name, names_of(known));
     if (!seen.insert(name).second) throw UserError(str(key, ": feature '", name, "' is given twice"));
     group.features.push_back(*found);
     group.reals += found->kind == ColumnKind::real;
@@ -69,11 +104,12 @@ void check_column(const std::string& key, const char* what, const std::string& n
 ResolvedSpec resolve_features(const DatasetSchema& schema, const BatchSpec& spec) {
   using enum ColumnGroup;
   constexpr auto id = ColumnKind::id;
-  auto history = resolve("features.history", spec.history, {{"item", id, event}, {"age", id, event}}, schema,
-                         {item, event});
-  auto shown =
-      resolve("features.candidate", spec.candidate, {{"item", id, candidate}}, schema, {item, candidate});
-  auto context = resolve("features.user", spec.user, {{"user", id, user}}, schema, {user, request});
+  check_event_items(schema, spec.history);
+  auto history = resolve("features.history", spec.history, history_features(schema));
+  auto shown = resolve("features.candidate", spec.candidate,
+                       with_columns({{"item", id, candidate}}, schema, {item, candidate}));
+  auto context =
+      resolve("features.user", spec.user, with_columns({{"user", id, user}}, schema, {user, request}));
   check_ages(history, "features.candidate", shown);
   check_ages(history, "features.user", context);
   for (const auto& task : spec.tasks) check_column("tasks", "label", task, schema.labels);

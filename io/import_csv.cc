@@ -4,100 +4,14 @@
 #include <limits>
 #include <utility>
 
-#include "io/external_sort.h"
 #include "io/import_csv_mapping.h"
 #include "io/import_rows.h"
 #include "io/import_values.h"
-#include "io/row_columns.h"
+#include "io/request_grouper.h"
 #include "runtime/text.h"
 
 namespace lime {
 namespace {
-
-// Gathers rows of one user, request id and day into requests, in bounded memory.
-class RequestGrouper {
- public:
-  RequestGrouper(const DatasetSchema& schema, const std::string& scratch, int64_t memory_bytes)
-      : memory_(memory_bytes),
-        request_layout_(schema, ColumnGroup::request),
-        candidate_layout_(schema, ColumnGroup::candidate),
-        labels_(schema.labels.size()),
-        weights_(schema.weights.size()),
-        rows_(scratch, "rows") {}
-
-  // `day`: days since epoch of row.day.
-  void add(const RequestRow& row, int64_t request_id, int64_t day) {
-    const auto& candidate = row.candidates[0];
-    record_.clear();
-    record_.put(row.time_ms);
-    request_layout_.encode(row.values, record_);
-    record_.put(candidate.item);
-    candidate_layout_.encode(candidate.values, record_);
-    record_.put_all(candidate.labels.data(), labels_);
-    record_.put_all(candidate.weights.data(), weights_);
-    rows_.add({row.user, request_id, day, sequence_++}, record_.view());
-    if (rows_.buffered_bytes() > memory_) rows_.spill();
-  }
-
-  // Calls `take(request, share of the rows that are done)` for each request. Its time is the earliest of its
-  // rows' times, so that no event between its rows can be in its history; its features are those of its first
-  // row.
-  template <typename Take>
-  void finish(Take&& take) {
-    rows_.seal(memory_);
-    RequestRow request;
-    std::vector<RequestRow::Candidate> spare;  // whose memory is reused
-    RowValues repeated;
-    SortKey of_request;
-    bool open = false;
-    int64_t done = 0;
-    const auto share = [&] { return static_cast<double>(done) / static_cast<double>(sequence_); };
-    while (rows_.next()) {
-      const SortKey& key = rows_.key();
-      RecordReader record(rows_.record());
-      const bool same = open && key.major == of_request.major && key.middle == of_request.middle &&
-                        key.minor == of_request.minor;
-      if (!same) {
-        if (open) take(request, share());
-        for (auto& candidate : request.candidates) spare.push_back(std::move(candidate));
-        request.candidates.clear();
-      }
-      const auto time = record.get<int64_t>();
-      request_layout_.decode(record, same ? repeated : request.values);
-      if (!same) {
-        if (!open || key.minor != of_request.minor) request.day = format_day(key.minor);
-        request.user = key.major;
-        request.time_ms = time;
-        of_request = key;
-        open = true;
-      }
-      request.time_ms = std::min(request.time_ms, time);
-      if (spare.empty()) {
-        request.candidates.emplace_back();
-      } else {
-        request.candidates.push_back(std::move(spare.back()));
-        spare.pop_back();
-      }
-      auto& candidate = request.candidates.back();
-      candidate.item = record.get<int64_t>();
-      candidate_layout_.decode(record, candidate.values);
-      candidate.labels.resize(labels_);
-      candidate.weights.resize(weights_);
-      record.get_all(candidate.labels.data(), labels_);
-      record.get_all(candidate.weights.data(), weights_);
-      ++done;
-    }
-    if (open) take(request, share());
-  }
-
- private:
-  int64_t memory_;
-  RowLayout request_layout_, candidate_layout_;
-  size_t labels_, weights_;  // of a candidate
-  ExternalSorter rows_;
-  RecordWriter record_;
-  int64_t sequence_ = 0;
-};
 
 // The day that a row counts for: that of its column, or of its time. A log has many rows of a day one after
 // the other, so the last one is kept.
@@ -139,7 +53,8 @@ class Importer {
         bad_(options.max_bad_rows, report_),
         means_(schema_.labels.size()) {
     if (!mapping_.impressions.request.empty())
-      grouper_.emplace(schema_, writer_.scratch(), options.writer.memory_bytes / grouping_share);
+      grouper_.emplace(schema_, writer_.scratch(), options.writer.memory_bytes / grouping_share,
+                       [](int64_t /*id*/, int64_t day) { return day; });
   }
 
   ImportReport run() {
@@ -197,13 +112,15 @@ class Importer {
   void read_events(const std::string& path) {
     const auto& spec = *mapping_.events;
     CsvReader reader = open_source(spec.source, path);
-    const size_t user = reader.column(spec.user), item = reader.column(spec.item);
+    const size_t user = reader.column(spec.user);
+    std::optional<size_t> item;
+    if (!spec.item.empty()) item = reader.column(spec.item);
     const CsvTimeReader time(reader, spec.time, zone_ms_);
     const CsvFeatureReader features(reader, spec.features);
     EventRow event;
     for_each_row(reader, bad_, report_, [&] {
       event.user = read_entity(reader, user);
-      event.item = read_entity(reader, item);
+      event.item = item ? read_entity(reader, *item) : -1;
       event.time_ms = time.read();
       features.read(event.values);
       writer_.add_event(event);

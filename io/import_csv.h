@@ -20,7 +20,8 @@
 //     event:                           # rows that become events: all (default), none, or as here
 //       when: {column: clicked, at_least: 1}
 //       features: {action: {column: type, kind: id}}
-//   events:                            # optional, events of their own: files, user, item, time, features
+//   events:                            # optional, events of their own: files, user, item (or none), time,
+//                                      # features
 //   users: {files: users.csv, user: user_id, features: {city: {kind: id}}}                  # optional
 //   items: {files: items.csv, item: item_id, features: {tags: {kind: ids, separator: "|"}}} # optional
 //

@@ -247,9 +247,11 @@ CsvMapping read_mapping(const std::string& path) {
     CsvEvents out;
     out.source = read_source(*events, path);
     out.user = events->at("user").text();
-    out.item = events->at("item").text();
+    out.item = events->text_or("item", "");
     out.time = read_time(events->at("time"));
     out.features = read_features(*events, "features");
+    if (out.item.empty() && out.features.empty())
+      events->fail("no key 'item', expected it, or features of events without one");
     if (mapping.impressions.makes_events && !same_columns(out.features, mapping.impressions.event_features))
       events->fail(
           "features differ from those of impressions.event, expected the same names, kinds and order");
@@ -277,6 +279,7 @@ DatasetSchema schema_of(const CsvMapping& mapping, const std::string& source) {
   add(impressions.candidate_features, ColumnGroup::candidate);
   if (mapping.users) add(mapping.users->features, ColumnGroup::user);
   if (mapping.items) add(mapping.items->features, ColumnGroup::item);
+  schema.event_items = impressions.makes_events || !mapping.events || !mapping.events->item.empty();
   for (const auto& label : impressions.labels) schema.labels.push_back(label.name);
   for (const auto& weight : impressions.weights) schema.weights.push_back(weight.name);
   return schema;

@@ -54,7 +54,7 @@ struct CsvImpressions {
 
 struct CsvEvents {
   CsvSource source;
-  std::string user, item;
+  std::string user, item;  // item "": the events have none
   CsvTime time;
   CsvFeatures features;
 };

@@ -16,6 +16,8 @@ struct ImportReport {
   int64_t bytes = 0;     // of the files read
   // The first few bad ones: "logs.csv:17:time_ms: found '16x', expected an integer".
   std::vector<std::string> bad_examples;
+  // What was left out though nothing is wrong with it, by a rule of the importer, a line each.
+  std::vector<std::string> left_out;
 
   // Of rows added to a dataset; none where one was made. What follows is of the whole dataset then, but for
   // the label rates.

@@ -67,6 +67,7 @@ void add_columns(const Dataset& dataset, std::string& text) {
                            ColumnGroup::candidate, ColumnGroup::item}) {
     const std::string label = str("  ", to_string(group), ": ");
     std::string line;  // broken where it gets too long for a terminal, and indented below its first name
+    if (group == ColumnGroup::event && !dataset.schema().event_items) line = label + "no item";
     for (const auto& column : dataset.schema().columns) {
       if (column.group != group) continue;
       const std::string name = str(column.name, " (", to_string(column.kind), ")");

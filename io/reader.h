@@ -25,8 +25,8 @@
 namespace lime {
 
 // Features by name. In `history`: "item", item columns, event columns, and "age" (the time-difference
-// bucket). In `candidate`: "item", item columns, candidate columns. In `user`: "user" (the id), user columns,
-// request columns.
+// bucket); of two columns of one name the event's. In `candidate`: "item", item columns, candidate columns.
+// In `user`: "user" (the id), user columns, request columns.
 struct BatchSpec {
   std::vector<std::string> history, candidate, user;
   int64_t age_buckets = 32;                 // min(floor(log2(1 + seconds)), age_buckets - 1)
@@ -48,7 +48,8 @@ struct ResolvedSpec {
   std::vector<ResolvedFeature> history, candidate, user;
   int64_t history_real = 0, candidate_real = 0, user_real = 0;
 };
-// Throws UserError naming the config key (features.history ...), the unknown name and the nearest known one.
+// Throws UserError naming the config key (features.history ...), the unknown name and the nearest known one,
+// or what events without an item cannot have.
 ResolvedSpec resolve_features(const DatasetSchema&, const BatchSpec&);
 
 enum class HistoryMode : uint8_t {

@@ -36,6 +36,13 @@ bool share_names(ColumnGroup a, ColumnGroup b) {
          pair == std::set{ColumnGroup::user, ColumnGroup::request};
 }
 
+// One feature, of histories as the event has it and of candidates as the item has it: there is no doubt which
+// is meant, and ids look up one table. A number and an id cannot be one.
+bool one_feature(const ColumnSchema& a, const ColumnSchema& b) {
+  return std::set{a.group, b.group} == std::set{ColumnGroup::item, ColumnGroup::event} &&
+         (a.kind == ColumnKind::real) == (b.kind == ColumnKind::real);
+}
+
 void check_name(const std::string& what, const std::string& name) {
   const bool good = !name.empty() && name.find_first_not_of(
                                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -73,9 +80,12 @@ void check_schema(const DatasetSchema& schema) {
     check_name("column of group " + std::string(to_string(column.group)), column.name);
     if (reserved_names(column.group).count(column.name))
       throw UserError(what + ": every dataset has its own of that name");
-    for (size_t j = 0; j < i; ++j)
-      if (schema.columns[j].name == column.name && share_names(schema.columns[j].group, column.group))
-        throw UserError(str(what, ": group ", to_string(schema.columns[j].group), " has one of that name"));
+    for (size_t j = 0; j < i; ++j) {
+      const ColumnSchema& other = schema.columns[j];
+      if (other.name == column.name && share_names(other.group, column.group) && !one_feature(other, column))
+        throw UserError(str(what, ": group ", to_string(other.group), " has one of that name",
+                            other.kind == column.kind ? "" : str(", of kind ", to_string(other.kind))));
+    }
   }
   for (const auto* names : {&schema.labels, &schema.weights}) {
     std::set<std::string> seen;

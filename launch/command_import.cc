@@ -4,6 +4,7 @@
 #include "io/import_csv.h"
 #include "io/import_kuairand.h"
 #include "io/import_movielens.h"
+#include "io/import_taobao.h"
 #include "launch/command.h"
 #include "launch/command_writer.h"
 #include "runtime/stopwatch.h"
@@ -90,6 +91,36 @@ void add_movielens(CLI::App& importers, Job& job) {
   finish_importer(command, job, chosen, import_movielens);
 }
 
+void add_taobao(CLI::App& importers, Job& job) {
+  auto& command =
+      *importers.add_subcommand("taobao", "Taobao display ads (Ali_Display_Ad_Click), as published");
+  auto chosen = std::make_shared<Import<TaobaoOptions>>();
+  auto& options = chosen->options;
+  command.add_option("--samples", options.samples, "raw_sample.csv: files or quoted patterns, in any order")
+      ->required()
+      ->type_name("FILE");
+  command
+      .add_option("--behavior", options.behavior,
+                  "behavior_log.csv: files or quoted patterns, in any order; histories are made of it")
+      ->required()
+      ->type_name("FILE");
+  add_file_option(command, "--ads", options.ads, "ad_feature.csv; without: no item columns");
+  add_file_option(command, "--users", options.users, "user_profile.csv; without: no user columns");
+  command.add_option("--name", options.name, "Name of the dataset")->capture_default_str();
+  // Of 723 million events: whoever trains has some parts in memory, 32 bytes an event.
+  chosen->choices.writer.parts = 128;
+  command.footer(
+      "Example:\n"
+      "  lime import taobao --samples raw_sample.csv --behavior behavior_log.csv --ads ad_feature.csv \\\n"
+      "      --users user_profile.csv --out data/taobao-ad\n"
+      "Samples of a user with the same second and pid are one request. Behaviours are events\n"
+      "without an item: histories are of cate, brand and btag. Left out and counted are behaviours\n"
+      "of users without samples, and those outside the 22 days that end with the last sample's.\n"
+      "An archive need not be unpacked:\n"
+      "  tar xzOf behavior_log.csv.tar.gz | lime import taobao --behavior /dev/stdin ...");
+  finish_importer(command, job, chosen, import_taobao);
+}
+
 void add_csv(CLI::App& importers, Job& job) {
   auto& command = *importers.add_subcommand(
       "csv", "CSV, TSV and the like, by a YAML mapping of columns (docs/import_csv.md)");
@@ -118,6 +149,7 @@ void add_import_command(CLI::App& app, Job& job) {
   importers.require_subcommand(1);
   add_kuairand(importers, job);
   add_movielens(importers, job);
+  add_taobao(importers, job);
   add_csv(importers, job);
 }
 

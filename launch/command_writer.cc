@@ -87,6 +87,7 @@ void print_report(const ImportReport& report, const std::string& dataset, double
   }
   if (report.bad_rows > 0) std::cout << "left out " << report.bad_rows << " bad rows; the first:\n";
   for (const auto& example : report.bad_examples) std::cout << "  " << example << "\n";
+  for (const auto& line : report.left_out) std::cout << "left out " << line << "\n";
   if (report.added) print_added(*report.added, dataset);
   const Dataset written = Dataset::open(dataset);
   std::cout << (report.added ? "it has" : str("wrote ", dataset, ":")) << " " << report.users << " users, "

@@ -160,6 +160,8 @@ TEST_F(CsvReaderTest, NamesWhatIsNotText) {
   EXPECT_THAT(user_error([&] { CsvReader(write("PK\x03\x04 and more")); }),
               HasSubstr("in.csv: found a zip archive"));
   EXPECT_THAT(user_error([&] { CsvReader(write("PAR1 and more")); }), HasSubstr("in.csv: found Parquet"));
+  const std::string tar = std::string("raw_sample.csv").append(243, '\0') + "ustar\00000user,item\n1,2\n";
+  EXPECT_THAT(user_error([&] { CsvReader(write(tar)); }), HasSubstr("in.csv: found a tar archive"));
 }
 
 TEST_F(CsvReaderTest, RefusesWhatIsNoFileOrHasNoHeader) {

@@ -253,7 +253,7 @@ TEST(DatasetWriter, RefusesBadSchemasAndRows) {
   };
   constexpr auto event = ColumnGroup::event;
   EXPECT_THAT(refused([](auto& s) {
-                s.columns.push_back({"author", event, ColumnKind::id});
+                s.columns.push_back({"author", event, ColumnKind::real});
               }),
               HasSubstr("'author'"));
   EXPECT_THAT(refused([](auto& s) {

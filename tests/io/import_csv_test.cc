@@ -198,6 +198,30 @@ TEST_F(ImportCsvTest, EventsCanHaveFilesOfTheirOwn) {
   EXPECT_EQ(data.requests[0].history[0].ids.at("kind"), 3);
 }
 
+TEST_F(ImportCsvTest, EventsMayHaveNoItem) {
+  const std::string events = "events:\n  files: ev.csv\n  user: u\n  time: {column: t, unit: ms}\n",
+                    items = "items: {files: items.csv, item: item, features: {topic: {kind: id}}}\n";
+  write("mapping.yaml", str(minimal, events, "  features: {topic: {kind: id}}\n", items));
+  write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
+  write("ev.csv", "u,t,topic\n1,99999,3\n");
+  write("items.csv", "item,topic\n2,4\n");
+  const auto data = import();
+  EXPECT_FALSE(Dataset::open(options_.out).schema().event_items);
+  EXPECT_EQ(data.requests[0].history.at(0).item, -1);
+  EXPECT_EQ(data.requests[0].history.at(0).ids.at("topic"), 3);
+  EXPECT_EQ(data.items.at(2).ids.at("topic"), 4);
+  // Impressions that are events, too, have theirs.
+  write("mapping.yaml", str(minimal, "  event: {features: {topic: {column: clicked, kind: id}}}\n", events,
+                            "  features: {topic: {kind: id}}\n"));
+  options_.writer.overwrite = true;
+  EXPECT_EQ(import().events.at(1).at(1).item, 2);
+  EXPECT_TRUE(Dataset::open(options_.out).schema().event_items);
+  write("mapping.yaml", str(minimal, events));
+  EXPECT_THAT(
+      user_error([&] { import_csv(options_); }),
+      HasSubstr("mapping.yaml:9: events: no key 'item', expected it, or features of events without one"));
+}
+
 TEST_F(ImportCsvTest, ARequestOverMidnightIsOneOfEachDay) {
   write("mapping.yaml", str(minimal, "  request: r\n"));
   write("log.csv", "user,item,ts,clicked,r\n1,4,86401,1,s\n1,2,86399,1,s\n1,3,86400,1,s\n");

@@ -30,15 +30,15 @@ TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
     EXPECT_EQ(topic.exit_code, 0) << command;
     EXPECT_THAT(topic.out, HasSubstr("Usage: lime " + command));
   }
-  for (const std::string importer : {"kuairand", "movielens", "csv"})
+  for (const std::string importer : {"kuairand", "movielens", "taobao", "csv"})
     EXPECT_THAT(lime_program("import " + importer + " --help").out, HasSubstr("--max-bad-rows"));
 }
 
 TEST(Cli, HelpIsOfTheCommandThatIsAskedFor) {
   EXPECT_EQ(lime_program("help").out, lime_program("--help").out);
   for (const std::string command :
-       {"import", "import kuairand", "import movielens", "import csv", "generate", "inspect", "train", "eval",
-        "predict", "cache build", "score", "compare", "bench latency", "help"}) {
+       {"import", "import kuairand", "import movielens", "import taobao", "import csv", "generate", "inspect",
+        "train", "eval", "predict", "cache build", "score", "compare", "bench latency", "help"}) {
     const std::string help = lime_program(command + " --help").out;
     EXPECT_EQ(lime_program("help " + command).out, help);
     // Its own example, in words of people.
