@@ -146,6 +146,32 @@ TEST_P(DeviceTables, AgreeWithTheHostsTables) {
   }
 }
 
+// The host is steps ahead of the device: the memory of a lookup that is over goes to a later one, whose ids
+// are found beside the updates, and must not be written before they have read it.
+TEST_P(DeviceTables, ALaterLookupWaitsForTheMemoryThatItIsGiven) {
+  const std::vector<TableConfig> tables{{.name = "t", .dim = 8, .optimizer = SparseOptimizer::sgd}};
+  const Tensor ones(ctx.device(), DType::f32, 64, 8), scale = device_scalar(ctx, 1);
+  fill(ctx, ones, 1);
+  const auto rows_after = [&](bool waits) {
+    EmbeddingCollection collection(ctx, *comm, tables, 1);
+    for (int64_t step = 0; step < 12; ++step) {
+      std::vector<int64_t> ids;
+      for (int64_t i = 0; i < 64; ++i) ids.push_back((step * 37 + i * i) % 200);
+      const auto lookup = collection.begin_lookup({{{0, Pooling::sum, ids, {}}}}, true);
+      collection.finish_lookup(*lookup);
+      collection.add_gradient(ctx, *lookup, 0, 0, ones.view());
+      collection.reduce(*lookup, 0, 1);
+      collection.update(*lookup, scale.view(), 1, step);
+      if (waits) ctx.synchronize();
+    }
+    std::vector<std::vector<float>> rows;
+    for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket)
+      rows.push_back(collection.bucket_rows(0, bucket).values);
+    return rows;
+  };
+  EXPECT_EQ(rows_after(false), rows_after(true));
+}
+
 // The host learns late how many rows an update added: until then it counts the most that may have been.
 TEST_P(DeviceTables, RoomIsMadeForRowsThatTheHostDoesNotKnowOf) {
   RowCounts counts(ctx, 2);
