@@ -132,8 +132,8 @@ TEST(Config, EveryKeySurvivesTheRoundTrip) {
       if (const size_t at = path.find(placeholder); at != path.npos)
         path.replace(at, std::string(placeholder).size(), name);
     bool set = false;
-    for (const char* value :
-         {"7", "0.5", "false", "true", "sum", "adam", "silu", "two_tower", "cosine", "both", "[item]"}) {
+    for (const char* value : {"7", "0.5", "false", "true", "sum", "adam", "silu", "two_tower", "cosine",
+                              "both", "host", "[item]"}) {
       if (set) break;
       if (held_against_others.contains(path)) continue;
       if (path.ends_with(".batch_history_tokens") || path == "train.batch_requests") value = "4096";
