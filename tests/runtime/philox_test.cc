@@ -69,6 +69,21 @@ TEST(Philox, RowsOfNormalsAreNormalF32) {
   }
 }
 
+// The vector version against block(), at every length around a vector, from any block on.
+TEST(Philox, HalvesAreThoseOfBlocks) {
+  const Philox rng(20, stream_of("test"));
+  for (const uint64_t first : {uint64_t{0}, uint64_t{5}, (uint64_t{1} << 32) - 3, ~uint64_t{0} - 20})
+    for (int64_t n = 0; n < 150; ++n) {
+      std::vector<uint16_t> halves(static_cast<size_t>(n) + 1, 0xabcd);
+      rng.halves(first, n, halves.data());
+      for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
+        const uint32_t word = rng.block(first + i / 8)[i % 8 / 2];
+        ASSERT_EQ(halves[i], static_cast<uint16_t>(i % 2 == 0 ? word : word >> 16)) << i << " of " << n;
+      }
+      ASSERT_EQ(halves.back(), 0xabcd);
+    }
+}
+
 TEST(Philox, RowsOfNormalsHaveNormalMoments) {
   const Philox rng(21, stream_of("test"));
   const int n = 400'000;

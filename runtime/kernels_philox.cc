@@ -1,11 +1,12 @@
-// Rows of normal numbers: as many Philox blocks at a time as a vector has 64-bit lanes, then Box and Muller.
+// Rows of random numbers: as many Philox blocks at a time as a vector has 64-bit lanes; for normal ones, Box and Muller.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "runtime/kernels_normal.cc"
+#define HWY_TARGET_INCLUDE "runtime/kernels_philox.cc"
 #include <hwy/foreach_target.h>
 // After foreach_target.h, as Highway wants it.
 #include "runtime/kernels_simd-inl.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numbers>
 
 #include "runtime/philox.h"
@@ -22,16 +23,17 @@ HWY_INLINE Vec<float> open_uniform(Tag<float> d, hn::Vec<hn::RebindToUnsigned<Ta
 }
 
 #if HWY_TARGET != HWY_SCALAR
-// What a block's four words (a, b, c, d) become: x = (f(a, b), f(c, d)) by cosine, y the same by sine.
-struct NormalVectors {
-  Vec<float> x, y;
+using BlockTag = hn::ScalableTag<uint64_t>;
+
+// Words a, b, c, d of Philox blocks, one block a 64-bit lane, whose upper half is zero.
+struct BlockVectors {
+  hn::Vec<BlockTag> a, b, c, d;
 };
 
-// Blocks `first`, first + 1, ... of the stream, one a 64-bit lane.
-HWY_INLINE NormalVectors normal_blocks(uint64_t seed, uint64_t stream, uint64_t first) {
-  const hn::ScalableTag<uint64_t> d;
+// Blocks `first`, first + 1, ... of the stream.
+HWY_INLINE BlockVectors philox_blocks(uint64_t seed, uint64_t stream, uint64_t first) {
+  const BlockTag d;
   const hn::Repartition<uint32_t, decltype(d)> d32;
-  const Tag<float> df;
   const auto low = hn::Set(d, 0xffffffffull);
   const auto product = [&](auto a, uint32_t b) HWY_ATTR {
     return hn::MulEven(hn::BitCast(d32, a), hn::Set(d32, b));
@@ -48,8 +50,20 @@ HWY_INLINE NormalVectors normal_blocks(uint64_t seed, uint64_t stream, uint64_t 
     c3 = hn::And(p0, low);
     k0 += Philox::weyl_0, k1 += Philox::weyl_1;
   }
-  const auto radius_bits = hn::BitCast(d32, hn::Or(c0, hn::ShiftLeft<32>(c2)));
-  const auto angle_bits = hn::BitCast(d32, hn::Or(c1, hn::ShiftLeft<32>(c3)));
+  return {c0, c1, c2, c3};
+}
+
+// What a block's four words (a, b, c, d) become: x = (f(a, b), f(c, d)) by cosine, y the same by sine.
+struct NormalVectors {
+  Vec<float> x, y;
+};
+
+HWY_INLINE NormalVectors normal_blocks(uint64_t seed, uint64_t stream, uint64_t first) {
+  const hn::Repartition<uint32_t, BlockTag> d32;
+  const Tag<float> df;
+  const BlockVectors block = philox_blocks(seed, stream, first);
+  const auto radius_bits = hn::BitCast(d32, hn::Or(block.a, hn::ShiftLeft<32>(block.c)));
+  const auto angle_bits = hn::BitCast(d32, hn::Or(block.b, hn::ShiftLeft<32>(block.d)));
   const auto log = hn::Log(df, open_uniform(df, radius_bits));
   const auto radius = hn::Sqrt(hn::Mul(hn::Set(df, -2.0f), log));
   const auto angle =
@@ -77,6 +91,26 @@ void fill_normals(uint64_t seed, uint64_t stream, int64_t n, float deviation, fl
 #endif
 }
 
+void fill_halves(uint64_t seed, uint64_t stream, uint64_t first, int64_t n, uint16_t* out) {
+  constexpr int64_t of_block = Philox::halves_of_block;
+#if HWY_TARGET == HWY_SCALAR
+  for (int64_t i = 0; i < n; ++i) {
+    const auto block = Philox(seed, stream).block(first + static_cast<uint64_t>(i / of_block));
+    out[i] = static_cast<uint16_t>(block[static_cast<size_t>(i % of_block / 2)] >> (i % 2 * 16));
+  }
+#else
+  const BlockTag d;
+  const auto blocks = static_cast<int64_t>(hn::Lanes(d));
+  HWY_ALIGN uint64_t pairs[2 * hn::MaxLanes(d)];
+  for (int64_t i = 0; i < n; i += of_block * blocks, first += static_cast<uint64_t>(blocks)) {
+    const BlockVectors block = philox_blocks(seed, stream, first);
+    hn::StoreInterleaved2(hn::Or(block.a, hn::ShiftLeft<32>(block.b)),
+                          hn::Or(block.c, hn::ShiftLeft<32>(block.d)), d, pairs);
+    std::memcpy(out + i, pairs, static_cast<size_t>(std::min(of_block * blocks, n - i)) * sizeof *out);
+  }
+#endif
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace lime::cpu
 HWY_AFTER_NAMESPACE();
@@ -85,11 +119,17 @@ HWY_AFTER_NAMESPACE();
 namespace lime {
 namespace cpu {
 HWY_EXPORT(fill_normals);
+HWY_EXPORT(fill_halves);
 }  // namespace cpu
 
 void Philox::normals(int64_t n, float deviation, float* out) const {
   using namespace cpu;  // where the table of targets is
   HWY_DYNAMIC_DISPATCH(fill_normals)(seed_, stream_, n, deviation, out);
+}
+
+void Philox::halves(uint64_t first, int64_t n, uint16_t* out) const {
+  using namespace cpu;
+  HWY_DYNAMIC_DISPATCH(fill_halves)(seed_, stream_, first, n, out);
 }
 
 }  // namespace lime
