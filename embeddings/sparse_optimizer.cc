@@ -152,22 +152,30 @@ LIME_INLINE inline void widen(const bf16* __restrict row, int64_t dim, float* __
   for (int64_t c = 0; c < dim; ++c) values[c] = std::bit_cast<float>(uint32_t{row[c].bits} << 16);
 }
 
+constexpr size_t drawn_together = 8;  // rows
+
 template <typename Update>
 LIME_INLINE inline void for_bf16_rows(const Settings& s, std::span<const RowUpdate> rows, int64_t state_width,
                                       const RoundingKey& key, float* values, uint16_t* random,
                                       Update update) {
   const auto blocks = static_cast<uint64_t>((s.dim + Philox::halves_of_block - 1) / Philox::halves_of_block);
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (i + ahead < rows.size()) {
-      prefetch(static_cast<bf16*>(rows[i + ahead].values), s.dim);
-      prefetch(rows[i + ahead].state, state_width);
+  for (size_t first = 0; first < rows.size(); first += drawn_together) {
+    const size_t end = std::min(first + drawn_together, rows.size());
+    uint64_t streams[drawn_together];
+    for (size_t i = first; i < end; ++i)
+      streams[i - first] = mix64(key.stream_prefix ^ static_cast<uint64_t>(rows[i].id));
+    Philox::halves(key.seed, {streams, end - first}, key.update * blocks, s.dim, random);
+    const uint16_t* bits = random;
+    for (size_t i = first; i < end; ++i, bits += s.dim) {
+      if (i + ahead < rows.size()) {
+        prefetch(static_cast<bf16*>(rows[i + ahead].values), s.dim);
+        prefetch(rows[i + ahead].state, state_width);
+      }
+      auto* const row = static_cast<bf16*>(rows[i].values);
+      widen(row, s.dim, values);
+      update(s, {values, rows[i].state, rows[i].gradient});
+      for (int64_t c = 0; c < s.dim; ++c) row[c] = rounded_stochastically(values[c], bits[c]);
     }
-    auto* const row = static_cast<bf16*>(rows[i].values);
-    const Philox philox(key.seed, mix64(key.stream_prefix ^ static_cast<uint64_t>(rows[i].id)));
-    philox.halves(key.update * blocks, s.dim, random);
-    widen(row, s.dim, values);
-    update(s, {values, rows[i].state, rows[i].gradient});
-    for (int64_t c = 0; c < s.dim; ++c) row[c] = rounded_stochastically(values[c], random[c]);
   }
 }
 
@@ -192,7 +200,7 @@ void update_rows(const TableConfig& config, double grad_scale, double lr_scale, 
   const int64_t width = state_width_of(config.optimizer, config.dim);
   const bool is_bf16 = config.type == DType::bf16;
   std::vector<float> scratch(is_bf16 ? static_cast<size_t>(config.dim) : 0);
-  std::vector<uint16_t> halves(scratch.size());
+  std::vector<uint16_t> halves(drawn_together * scratch.size());
   float* const values = scratch.data();
   uint16_t* const random = halves.data();
   const auto with = [&](auto update) {

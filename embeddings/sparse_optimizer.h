@@ -7,9 +7,11 @@
 //                    p -= lr (m / (1-b1^n)) / (sqrt(v / (1-b2^n)) + eps)
 //
 // Adam is the lazy form: a row without a gradient stays as it is, and n counts the row's own updates.
-// All in f32 (Adam's corrections in f64), operation by operation: the same bits on every CPU. A row in bf16
-// is widened to f32, updated so, and rounded stochastically (row_type.h): its column c by the 16 bits that
-// Philox(seed, mix64(stream_prefix ^ id)).halves has at c, from block update * ceil(dim / 8) on.
+// All in f32 (Adam's corrections in f64), operation by operation: the same bits on every CPU.
+//
+// A row in bf16 is widened to f32, updated so, and rounded stochastically (row_type.h), column c by the c-th
+// of the 16-bit numbers that Philox::halves gives of stream mix64(stream_prefix ^ id) from block update *
+// ceil(dim / 8) on.
 #pragma once
 
 #include <cstdint>

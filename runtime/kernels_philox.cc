@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numbers>
+#include <span>
 
 #include "runtime/philox.h"
 
@@ -30,27 +31,30 @@ struct BlockVectors {
   hn::Vec<BlockTag> a, b, c, d;
 };
 
-// Blocks `first`, first + 1, ... of the stream.
-HWY_INLINE BlockVectors philox_blocks(uint64_t seed, uint64_t stream, uint64_t first) {
+// Blocks `first`, first + 1, ... of N streams. A block is one chain of products that wait for each other: N of them are
+// under way at once.
+template <int N>
+HWY_INLINE void philox_blocks(uint64_t seed, const uint64_t* streams, uint64_t first, BlockVectors (&x)[N]) {
   const BlockTag d;
   const hn::Repartition<uint32_t, decltype(d)> d32;
   const auto low = hn::Set(d, 0xffffffffull);
-  const auto product = [&](auto a, uint32_t b) HWY_ATTR {
-    return hn::MulEven(hn::BitCast(d32, a), hn::Set(d32, b));
-  };
   const auto position = hn::Iota(d, first);
-  auto c0 = hn::And(position, low), c1 = hn::ShiftRight<32>(position);
-  auto c2 = hn::Set(d, stream & 0xffffffffull), c3 = hn::Set(d, stream >> 32);
+  for (int i = 0; i < N; ++i)
+    x[i] = {position, hn::ShiftRight<32>(position), hn::Set(d, streams[i]), hn::Set(d, streams[i] >> 32)};
+  const auto multiplier_0 = hn::Set(d32, Philox::multiplier_0), multiplier_1 = hn::Set(d32, Philox::multiplier_1);
   auto k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
   for (int round = 0; round < Philox::rounds; ++round) {
-    const auto p0 = product(c0, Philox::multiplier_0), p1 = product(c2, Philox::multiplier_1);
-    c0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(p1), c1), hn::Set(d, uint64_t{k0}));
-    c1 = hn::And(p1, low);
-    c2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(p0), c3), hn::Set(d, uint64_t{k1}));
-    c3 = hn::And(p0, low);
+    const auto key_0 = hn::Set(d, uint64_t{k0}), key_1 = hn::Set(d, uint64_t{k1});
+    for (int i = 0; i < N; ++i) {  // upper halves hold anything: a product does not read them
+      const auto p0 = hn::MulEven(hn::BitCast(d32, x[i].a), multiplier_0),
+                 p1 = hn::MulEven(hn::BitCast(d32, x[i].c), multiplier_1);
+      x[i] = {hn::Xor(hn::ShiftRight<32>(p1), hn::Xor(x[i].b, key_0)), p1,
+              hn::Xor(hn::ShiftRight<32>(p0), hn::Xor(x[i].d, key_1)), p0};
+    }
     k0 += Philox::weyl_0, k1 += Philox::weyl_1;
   }
-  return {c0, c1, c2, c3};
+  for (int i = 0; i < N; ++i)
+    x[i] = {hn::And(x[i].a, low), hn::And(x[i].b, low), hn::And(x[i].c, low), hn::And(x[i].d, low)};
 }
 
 // What a block's four words (a, b, c, d) become: x = (f(a, b), f(c, d)) by cosine, y the same by sine.
@@ -61,7 +65,9 @@ struct NormalVectors {
 HWY_INLINE NormalVectors normal_blocks(uint64_t seed, uint64_t stream, uint64_t first) {
   const hn::Repartition<uint32_t, BlockTag> d32;
   const Tag<float> df;
-  const BlockVectors block = philox_blocks(seed, stream, first);
+  BlockVectors blocks[1];
+  philox_blocks(seed, &stream, first, blocks);
+  const BlockVectors& block = blocks[0];
   const auto radius_bits = hn::BitCast(d32, hn::Or(block.a, hn::ShiftLeft<32>(block.c)));
   const auto angle_bits = hn::BitCast(d32, hn::Or(block.b, hn::ShiftLeft<32>(block.d)));
   const auto log = hn::Log(df, open_uniform(df, radius_bits));
@@ -91,23 +97,40 @@ void fill_normals(uint64_t seed, uint64_t stream, int64_t n, float deviation, fl
 #endif
 }
 
-void fill_halves(uint64_t seed, uint64_t stream, uint64_t first, int64_t n, uint16_t* out) {
-  constexpr int64_t of_block = Philox::halves_of_block;
+#if HWY_TARGET != HWY_SCALAR
+// out[i * n ..]: of stream i.
+template <int N>
+HWY_INLINE void halves_of(uint64_t seed, const uint64_t* streams, uint64_t first, int64_t n, uint16_t* out) {
+  const BlockTag d;
+  const auto blocks = static_cast<int64_t>(hn::Lanes(d)), step = Philox::halves_of_block * blocks;
+  HWY_ALIGN uint64_t pairs[2 * hn::MaxLanes(d)];
+  for (int64_t c = 0; c < n; c += step, first += static_cast<uint64_t>(blocks)) {
+    BlockVectors x[N];
+    philox_blocks(seed, streams, first, x);
+    for (int i = 0; i < N; ++i) {
+      hn::StoreInterleaved2(hn::Or(x[i].a, hn::ShiftLeft<32>(x[i].b)),
+                            hn::Or(x[i].c, hn::ShiftLeft<32>(x[i].d)), d, pairs);
+      std::memcpy(out + i * n + c, pairs, static_cast<size_t>(std::min(step, n - c)) * sizeof *out);
+    }
+  }
+}
+#endif
+
+void fill_halves(uint64_t seed, std::span<const uint64_t> streams, uint64_t first, int64_t n, uint16_t* out) {
 #if HWY_TARGET == HWY_SCALAR
-  for (int64_t i = 0; i < n; ++i) {
-    const auto block = Philox(seed, stream).block(first + static_cast<uint64_t>(i / of_block));
-    out[i] = static_cast<uint16_t>(block[static_cast<size_t>(i % of_block / 2)] >> (i % 2 * 16));
+  constexpr int64_t of_block = Philox::halves_of_block;
+  for (const uint64_t stream : streams) {
+    for (int64_t i = 0; i < n; ++i) {
+      const auto block = Philox(seed, stream).block(first + static_cast<uint64_t>(i / of_block));
+      *out++ = static_cast<uint16_t>(block[static_cast<size_t>(i % of_block / 2)] >> (i % 2 * 16));
+    }
   }
 #else
-  const BlockTag d;
-  const auto blocks = static_cast<int64_t>(hn::Lanes(d));
-  HWY_ALIGN uint64_t pairs[2 * hn::MaxLanes(d)];
-  for (int64_t i = 0; i < n; i += of_block * blocks, first += static_cast<uint64_t>(blocks)) {
-    const BlockVectors block = philox_blocks(seed, stream, first);
-    hn::StoreInterleaved2(hn::Or(block.a, hn::ShiftLeft<32>(block.b)),
-                          hn::Or(block.c, hn::ShiftLeft<32>(block.d)), d, pairs);
-    std::memcpy(out + i, pairs, static_cast<size_t>(std::min(of_block * blocks, n - i)) * sizeof *out);
-  }
+  constexpr size_t together = 4;
+  size_t i = 0;
+  for (; i + together <= streams.size(); i += together, out += static_cast<int64_t>(together) * n)
+    halves_of<together>(seed, &streams[i], first, n, out);
+  for (; i < streams.size(); ++i, out += n) halves_of<1>(seed, &streams[i], first, n, out);
 #endif
 }
 
@@ -127,9 +150,9 @@ void Philox::normals(int64_t n, float deviation, float* out) const {
   HWY_DYNAMIC_DISPATCH(fill_normals)(seed_, stream_, n, deviation, out);
 }
 
-void Philox::halves(uint64_t first, int64_t n, uint16_t* out) const {
+void Philox::halves(uint64_t seed, std::span<const uint64_t> streams, uint64_t first, int64_t n, uint16_t* out) {
   using namespace cpu;
-  HWY_DYNAMIC_DISPATCH(fill_halves)(seed_, stream_, first, n, out);
+  HWY_DYNAMIC_DISPATCH(fill_halves)(seed, streams, first, n, out);
 }
 
 }  // namespace lime

@@ -38,7 +38,7 @@ TEST_F(Train, TablesInBf16TheSameBitsOnAnyRanksAndOverResumes) {
               testing::ContainsRegex("\nitem +[0-9]+ +8 +bf16\n"));
   expect_mistake(
       str("train --resume ", path("bf16_1"), " --set train.max_steps=14 --set embeddings.type=f32"),
-      "table.item.type is bf16 there, f32 here");
+      "table.action.type is bf16 there, f32 here");
   const Outcome evaluated = lime_program(str("eval ", path("bf16_1"), " --days 2024-01-03"));
   EXPECT_EQ(evaluated.exit_code, 0) << evaluated.err;
 }
