@@ -1,10 +1,9 @@
 #include "embeddings/lookup_kernels.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "embeddings/isa.h"
-#include "runtime/bf16.h"
+#include "embeddings/row_type.h"
 
 namespace lime {
 
@@ -19,18 +18,14 @@ LIME_INLINE inline void prefetch_row(const Row* row, int64_t dim) {
   for (int64_t c = 0; c < dim; c += of_line) __builtin_prefetch(row + c);
 }
 
-LIME_INLINE inline float value(float x) { return x; }
-LIME_INLINE inline double value(double x) { return x; }
-LIME_INLINE inline float value(bf16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
-
 template <typename To, typename From>
 LIME_INLINE inline void set(To* __restrict to, const From* __restrict from, int64_t dim) {
-  for (int64_t c = 0; c < dim; ++c) to[c] = static_cast<To>(value(from[c]));
+  for (int64_t c = 0; c < dim; ++c) to[c] = static_cast<To>(widened(from[c]));
 }
 
 template <typename To, typename From>
 LIME_INLINE inline void accumulate(To* __restrict to, const From* __restrict from, int64_t dim) {
-  for (int64_t c = 0; c < dim; ++c) to[c] += static_cast<To>(value(from[c]));
+  for (int64_t c = 0; c < dim; ++c) to[c] += static_cast<To>(widened(from[c]));
 }
 
 LIME_INLINE inline int64_t present_ids(const int32_t* slots, int64_t begin, int64_t end) {

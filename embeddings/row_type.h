@@ -27,7 +27,9 @@ decltype(auto) with_stored_type(DType type, F f) {
   return type == DType::bf16 ? f(bf16{}) : f(float{});
 }
 
+// As it is computed with.
 inline float widened(float x) { return x; }
+inline double widened(double x) { return x; }
 inline float widened(bf16 x) { return to_float(x); }
 // To nearest.
 template <typename Row>

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -148,10 +147,6 @@ LIME_INLINE inline void for_rows(const Settings& s, std::span<const RowUpdate> r
   }
 }
 
-LIME_INLINE inline void widen(const bf16* __restrict row, int64_t dim, float* __restrict values) {
-  for (int64_t c = 0; c < dim; ++c) values[c] = std::bit_cast<float>(uint32_t{row[c].bits} << 16);
-}
-
 constexpr size_t drawn_together = 8;  // rows
 
 template <typename Update>
@@ -172,7 +167,7 @@ LIME_INLINE inline void for_bf16_rows(const Settings& s, std::span<const RowUpda
         prefetch(rows[i + ahead].state, state_width);
       }
       auto* const row = static_cast<bf16*>(rows[i].values);
-      widen(row, s.dim, values);
+      for (int64_t c = 0; c < s.dim; ++c) values[c] = widened(row[c]);
       update(s, {values, rows[i].state, rows[i].gradient});
       for (int64_t c = 0; c < s.dim; ++c) row[c] = rounded_stochastically(values[c], bits[c]);
     }
