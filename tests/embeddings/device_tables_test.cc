@@ -151,8 +151,8 @@ TEST_P(DeviceTables, AgreeWithTheHostsTables) {
   }
 }
 
-// Rows in bf16 are rounded by the same bits on both devices. What is rounded differs in the last places of
-// f32, so that now and then, one number in some ten thousands of a step, a neighbour is stored.
+// Rows in bf16 are rounded by the same bits on both devices. Where what is rounded differs by one in the last
+// place of f32, a neighbour is stored once in 2^16 times; later steps see it.
 TEST_P(DeviceTables, AgreeWithTheHostsTablesInBf16) {
   Context host_ctx;
   for (const auto optimizer : {SparseOptimizer::sgd, SparseOptimizer::rowwise_adagrad,
