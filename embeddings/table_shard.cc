@@ -100,8 +100,9 @@ TableRows TableShard::bucket_rows(int64_t bucket) const {
   rows.values.resize(found.size() * static_cast<size_t>(config_.dim));
   rows.state.reserve(found.size() * static_cast<size_t>(width));
   float* values = rows.values.data();
-  for (const auto& [id, row] : found) {
-    rows.ids.push_back(id);
+  for (const IdRow& found_row : found) {
+    const int64_t row = found_row.row;
+    rows.ids.push_back(found_row.id);
     with_stored_type(config_.type, [&]<typename Row>(Row) {
       set_row(static_cast<const Row*>(values_.row(row)), values, config_.dim);
     });
