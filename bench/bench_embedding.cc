@@ -2,7 +2,8 @@
 // GPU, beside the rate at which that device copies memory.
 //
 //   [mpirun -np 2] bench_embedding [--device cpu] [--rows 1000000] [--dim 64] [--ids 262144]
-//                                  [--micro-batches 1] [--optimizer adagrad] [--seconds 5] [--write DIR]
+//                                  [--micro-batches 1] [--optimizer adagrad] [--type f32] [--seconds 5]
+//                                  [--write DIR]
 //
 // On several ranks of a CPU each looks up its part of the ids, and each time is that of the slowest.
 // --write (on one rank): what another program needs to take the same first step and compare, as bare numbers:
@@ -41,6 +42,7 @@ struct Options {
   double seconds = 5;
   Device device;
   SparseOptimizer optimizer = SparseOptimizer::adagrad;
+  DType type = DType::f32;
   std::string write;
 };
 
@@ -48,6 +50,8 @@ const std::map<std::string, SparseOptimizer> optimizers{{"sgd", SparseOptimizer:
                                                         {"rowwise_adagrad", SparseOptimizer::rowwise_adagrad},
                                                         {"adagrad", SparseOptimizer::adagrad},
                                                         {"adam", SparseOptimizer::adam}};
+
+const std::map<std::string, DType> types{{"f32", DType::f32}, {"bf16", DType::bf16}};
 
 std::string name_of(SparseOptimizer optimizer) {
   return std::find_if(optimizers.begin(), optimizers.end(),
@@ -62,6 +66,7 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--ids", o.ids);
   app.add_option("--micro-batches", o.micro_batches);
   app.add_option("--optimizer", o.optimizer)->transform(CLI::CheckedTransformer(optimizers));
+  app.add_option("--type", o.type)->transform(CLI::CheckedTransformer(types));
   app.add_option("--seconds", o.seconds);
   app.add_option("--write", o.write, "directory");
 }
@@ -86,10 +91,14 @@ class Bench {
         mine_(o.ids / comm.size()),
         per_batch_(mine_ / o.micro_batches),
         ctx_(o.device),
-        collection_(
-            ctx_, comm_,
-            {{.name = "t", .dim = o.dim, .init_std = 0.01, .optimizer = o.optimizer, .learning_rate = 0.01}},
-            1),
+        collection_(ctx_, comm_,
+                    {{.name = "t",
+                      .dim = o.dim,
+                      .type = o.type,
+                      .init_std = 0.01,
+                      .optimizer = o.optimizer,
+                      .learning_rate = 0.01}},
+                    1),
         ids_(static_cast<size_t>(o.ids)),
         pattern_({}, DType::f32, std::min(o.ids, pattern_rows), o.dim),
         grad_(o.device, DType::f32, mine_, o.dim),
@@ -143,7 +152,7 @@ class Bench {
     reduce(*lookup);
     fill(ctx_, scalar_, 1);
     const double t5 = done_ms();
-    collection_.update(*lookup, scalar_.view(), 1, 0);
+    collection_.update(*lookup, scalar_.view(), 1, ++steps_);
     const double t6 = done_ms();
     const auto t = slowest({t1 - t0, t2 - t1, t3 - t2, t4 - t3, t5 - t4, t6 - t5, t3 - t0, t6 - t0});
     return {t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]};
@@ -171,15 +180,17 @@ class Bench {
   // Bytes that must be read or written: ids, rows and their copies, gradients once, rows and state read and
   // written.
   double least_bytes() const {
-    const double rows = distinct(), row = static_cast<double>(o_.dim) * 4, n = static_cast<double>(o_.ids);
-    return n * 8 + 2 * rows * row + n * row + update_bytes();
+    const double n = static_cast<double>(o_.ids);
+    return n * 8 + 2 * distinct() * stored_row() + n * f32_row() + update_bytes();
   }
-  double gather_bytes() const { return 2 * static_cast<double>(o_.ids * o_.dim) * 4; }
+  double gather_bytes() const { return static_cast<double>(o_.ids) * (stored_row() + f32_row()); }
   double update_bytes() const {
-    const double row = static_cast<double>(o_.dim) * 4,
-                 state = static_cast<double>(collection_.state_width(0)) * 4;
-    return static_cast<double>(o_.ids) * row + 2 * distinct() * (row + state);
+    const double state = static_cast<double>(collection_.state_width(0)) * 4;
+    return static_cast<double>(o_.ids) * f32_row() + 2 * distinct() * (stored_row() + state);
   }
+  double f32_row() const { return static_cast<double>(o_.dim) * 4; }
+  double stored_row() const { return static_cast<double>(o_.dim) * static_cast<double>(size_of(o_.type)); }
+  int64_t table_bytes() const { return collection_.bytes(); }
   double distinct() const { return distinct_; }
 
   // An sgd-free check that holds for every optimizer: after a step a row moved against its summed gradient.
@@ -268,6 +279,7 @@ class Bench {
   int64_t mine_;  // ids of this rank
   int64_t per_batch_;
   double distinct_ = 0;
+  int64_t steps_ = 0;
   Context ctx_;
   EmbeddingCollection collection_;
   std::vector<int64_t> ids_;  // of all ranks
@@ -312,17 +324,18 @@ int run(const Options& o, Communicator& comm) {
       "%lld, "
       "\"distinct\": %.0f, "
       "\"micro_batches\": %lld, "
-      "\"optimizer\": \"%s\", \"lookup_ms\": %.3f, \"median_ms\": %.3f, \"min_ms\": %.3f, \"runs\": %zu, "
+      "\"optimizer\": \"%s\", \"type\": \"%s\", \"table_MB\": %.1f, \"lookup_ms\": %.3f, \"median_ms\": "
+      "%.3f, \"min_ms\": %.3f, \"runs\": %zu, "
       "\"begin_ms\": %.3f, \"finish_ms\": %.3f, \"gather_ms\": %.3f, \"gradient_ms\": %.3f, \"reduce_ms\": "
       "%.3f, "
       "\"update_ms\": %.3f, \"norm_ms\": %.3f, \"least_MB\": %.1f, \"copy_GB_per_s\": %.2f, "
       "\"of_copy_rate\": %.3f, \"gather_of_copy_rate\": %.3f, \"update_of_copy_rate\": %.3f}\n",
       to_string(o.device).c_str(), comm.size(), static_cast<long long>(o.rows), static_cast<long long>(o.dim),
       static_cast<long long>(o.ids), bench.distinct(), static_cast<long long>(o.micro_batches),
-      name_of(o.optimizer).c_str(), median(look), ms, *std::min_element(all.begin(), all.end()), all.size(),
-      median(begin), median(finish), median(gather), median(gradient), median(reduce), median(update), norm,
-      bytes / 1e6, copy_rate / 1e6, of_copy_rate(bytes, ms),
-      of_copy_rate(bench.gather_bytes(), median(gather)),
+      name_of(o.optimizer).c_str(), to_string(o.type), static_cast<double>(bench.table_bytes()) / 1e6,
+      median(look), ms, *std::min_element(all.begin(), all.end()), all.size(), median(begin), median(finish),
+      median(gather), median(gradient), median(reduce), median(update), norm, bytes / 1e6, copy_rate / 1e6,
+      of_copy_rate(bytes, ms), of_copy_rate(bench.gather_bytes(), median(gather)),
       of_copy_rate(bench.update_bytes(), median(backward)));
   return 0;
 }

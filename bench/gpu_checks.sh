@@ -72,8 +72,10 @@ done
 # 2. Attention against its two floors; embedding tables as shares of the copy rate, and against PyTorch.
 [ -n "$(program bench_cuda_attention)" ] && step bench_cuda_attention 100 "$(program bench_cuda_attention)"
 table_sizes="--device cuda --rows 20000000 --dim 128 --ids 4194304 --seconds 3"
-[ -n "$(program bench_embedding)" ] &&
-  step bench_embedding 60 "$(program bench_embedding)" $table_sizes --optimizer rowwise_adagrad
+[ -n "$(program bench_embedding)" ] && for type in f32 bf16; do
+  name=bench_embedding && [ $type = bf16 ] && name=bench_embedding_bf16
+  step $name 60 "$(program bench_embedding)" $table_sizes --optimizer rowwise_adagrad --type $type
+done
 [ -n "$peer" ] && step pytorch_embedding 40 python3 "$peer" embedding $table_sizes
 [ -n "$peer" ] && for mode in "" --compile; do
   step "pytorch_attention$mode" 40 python3 "$peer" attention --device cuda --dtype bf16 --width 256 --heads 4 \
@@ -153,7 +155,7 @@ else
   row compute-sanitizer "NOT RUN" 0 "not installed"
 fi
 
-for log in bench_cuda_attention bench_embedding latency_cuda; do
+for log in bench_cuda_attention bench_embedding bench_embedding_bf16 latency_cuda; do
   [ -f "$out/$log.log" ] && cat "$out/$log.log"
 done
 for log in "$out"/pytorch_*.log; do

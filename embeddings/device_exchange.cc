@@ -12,14 +12,13 @@ constexpr int64_t range_words = sizeof(IdRange) / sizeof(int64_t);
 
 }  // namespace
 
-DeviceRowExchange::DeviceRowExchange(Context& ctx, Communicator& host, Communicator& on_device,
-                                     std::vector<int64_t> pitches)
+DeviceRowExchange::DeviceRowExchange(Context& ctx, Communicator& host, Communicator& on_device, Widths widths)
     : ctx_(ctx),
       host_(host.duplicate()),
       on_device_(on_device),
-      pitches_(std::move(pitches)),
+      widths_(std::move(widths)),
       staging_(ctx.device()) {
-  const size_t bytes = pitches_.size() * sizeof(int64_t);
+  const size_t bytes = static_cast<size_t>(tables()) * sizeof(int64_t);
   ctx_.stream().zero(capacities_.discard_and_reserve(ctx_.device(), tables()), bytes, {1, bytes});
 }
 
@@ -61,20 +60,23 @@ void DeviceRowExchange::exchange_counts(DeviceLookup& lookup) {
       r.id_bits = std::max(r.id_bits, static_cast<int>(received[i]));
     }
   }
-  r.asked.build(asked, pitches_);
-  r.received.build(got, pitches_);
+  r.asked.build(asked, widths_.gradients);
+  r.received.build(got, widths_.gradients);
+  r.asked_rows.build(asked, widths_.rows);
+  r.received_rows.build(got, widths_.rows);
 }
 
-// asked: first ids by pair, first floats by pair; received: ranges, first floats by range.
+// asked: first ids, rows and gradients by pair; received: first gradients by range, ranges.
 void DeviceRowExchange::send_places(DeviceRequests& r) {
-  const int64_t words = 3 * pairs() + (pairs() + 1) * range_words;
+  const int64_t words = 4 * pairs() + (pairs() + 1) * range_words;
   auto block = staging_.take(static_cast<size_t>(words) * sizeof(int64_t));
   int64_t* const host = block->memory.as<int64_t>().data();
   int64_t* at = host;
   for (int64_t t = 0; t < tables(); ++t)
     for (int rank = 0; rank < ranks(); ++rank) *at++ = r.asked.first_id(rank, t);
-  for (int64_t t = 0; t < tables(); ++t)
-    for (int rank = 0; rank < ranks(); ++rank) *at++ = r.asked.first_float(rank, t);
+  for (const RequestLayout* layout : {&r.asked_rows, &r.asked})
+    for (int64_t t = 0; t < tables(); ++t)
+      for (int rank = 0; rank < ranks(); ++rank) *at++ = layout->first_float(rank, t);
   for (int rank = 0; rank < ranks(); ++rank)
     for (int64_t t = 0; t < tables(); ++t) *at++ = r.received.first_float(rank, t);
   auto* range = reinterpret_cast<IdRange*>(at);
@@ -89,7 +91,8 @@ void DeviceRowExchange::send_places(DeviceRequests& r) {
 
 RequestPlaces DeviceRowExchange::places(const DeviceRequests& r) const {
   const int64_t* at = r.places.data();
-  return {at, at + pairs(), reinterpret_cast<const IdRange*>(at + 3 * pairs()), at + 2 * pairs()};
+  return {at, at + pairs(), at + 2 * pairs(), reinterpret_cast<const IdRange*>(at + 4 * pairs()),
+          at + 3 * pairs()};
 }
 
 void DeviceRowExchange::send_ids(DeviceLookup& lookup) {
@@ -127,8 +130,9 @@ void DeviceRowExchange::receive_ids(DeviceLookup& lookup) {
 
 void DeviceRowExchange::exchange_rows(DeviceLookup& lookup, const TableOnDevice* tables_on_device) {
   DeviceRequests& r = *lookup.requests;
-  const float* rows = r.rows.discard_and_reserve(ctx_.device(), r.asked.floats());
-  all_to_all<float>(r.answers.data(), r.received.floats_of_rank(), r.rows.data(), r.asked.floats_of_rank())
+  const float* rows = r.rows.discard_and_reserve(ctx_.device(), r.asked_rows.floats());
+  all_to_all<float>(r.answers.data(), r.received_rows.floats_of_rank(), r.rows.data(),
+                    r.asked_rows.floats_of_rank())
       ->wait();
   cuda::place_rows(ctx_, view_of(lookup.wanted, tables(), ranks(), lookup.distinct()), tables_on_device,
                    places(r), rows, lookup.address.discard_and_reserve(ctx_.device(), lookup.distinct()));
@@ -140,8 +144,8 @@ void DeviceRowExchange::exchange_gradients(DeviceLookup& lookup, const TableOnDe
   float* sent = r.sent_gradients.discard_and_reserve(device, r.asked.floats());
   float* sent_present = r.sent_present.discard_and_reserve(device, r.asked.ids());
   cuda::pack_totals(ctx_, view_of(lookup.wanted, tables(), ranks(), lookup.distinct()), tables_on_device,
-                    *std::max_element(pitches_.begin(), pitches_.end()), places(r), lookup.total.data(), sent,
-                    sent_present);
+                    *std::max_element(widths_.gradients.begin(), widths_.gradients.end()), places(r),
+                    lookup.total.data(), sent, sent_present);
   float* received = r.received_gradients.discard_and_reserve(device, r.received.floats());
   float* present = r.received_present.discard_and_reserve(device, r.received.ids());
   const WorkPtr flags =

@@ -25,16 +25,17 @@ struct DeviceLookup;
 
 // One step's messages, and what the owner knows of the rows.
 struct DeviceRequests {
-  RequestLayout asked,
-      received;  // of each owner; by each rank. Ids as in exchange.h; rows have their table's pitch
-  DeviceBuffer<int64_t> places;  // of the layouts, as kernels see them
+  // Of each owner; by each rank. Ids as in exchange.h; row gradients have their table's pitch.
+  RequestLayout asked, received;
+  RequestLayout asked_rows, received_rows;  // the same ids; rows have their table's message_width
+  DeviceBuffer<int64_t> places;             // of the layouts, as kernels see them
   DeviceBuffer<int64_t> asked_ids, received_ids;
   DeviceBuffer<float> answers, rows;
   DeviceBuffer<float> sent_gradients, received_gradients, sent_present, received_present;
 
   DeviceDistinct owned;  // a leaf for each rank that asked
   int id_bits = 0;       // of all ranks' ids
-  DeviceBuffer<const float*> address;
+  DeviceBuffer<const void*> address;
   DeviceBuffer<float*> part, total;
 
   enum class Stage : uint8_t { begun, ids, ready } stage = Stage::begun;
@@ -43,8 +44,12 @@ struct DeviceRequests {
 
 class DeviceRowExchange {
  public:
+  // Floats of a row gradient (pitch) and of a row in a message, by table.
+  struct Widths {
+    std::vector<int64_t> gradients, rows;
+  };
   // `on_device` is used, not duplicated.
-  DeviceRowExchange(Context&, Communicator& host, Communicator& on_device, std::vector<int64_t> pitches);
+  DeviceRowExchange(Context&, Communicator& host, Communicator& on_device, Widths);
 
   int rank() const { return host_->rank(); }
   int ranks() const { return host_->size(); }
@@ -64,14 +69,14 @@ class DeviceRowExchange {
                      std::span<const int64_t> receive_counts);
   void exchange_counts(DeviceLookup&);
   void send_places(DeviceRequests&);
-  int64_t tables() const { return static_cast<int64_t>(pitches_.size()); }
+  int64_t tables() const { return static_cast<int64_t>(widths_.gradients.size()); }
   int64_t pairs() const { return tables() * ranks(); }
   RequestPlaces places(const DeviceRequests&) const;
 
   Context& ctx_;
   std::unique_ptr<Communicator> host_;
   Communicator& on_device_;
-  std::vector<int64_t> pitches_;
+  Widths widths_;
   HostStaging staging_;
   DeviceBuffer<int64_t> capacities_;  // zeros: what is received is folded already
 };

@@ -6,23 +6,26 @@ namespace {
 
 // The place of a wanted id in what is asked.
 struct AskedPlace {
-  int64_t id, row;  // index; floats
+  int64_t pair, within;
 };
-__device__ AskedPlace asked_place(const DistinctView& d, const RequestPlaces& places, int64_t u,
-                                  int64_t pitch) {
-  const int64_t pair = segment_of(d.begins, d.tables * d.owners, u), within = u - d.begins[pair];
-  return {places.asked_id[pair] + within, places.asked_float[pair] + within * pitch};
+__device__ AskedPlace asked_place(const DistinctView& d, int64_t u) {
+  const int64_t pair = segment_of(d.begins, d.tables * d.owners, u);
+  return {pair, u - d.begins[pair]};
 }
 
 __global__ void place_ids_kernel(DistinctView d, RequestPlaces places, int64_t* asked_ids) {
   const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
-  if (u < distinct_count(d)) asked_ids[asked_place(d, places, u, 0).id] = d.ids[u];
+  if (u >= distinct_count(d)) return;
+  const auto [pair, within] = asked_place(d, u);
+  asked_ids[places.asked_id[pair] + within] = d.ids[u];
 }
 
 __global__ void place_rows_kernel(DistinctView d, const TableOnDevice* tables, RequestPlaces places,
-                                  const float* rows, const float** address) {
+                                  const float* rows, const void** address) {
   const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
-  if (u < distinct_count(d)) address[u] = rows + asked_place(d, places, u, tables[table_of(d, u)].pitch).row;
+  if (u >= distinct_count(d)) return;
+  const auto [pair, within] = asked_place(d, u);
+  address[u] = rows + places.asked_row[pair] + within * tables[table_of(d, u)].message_width;
 }
 
 __global__ void pack_kernel(DistinctView d, const TableOnDevice* tables, RequestPlaces places,
@@ -33,9 +36,9 @@ __global__ void pack_kernel(DistinctView d, const TableOnDevice* tables, Request
   if (u >= 0) {
     pitch = tables[table_of(d, u)].pitch;
     gradient = total[u];
-    const AskedPlace at = asked_place(d, places, u, pitch);
-    place = at.row;
-    present[at.id] = gradient ? 1 : 0;
+    const auto [pair, within] = asked_place(d, u);
+    place = places.asked_gradient[pair] + within * pitch;
+    present[places.asked_id[pair] + within] = gradient ? 1 : 0;
   }
 #pragma unroll 1
   for (uint32_t k = 0; k < ids_of_group(blockDim.x); ++k) {
@@ -57,7 +60,7 @@ __global__ void received_kernel(DistinctView d, const TableOnDevice* tables, Req
   const int64_t t = table_of(d, u);
   for (int32_t slot = d.first_slot[u]; slot < d.first_slot[u + 1]; ++slot) {
     const int64_t id = d.first_occurrence[slot], range = d.leaf_of_slot[slot] * d.tables + t;
-    part[slot] = present[id] != 0 ? received + places.received_float[range] +
+    part[slot] = present[id] != 0 ? received + places.received_gradient[range] +
                                         (id - places.received[range].first) * tables[t].pitch
                                   : nullptr;
   }
@@ -73,7 +76,7 @@ void place_ids(Context& ctx, const DistinctView& wanted, const RequestPlaces& pl
 }
 
 void place_rows(Context& ctx, const DistinctView& wanted, const TableOnDevice* tables,
-                const RequestPlaces& places, const float* rows, const float** address) {
+                const RequestPlaces& places, const float* rows, const void** address) {
   launch(ctx, "embedding answers", place_rows_kernel, by_id(wanted), dim3(row_threads), 0, wanted, tables,
          places, rows, address);
 }

@@ -40,12 +40,13 @@ struct DeviceFeature {
   int64_t first;  // of its occurrences, in the lookup
 };
 
-// Where the ids and rows of a request lie (RequestLayout), for tables and owners together: pair = table *
-// owners + owner of what is asked; range = rank * tables + table of what is received. All on the device.
+// Where the ids, rows and row gradients of a request lie (RequestLayout), for tables and owners together:
+// pair = table * owners + owner of what is asked; range = rank * tables + table of what is received. All on
+// the device. A row takes the place of its table's message_width floats, a gradient is `pitch` floats.
 struct RequestPlaces {
-  const int64_t *asked_id, *asked_float;  // [pairs]: of the pair's first id
-  const IdRange* received;                // [ranges + 1]
-  const int64_t* received_float;          // [ranges]
+  const int64_t *asked_id, *asked_row, *asked_gradient;  // [pairs]: of the pair's first id
+  const IdRange* received;                               // [ranges + 1]
+  const int64_t* received_gradient;                      // [ranges]
 };
 
 namespace cuda {
@@ -53,9 +54,9 @@ namespace cuda {
 // --- several ranks -----------------------------------------------------------------------------
 // asked_ids: the wanted ids, as they are asked.
 void place_ids(Context&, const DistinctView& wanted, const RequestPlaces&, int64_t* asked_ids);
-// address[u]: the distinct id's row among the received.
+// address[u]: the distinct id's row among the received, of its table's type.
 void place_rows(Context&, const DistinctView& wanted, const TableOnDevice* tables, const RequestPlaces&,
-                const float* rows, const float** address);
+                const float* rows, const void** address);
 // The totals as they are sent; present[id]: 1 where there is one, else 0.
 void pack_totals(Context&, const DistinctView& wanted, const TableOnDevice* tables, int64_t widest,
                  const RequestPlaces&, float* const* total, float* sent, float* present);
@@ -66,12 +67,12 @@ void received_parts(Context&, const DistinctView& owned, const TableOnDevice* ta
 // --- rows --------------------------------------------------------------------------------------
 // rows[u] = the distinct id's row in its table, or -1; address[u], where asked for, where it is, or null.
 void find_rows(Context&, const DistinctView&, const TableOnDevice* tables, int64_t* rows,
-               const float** address);
+               const void** address);
 
 // out[i,:] = pooled rows of the feature's row i. address[u]: the row of distinct id u; null: it reads as it
 // would start.
 void gather_rows(Context&, const DeviceFeature&, const DeviceDistinct&, const TableOnDevice&,
-                 const float* const* address, View out);
+                 const void* const* address, View out);
 
 // The sum of dout over the slot's occurrences in the feature, in order, is added to what part[slot] points
 // to; the sum is in gradient[slot,:] then, and part[slot] points there. A null pointer: nothing is there yet.
@@ -103,6 +104,7 @@ struct RowsUpdate {
   int64_t* counts;           // [tables]: rows of the tables, which grow
   const double* grad_scale;  // one that is not finite changes nothing
   double lr_scale;
+  uint64_t number;  // of the run's updates: what rows in bf16 are rounded by
 };
 // Gives unseen ids with a gradient rows, in order, and updates all rows with a gradient. The tables have
 // room.

@@ -55,7 +55,7 @@ struct DeviceLookup final : LookupState {
   DeviceBuffer<int64_t> input;        // ids, offsets and ranges as they were copied
   DeviceDistinct wanted;
   std::vector<int64_t> begins;          // of `wanted`, known after wait_for_ids
-  DeviceBuffer<const float*> address;   // [distinct]: of the row, or null where it reads as it would start
+  DeviceBuffer<const void*> address;    // [distinct]: of the row, or null where it reads as it would start
   std::vector<int64_t> first_gradient;  // [table]: floats before its slots' gradients
   DeviceBuffer<float> gradients;
   DeviceBuffer<float*> part, total;  // [slots], [distinct]: where gradients are, or null

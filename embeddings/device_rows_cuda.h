@@ -55,10 +55,12 @@ __device__ __forceinline__ T* from_lane(T* p, uint32_t k) {
   return reinterpret_cast<T*>(from_lane(reinterpret_cast<unsigned long long>(p), k));
 }
 
-__device__ __forceinline__ void load_row_pack(const float* p, float (&x)[pack]) {
+// Of float or bf16.
+template <typename T>
+__device__ __forceinline__ void load_row_pack(const T* p, float (&x)[pack]) {
   const auto v = load_pack<pack>(p);
 #pragma unroll
-  for (int i = 0; i < pack; ++i) x[i] = v.at[i];
+  for (int i = 0; i < pack; ++i) x[i] = to_compute(v.at[i]);
 }
 __device__ __forceinline__ void store_row_pack(const float (&x)[pack], float* p) {
   Pack<float, pack> v;

@@ -22,18 +22,20 @@ int64_t whole_packs(int64_t floats) { return (floats + 3) / 4 * 4; }
 DeviceTable::DeviceTable(Context& ctx, const TableConfig& config, uint64_t seed)
     : ctx_(ctx), config_(config) {
   TableOnDevice& t = on_device_;
+  t.type = config.type;
   t.dim = config.dim;
   t.pitch = whole_packs(config.dim);
+  t.message_width = whole_packs(value_bytes() / static_cast<int64_t>(sizeof(float)));
   t.state_width = state_width_of(config.optimizer, config.dim);
   if (const int64_t last = t.state_width - 1; last >= 0) {
     t.state_pitch = last / t.dim * t.pitch + last % t.dim + 1;
     if (config.optimizer != SparseOptimizer::rowwise_adagrad) t.state_pitch = whole_packs(t.state_pitch);
   }
   t.first_shift = log2_of(first_chunk_rows);
-  t.full_shift = std::max(log2_of(full_chunk_bytes / (t.pitch * static_cast<int64_t>(sizeof(float))) + 1),
-                          t.first_shift);
+  t.full_shift = std::max(log2_of(full_chunk_bytes / value_bytes() + 1), t.first_shift);
   t.seed = seed;
   t.stream_prefix = stream_prefix("embedding", stream_of(config.name));
+  t.rounding_prefix = rounding_prefix(config.name);
   t.deviation = static_cast<float>(config.init_std);
   t.optimizer = config.optimizer;
   t.eps = static_cast<float>(config.eps);
@@ -80,7 +82,7 @@ void DeviceTable::add_chunk() {
                             {1, sizeof chunk});
   };
   // All of them or none.
-  auto values = chunk_of(static_cast<size_t>(on_device_.pitch) * sizeof(float));
+  auto values = chunk_of(static_cast<size_t>(value_bytes()));
   auto state = chunk_of(static_cast<size_t>(on_device_.state_pitch) * sizeof(float));
   auto idle = chunk_of(sizeof(uint8_t));
   add(values_, value_chunks_.data(), std::move(values));
@@ -107,8 +109,12 @@ int64_t DeviceTable::bytes() const {
   return static_cast<int64_t>((on_device_.mask + 1) * sizeof(DeviceIdEntry)) + room_ * row_bytes();
 }
 
+int64_t DeviceTable::value_bytes() const {
+  return on_device_.pitch * static_cast<int64_t>(size_of(on_device_.type));
+}
+
 int64_t DeviceTable::row_bytes() const {
-  return (on_device_.pitch + on_device_.state_pitch) * static_cast<int64_t>(sizeof(float)) + 1;
+  return value_bytes() + on_device_.state_pitch * static_cast<int64_t>(sizeof(float)) + 1;
 }
 
 }  // namespace lime

@@ -22,15 +22,18 @@ struct DeviceIdEntry {
 struct TableOnDevice {
   DeviceIdEntry* entries = nullptr;
   uint64_t mask = 0;  // entries, a power of two, less one
-  // Chunks of rows. Values are `pitch` floats a row, a whole number of packs of four, zeros behind `dim`.
+  // Chunks of rows. Values are `pitch` columns a row, a whole number of packs of four, zeros behind `dim`.
   // State column c of a checkpoint is at c / dim * pitch + c % dim.
-  float* const* values = nullptr;
+  void* const* values = nullptr;  // f32 or bf16: `type`
   float* const* state = nullptr;
   uint8_t* const* idle = nullptr;  // a byte a row; see TableRows
+  DType type = DType::f32;
   int64_t dim = 0, pitch = 0, state_width = 0, state_pitch = 0;
+  int64_t message_width = 0;            // floats that a row takes the place of in a message: whole 16 bytes
   int first_shift = 0, full_shift = 0;  // log2 of the rows of the first chunk and of a full one
 
   uint64_t seed = 0, stream_prefix = 0;  // of initial values: stream mix64(stream_prefix ^ id)
+  uint64_t rounding_prefix = 0;          // of updates, where rows are bf16 (sparse_optimizer.h)
   float deviation = 0;
   SparseOptimizer optimizer = SparseOptimizer::sgd;
   float eps = 0, initial_state = 0;
@@ -52,14 +55,16 @@ class DeviceTable {
  private:
   void grow_entries(int64_t rows);
   void add_chunk();
-  int64_t row_bytes() const;
+  int64_t value_bytes() const;  // of a row
+  int64_t row_bytes() const;    // with its state
 
   Context& ctx_;
   TableConfig config_;
   TableOnDevice on_device_;
   std::shared_ptr<void> entries_;
   std::vector<std::shared_ptr<void>> values_, state_, idle_;  // chunks
-  DeviceBuffer<float*> value_chunks_, state_chunks_;
+  DeviceBuffer<void*> value_chunks_;
+  DeviceBuffer<float*> state_chunks_;
   DeviceBuffer<uint8_t*> idle_chunks_;
   int64_t room_ = 0;  // rows
 };
@@ -70,7 +75,8 @@ namespace cuda {
 void rehash(Context&, const DeviceIdEntry* from, int64_t capacity, DeviceIdEntry* to, uint64_t mask);
 // ids[row] = id, for all rows.
 void list_ids(Context&, const TableOnDevice&, int64_t* ids);
-// Rows as a checkpoint has them, on the device: n x dim values, n x state_width of state, n of idle.
+// Rows as TableRows has them, on the device: n x dim values, n x state_width of state, n of idle. From f32 to
+// a table in bf16 they are rounded to nearest.
 struct RowArrays {
   float *values, *state;
   uint8_t* idle;

@@ -24,8 +24,10 @@ __global__ void export_kernel(TableOnDevice table, const int64_t* rows, int64_t 
   const int64_t i = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (i >= n) return;
   const RowPlace at = place_of_row(table, rows[i]);
-  const float* row = row_in(table.values, at, table.pitch);
-  for (int64_t c = threadIdx.x; c < table.dim; c += warp_size) out.values[i * table.dim + c] = row[c];
+  const void* const row = values_of(table, at);
+  for (int64_t c = threadIdx.x; c < table.dim; c += warp_size)
+    out.values[i * table.dim + c] = table.type == DType::bf16 ? to_compute(static_cast<const bf16*>(row)[c])
+                                                              : static_cast<const float*>(row)[c];
   if (threadIdx.x == 0) out.idle[i] = table.idle[at.chunk][at.within];
   if (table.state_width == 0) return;
   const float* row_state = row_in(table.state, at, table.state_pitch);
@@ -39,9 +41,15 @@ __global__ void import_kernel(TableOnDevice table, const int64_t* ids, int64_t n
   if (i >= n) return;
   if (threadIdx.x == 0 && !insert_row(table.entries, table.mask, ids[i], first_row + i)) *twice = ids[i];
   const RowPlace at = place_of_row(table, first_row + i);
-  float* row = row_in(table.values, at, table.pitch);
-  for (int64_t c = threadIdx.x; c < table.pitch; c += warp_size)
-    row[c] = c < table.dim ? in.values[i * table.dim + c] : 0;
+  void* const row = values_of(table, at);
+  for (int64_t c = threadIdx.x; c < table.pitch; c += warp_size) {
+    const float value = c < table.dim ? in.values[i * table.dim + c] : 0;
+    if (table.type == DType::bf16) {
+      static_cast<bf16*>(row)[c] = from_compute<bf16>(value);
+    } else {
+      static_cast<float*>(row)[c] = value;
+    }
+  }
   if (threadIdx.x == 0) table.idle[at.chunk][at.within] = in.idle[i];
   if (table.state_width == 0) return;
   float* row_state = row_in(table.state, at, table.state_pitch);

@@ -29,6 +29,11 @@ __device__ __forceinline__ RowPlace place_of_row(const TableOnDevice& table, int
 __device__ __forceinline__ float* row_in(float* const* chunks, RowPlace at, int64_t pitch) {
   return chunks[at.chunk] + at.within * pitch;
 }
+// A row's values, of the table's type.
+__device__ __forceinline__ void* values_of(const TableOnDevice& table, RowPlace at) {
+  const int64_t bytes = table.pitch * (table.type == DType::bf16 ? 2 : 4);
+  return static_cast<unsigned char*>(table.values[at.chunk]) + at.within * bytes;
+}
 
 __device__ __forceinline__ uint64_t home_of(int64_t id, uint64_t mask) {
   return mix64(static_cast<uint64_t>(id)) & mask;
@@ -60,8 +65,10 @@ __device__ inline bool insert_row(DeviceIdEntry* entries, uint64_t mask, int64_t
 __device__ inline void initial_values(const TableOnDevice& table, int64_t id, int64_t c, float (&x)[pack]) {
   const uint64_t stream = mix64(table.stream_prefix ^ static_cast<uint64_t>(id));
   normals_of_block(table.seed, stream, static_cast<uint64_t>(c / pack), table.deviation, x);
-  for (int i = 0; i < pack; ++i)
+  for (int i = 0; i < pack; ++i) {
+    if (table.type == DType::bf16) x[i] = to_compute(from_compute<bf16>(x[i]));
     if (c + i >= table.dim) x[i] = 0;
+  }
 }
 
 // Where a checkpoint's column of state is in a row of state.

@@ -33,10 +33,13 @@ class DeviceTables final : public Tables {
     if (options.comm.size() == 1) return;
     LIME_CHECK(options.on_device, "tables on ", to_string(ctx_.device()), " of ", options.comm.size(),
                " ranks without a communicator there");
-    std::vector<int64_t> pitches;
-    for (const auto& table : tables_) pitches.push_back(table->on_device().pitch);
+    DeviceRowExchange::Widths widths;
+    for (const auto& table : tables_) {
+      widths.gradients.push_back(table->on_device().pitch);
+      widths.rows.push_back(table->on_device().message_width);
+    }
     exchange_ =
-        std::make_unique<DeviceRowExchange>(ctx_, options.comm, *options.on_device, std::move(pitches));
+        std::make_unique<DeviceRowExchange>(ctx_, options.comm, *options.on_device, std::move(widths));
   }
 
   std::unique_ptr<LookupState> make_lookup() override {
@@ -77,7 +80,7 @@ class DeviceTables final : public Tables {
 
   void reduce(LookupState&) override;
   void sum_of_squares(LookupState&, View out) override;
-  void update(LookupState&, const ConstView& grad_scale, double lr_scale) override;
+  void update(LookupState&, const UpdateStep&) override;
 
   void read(const FeatureIds&, View) const override { refuse_to_serve(); }
   std::optional<int64_t> not_finite(int64_t) const override { refuse_to_serve(); }
@@ -175,19 +178,20 @@ void DeviceTables::answer(DeviceLookup& state) {
   const Device device = ctx_.device();
   exchange_->receive_ids(state);
   const int64_t received = r.received.ids();
-  const float** address = r.address.discard_and_reserve(device, received);
+  const void** address = r.address.discard_and_reserve(device, received);
   cuda::find_rows(ctx_, owned(state), on_device_.data(),
                   state.shard_row.discard_and_reserve(device, received), address);
-  float* const answers = r.answers.discard_and_reserve(device, r.received.floats());
+  float* const answers = r.answers.discard_and_reserve(device, r.received_rows.floats());
   for (int rank = 0; rank < exchange_->ranks(); ++rank) {
     for (int64_t t = 0; t < table_count(); ++t) {
       const int64_t n = r.received.count(rank, t);
       if (n == 0) continue;
       const TableOnDevice& table = tables_[static_cast<size_t>(t)]->on_device();
-      // Whole packs, with the zeros behind the table's columns.
+      // Whole packs, with the zeros behind the table's columns, of the type that they have there.
+      const int64_t stride = table.message_width * (table.type == DType::bf16 ? 2 : 1);
       cuda::gather_rows(
           ctx_, {n, n, nullptr, false, r.received.first_id(rank, t)}, r.owned, table, address,
-          View(answers + r.received.first_float(rank, t), DType::f32, device, n, table.pitch, table.pitch));
+          View(answers + r.received_rows.first_float(rank, t), table.type, device, n, table.pitch, stride));
     }
   }
   exchange_->exchange_rows(state, on_device_.data());
@@ -249,7 +253,7 @@ void DeviceTables::sum_of_squares(LookupState& lookup, View out) {
   cuda::add_bucket_squares(ctx_, sums.data<double>(), table_count(), ranks, out.data<double>());
 }
 
-void DeviceTables::update(LookupState& lookup, const ConstView& grad_scale, double lr_scale) {
+void DeviceTables::update(LookupState& lookup, const UpdateStep& step) {
   DeviceLookup& state = of(lookup);
   std::vector<int64_t> new_rows;  // at most
   for (int64_t t = 0; t < table_count(); ++t) {
@@ -262,9 +266,9 @@ void DeviceTables::update(LookupState& lookup, const ConstView& grad_scale, doub
       new_rows.back() += state.requests->received.count(rank, t);
   }
   make_room(new_rows);
-  cuda::update_rows(
-      ctx_, owned(state), on_device_.data(), widest_,
-      {totals(state), state.shard_row.data(), counts_.on_device(), grad_scale.data<double>(), lr_scale});
+  cuda::update_rows(ctx_, owned(state), on_device_.data(), widest_,
+                    {totals(state), state.shard_row.data(), counts_.on_device(),
+                     step.grad_scale.data<double>(), step.lr_scale, step.number});
   counts_.added(std::move(new_rows));
   for (DeviceRowReader& reader : readers_) reader.forget();
 }

@@ -1,4 +1,5 @@
 #include "embeddings/device_rows_cuda.h"
+#include "embeddings/row_type.h"
 #include "runtime/device_sort.h"
 
 namespace lime::cuda {
@@ -174,8 +175,10 @@ struct Step {
   float grad_scale, lr;
   bool is_new;
   int64_t id;
-  float *values, *state;
-  float of_row;  // the one number of the state that a row has, where it has one
+  void* values;  // of the table's type
+  float* state;
+  uint64_t number;  // of the update
+  float of_row;     // the one number of the state that a row has, where it has one
   const float* gradient;
 
   __device__ __forceinline__ void load_gradient(int64_t c, float (&g)[pack]) const {
@@ -186,9 +189,29 @@ struct Step {
   __device__ __forceinline__ void load_values(int64_t c, float (&p)[pack]) const {
     if (is_new) {
       initial_values(table, id, c, p);
+    } else if (table.type == DType::bf16) {
+      load_row_pack(static_cast<const bf16*>(values) + c, p);
     } else {
-      load_row_pack(values + c, p);
+      load_row_pack(static_cast<const float*>(values) + c, p);
     }
+  }
+  // In bf16 rounded stochastically, by the bits that sparse_optimizer.h says: two neighbouring packs draw the
+  // same block and use a half of it each.
+  __device__ __forceinline__ void store_values(const float (&p)[pack], int64_t c) const {
+    if (table.type != DType::bf16) return store_row_pack(p, static_cast<float*>(values) + c);
+    constexpr int64_t of_block = Philox::halves_of_block;
+    uint32_t words[4];
+    philox_block(table.seed, mix64(table.rounding_prefix ^ static_cast<uint64_t>(id)),
+                 number * static_cast<uint64_t>((table.dim + of_block - 1) / of_block) +
+                     static_cast<uint64_t>(c / of_block),
+                 words);
+    const bool first = c % of_block == 0;
+    const uint32_t random[2] = {first ? words[0] : words[2], first ? words[1] : words[3]};
+    Pack<bf16, pack> rounded;
+#pragma unroll
+    for (int i = 0; i < pack; ++i)
+      rounded.at[i] = rounded_stochastically(p[i], static_cast<uint16_t>(random[i / 2] >> (i % 2 * 16)));
+    store_pack(static_cast<bf16*>(values) + c, rounded);
   }
   __device__ __forceinline__ void load_state(int64_t c, float (&s)[pack]) const {
     if (!is_new) return load_row_pack(state + c, s);
@@ -202,7 +225,7 @@ __device__ void sgd(const Step& s) {
     s.load_gradient(c, g);
     s.load_values(c, p);
     for (int i = 0; i < pack; ++i) p[i] -= s.lr * g[i];
-    store_row_pack(p, s.values + c);
+    s.store_values(p, c);
   }
 }
 
@@ -231,7 +254,7 @@ __device__ void rowwise_adagrad(const Step& s, bool there) {
       s.load_values(c, p);
     }
     for (int i = 0; i < pack; ++i) p[i] -= rate * g[i];
-    store_row_pack(p, s.values + c);
+    s.store_values(p, c);
   }
   if (threadIdx.x == 0) *s.state = sum;
 }
@@ -248,7 +271,7 @@ __device__ void adagrad(const Step& s) {
       p[i] -= root > 0 ? s.lr * g[i] / root : 0;  // 0 / 0 behind the table's columns
     }
     store_row_pack(sum, s.state + c);
-    store_row_pack(p, s.values + c);
+    s.store_values(p, c);
   }
 }
 
@@ -275,7 +298,7 @@ __device__ void adam(const Step& s) {
     }
     store_row_pack(m, s.state + c);
     store_row_pack(v, s.state + pitch + c);
-    store_row_pack(p, s.values + c);
+    s.store_values(p, c);
   }
   if (threadIdx.x == 0) s.state[2 * pitch] = updates;
 }
@@ -287,7 +310,8 @@ __global__ void update_kernel(DistinctView d, const TableOnDevice* tables, RowsU
   const float* const gradient = u >= 0 && finite(scale) ? update.total[u] : nullptr;
   int table_number = 0, is_new = 0;
   int64_t id = 0;
-  float *values = nullptr, *state = nullptr, of_row = 0;
+  void* values = nullptr;
+  float *state = nullptr, of_row = 0;
   if (gradient) {
     const int64_t row = update.rows[u];
     is_new = sums[u] != (u > 0 ? sums[u - 1] : 0);
@@ -295,7 +319,7 @@ __global__ void update_kernel(DistinctView d, const TableOnDevice* tables, RowsU
     table_number = static_cast<int>(table_of(d, u));
     const TableOnDevice& table = tables[table_number];
     const RowPlace at = place_of_row(table, row);
-    values = row_in(table.values, at, table.pitch);
+    values = values_of(table, at);
     if (table.state_pitch > 0) state = row_in(table.state, at, table.state_pitch);
     table.idle[at.chunk][at.within] = 0;
     if (table.optimizer == SparseOptimizer::rowwise_adagrad || table.optimizer == SparseOptimizer::adam)
@@ -313,6 +337,7 @@ __global__ void update_kernel(DistinctView d, const TableOnDevice* tables, RowsU
                     from_lane(id, k),
                     from_lane(values, k),
                     from_lane(state, k),
+                    update.number,
                     from_lane(of_row, k),
                     of_id};
     const bool rowwise = of_id && table.optimizer == SparseOptimizer::rowwise_adagrad;

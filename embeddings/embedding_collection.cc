@@ -73,6 +73,8 @@ void check_tables(const std::vector<TableConfig>& tables) {
       throw UserError(str("embedding table '", t.name, "': ", what...));
     };
     if (!names.insert(t.name).second) refuse("there are two of this name, expected one");
+    if (t.type != DType::f32 && t.type != DType::bf16)
+      refuse("type is ", to_string(t.type), ", expected f32 or bf16");
     if (t.dim < 1) refuse("dim is ", t.dim, ", expected at least 1");
     if (t.capacity < 0) refuse("capacity is ", t.capacity, ", expected 0 (exact) or more");
     if (!(t.init_std >= 0)) refuse("init_std is ", t.init_std, ", expected 0 or more");
@@ -227,7 +229,8 @@ void EmbeddingCollection::update(Lookup& lookup, const ConstView& grad_scale, do
   check_scalar(impl_->ctx, grad_scale, "the gradient's scale");
   LookupState& state = *lookup.state_;
   LIME_CHECK(state.stage == Stage::reduced, "update before reduce, or twice, at step ", step);
-  impl_->backend->update(state, grad_scale, lr_scale);
+  LIME_CHECK(step >= 0, "update number ", step);
+  impl_->backend->update(state, {grad_scale, lr_scale, static_cast<uint64_t>(step)});
   ++impl_->updates;
   state.stage = Stage::updated;
 }

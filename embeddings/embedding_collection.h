@@ -8,6 +8,12 @@
 // the same whenever and wherever it first appears. It becomes a row with its first update; what was only
 // looked up leaves no trace.
 //
+// Rows in bf16 are updated in f32 and rounded stochastically (row_type.h), to x in the mean, so that updates
+// below half a unit in the last place are not lost but made with the probability that they have. The random
+// bits are Philox's, keyed by (seed, table name, id), at a place that the update's number and the column
+// give: there is no generator whose state could differ between ranks or be lost. First values, and f32 rows
+// that are loaded, are rounded to nearest.
+//
 // One training step, for all of this rank's micro-batches at once:
 //
 //   begin_lookup   dedup the ids, start the id exchange (may run under the compute of the step before)
@@ -51,7 +57,8 @@ enum class TableMemory : uint8_t { device, host };
 struct TableConfig {
   std::string name;
   int64_t dim = 32;
-  int64_t capacity = 0;  // 0: exact; m > 0: ids modulo m
+  DType type = DType::f32;  // of the stored rows: f32, or bf16, which is half of it; the state is f32
+  int64_t capacity = 0;     // 0: exact; m > 0: ids modulo m
   double init_std = 0.05;
   SparseOptimizer optimizer = SparseOptimizer::rowwise_adagrad;
   double learning_rate = 0.05;
@@ -99,7 +106,7 @@ class Lookup {
 // A bucket's rows as they are checkpointed: sorted by id.
 struct TableRows {
   std::vector<int64_t> ids;
-  std::vector<float> values;  // ids.size() x dim
+  std::vector<float> values;  // ids.size() x dim; of a table in bf16 what its rows are, exactly
   std::vector<float> state;   // ids.size() x state_width
   // Runs since the one that updated the row last: 0 where this one did, at most 255. Empty: all 0.
   std::vector<uint8_t> idle = {};
@@ -142,7 +149,9 @@ class EmbeddingCollection {
   void gradient_sum_of_squares(Lookup&, View out);
   // grad = grad_scale * gradient; the table's learning rate is multiplied by lr_scale (the schedule).
   // grad_scale (1 x 1, f64) is on the context's device; one that is not finite changes nothing. Adam's
-  // corrections count a row's own updates, kept with its state, so that `step` only names the step in errors.
+  // corrections count a row's own updates, kept with its state. `step`, the run's number of this update,
+  // names it in errors and is what the random bits of rows in bf16 are drawn by: give each update its own,
+  // and the same on all ranks and when a run is resumed.
   void update(Lookup&, const ConstView& grad_scale, double lr_scale, int64_t step);
 
   // --- for serving, on one rank of a CPU: safe from any number of threads while nobody updates -----

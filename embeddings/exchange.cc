@@ -3,27 +3,28 @@
 #include <algorithm>
 #include <utility>
 
+#include "embeddings/row_type.h"
 #include "runtime/error.h"
 
 namespace lime {
 
-void RequestLayout::build(std::span<const int64_t> counts, std::span<const int64_t> dims, int64_t own) {
-  tables_ = static_cast<int64_t>(dims.size());
+void RequestLayout::build(std::span<const int64_t> counts, std::span<const int64_t> widths, int64_t own) {
+  tables_ = static_cast<int64_t>(widths.size());
   count_.assign(counts.begin(), counts.end());
   first_id_.assign(1, 0);
   first_float_.assign(counts.size() + 1, 0);
-  const size_t ranks = dims.empty() ? 0 : counts.size() / dims.size();
+  const size_t ranks = widths.empty() ? 0 : counts.size() / widths.size();
   ids_of_rank_.assign(ranks, 0);
   floats_of_rank_.assign(ranks, 0);
   int64_t floats = 0;
   const auto place_rows_of = [&](size_t rank) {
-    for (size_t i = rank * dims.size(); i < (rank + 1) * dims.size(); ++i) {
+    for (size_t i = rank * widths.size(); i < (rank + 1) * widths.size(); ++i) {
       first_float_[i] = floats;
-      floats += counts[i] * dims[i % dims.size()];
+      floats += counts[i] * widths[i % widths.size()];
     }
   };
   for (size_t rank = 0; rank < ranks; ++rank) {
-    for (size_t i = rank * dims.size(); i < (rank + 1) * dims.size(); ++i) {
+    for (size_t i = rank * widths.size(); i < (rank + 1) * widths.size(); ++i) {
       first_id_.push_back(first_id_.back() + counts[i]);
       ids_of_rank_[rank] += counts[i];
     }
@@ -36,8 +37,12 @@ void RequestLayout::build(std::span<const int64_t> counts, std::span<const int64
   first_float_.back() = floats;
 }
 
-RowExchange::RowExchange(Communicator& comm, std::vector<int64_t> dims)
-    : comm_(comm.duplicate()), dims_(std::move(dims)) {}
+RowExchange::RowExchange(Communicator& comm, std::span<const TableConfig> tables) : comm_(comm.duplicate()) {
+  for (const TableConfig& table : tables) {
+    dims_.push_back(table.dim);
+    widths_.push_back(row_floats(table));
+  }
+}
 
 void RowExchange::wait(WorkPtr& work) {
   work->wait();
@@ -71,7 +76,7 @@ void RowExchange::start(Requests& r) {
 void RowExchange::advance(Requests& r) {
   if (r.stage != Requests::Stage::counts) return;
   wait(r.work);
-  r.received.build(r.received_counts, dims_, rank());
+  r.received.build(r.received_counts, widths_, rank());
   r.work =
       all_to_all<int64_t>(r.asked_ids.data(), r.asked.ids_of_rank(),
                           r.received_ids.discard_and_reserve(r.received.ids()), r.received.ids_of_rank());
@@ -119,6 +124,13 @@ void for_each_id(const RequestLayout& layout, std::span<const int64_t> dims,
   }
 }
 
+// Of the gradients of all ids of the layout.
+int64_t gradient_floats(const RequestLayout& layout, std::span<const int64_t> dims) {
+  int64_t floats = 0;
+  for (size_t i = 0; i < layout.counts().size(); ++i) floats += layout.counts()[i] * dims[i % dims.size()];
+  return floats;
+}
+
 int64_t count_words(const RequestLayout& layout, std::vector<int64_t>& words_of_rank) {
   words_of_rank.clear();
   int64_t words = 0;
@@ -156,7 +168,7 @@ void RowExchange::exchange_gradients(Requests& r, std::span<float* const> parts,
   WorkPtr bits = all_to_all(sent_bits_.data(), sent_words_, received_bits_.data(), received_words_);
 
   // The rows are packed while the bits travel.
-  float* to = r.sent_gradients.discard_and_reserve(r.asked.floats());
+  float* to = r.sent_gradients.discard_and_reserve(gradient_floats(r.asked, dims_));
   for_each_id(r.asked, dims_, sent_words_, sent_bits_.data(),
               [&](size_t rank, int64_t dim, int64_t id, int64_t*, int64_t) {
                 if (rank == own) return;
@@ -165,7 +177,7 @@ void RowExchange::exchange_gradients(Requests& r, std::span<float* const> parts,
   wait(bits);
 
   received_floats_.assign(received_words_.size(), 0);
-  float* from = r.received_gradients.discard_and_reserve(r.received.floats());
+  float* from = r.received_gradients.discard_and_reserve(gradient_floats(r.received, dims_));
   for_each_id(r.received, dims_, received_words_, received_bits_.data(),
               [&](size_t rank, int64_t dim, int64_t id, const int64_t* words, int64_t i) {
                 if (rank == own) return;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "embeddings/buffer.h"
+#include "embeddings/embedding_collection.h"
 #include "parallel/communicator.h"
 
 namespace lime {
@@ -21,10 +22,10 @@ namespace lime {
 // How ids and rows lie in a message buffer: by rank, within it by table.
 class RequestLayout {
  public:
-  // counts[rank * tables + table] ids; dims[table] floats a row. Rows of `own`, a rank, are not sent: they
-  // count for nothing in floats_of_rank and have their places behind all others.
+  // counts[rank * tables + table] ids; widths[table]: floats that a row takes the place of. Rows of `own`, a
+  // rank, are not sent: they count for nothing in floats_of_rank and have their places behind all others.
   static constexpr int64_t none = -1;
-  void build(std::span<const int64_t> counts, std::span<const int64_t> dims, int64_t own = none);
+  void build(std::span<const int64_t> counts, std::span<const int64_t> widths, int64_t own = none);
 
   int64_t count(int64_t rank, int64_t table) const { return count_[at(rank, table)]; }
   int64_t first_id(int64_t rank, int64_t table) const { return first_id_[at(rank, table)]; }
@@ -47,7 +48,7 @@ struct Requests {
   // Of each owner, by this rank: built, and asked_ids filled, by the caller before start().
   RequestLayout asked;
   Buffer<int64_t> asked_ids;
-  Buffer<float> rows;  // the asked ids' rows, after exchange_rows()
+  Buffer<float> rows;  // the asked ids' rows, of their tables' types, after exchange_rows()
 
   // Where there are other ranks:
   RequestLayout received;  // by each rank, of this owner
@@ -60,14 +61,15 @@ struct Requests {
 
 class RowExchange {
  public:
-  // Collective: duplicates the communicator. dims[table] floats a row.
-  RowExchange(Communicator&, std::vector<int64_t> dims);
+  // Collective: duplicates the communicator.
+  RowExchange(Communicator&, std::span<const TableConfig> tables);
 
   int rank() const { return comm_->rank(); }
   int ranks() const { return comm_->size(); }
   bool alone() const { return ranks() == 1; }
   Communicator& communicator() { return *comm_; }
-  std::span<const int64_t> dims() const { return dims_; }
+  std::span<const int64_t> dims() const { return dims_; }      // of a row gradient, by table
+  std::span<const int64_t> widths() const { return widths_; }  // of a row, in floats' places (row_floats)
 
   // Sends how much is asked, then (advance, or else finish_ids) the ids. Neither waits for what the other
   // ranks have not sent at the call before. All ranks make all calls in the same order.
@@ -95,7 +97,7 @@ class RowExchange {
                      std::span<const int64_t> receive_counts);
 
   std::unique_ptr<Communicator> comm_;
-  std::vector<int64_t> dims_;
+  std::vector<int64_t> dims_, widths_;
   // Scratch of exchange_gradients.
   std::vector<int64_t> sent_words_, received_words_, sent_floats_, received_floats_;
   std::vector<int64_t> sent_bits_, received_bits_;

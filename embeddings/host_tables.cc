@@ -7,16 +7,11 @@
 #include "embeddings/exchange.h"
 #include "embeddings/lookup.h"
 #include "embeddings/read_rows.h"
+#include "embeddings/row_type.h"
 #include "embeddings/sparse_optimizer.h"
 
 namespace lime {
 namespace {
-
-std::vector<int64_t> dims_of(const std::vector<TableConfig>& tables) {
-  std::vector<int64_t> dims;
-  for (const TableConfig& t : tables) dims.push_back(t.dim);
-  return dims;
-}
 
 // Calls f with a null pointer of the view's element type.
 template <typename F>
@@ -36,7 +31,7 @@ void for_type(DType dtype, F f) {
 class HostTables final : public Tables {
  public:
   explicit HostTables(const TablesOptions& options)
-      : tables_(options.tables), exchange_(options.comm, dims_of(tables_)) {
+      : tables_(options.tables), exchange_(options.comm, tables_) {
     for (const TableConfig& table : tables_) shards_.emplace_back(table, options.seed);
   }
 
@@ -69,8 +64,10 @@ class HostTables final : public Tables {
     const auto& state = static_cast<const HostLookup&>(lookup);
     const auto table = static_cast<size_t>(state.feature(micro_batch, feature).table);
     for_type(out.dtype(), [&]<typename T>(T*) {
-      gather_rows(state.slots_of(micro_batch, feature), state.tables[table].row_of_slot.data(),
-                  tables_[table].dim, out.data<T>(), out.stride());
+      with_stored_type(tables_[table].type, [&]<typename Row>(Row) {
+        gather_rows<Row>(state.slots_of(micro_batch, feature), state.tables[table].row_of_slot.data(),
+                         tables_[table].dim, out.data<T>(), out.stride());
+      });
     });
   }
 
@@ -87,7 +84,7 @@ class HostTables final : public Tables {
 
   void reduce(LookupState& lookup) override { reduce_gradients(of(lookup), exchange_); }
   void sum_of_squares(LookupState&, View out) override;
-  void update(LookupState&, const ConstView& grad_scale, double lr_scale) override;
+  void update(LookupState&, const UpdateStep&) override;
 
   void read(const FeatureIds& feature, View out) const override {
     read_rows(shard(feature.table), feature, out.data<float>(), out.stride());
@@ -111,8 +108,7 @@ class HostTables final : public Tables {
   static HostLookup& of(LookupState& lookup) { return static_cast<HostLookup&>(lookup); }
   const TableShard& shard(int64_t table) const { return shards_[static_cast<size_t>(table)]; }
   void sum_buckets(const HostLookup& state);
-  void update_table(TableShard& shard, TableLookup& table, const float* answers, double grad_scale,
-                    double lr_scale);
+  void update_table(TableShard& shard, TableLookup& table, const float* answers, const UpdateStep& step);
 
   std::vector<TableConfig> tables_;
   RowExchange exchange_;
@@ -165,8 +161,8 @@ void HostTables::sum_of_squares(LookupState& lookup, View out) {
   *out.data<double>() = sum;
 }
 
-void HostTables::update_table(TableShard& shard, TableLookup& table, const float* answers, double grad_scale,
-                              double lr_scale) {
+void HostTables::update_table(TableShard& shard, TableLookup& table, const float* answers,
+                              const UpdateStep& step) {
   // New rows first: they may move the rows of a small table.
   for (int32_t u = 0; u < table.owned.size; ++u) {
     if (!table.total[u] || table.shard_row[u] != IdMap::absent) continue;
@@ -179,19 +175,18 @@ void HostTables::update_table(TableShard& shard, TableLookup& table, const float
   for (int32_t u = 0; u < table.owned.size; ++u) {
     if (!table.total[u]) continue;
     const int64_t row = table.shard_row[u];
-    updates_.push_back({shard.values().row(row), shard.state().row(row), table.total[u]});
+    updates_.push_back({shard.values().row(row), shard.state(row), table.total[u], table.owned.ids[u]});
     shard.set_updated(row);
   }
-  update_rows(shard.config(), grad_scale, lr_scale, updates_);
+  update_rows(shard.config(), *step.grad_scale.data<double>(), step.lr_scale, shard.rounding(step.number),
+              updates_);
 }
 
-void HostTables::update(LookupState& lookup, const ConstView& grad_scale, double lr_scale) {
+void HostTables::update(LookupState& lookup, const UpdateStep& step) {
   HostLookup& state = of(lookup);
-  const double scale = *grad_scale.data<double>();
-  if (!std::isfinite(scale)) return;
+  if (!std::isfinite(*step.grad_scale.data<double>())) return;
   const float* answers = exchange_.answers(state.requests);
-  for (size_t t = 0; t < shards_.size(); ++t)
-    update_table(shards_[t], state.tables[t], answers, scale, lr_scale);
+  for (size_t t = 0; t < shards_.size(); ++t) update_table(shards_[t], state.tables[t], answers, step);
 }
 
 }  // namespace

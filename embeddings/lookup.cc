@@ -1,8 +1,10 @@
 #include "embeddings/lookup.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "embeddings/ordered_sum.h"
+#include "embeddings/row_type.h"
 
 namespace lime {
 
@@ -60,14 +62,14 @@ void collect_ids(HostLookup& state, Dedup& dedup, std::span<const TableShard> sh
     for (int32_t u = 0; u < wanted.size; ++u) ++counts[place(wanted.ids[u], t)];
   }
   Requests& requests = state.requests;
-  requests.asked.build(counts, exchange.dims(), exchange.rank());
+  requests.asked.build(counts, exchange.widths(), exchange.rank());
   requests.asked_ids.discard_and_reserve(requests.asked.ids());
 
   std::vector<int64_t> filled(counts.size());
   for (size_t t = 0; t < tables; ++t) {
     TableLookup& table = state.tables[t];
     const DistinctIds& wanted = table.wanted;
-    const int64_t dim = shards[t].config().dim;
+    const int64_t width = row_floats(shards[t].config());
     int64_t* asked = table.asked.discard_and_reserve(wanted.size);
     int64_t* row_at = table.row_at.discard_and_reserve(wanted.size);
     for (int32_t u = 0; u < wanted.size; ++u) {
@@ -76,7 +78,7 @@ void collect_ids(HostLookup& state, Dedup& dedup, std::span<const TableShard> sh
       const int64_t index = filled[at]++;
       asked[u] = requests.asked.first_id(rank, which) + index;
       requests.asked_ids[asked[u]] = wanted.ids[u];
-      row_at[u] = requests.asked.first_float(rank, which) + index * dim;
+      row_at[u] = requests.asked.first_float(rank, which) + index * width;
     }
   }
 }
@@ -120,7 +122,8 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
   for (size_t t = 0; t < shards.size(); ++t) {
     TableLookup& table = state.tables[t];
     const TableShard& shard = shards[t];
-    const int64_t dim = shard.config().dim, which = static_cast<int64_t>(t);
+    const int64_t width = row_floats(shard.config()), which = static_cast<int64_t>(t);
+    const auto row_bytes = static_cast<size_t>(shard.values().row_bytes());
     find_owned(table, dedup, requests, exchange, which);
     int64_t* rows = table.shard_row.discard_and_reserve(table.owned.size);
     int64_t* answer = table.answer.discard_and_reserve(table.owned.size);
@@ -129,7 +132,7 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
     for (int rank = 0; rank < exchange.ranks(); ++rank) {
       const bool copied = rank != exchange.rank();  // gather reads a rank's own rows where they are
       int64_t at = received.first_float(rank, which);
-      for (int64_t i = received.count(rank, which); i > 0; --i, ++slot, at += dim) {
+      for (int64_t i = received.count(rank, which); i > 0; --i, ++slot, at += width) {
         if (const int32_t next = slot + ahead; copied && next < table.owned.slots) {
           if (const int64_t row = rows[table.owned.unique_of_slot[next]]; row != IdMap::absent)
             shard.values().prefetch(row);
@@ -138,11 +141,11 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
         const bool first = table.owned.first_slot[u] == slot;
         if (first) answer[u] = at;
         if (rows[u] != IdMap::absent) {
-          if (copied) std::copy_n(shard.values().row(rows[u]), dim, answers + at);
+          if (copied) std::memcpy(answers + at, shard.values().row(rows[u]), row_bytes);
         } else if (first) {
-          shard.initial_values(table.owned.ids[u], answers + at);
+          shard.initial_row(table.owned.ids[u], answers + at);
         } else {
-          std::copy_n(answers + answer[u], dim, answers + at);
+          std::memcpy(answers + at, answers + answer[u], row_bytes);
         }
       }
     }
@@ -157,17 +160,17 @@ void place_rows(HostLookup& state, std::span<const TableShard> shards, RowExchan
     TableLookup& table = state.tables[t];
     const DistinctIds& wanted = table.wanted;
     const auto which = static_cast<int64_t>(t);
-    const int64_t dim = shards[t].config().dim, own_count = asked.count(own, which);
+    const int64_t width = row_floats(shards[t].config()), own_count = asked.count(own, which);
     int64_t own_slot = 0;  // slots of owned ids are by rank, then in the order received, which is that asked
     for (int rank = 0; rank < own; ++rank) own_slot += received.count(rank, which);
-    const float** row_of_slot = table.row_of_slot.discard_and_reserve(wanted.slots);
+    const void** row_of_slot = table.row_of_slot.discard_and_reserve(wanted.slots);
     for (int32_t u = 0; u < wanted.size; ++u) {
-      const float* row = rows + table.row_at[u];
+      const void* row = rows + table.row_at[u];
       const int64_t index = table.asked[u] - asked.first_id(own, which);
       if (index >= 0 && index < own_count) {
         const int64_t shard_row = table.shard_row[table.owned.unique_of_slot[own_slot + index]];
         row = shard_row != IdMap::absent ? shards[t].values().row(shard_row)
-                                         : answers + received.first_float(own, which) + index * dim;
+                                         : answers + received.first_float(own, which) + index * width;
       }
       for (int32_t s = wanted.first_slot[u]; s != DistinctIds::none; s = wanted.next_slot[s])
         row_of_slot[s] = row;

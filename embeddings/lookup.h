@@ -21,9 +21,9 @@ struct TableLookup {
   Buffer<int64_t> asked;   // [wanted.size]: index among the asked ids
   Buffer<int64_t> row_at;  // [wanted.size]: offset of its row in Requests::rows, if it comes there
   // [wanted.slots]: the slot's row: in Requests::rows, or where it is, if it is this rank's own.
-  Buffer<const float*> row_of_slot;
-  Buffer<float> gradients;  // [wanted.slots x dim]
-  Buffer<uint8_t> present;  // [wanted.slots]: has a gradient
+  Buffer<const void*> row_of_slot;  // of the table's type
+  Buffer<float> gradients;          // [wanted.slots x dim]
+  Buffer<uint8_t> present;          // [wanted.slots]: has a gradient
 
   // As the owner: the distinct ids that all ranks asked for, a slot for each rank that asked.
   DistinctIds owned;

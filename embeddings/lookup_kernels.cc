@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "embeddings/isa.h"
+#include "embeddings/row_type.h"
 
 namespace lime {
 
@@ -11,18 +12,20 @@ namespace {
 // Rows are found at random: the loads of a row this many occurrences ahead are begun now.
 constexpr int64_t ahead = 16;
 
-LIME_INLINE inline void prefetch_row(const float* row, int64_t dim) {
-  for (int64_t c = 0; c < dim; c += 16) __builtin_prefetch(row + c);
+template <typename Row>
+LIME_INLINE inline void prefetch_row(const Row* row, int64_t dim) {
+  constexpr int64_t of_line = 64 / sizeof(Row);
+  for (int64_t c = 0; c < dim; c += of_line) __builtin_prefetch(row + c);
 }
 
 template <typename To, typename From>
 LIME_INLINE inline void set(To* __restrict to, const From* __restrict from, int64_t dim) {
-  for (int64_t c = 0; c < dim; ++c) to[c] = static_cast<To>(from[c]);
+  for (int64_t c = 0; c < dim; ++c) to[c] = static_cast<To>(widened(from[c]));
 }
 
 template <typename To, typename From>
 LIME_INLINE inline void accumulate(To* __restrict to, const From* __restrict from, int64_t dim) {
-  for (int64_t c = 0; c < dim; ++c) to[c] += static_cast<To>(from[c]);
+  for (int64_t c = 0; c < dim; ++c) to[c] += static_cast<To>(widened(from[c]));
 }
 
 LIME_INLINE inline int64_t present_ids(const int32_t* slots, int64_t begin, int64_t end) {
@@ -31,27 +34,28 @@ LIME_INLINE inline int64_t present_ids(const int32_t* slots, int64_t begin, int6
   return n;
 }
 
-template <typename T>
-LIME_INLINE inline void gather_single(const FeatureSlots& f, const float* const* row_of_slot, int64_t dim,
+template <typename Row, typename T>
+LIME_INLINE inline void gather_single(const FeatureSlots& f, const void* const* row_of_slot, int64_t dim,
                                       T* out, int64_t stride) {
+  const auto row = [=](int64_t i) LIME_INLINE { return static_cast<const Row*>(row_of_slot[f.slots[i]]); };
   for (int64_t i = 0; i < f.rows; ++i, out += stride) {
-    if (i + ahead < f.rows && f.slots[i + ahead] >= 0) prefetch_row(row_of_slot[f.slots[i + ahead]], dim);
+    if (i + ahead < f.rows && f.slots[i + ahead] >= 0) prefetch_row(row(i + ahead), dim);
     if (f.slots[i] >= 0) {
-      set(out, row_of_slot[f.slots[i]], dim);
+      set(out, row(i), dim);
     } else {
       std::fill_n(out, dim, T{0});
     }
   }
 }
 
-template <typename T>
-LIME_INLINE inline void gather_pooled(const FeatureSlots& f, const float* const* row_of_slot, int64_t dim,
+template <typename Row, typename T>
+LIME_INLINE inline void gather_pooled(const FeatureSlots& f, const void* const* row_of_slot, int64_t dim,
                                       T* out, int64_t stride) {
   for (int64_t i = 0; i < f.rows; ++i, out += stride) {
     int64_t n = 0;
     for (int64_t o = f.offsets[static_cast<size_t>(i)]; o < f.offsets[static_cast<size_t>(i) + 1]; ++o) {
       if (f.slots[o] < 0) continue;
-      const float* row = row_of_slot[f.slots[o]];
+      const auto* row = static_cast<const Row*>(row_of_slot[f.slots[o]]);
       if (n++ == 0) {
         set(out, row, dim);
       } else {
@@ -118,13 +122,12 @@ LIME_INLINE inline void scatter(const FeatureSlots& f, const T* dout, int64_t st
 
 }  // namespace
 
-template <typename T>
-void gather_rows(const FeatureSlots& f, const float* const* row_of_slot, int64_t dim, T* out,
-                 int64_t stride) {
+template <typename Row, typename T>
+void gather_rows(const FeatureSlots& f, const void* const* row_of_slot, int64_t dim, T* out, int64_t stride) {
   if (f.offsets.empty()) {
-    with_widest_vectors([=]() LIME_INLINE { gather_single(f, row_of_slot, dim, out, stride); });
+    with_widest_vectors([=]() LIME_INLINE { gather_single<Row>(f, row_of_slot, dim, out, stride); });
   } else {
-    with_widest_vectors([=]() LIME_INLINE { gather_pooled(f, row_of_slot, dim, out, stride); });
+    with_widest_vectors([=]() LIME_INLINE { gather_pooled<Row>(f, row_of_slot, dim, out, stride); });
   }
 }
 
@@ -134,14 +137,26 @@ void scatter_rows(const FeatureSlots& f, const T* dout, int64_t stride, int64_t 
   with_widest_vectors([=]() LIME_INLINE { scatter(f, dout, stride, dim, gradient, present); });
 }
 
-template void gather_rows(const FeatureSlots&, const float* const*, int64_t, float*, int64_t);
-template void gather_rows(const FeatureSlots&, const float* const*, int64_t, double*, int64_t);
+template void gather_rows<float>(const FeatureSlots&, const void* const*, int64_t, float*, int64_t);
+template void gather_rows<float>(const FeatureSlots&, const void* const*, int64_t, double*, int64_t);
+template void gather_rows<bf16>(const FeatureSlots&, const void* const*, int64_t, float*, int64_t);
+template void gather_rows<bf16>(const FeatureSlots&, const void* const*, int64_t, double*, int64_t);
 template void scatter_rows(const FeatureSlots&, const float*, int64_t, int64_t, float*, uint8_t*);
 template void scatter_rows(const FeatureSlots&, const double*, int64_t, int64_t, float*, uint8_t*);
 
-void add_row(const float* from, float* to, int64_t dim) {
+template <typename Row>
+void set_row(const Row* from, float* to, int64_t dim) {
+  with_widest_vectors([=]() LIME_INLINE { set(to, from, dim); });
+}
+template <typename Row>
+void add_row(const Row* from, float* to, int64_t dim) {
   with_widest_vectors([=]() LIME_INLINE { accumulate(to, from, dim); });
 }
+
+template void set_row(const float*, float*, int64_t);
+template void set_row(const bf16*, float*, int64_t);
+template void add_row(const float*, float*, int64_t);
+template void add_row(const bf16*, float*, int64_t);
 
 double row_sum_of_squares(const float* row, int64_t dim) {
   constexpr int64_t lanes = 8;

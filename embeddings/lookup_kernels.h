@@ -18,9 +18,10 @@ struct FeatureSlots {
   Pooling pooling;
 };
 
-// out[i,:] = pooled row_of_slot[slot]; zeros where a row has no ids.
-template <typename T>
-void gather_rows(const FeatureSlots&, const float* const* row_of_slot, int64_t dim, T* out, int64_t stride);
+// Row: of a table's rows, float or bf16; T: of the dense network's, float or double.
+// out[i,:] = pooled row_of_slot[slot], each a const Row*; zeros where a row has no ids.
+template <typename Row, typename T>
+void gather_rows(const FeatureSlots&, const void* const* row_of_slot, int64_t dim, T* out, int64_t stride);
 
 // gradient[slot,:] += dout[i,:] (divided by the number of ids for a mean), occurrences in order.
 // present[slot] says whether a slot holds a sum already, and is set.
@@ -28,8 +29,11 @@ template <typename T>
 void scatter_rows(const FeatureSlots&, const T* dout, int64_t stride, int64_t dim, float* gradient,
                   uint8_t* present);
 
-// to += from.
-void add_row(const float* from, float* to, int64_t dim);
+// to = from; to += from.
+template <typename Row>
+void set_row(const Row* from, float* to, int64_t dim);
+template <typename Row>
+void add_row(const Row* from, float* to, int64_t dim);
 // Accumulated in f64, in one order whatever the CPU.
 double row_sum_of_squares(const float* row, int64_t dim);
 

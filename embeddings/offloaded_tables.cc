@@ -106,11 +106,11 @@ class OffloadedTables final : public Tables {
     ctx_.stream().to_device(&sum, sizeof sum, out.raw(), sizeof sum, {1, sizeof sum});
   }
 
-  void update(LookupState& lookup, const ConstView& grad_scale, double lr_scale) override {
+  void update(LookupState& lookup, const UpdateStep& step) override {
     double scale = 0;
-    ctx_.stream().to_host(grad_scale.raw(), sizeof scale, &scale, sizeof scale, {1, sizeof scale});
+    ctx_.stream().to_host(step.grad_scale.raw(), sizeof scale, &scale, sizeof scale, {1, sizeof scale});
     ctx_.synchronize();
-    host_->update(lookup, ConstView(&scale, 1, 1), lr_scale);
+    host_->update(lookup, {ConstView(&scale, 1, 1), step.lr_scale, step.number});
   }
 
   void read(const FeatureIds& feature, View out) const override { host_->read(feature, out); }

@@ -4,8 +4,11 @@
 #include <array>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "embeddings/isa.h"
+#include "embeddings/row_type.h"
+#include "runtime/philox.h"
 
 namespace lime {
 
@@ -60,11 +63,20 @@ struct Settings {
   AdamCorrections* corrections;
 };
 
-LIME_INLINE inline void prefetch(const float* p, int64_t floats) {
-  for (int64_t c = 0; c < floats; c += 16) __builtin_prefetch(p + c, 1);
+template <typename T>
+LIME_INLINE inline void prefetch(const T* p, int64_t count) {
+  constexpr int64_t of_line = 64 / sizeof(T);
+  for (int64_t c = 0; c < count; c += of_line) __builtin_prefetch(p + c, 1);
 }
 
-LIME_INLINE inline void sgd(const Settings& s, const RowUpdate& row) {
+// A row while it is updated: in f32.
+struct Row {
+  float* values;
+  float* state;
+  const float* gradient;
+};
+
+LIME_INLINE inline void sgd(const Settings& s, const Row& row) {
   float* __restrict p = row.values;
   const float* __restrict g = row.gradient;
   for (int64_t c = 0; c < s.dim; ++c) p[c] -= s.lr * (s.grad_scale * g[c]);
@@ -85,7 +97,7 @@ LIME_INLINE inline float mean_square(const float* g, float scale, int64_t dim) {
   return sums[0] / static_cast<float>(dim);
 }
 
-LIME_INLINE inline void rowwise_adagrad(const Settings& s, const RowUpdate& row) {
+LIME_INLINE inline void rowwise_adagrad(const Settings& s, const Row& row) {
   float* __restrict p = row.values;
   const float* __restrict g = row.gradient;
   *row.state += mean_square(g, s.grad_scale, s.dim);
@@ -93,7 +105,7 @@ LIME_INLINE inline void rowwise_adagrad(const Settings& s, const RowUpdate& row)
   for (int64_t c = 0; c < s.dim; ++c) p[c] -= s.lr * (s.grad_scale * g[c]) / root;
 }
 
-LIME_INLINE inline void adagrad(const Settings& s, const RowUpdate& row) {
+LIME_INLINE inline void adagrad(const Settings& s, const Row& row) {
   float* __restrict p = row.values;
   float* __restrict sum = row.state;
   const float* __restrict gradient = row.gradient;
@@ -104,7 +116,7 @@ LIME_INLINE inline void adagrad(const Settings& s, const RowUpdate& row) {
   }
 }
 
-LIME_INLINE inline void adam(const Settings& s, const RowUpdate& row) {
+LIME_INLINE inline void adam(const Settings& s, const Row& row) {
   float* __restrict p = row.values;
   float* __restrict m = row.state;
   float* __restrict v = row.state + s.dim;
@@ -120,23 +132,55 @@ LIME_INLINE inline void adam(const Settings& s, const RowUpdate& row) {
   }
 }
 
+constexpr size_t ahead = 6;  // rows whose lines are on their way while one is updated
+
 // One loop for all: `update` is one of the functions above.
 template <typename Update>
 LIME_INLINE inline void for_rows(const Settings& s, std::span<const RowUpdate> rows, int64_t state_width,
                                  Update update) {
-  constexpr size_t ahead = 6;  // rows whose lines are on their way while one is updated
   for (size_t i = 0; i < rows.size(); ++i) {
     if (i + ahead < rows.size()) {
-      prefetch(rows[i + ahead].values, s.dim);
+      prefetch(static_cast<float*>(rows[i + ahead].values), s.dim);
       prefetch(rows[i + ahead].state, state_width);
     }
-    update(s, rows[i]);
+    update(s, {static_cast<float*>(rows[i].values), rows[i].state, rows[i].gradient});
+  }
+}
+
+constexpr size_t drawn_together = 8;  // rows
+
+template <typename Update>
+LIME_INLINE inline void for_bf16_rows(const Settings& s, std::span<const RowUpdate> rows, int64_t state_width,
+                                      const RoundingKey& key, float* values, uint16_t* random,
+                                      Update update) {
+  const auto blocks = static_cast<uint64_t>((s.dim + Philox::halves_of_block - 1) / Philox::halves_of_block);
+  for (size_t first = 0; first < rows.size(); first += drawn_together) {
+    const size_t end = std::min(first + drawn_together, rows.size());
+    uint64_t streams[drawn_together];
+    for (size_t i = first; i < end; ++i)
+      streams[i - first] = mix64(key.stream_prefix ^ static_cast<uint64_t>(rows[i].id));
+    Philox::halves(key.seed, {streams, end - first}, key.update * blocks, s.dim, random);
+    const uint16_t* bits = random;
+    for (size_t i = first; i < end; ++i, bits += s.dim) {
+      if (i + ahead < rows.size()) {
+        prefetch(static_cast<bf16*>(rows[i + ahead].values), s.dim);
+        prefetch(rows[i + ahead].state, state_width);
+      }
+      auto* const row = static_cast<bf16*>(rows[i].values);
+      for (int64_t c = 0; c < s.dim; ++c) values[c] = widened(row[c]);
+      update(s, {values, rows[i].state, rows[i].gradient});
+      for (int64_t c = 0; c < s.dim; ++c) row[c] = rounded_stochastically(values[c], bits[c]);
+    }
   }
 }
 
 }  // namespace
 
-void update_rows(const TableConfig& config, double grad_scale, double lr_scale,
+uint64_t rounding_prefix(const std::string& table) {
+  return stream_prefix("embedding rounding", stream_of(table));
+}
+
+void update_rows(const TableConfig& config, double grad_scale, double lr_scale, const RoundingKey& key,
                  std::span<const RowUpdate> rows) {
   AdamCorrections corrections(config.beta1, config.beta2);
   const Settings s{config.dim,
@@ -149,18 +193,27 @@ void update_rows(const TableConfig& config, double grad_scale, double lr_scale,
                    static_cast<float>(1 - config.beta2),
                    &corrections};
   const int64_t width = state_width_of(config.optimizer, config.dim);
+  const bool is_bf16 = config.type == DType::bf16;
+  std::vector<float> scratch(is_bf16 ? static_cast<size_t>(config.dim) : 0);
+  std::vector<uint16_t> halves(drawn_together * scratch.size());
+  float* const values = scratch.data();
+  uint16_t* const random = halves.data();
   const auto with = [&](auto update) {
-    with_widest_vectors([=]() LIME_INLINE { for_rows(s, rows, width, update); });
+    if (is_bf16) {
+      with_widest_vectors([=]() LIME_INLINE { for_bf16_rows(s, rows, width, key, values, random, update); });
+    } else {
+      with_widest_vectors([=]() LIME_INLINE { for_rows(s, rows, width, update); });
+    }
   };
   switch (config.optimizer) {
     case SparseOptimizer::sgd:
-      return with([](const Settings& t, const RowUpdate& r) LIME_INLINE { sgd(t, r); });
+      return with([](const Settings& t, const Row& r) LIME_INLINE { sgd(t, r); });
     case SparseOptimizer::rowwise_adagrad:
-      return with([](const Settings& t, const RowUpdate& r) LIME_INLINE { rowwise_adagrad(t, r); });
+      return with([](const Settings& t, const Row& r) LIME_INLINE { rowwise_adagrad(t, r); });
     case SparseOptimizer::adagrad:
-      return with([](const Settings& t, const RowUpdate& r) LIME_INLINE { adagrad(t, r); });
+      return with([](const Settings& t, const Row& r) LIME_INLINE { adagrad(t, r); });
     case SparseOptimizer::adam:
-      return with([](const Settings& t, const RowUpdate& r) LIME_INLINE { adam(t, r); });
+      return with([](const Settings& t, const Row& r) LIME_INLINE { adam(t, r); });
   }
 }
 

@@ -8,10 +8,15 @@
 //
 // Adam is the lazy form: a row without a gradient stays as it is, and n counts the row's own updates.
 // All in f32 (Adam's corrections in f64), operation by operation: the same bits on every CPU.
+//
+// A row in bf16 is widened to f32, updated so, and rounded stochastically (row_type.h), column c by the c-th
+// of the 16-bit numbers that Philox::halves gives of stream mix64(stream_prefix ^ id) from block update *
+// ceil(dim / 8) on.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "embeddings/embedding_collection.h"
 
@@ -22,12 +27,22 @@ int64_t state_width_of(SparseOptimizer, int64_t dim);  // floats a row
 void set_initial_state(const TableConfig&, float* state);
 
 struct RowUpdate {
-  float* values;          // dim
+  void* values;           // dim, of the table's type
   float* state;           // state_width_of
   const float* gradient;  // dim
+  int64_t id;
 };
 
+// What the random bits of rows in bf16 are drawn by.
+struct RoundingKey {
+  uint64_t seed = 0;
+  uint64_t stream_prefix = 0;  // rounding_prefix of the table
+  uint64_t update = 0;         // number of the run's updates
+};
+uint64_t rounding_prefix(const std::string& table);
+
 // Updates each row with grad_scale * gradient; rows must be distinct.
-void update_rows(const TableConfig&, double grad_scale, double lr_scale, std::span<const RowUpdate>);
+void update_rows(const TableConfig&, double grad_scale, double lr_scale, const RoundingKey&,
+                 std::span<const RowUpdate>);
 
 }  // namespace lime

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <new>
 
-#include "embeddings/sparse_optimizer.h"
+#include "embeddings/lookup_kernels.h"
+#include "embeddings/row_type.h"
 #include "runtime/out_of_memory.h"
 #include "runtime/philox.h"
 
@@ -14,20 +16,25 @@ TableShard::TableShard(const TableConfig& config, uint64_t seed)
     : config_(config),
       seed_(seed),
       name_key_(stream_of(config.name)),
-      values_(config.dim),
-      state_(state_width_of(config.optimizer, config.dim)) {}
+      rounding_prefix_(rounding_prefix(config.name)),
+      values_(stored_row_bytes(config)),
+      state_(state_width_of(config.optimizer, config.dim) * static_cast<int64_t>(sizeof(float))) {}
 
-void TableShard::initial_values(int64_t id, float* out) const {
+void TableShard::initial_row(int64_t id, void* out) const {
   const Philox random(seed_, stream_of("embedding", name_key_, static_cast<uint64_t>(id)));
-  random.normals(config_.dim, static_cast<float>(config_.init_std), out);
+  const auto deviation = static_cast<float>(config_.init_std);
+  if (config_.type == DType::f32) return random.normals(config_.dim, deviation, static_cast<float*>(out));
+  std::vector<float> values(static_cast<size_t>(config_.dim));
+  random.normals(config_.dim, deviation, values.data());
+  std::transform(values.begin(), values.end(), static_cast<bf16*>(out), as_stored<bf16>);
 }
 
-int64_t TableShard::append(int64_t id, const float* values) {
+int64_t TableShard::append(int64_t id) {
   listed_ = {};  // memory, too
   const int64_t row = values_.rows();
   try {
     ids_.insert(id, row);
-    std::copy_n(values, config_.dim, values_.append());
+    values_.append();
     state_.append();
     if (!idle_.empty()) idle_.push_back(0);
   } catch (const OutOfMemory& error) {
@@ -46,9 +53,10 @@ void TableShard::fail_without_memory(const std::string& reason) const {
                       config_.name, ".capacity or .dim"));
 }
 
-int64_t TableShard::insert(int64_t id, const float* values) {
-  const int64_t row = append(id, values);
-  set_initial_state(config_, state_.row(row));
+int64_t TableShard::insert(int64_t id, const void* values) {
+  const int64_t row = append(id);
+  std::memcpy(values_.row(row), values, static_cast<size_t>(values_.row_bytes()));
+  set_initial_state(config_, state(row));
   return row;
 }
 
@@ -68,8 +76,11 @@ std::optional<int64_t> TableShard::not_finite() const {
   std::optional<int64_t> found;
   ids_.for_each([&](int64_t id, int64_t row) {
     if (found && *found < id) return;
-    const float* values = values_.row(row);
-    if (!std::all_of(values, values + values_.width(), [](float x) { return std::isfinite(x); })) found = id;
+    with_stored_type(config_.type, [&]<typename Row>(Row) {
+      const auto* values = static_cast<const Row*>(values_.row(row));
+      const auto finite = [](Row x) { return std::isfinite(widened(x)); };
+      if (!std::all_of(values, values + config_.dim, finite)) found = id;
+    });
   });
   return found;
 }
@@ -85,24 +96,35 @@ TableRows TableShard::bucket_rows(int64_t bucket) const {
   std::sort(found.begin(), found.end(), [](const IdRow& a, const IdRow& b) { return a.id < b.id; });
   TableRows rows;
   rows.ids.reserve(found.size());
-  rows.values.reserve(found.size() * static_cast<size_t>(values_.width()));
-  rows.state.reserve(found.size() * static_cast<size_t>(state_.width()));
-  for (const auto& [id, row] : found) {
-    rows.ids.push_back(id);
-    rows.values.insert(rows.values.end(), values_.row(row), values_.row(row) + values_.width());
-    rows.state.insert(rows.state.end(), state_.row(row), state_.row(row) + state_.width());
+  const int64_t width = state_width_of(config_.optimizer, config_.dim);
+  rows.values.resize(found.size() * static_cast<size_t>(config_.dim));
+  rows.state.reserve(found.size() * static_cast<size_t>(width));
+  float* values = rows.values.data();
+  for (const IdRow& found_row : found) {
+    const int64_t row = found_row.row;
+    rows.ids.push_back(found_row.id);
+    with_stored_type(config_.type, [&]<typename Row>(Row) {
+      set_row(static_cast<const Row*>(values_.row(row)), values, config_.dim);
+    });
+    values += config_.dim;
+    const auto* of_row = static_cast<const float*>(state_.row(row));
+    rows.state.insert(rows.state.end(), of_row, of_row + width);
     rows.idle.push_back(idle_.empty() ? 0 : idle_[static_cast<size_t>(row)]);
   }
   return rows;
 }
 
 void TableShard::load_rows(const TableRows& rows) {
-  const size_t n = rows.ids.size(), dim = static_cast<size_t>(values_.width()),
-               width = static_cast<size_t>(state_.width());
+  const size_t n = rows.ids.size(), dim = static_cast<size_t>(config_.dim),
+               width = static_cast<size_t>(state_width_of(config_.optimizer, config_.dim));
   const int64_t first = values_.rows();
   for (size_t i = 0; i < n; ++i) {
-    const int64_t row = append(rows.ids[i], rows.values.data() + i * dim);
-    std::copy_n(rows.state.data() + i * width, width, state_.row(row));
+    const int64_t row = append(rows.ids[i]);
+    const float* values = rows.values.data() + i * dim;
+    with_stored_type(config_.type, [&]<typename Row>(Row) {
+      std::transform(values, values + dim, static_cast<Row*>(values_.row(row)), as_stored<Row>);
+    });
+    std::copy_n(rows.state.data() + i * width, width, state(row));
   }
   const bool all_zero =
       std::all_of(rows.idle.begin(), rows.idle.end(), [](uint8_t runs) { return runs == 0; });

@@ -10,6 +10,7 @@
 #include "embeddings/embedding_collection.h"
 #include "embeddings/id_map.h"
 #include "embeddings/row_store.h"
+#include "embeddings/sparse_optimizer.h"
 
 namespace lime {
 
@@ -25,18 +26,19 @@ class TableShard {
   }
 
   const IdMap& ids() const { return ids_; }
-  RowStore& values() { return values_; }
+  RowStore& values() { return values_; }  // of config().type
   const RowStore& values() const { return values_; }
-  RowStore& state() { return state_; }
+  float* state(int64_t row) { return static_cast<float*>(state_.row(row)); }
+  RoundingKey rounding(uint64_t update) const { return {seed_, rounding_prefix_, update}; }
   void set_updated(int64_t row) {
     if (!idle_.empty()) idle_[static_cast<size_t>(row)] = 0;
   }
 
-  // What an unseen id reads as: dim normals, a function of (seed, table name, id) alone.
-  void initial_values(int64_t id, float* out) const;
-  // A new row with these values and initial optimizer state; returns its index, which it keeps. Throws
-  // UserError, naming the table and its size, where memory ends.
-  int64_t insert(int64_t id, const float* values);
+  // What an unseen id reads as: dim normals, a function of (seed, table name, id) alone, of config().type.
+  void initial_row(int64_t id, void* out) const;
+  // A new row with these values, of config().type, and initial optimizer state; returns its index, which it
+  // keeps. Throws UserError, naming the table and its size, where memory ends.
+  int64_t insert(int64_t id, const void* values);
 
   int64_t rows() const { return ids_.size(); }
   int64_t bytes() const {
@@ -53,12 +55,13 @@ class TableShard {
   struct IdRow {
     int64_t id, row;
   };
-  int64_t append(int64_t id, const float* values);
+  // Both rows are uninitialised.
+  int64_t append(int64_t id);
   [[noreturn]] void fail_without_memory(const std::string& reason) const;
   void list_buckets() const;
 
   TableConfig config_;
-  uint64_t seed_, name_key_;
+  uint64_t seed_, name_key_, rounding_prefix_;
   IdMap ids_;
   RowStore values_, state_;
   // Of each row, see TableRows; empty while all are 0, as in a run that took no other's rows.

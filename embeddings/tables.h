@@ -36,6 +36,12 @@ inline int64_t rows_of(const FeatureIds& f) {
   return static_cast<int64_t>(f.offsets.empty() ? f.ids.size() : f.offsets.size() - 1);
 }
 
+struct UpdateStep {
+  ConstView grad_scale;
+  double lr_scale;
+  uint64_t number;  // of the run's updates
+};
+
 class Tables {
  public:
   virtual ~Tables() = default;
@@ -49,7 +55,7 @@ class Tables {
                             bool stays) = 0;
   virtual void reduce(LookupState&) = 0;
   virtual void sum_of_squares(LookupState&, View out) = 0;
-  virtual void update(LookupState&, const ConstView& grad_scale, double lr_scale) = 0;
+  virtual void update(LookupState&, const UpdateStep&) = 0;
 
   virtual void read(const FeatureIds&, View out) const = 0;
   virtual std::optional<int64_t> not_finite(int64_t table) const = 0;

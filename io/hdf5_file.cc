@@ -24,6 +24,8 @@ constexpr H5Type h5_type_of() {
     return H5Type::f32;
   else if constexpr (std::is_same_v<T, f16>)
     return H5Type::f16;
+  else if constexpr (std::is_same_v<T, bf16>)
+    return H5Type::bf16;
   else
     return H5Type::f64;
 }
@@ -325,6 +327,7 @@ LIME_INSTANTIATE(int64_t)
 LIME_INSTANTIATE(float)
 LIME_INSTANTIATE(double)
 LIME_INSTANTIATE(f16)
+LIME_INSTANTIATE(bf16)
 #undef LIME_INSTANTIATE
 
 }  // namespace lime

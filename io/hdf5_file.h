@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "runtime/bf16.h"
 #include "runtime/f16.h"
 
 namespace lime {
 
-enum class H5Type : uint8_t { i8, u8, i32, i64, f32, f64, f16 };
+// f16 and bf16 are HDF5 floats of 16 bits, which other readers know the fields of and convert.
+enum class H5Type : uint8_t { i8, u8, i32, i64, f32, f64, f16, bf16 };
 
 struct H5Options {
   int64_t chunk_bytes = int64_t{1} << 20;

@@ -10,15 +10,25 @@ std::recursive_mutex& library_mutex() {
   return mutex;
 }
 
+// A float of 16 bits: sign, `exponent` bits, and what is left.
+hid_t float_of_16_bits(size_t exponent) {
+  const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
+  const size_t mantissa = 15 - exponent;
+  H5Tset_fields(type, 15, mantissa, exponent, 0, mantissa);
+  H5Tset_size(type, 2);
+  H5Tset_ebias(type, (size_t{1} << (exponent - 1)) - 1);
+  return type;
+}
+
 // IEEE's binary16, as h5py and NumPy know it: HDF5 1.10 has no name for it.
 hid_t half_type() {
-  static const hid_t type = [] {
-    const hid_t half = H5Tcopy(H5T_IEEE_F32LE);
-    H5Tset_fields(half, 15, 10, 5, 0, 10);
-    H5Tset_size(half, 2);
-    H5Tset_ebias(half, 15);
-    return half;
-  }();
+  static const hid_t type = float_of_16_bits(5);
+  return type;
+}
+
+// HDF5 2.0's H5T_FLOAT_BFLOAT16LE. NumPy has no such type: h5py reads it as float32.
+hid_t bf16_type() {
+  static const hid_t type = float_of_16_bits(8);
   return type;
 }
 
@@ -58,12 +68,12 @@ std::string hdf5_error() {
 }
 
 const char* to_string(H5Type type) {
-  static constexpr const char* names[] = {"i8", "u8", "i32", "i64", "f32", "f64", "f16"};
+  static constexpr const char* names[] = {"i8", "u8", "i32", "i64", "f32", "f64", "f16", "bf16"};
   return names[static_cast<int>(type)];
 }
 
 size_t size_of(H5Type type) {
-  constexpr size_t bytes[] = {1, 1, 4, 8, 4, 8, 2};
+  constexpr size_t bytes[] = {1, 1, 4, 8, 4, 8, 2, 2};
   return bytes[static_cast<size_t>(type)];
 }
 
@@ -81,6 +91,8 @@ hid_t hdf5_memory_type(H5Type type) {
       return H5T_NATIVE_FLOAT;
     case H5Type::f16:
       return half_type();
+    case H5Type::bf16:
+      return bf16_type();
     default:
       return H5T_NATIVE_DOUBLE;
   }
@@ -100,6 +112,8 @@ hid_t hdf5_file_type(H5Type type) {
       return H5T_IEEE_F32LE;
     case H5Type::f16:
       return half_type();
+    case H5Type::bf16:
+      return bf16_type();
     default:
       return H5T_IEEE_F64LE;
   }
@@ -110,6 +124,7 @@ std::optional<H5Type> hdf5_stored_type(hid_t type) {
   const H5T_class_t cls = H5Tget_class(type);
   if (cls == H5T_FLOAT && (size == 4 || size == 8)) return size == 4 ? H5Type::f32 : H5Type::f64;
   if (H5Tequal(type, half_type()) > 0) return H5Type::f16;
+  if (H5Tequal(type, bf16_type()) > 0) return H5Type::bf16;
   if (cls != H5T_INTEGER) return std::nullopt;
   if (size == 1) return H5Tget_sign(type) == H5T_SGN_NONE ? H5Type::u8 : H5Type::i8;
   return size <= 4 ? H5Type::i32 : H5Type::i64;

@@ -17,11 +17,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A table of names and shapes; nothing of an empty list.
+// A table of names, shapes and, where it is not f32, the type; nothing of an empty list.
 std::string shape_table(const char* what, const std::vector<CheckpointShapes::Shape>& shapes) {
   if (shapes.empty()) return "";
   std::vector<std::vector<std::string>> rows = {{what, "rows", "columns"}};
-  for (const auto& shape : shapes) rows.push_back({shape.name, grouped(shape.rows), grouped(shape.columns)});
+  for (const auto& shape : shapes) {
+    rows.push_back({shape.name, grouped(shape.rows), grouped(shape.columns)});
+    if (shape.type == DType::bf16) rows.back().emplace_back("bf16");
+  }
   return aligned_table(rows);
 }
 

@@ -51,7 +51,8 @@ std::string table_sizes(const Config& config, const Dataset& dataset, const Embe
   int64_t bytes = 0;
   for (size_t t = 0; t < collection.tables().size(); ++t) {
     const TableConfig& table = collection.tables()[t];
-    const int64_t row_bytes = 4 * (table.dim + collection.state_width(static_cast<int64_t>(t))) + place_bytes;
+    const int64_t row_bytes = static_cast<int64_t>(size_of(table.type)) * table.dim +
+                              4 * collection.state_width(static_cast<int64_t>(t)) + place_bytes;
     const auto features = features_of(config, table.name);
     std::optional<int64_t> most;
     if (table.capacity > 0) most = table.capacity;

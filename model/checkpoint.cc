@@ -161,7 +161,7 @@ TrainState load_checkpoint(Communicator& comm, const VerifiedCheckpoint& checkpo
 
 void load_weights(Communicator& comm, const VerifiedCheckpoint& checkpoint, const Config& config,
                   Network& network) {
-  check_same_model(checkpoint.manifest(), config, checkpoint.directory());
+  check_same_model(checkpoint.manifest(), config, checkpoint.directory(), false);
   read_files(comm, checkpoint, network, nullptr, true);
 }
 

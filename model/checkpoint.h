@@ -94,6 +94,7 @@ struct CheckpointShapes {
   struct Shape {
     std::string name;
     int64_t rows = 0, columns = 0;
+    DType type = DType::f32;  // bf16 where a table's rows are
   };
   std::vector<Shape> parameters;  // dense, in order of names
   std::vector<Shape> tables;      // rows over all ranks' files

@@ -41,6 +41,7 @@ class TableDigest {
     for (const auto& file : files)
       parts_.push_back({file.get(), file->read<int64_t>(group_ + "/bucket_offsets")});
     dim_ = width(*files.front(), "/value");
+    type_ = files.front()->type(group_ + "/value");
     state_width_ = files.front()->exists(group_ + "/state") ? width(*files.front(), "/state") : 0;
     for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) add_bucket(bucket);
     flush();
@@ -48,8 +49,8 @@ class TableDigest {
 
   int64_t rows() const { return rows_; }
   std::string line() const {
-    return str("rows ", rows_, " dim ", dim_, " state ", state_width_, " id ", ids_.hex(), " value ",
-               values_.hex(), " state ", state_.hex(), " idle ", idle_.hex());
+    return str("rows ", rows_, " dim ", dim_, type_ == H5Type::bf16 ? " bf16" : "", " state ", state_width_,
+               " id ", ids_.hex(), " value ", values_.hex(), " state ", state_.hex(), " idle ", idle_.hex());
   }
 
  private:
@@ -77,7 +78,10 @@ class TableDigest {
   void flush() {
     if (!file_) return;
     add_rows<int64_t>(ids_, *file_, group_ + "/id", begin_, end_);
-    add_rows<float>(values_, *file_, group_ + "/value", begin_, end_);
+    if (type_ == H5Type::bf16)
+      add_rows<bf16>(values_, *file_, group_ + "/value", begin_, end_);
+    else
+      add_rows<float>(values_, *file_, group_ + "/value", begin_, end_);
     if (state_width_ > 0) add_rows<float>(state_, *file_, group_ + "/state", begin_, end_);
     if (file_->exists(group_ + "/idle")) add_rows<uint8_t>(idle_, *file_, group_ + "/idle", begin_, end_);
     rows_ += end_ - begin_;
@@ -87,6 +91,7 @@ class TableDigest {
   std::string group_;
   std::vector<Part> parts_;
   int64_t dim_ = 0, state_width_ = 0, rows_ = 0;
+  H5Type type_ = H5Type::f32;
   const Hdf5File* file_ = nullptr;
   int64_t begin_ = 0, end_ = 0;
   Digest ids_, values_, state_, idle_;
@@ -127,7 +132,7 @@ CheckpointShapes checkpoint_shapes(const std::string& directory) {
   const Hdf5File dense(join(directory, dense_file_name), Hdf5File::Mode::read);
   for (const auto& name : dense.list("/parameters")) {
     const auto shape = dense.shape(str("/parameters/", name));
-    shapes.parameters.push_back({name, shape[0], shape[1]});
+    shapes.parameters.push_back({name, shape[0], shape[1], DType::f32});
   }
   std::map<std::string, CheckpointShapes::Shape> tables;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
@@ -136,7 +141,8 @@ CheckpointShapes checkpoint_shapes(const std::string& directory) {
     for (const auto& name : file.list("/")) {
       const auto shape = file.shape(str("/", name, "/value"));
       auto& table = tables[name];
-      table = {name, table.rows + shape[0], shape[1]};
+      const bool bf16 = file.type(str("/", name, "/value")) == H5Type::bf16;
+      table = {name, table.rows + shape[0], shape[1], bf16 ? DType::bf16 : DType::f32};
     }
   }
   for (auto& [name, table] : tables) shapes.tables.push_back(std::move(table));

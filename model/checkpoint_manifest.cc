@@ -143,11 +143,34 @@ void verify_file(const std::string& directory, const CheckpointFile& file) {
         str(path, ": checksum ", found.xxh3, ", expected ", file.xxh3, ": its bytes have changed"));
 }
 
-void check_same_model(const CheckpointManifest& manifest, const Config& config,
-                      const std::string& directory) {
+namespace {
+
+// Tables of f32 rows have no line of their type; with one for every table, a difference has a name.
+// `types` false: without any, where rows of another type will do.
+std::vector<std::string> with_types(std::vector<std::string> lines, bool types) {
+  const std::string optimizer = ".optimizer", type = ".type";
+  std::vector<std::string> all;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const std::string key = split_line(lines[i]).first;
+    const bool of_table = key.starts_with("table.");
+    if (of_table && key.ends_with(type) && !types) continue;
+    all.push_back(lines[i]);
+    if (!of_table || !key.ends_with(optimizer) || !types) continue;
+    const std::string of_type = key.substr(0, key.size() - optimizer.size()) + type;
+    if (i + 1 == lines.size() || split_line(lines[i + 1]).first != of_type) all.push_back(of_type + ": f32");
+  }
+  return all;
+}
+
+}  // namespace
+
+void check_same_model(const CheckpointManifest& manifest, const Config& config, const std::string& directory,
+                      bool same_types) {
   const std::string here_text = model_signature(config);
   if (manifest.model == here_text) return;
-  const std::vector<std::string> there = lines_of(manifest.model), here = lines_of(here_text);
+  const std::vector<std::string> there = with_types(lines_of(manifest.model), same_types),
+                                 here = with_types(lines_of(here_text), same_types);
+  if (there == here) return;
   size_t i = 0;
   while (i < there.size() && i < here.size() && there[i] == here[i]) ++i;
   const std::string prefix = str("checkpoint ", directory, " is of another model: ");

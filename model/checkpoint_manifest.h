@@ -49,6 +49,8 @@ CheckpointFile describe_file(const std::string& directory, const std::string& na
 void verify_file(const std::string& directory, const CheckpointFile&);
 
 // Throws UserError naming the first difference between the checkpoint's model and this config's.
-void check_same_model(const CheckpointManifest&, const Config&, const std::string& directory);
+// `same_types`: of the tables' rows too (TableConfig::type).
+void check_same_model(const CheckpointManifest&, const Config&, const std::string& directory,
+                      bool same_types = true);
 
 }  // namespace lime

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/bf16.h"
 #include "runtime/error.h"
 #include "runtime/host_copy.h"
 #include "runtime/primitives.h"
@@ -85,6 +86,27 @@ void read_dense(const std::string& path, Context& ctx, ParameterStore& parameter
   parameters.refresh(ctx);
 }
 
+namespace {
+
+// In the table's type, which has them exactly.
+void append_values(Hdf5File& file, const std::string& object, const TableConfig& table,
+                   const std::vector<float>& values) {
+  if (table.type == DType::f32) return file.append<float>(object, values, table.dim);
+  std::vector<bf16> stored(values.size());
+  std::transform(values.begin(), values.end(), stored.begin(), [](float x) { return to_bf16(x); });
+  file.append<bf16>(object, stored, table.dim);
+}
+
+std::vector<float> read_values(const Hdf5File& file, const std::string& object, int64_t begin, int64_t end) {
+  if (file.type(object) != H5Type::bf16) return file.read<float>(object, begin, end);
+  const auto stored = file.read<bf16>(object, begin, end);
+  std::vector<float> values(stored.size());
+  std::transform(stored.begin(), stored.end(), values.begin(), [](bf16 x) { return to_float(x); });
+  return values;
+}
+
+}  // namespace
+
 void write_tables(const std::string& path, const EmbeddingCollection& tables) {
   Hdf5File file(path, Hdf5File::Mode::create);
   for (size_t t = 0; t < tables.tables().size(); ++t) {
@@ -94,7 +116,7 @@ void write_tables(const std::string& path, const EmbeddingCollection& tables) {
     const int64_t state_width = tables.state_width(table);
     const auto append = [&](const TableRows& rows) {
       file.append<int64_t>(group + "/id", rows.ids);
-      file.append<float>(group + "/value", rows.values, config.dim);
+      append_values(file, group + "/value", config, rows.values);
       if (state_width > 0) file.append<float>(group + "/state", rows.state, state_width);
       file.append<uint8_t>(group + "/idle", rows.idle);
     };
@@ -161,7 +183,7 @@ void read_tables(const std::string& path, EmbeddingCollection& tables, int rank,
       if (begin == end) continue;
       TableRows rows;
       rows.ids = file.read<int64_t>(group + "/id", begin, end);
-      rows.values = file.read<float>(group + "/value", begin, end);
+      rows.values = read_values(file, group + "/value", begin, end);
       if (state_width > 0) rows.state = file.read<float>(group + "/state", begin, end);
       if (has_idle)
         rows.idle = file.read<uint8_t>(group + "/idle", begin, end);

@@ -23,7 +23,9 @@ void read_dense(const std::string& path, Context&, ParameterStore&, AdamW* optim
 // This rank's rows, bucket by bucket; buckets of other ranks are empty ranges.
 void write_tables(const std::string& path, const EmbeddingCollection&);
 // Adds the file's rows of those buckets that `rank` of `ranks` owns. `new_run`: another run begins with them;
-// it leaves those that TableConfig::keep_runs does not keep, and no run has updated the others yet.
+// it leaves those that TableConfig::keep_runs does not keep, and no run has updated the others yet. Rows may
+// be of another type than the table's: from f32 to bf16 they are rounded to nearest, from bf16 to f32 they
+// are exact.
 void read_tables(const std::string& path, EmbeddingCollection&, int rank, int ranks, bool new_run = false);
 
 }  // namespace lime

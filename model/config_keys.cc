@@ -14,6 +14,7 @@ const Choices<SparseOptimizer> optimizers = {{"rowwise_adagrad", SparseOptimizer
                                              {"adagrad", SparseOptimizer::adagrad},
                                              {"adam", SparseOptimizer::adam},
                                              {"sgd", SparseOptimizer::sgd}};
+const Choices<DType> row_types = {{"f32", DType::f32}, {"bf16", DType::bf16}};
 const Choices<Pooling> poolings = {{"mean", Pooling::mean}, {"sum", Pooling::sum}};
 
 // The keys of a table: once for the defaults, once for a named table.
@@ -23,6 +24,9 @@ void add_table_keys(std::vector<ConfigKey>& keys, const std::string& prefix, boo
   const size_t first = keys.size();
   const auto key = [&](const char* name) { return prefix + name; };
   keys.push_back(integer(key("dim"), at_member(&TableConfig::dim), 1, 1 << 16, of + "row width"));
+  keys.push_back(choice(key("type"), at_member(&TableConfig::type), row_types,
+                        of + "stored rows: bf16 takes half the memory, is updated in f32 and rounded "
+                             "stochastically (ADR 16); optimizer state is f32"));
   keys.push_back(integer(key("capacity"), at_member(&TableConfig::capacity), 0, no_limit,
                          of + "rows; 0: exact, a row for every id; m > 0: ids modulo m"));
   keys.push_back(real(key("init_std"), at_member(&TableConfig::init_std), 0, no_bound,

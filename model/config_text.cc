@@ -136,6 +136,9 @@ std::string model_signature(const Config& config) {
       for (const char* member : {"dim", "capacity", "optimizer"})
         if (key.path == str("embeddings.tables.<table>.", member))
           add(str("table.", name, ".", member), key.get(one, name));
+    // f32 has no line, as in checkpoints of before there was a choice.
+    if (const DType type = one.embeddings.tables[name].type; type != DType::f32)
+      add(str("table.", name, ".type"), to_string(type));
   }
   for (const auto& task : config.tasks) add("task", task.label);
   return text;

@@ -1,5 +1,6 @@
-// Rows of normal numbers inside kernels: those of Philox::normals (runtime/philox.h), to the rounding of
-// the device's logarithm, cosine and sine: a few units in the last place of the deviation.
+// Random numbers inside kernels: blocks as Philox::block (runtime/philox.h) has them, and rows of normal
+// numbers, those of Philox::normals to the rounding of the device's logarithm, cosine and sine: a few units
+// in the last place of the deviation.
 #pragma once
 
 #include "runtime/cuda_kernel_math.h"
@@ -23,11 +24,10 @@ __device__ inline float sine_of_turn(float turn) {
 #endif
 }
 
-// Numbers 4 * block to 4 * block + 3 of the stream, times `deviation`.
-__device__ inline void normals_of_block(uint64_t seed, uint64_t stream, uint64_t block, float deviation,
-                                        float (&out)[4]) {
-  uint32_t c[4] = {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-                   static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)};
+// A block's words.
+__device__ inline void philox_block(uint64_t seed, uint64_t stream, uint64_t block, uint32_t (&c)[4]) {
+  c[0] = static_cast<uint32_t>(block), c[1] = static_cast<uint32_t>(block >> 32);
+  c[2] = static_cast<uint32_t>(stream), c[3] = static_cast<uint32_t>(stream >> 32);
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
   for (int round = 0; round < Philox::rounds; ++round) {
     const uint64_t p0 = uint64_t{Philox::multiplier_0} * c[0], p1 = uint64_t{Philox::multiplier_1} * c[2];
@@ -37,6 +37,13 @@ __device__ inline void normals_of_block(uint64_t seed, uint64_t stream, uint64_t
     c[3] = static_cast<uint32_t>(p0);
     k0 += Philox::weyl_0, k1 += Philox::weyl_1;
   }
+}
+
+// Numbers 4 * block to 4 * block + 3 of the stream, times `deviation`.
+__device__ inline void normals_of_block(uint64_t seed, uint64_t stream, uint64_t block, float deviation,
+                                        float (&out)[4]) {
+  uint32_t c[4];
+  philox_block(seed, stream, block, c);
   const auto open = [](uint32_t bits) { return fmaf(static_cast<float>(bits >> 8), 0x1p-24f, 0x1p-25f); };
   for (int pair = 0; pair < 2; ++pair) {
     const float radius = deviation * sqrtf(-2.0f * logf(open(c[2 * pair]))), turn = open(c[2 * pair + 1]);

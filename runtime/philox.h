@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace lime {
@@ -25,6 +26,10 @@ class Philox {
   // position they are normal_f32's, up to the rounding of the processor's vector instructions.
   void normals(int64_t n, float deviation, float* out) const;
   float normal_f32(uint64_t position) const;
+  // Numbers of 16 random bits, n of each stream, one stream after the other: of a stream the i-th is half i % 8 of block
+  // first + i / 8, the lower half of a word before the upper. The same on every processor.
+  static constexpr int64_t halves_of_block = 8;
+  static void halves(uint64_t seed, std::span<const uint64_t> streams, uint64_t first, int64_t n, uint16_t* out);
 
   // Philox4x32-10's constants (section 4 of the paper), for vector and device versions of block().
   static constexpr int rounds = 10;

@@ -14,10 +14,15 @@ namespace {
 
 constexpr int64_t dim = 9;
 
-std::vector<TableConfig> tables() {
-  return {{.name = "exact", .dim = dim, .optimizer = SparseOptimizer::sgd},
-          {.name = "folded", .dim = dim, .capacity = 12, .optimizer = SparseOptimizer::sgd}};
+std::vector<TableConfig> tables(DType type = DType::f32) {
+  return {{.name = "exact", .dim = dim, .type = type, .optimizer = SparseOptimizer::sgd},
+          {.name = "folded", .dim = dim, .type = type, .capacity = 12, .optimizer = SparseOptimizer::sgd}};
 }
+
+// Of the tables' rows.
+class EmbeddingRead : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(Types, EmbeddingRead, testing::Values(DType::f32, DType::bf16),
+                         [](const auto& type) { return std::string(to_string(type.param)); });
 
 // Rows of the even ids below 40 (folded: below 12); other ids read as they would start.
 void fill(EmbeddingCollection& collection) {
@@ -33,10 +38,10 @@ void fill(EmbeddingCollection& collection) {
     }
 }
 
-TEST(EmbeddingRead, IsALookup) {
+TEST_P(EmbeddingRead, IsALookup) {
   if (test_group().size() > 1) GTEST_SKIP() << "one rank has all rows";
   Context ctx;
-  EmbeddingCollection collection(ctx, test_group().world(), tables(), 5);
+  EmbeddingCollection collection(ctx, test_group().world(), tables(GetParam()), 5);
   fill(collection);
   const Philox random(4, stream_of("ids"));
   std::vector<int64_t> ids, offsets{0};
@@ -64,10 +69,10 @@ TEST(EmbeddingRead, IsALookup) {
   }
 }
 
-TEST(EmbeddingRead, NamesARowThatIsNotFinite) {
+TEST_P(EmbeddingRead, NamesARowThatIsNotFinite) {
   if (test_group().size() > 1) GTEST_SKIP() << "one rank has all rows";
   Context ctx;
-  EmbeddingCollection collection(ctx, test_group().world(), tables(), 5);
+  EmbeddingCollection collection(ctx, test_group().world(), tables(GetParam()), 5);
   fill(collection);
   EXPECT_EQ(collection.not_finite(0), std::nullopt);
   for (const int64_t id : {51, 45}) {

@@ -79,9 +79,9 @@ TEST_P(SparseOptimizerTest, FollowsItsFormulaOverManySteps) {
         g.push_back(grad_scale * gradients[r].back());
       }
       expected[r].update(config, lr_scale, g);
-      updates.push_back({values[r].data(), states[r].data(), gradients[r].data()});
+      updates.push_back({values[r].data(), states[r].data(), gradients[r].data(), static_cast<int64_t>(r)});
     }
-    update_rows(config, grad_scale, lr_scale, updates);
+    update_rows(config, grad_scale, lr_scale, {}, updates);
   }
   for (size_t r = 0; r < rows; ++r) {
     for (size_t c = 0; c < n; ++c)
@@ -107,11 +107,11 @@ TEST(SparseOptimizer, ARowsBitsAreItsOwn) {
     std::vector<float> together(37 * 50, 0.5f), apart = together, state_a(width * 50 + 1), state_b = state_a;
     std::vector<RowUpdate> all;
     for (size_t r = 0; r < 50; ++r) {
-      all.push_back({&together[r * 37], &state_a[r * width], &gradient[r * 37]});
-      const RowUpdate one{&apart[r * 37], &state_b[r * width], &gradient[r * 37]};
-      update_rows(config, 0.3, 1, {&one, 1});
+      all.push_back({&together[r * 37], &state_a[r * width], &gradient[r * 37], 0});
+      const RowUpdate one{&apart[r * 37], &state_b[r * width], &gradient[r * 37], 0};
+      update_rows(config, 0.3, 1, {}, {&one, 1});
     }
-    update_rows(config, 0.3, 1, all);
+    update_rows(config, 0.3, 1, {}, all);
     EXPECT_EQ(together, apart);
     EXPECT_EQ(state_a, state_b);
   }

@@ -24,6 +24,12 @@ std::vector<TableConfig> test_tables(SparseOptimizer optimizer) {
           {.name = "unused", .dim = 4, .optimizer = optimizer}};
 }
 
+std::vector<TableConfig> test_tables_in_bf16(SparseOptimizer optimizer) {
+  auto tables = test_tables(optimizer);
+  for (const size_t t : {1, 2}) tables[t].type = DType::bf16;  // of odd numbers of columns
+  return tables;
+}
+
 Batch make_batch(uint64_t seed, int64_t step, int64_t leaves) {
   const Philox random(seed, stream_of("test batch", static_cast<uint64_t>(step)));
   uint64_t at = 0;

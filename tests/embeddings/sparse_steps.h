@@ -23,6 +23,8 @@ using MicroBatch = std::vector<Feature>;
 using Batch = std::vector<MicroBatch>;
 
 std::vector<TableConfig> test_tables(SparseOptimizer);
+// The same, some in bf16: messages then have rows of both types.
+std::vector<TableConfig> test_tables_in_bf16(SparseOptimizer);
 // The global batch of a step, of `leaves` micro-batches: several features a table, repeated ids, missing ids,
 // lists, empty lists, empty features; ids that no other step has.
 Batch make_batch(uint64_t seed, int64_t step, int64_t leaves);

@@ -61,7 +61,7 @@ TEST_P(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
   for (const auto optimizer : {SparseOptimizer::adam, SparseOptimizer::rowwise_adagrad}) {
     if (optimizer != SparseOptimizer::adam && ctx.device() != Device{})
       continue;  // the emulator takes its time
-    const auto tables = test_tables(optimizer);
+    const auto tables = test_tables_in_bf16(optimizer);
     StepTrainer many(ctx, comm, tables, 9), one(ctx, *self, tables, 9), many_resumed(ctx, comm, tables, 9),
         one_resumed(ctx, *self, tables, 9);
     constexpr int64_t leaves = 1;  // one leaf: the same bits on any number of ranks
@@ -93,6 +93,50 @@ TEST_P(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
     }
     expect_same_rows(many_resumed.collection(), comm, one.collection());
     expect_same_rows(one_resumed.collection(), *self, one.collection());
+  }
+}
+
+// Rows of f32 into a table in bf16 are rounded to nearest; what comes out is what is looked up, and goes in
+// again exactly, into either type.
+TEST_P(EmbeddingRows, ChangeTheirTypeWhenTheyAreLoaded) {
+  Communicator& comm = test_group().world();
+  const auto on_device = device_communicator(ctx, comm);
+  const auto of_type = [&](DType type) {
+    return std::make_unique<EmbeddingCollection>(
+        ctx, comm, std::vector<TableConfig>{{.name = "t", .dim = 5, .type = type}}, 1, on_device.get());
+  };
+  int64_t mine = 0, unseen = 0;
+  while (owner_of(bucket_of(mine), comm.size()) != comm.rank()) ++mine;
+  for (unseen = mine + 1; owner_of(bucket_of(unseen), comm.size()) != comm.rank();) ++unseen;
+  const std::vector<float> values{1, 1 + 0x1p-8f, 1 + 3 * 0x1p-8f, -1 - 0x1.8p-8f, 1e-30f};
+  const auto half = of_type(DType::bf16), again = of_type(DType::bf16), exact = of_type(DType::f32);
+  half->load_rows(0, {{mine}, values, {3}, {7}});
+  const TableRows out = half->bucket_rows(0, bucket_of(mine));
+  EXPECT_EQ(out.values, (std::vector<float>{1, 1, 1 + 4 * 0x1p-8f, -1 - 0x1p-7f, to_float(to_bf16(1e-30f))}));
+  EXPECT_EQ(out.state, std::vector<float>{3});
+  EXPECT_EQ(out.idle, std::vector<uint8_t>{7});
+  again->load_rows(0, out);
+  exact->load_rows(0, out);
+  EXPECT_EQ(again->bucket_rows(0, bucket_of(mine)).values, out.values);
+  EXPECT_EQ(exact->bucket_rows(0, bucket_of(mine)).values, out.values);
+
+  const std::vector<int64_t> ids{mine, unseen, -1}, offsets{0, 3};
+  std::vector<std::vector<float>> seen;
+  for (auto* collection : {half.get(), exact.get()}) {
+    const auto lookup =
+        collection->begin_lookup({{{0, Pooling::sum, ids, {}}, {0, Pooling::mean, ids, offsets}}}, false);
+    collection->finish_lookup(*lookup);
+    const Tensor single(ctx.device(), DType::f32, 3, 5), pooled(ctx.device(), DType::f32, 1, 5);
+    collection->gather(ctx, *lookup, 0, 0, single);
+    collection->gather(ctx, *lookup, 0, 1, pooled);
+    seen.push_back(to_host<float>(ctx, single.view()));
+    seen.push_back(to_host<float>(ctx, pooled.view()));
+  }
+  for (size_t c = 0; c < 5; ++c) {
+    EXPECT_EQ(seen[0][c], out.values[c]);
+    EXPECT_EQ(seen[0][5 + c], to_float(to_bf16(seen[2][5 + c]))) << "an unseen id, to nearest";
+    EXPECT_EQ(seen[0][10 + c], 0);
+    EXPECT_EQ(seen[1][c], (seen[0][c] + seen[0][5 + c]) * 0.5f);
   }
 }
 

@@ -77,6 +77,27 @@ TEST(Hdf5File, HoldsHalves) {
   EXPECT_EQ(read.read<double>("/half"), (std::vector<double>{1, -2, 1365 / 4096.0, 0x1p-24}));
 }
 
+// bf16, too, is what an HDF5 float type describes: other readers need know nothing of it.
+TEST(Hdf5File, HoldsBf16) {
+  TempDirectory temp;
+  // 1, -2, about 1/3, the largest, the smallest normal and subnormal, infinity
+  const std::vector<bf16> values = {{0x3f80}, {0xc000}, {0x3eab}, {0x7f7f}, {0x0080}, {0x8001}, {0x7f80}};
+  {
+    Hdf5File file(temp.file("x.h5"), Mode::create);
+    file.append<bf16>("/rows", values, 7);
+    file.append<bf16>("/rows", values, 7);
+    file.close();
+  }
+  const Hdf5File read(temp.file("x.h5"), Mode::read);
+  EXPECT_EQ(read.type("/rows"), H5Type::bf16);
+  EXPECT_EQ(read.shape("/rows"), (std::vector<int64_t>{2, 7}));
+  EXPECT_EQ(read.read<bf16>("/rows", 1, 2), values);
+  std::vector<float> numbers;
+  for (const bf16 x : values) numbers.push_back(to_float(x));
+  EXPECT_EQ(read.read<float>("/rows", 0, 1), numbers);
+  EXPECT_EQ(numbers[2], 0x1.56p-2f);
+}
+
 TYPED_TEST(Hdf5Types, ColumnsAndMatricesComeBack) {
   TempDirectory temp;
   H5Options options;

@@ -165,6 +165,54 @@ TEST_F(Checkpoint, EvaluationNeedsNoOptimizer) {
             run_->network.parameters().values().data<float>()[0]);
 }
 
+TEST_F(Checkpoint, RowsInBf16StayInBf16AndBecomeThoseOfAnotherRunInEitherType) {
+  TempDirectory run(TempDirectory::Shared::yes);
+  Communicator& comm = test_group().world();
+  SmallRun half(comm, config({{"embeddings.tables.item.type", "bf16"}}), *dataset_);
+  half.train(test_group(), *dataset_, 3);
+  const std::string saved =
+      save_checkpoint(comm, run.path(), half.config, half.network, half.adamw, half.state, 1);
+  const std::string file = saved + "/" + tables_file_name(comm.rank(), comm.size());
+  {
+    const Hdf5File tables(file, Hdf5File::Mode::read);
+    EXPECT_EQ(tables.type("/item/value"), H5Type::bf16);
+    EXPECT_EQ(tables.type("/item/state"), H5Type::f32);
+    EXPECT_EQ(tables.type("/user/value"), H5Type::f32);
+  }
+  EXPECT_THAT(describe_checkpoint(saved), HasSubstr("dim 6 bf16 state "));
+  const auto rows_of = [&](const SmallRun& of, auto rounded) {
+    std::vector<float> all;
+    for (size_t t = 0; t < of.network.tables().tables().size(); ++t)
+      for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket)
+        for (const float x : of.network.tables().bucket_rows(static_cast<int64_t>(t), bucket).values)
+          all.push_back(of.network.tables().tables()[t].name == "item" ? rounded(x) : x);
+    return all;
+  };
+  const auto as_it_is = [](float x) { return x; };
+  SmallRun fresh(comm, half.config, *dataset_);
+  load(comm, saved, fresh);
+  EXPECT_EQ(rows_of(fresh, as_it_is), rows_of(half, as_it_is));
+
+  // Another run may begin with these rows in f32, exactly; and one in bf16 with rows of f32, to nearest.
+  SmallRun exact(comm, config(), *dataset_), rounded(comm, half.config, *dataset_);
+  load_weights(comm, {comm, saved}, exact.config, exact.network);
+  EXPECT_EQ(rows_of(exact, as_it_is), rows_of(half, as_it_is));
+  const std::string in_f32 = save(run.path(), 7);
+  load_weights(comm, {comm, in_f32}, rounded.config, rounded.network);
+  EXPECT_EQ(rows_of(rounded, as_it_is), rows_of(*run_, [](float x) { return to_float(to_bf16(x)); }));
+
+  // The same run may not: it would go on to other bits.
+  EXPECT_EQ(load_error(saved, config()),
+            "checkpoint " + saved + " is of another model: table.item.type is bf16 there, f32 here");
+  EXPECT_EQ(load_error(in_f32, half.config),
+            "checkpoint " + in_f32 + " is of another model: table.item.type is f32 there, bf16 here");
+  EXPECT_THAT(user_error([&] {
+                SmallRun other(comm, config({{"embeddings.tables.item.dim", "8"}}), *dataset_);
+                load_weights(comm, {comm, saved}, other.config, other.network);
+              }),
+              HasSubstr("table.item.dim is 6 there, 8 here"));
+}
+
 TEST_F(Checkpoint, OfAnotherModelOrRunIsRefused) {
   TempDirectory run(TempDirectory::Shared::yes);
   const std::string saved = save(run.path());

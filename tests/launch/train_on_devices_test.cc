@@ -16,7 +16,8 @@ using testing::HasSubstr;
 
 TEST_F(Train, OnADeviceTheSameBitsOnAnyRanksAndOverAResumeAndTheCpusValues) {
   if (const auto missing = skip_reason({DeviceType::cuda, 0}); !missing.empty()) GTEST_SKIP() << missing;
-  const std::string model = "model.name=two_tower --set ", on_device = model + "device=cuda:0 --set ";
+  const std::string model = "model.name=two_tower --set embeddings.tables.user.type=bf16 --set ",
+                    on_device = model + "device=cuda:0 --set ";
   train(1, "cpu", model + "train.max_steps=6");
   for (const int ranks : {1, 2, 4}) train(ranks, str("device", ranks), on_device + "train.max_steps=6");
   const std::string one = digests("device1", 6);

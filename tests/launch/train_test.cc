@@ -21,6 +21,28 @@ TEST_F(Train, TheSameBitsOn1And2And4Ranks) {
   EXPECT_NE(one, digests("seed2", 20));
 }
 
+// Tables in bf16: what rounds them is drawn by the step and not by a rank or a job.
+TEST_F(Train, TablesInBf16TheSameBitsOnAnyRanksAndOverResumes) {
+  const std::string bf16 = " --set embeddings.type=bf16 --set embeddings.tables.segment.type=f32";
+  train(1, "bf16_1", "train.max_steps=12" + bf16);
+  train(4, "bf16_4", "train.max_steps=12" + bf16);
+  train(2, "bf16_parts", "train.max_steps=5" + bf16);
+  resume(4, "bf16_parts", "train.max_steps=8");
+  resume(1, "bf16_parts", "train.max_steps=12");
+  const std::string one = digests("bf16_1", 12);
+  EXPECT_EQ(one, digests("bf16_4", 12));
+  EXPECT_EQ(one, digests("bf16_parts", 12));
+  EXPECT_THAT(one, testing::ContainsRegex("/item rows [0-9]+ dim 8 bf16 state"));
+  EXPECT_THAT(one, testing::ContainsRegex("/segment rows [0-9]+ dim 8 state"));
+  EXPECT_THAT(lime_program("inspect " + path("bf16_1")).out,
+              testing::ContainsRegex("\nitem +[0-9]+ +8 +bf16\n"));
+  expect_mistake(
+      str("train --resume ", path("bf16_1"), " --set train.max_steps=14 --set embeddings.type=f32"),
+      "table.action.type is bf16 there, f32 here");
+  const Outcome evaluated = lime_program(str("eval ", path("bf16_1"), " --days 2024-01-03"));
+  EXPECT_EQ(evaluated.exit_code, 0) << evaluated.err;
+}
+
 TEST_F(Train, ThreeRanksAgreeToRounding) {
   train(1, "one", "train.max_steps=20");
   train(3, "three", "train.max_steps=20");

@@ -47,6 +47,19 @@ TEST(Config, PrecisionIsChosenWithADeviceThatHasIt) {
   EXPECT_EQ(parse(to_yaml(config)).train.precision, Precision::bf16);
 }
 
+TEST(Config, TablesAreStoredInATypeOfTheirOwn) {
+  EXPECT_EQ(parse(small).embeddings.defaults.type, DType::f32);
+  const Config config =
+      parse(small + "embeddings: {type: bf16, tables: {age: {type: f32}, item: {dim: 8}}}\n");
+  EXPECT_EQ(table_config(config.embeddings, "age").type, DType::f32);
+  EXPECT_EQ(table_config(config.embeddings, "item").type, DType::bf16);
+  EXPECT_EQ(table_config(config.embeddings, "user").type, DType::bf16);
+  EXPECT_EQ(table_config(parse(to_yaml(config)).embeddings, "age").type, DType::f32);
+  EXPECT_THAT(model_signature(config), HasSubstr("table.item.optimizer: rowwise_adagrad\n"
+                                                 "table.item.type: bf16\n"));
+  EXPECT_THAT(model_signature(config), testing::Not(HasSubstr("table.age.type")));
+}
+
 TEST(Config, TasksAreNamesOrMappingsAndFillTheBatchSpec) {
   const Config config = parse(
       "data: {path: a, train: 2022-01-01}\n"
@@ -133,7 +146,7 @@ TEST(Config, EveryKeySurvivesTheRoundTrip) {
         path.replace(at, std::string(placeholder).size(), name);
     bool set = false;
     for (const char* value : {"7", "0.5", "false", "true", "sum", "adam", "silu", "two_tower", "cosine",
-                              "both", "host", "[item]"}) {
+                              "both", "host", "bf16", "[item]"}) {
       if (set) break;
       if (held_against_others.contains(path)) continue;
       if (path.ends_with(".batch_history_tokens") || path == "train.batch_requests") value = "4096";
@@ -229,6 +242,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "x.yaml:5: model.width: found 65, expected a multiple of model.heads (2)"},
         Mistake{small + "train: {precision: bf16}\n",
                 "x.yaml:5: train.precision: found bf16 on device cpu, expected f32, or device cuda"},
+        Mistake{small + "embeddings: {type: f16}\n",
+                "x.yaml:5: embeddings.type: found f16, expected one of f32, bf16"},
+        Mistake{small + "embeddings: {tables: {item: {type: f64}}}\n",
+                "x.yaml:5: embeddings.tables.item.type: found f64, expected one of f32, bf16"},
         Mistake{small + "device: gpu\n", "x.yaml:5: device: found gpu, expected cpu, cuda or cuda:N"},
         Mistake{small + "data: {}\n", "x.yaml:5: duplicate key 'data' (first on line 1)"},
         Mistake{small + "train:\n  epochs: 1\n  epochs: 2\n",
@@ -288,6 +305,8 @@ TEST(Config, TheSignatureIsOfTheModelAlone) {
                                             {"embeddings.shared.user", "item"},
                                             {"embeddings.pooling.user", "sum"},
                                             {"embeddings.optimizer", "adam"},
+                                            {"embeddings.type", "bf16"},
+                                            {"embeddings.tables.item.type", "bf16"},
                                             {"features.user", "[]"},
                                             {"tasks", "[is_like]"},
                                             {"embeddings.capacity", "10"}})

@@ -69,6 +69,23 @@ TEST(Philox, RowsOfNormalsAreNormalF32) {
   }
 }
 
+// The vector version against block(), at every length around a vector and for any number of streams.
+TEST(Philox, HalvesAreThoseOfBlocks) {
+  std::vector<uint64_t> streams;
+  for (const uint64_t first : {uint64_t{0}, uint64_t{5}, (uint64_t{1} << 32) - 3, ~uint64_t{0} - 20})
+    for (size_t n = 0; n < 150; ++n) {
+      streams.resize(n % 11, stream_of("test", n));
+      std::vector<uint16_t> halves(n * streams.size() + 1, 0xabcd);
+      Philox::halves(20, streams, first, static_cast<int64_t>(n), halves.data());
+      for (size_t s = 0; s < streams.size(); ++s)
+        for (size_t i = 0; i < n; ++i) {
+          const uint32_t word = Philox(20, streams[s]).block(first + i / 8)[i % 8 / 2];
+          ASSERT_EQ(halves[s * n + i], static_cast<uint16_t>(i % 2 == 0 ? word : word >> 16)) << i << " of " << n;
+        }
+      ASSERT_EQ(halves.back(), 0xabcd);
+    }
+}
+
 TEST(Philox, RowsOfNormalsHaveNormalMoments) {
   const Philox rng(21, stream_of("test"));
   const int n = 400'000;

@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(Models, OtherModels, testing::Values("two_tower", "din"
 class ScorerTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    run_ = new ServedRun;
+    run_ = new ServedRun(Overrides{{"embeddings.tables.item.type", "bf16"}});  // the others' rows are f32
     run_->train(2);
     cache_ = run_->cache("cache.h5");
   }
@@ -194,7 +194,7 @@ TEST_F(ScorerTest, TheBestComeFirst) {
 }
 
 TEST_F(ScorerTest, WeightsThatAreNotFiniteAreNamed) {
-  ServedRun run;
+  ServedRun run(Overrides{{"embeddings.tables.item.type", "bf16"}});
   run.train(2);
   Parameter* weight = nullptr;
   for (auto& p : run.run().network.parameters().all())
