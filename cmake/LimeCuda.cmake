@@ -42,6 +42,16 @@ endif()
 if(NOT LIME_CUDA_BACKEND STREQUAL "OFF")
   add_compile_definitions(LIME_WITH_CUDA)
 endif()
+# What has the compiler call the race checker, in kernels alone: calls of memset in the place of loops would pass it by.
+set(LIME_RACE_CHECK_OPTIONS)
+if(LIME_RACE_CHECK)
+  if(NOT LIME_CUDA_BACKEND STREQUAL "EMULATED")
+    message(FATAL_ERROR "LIME_RACE_CHECK: found LIME_CUDA=${LIME_CUDA}, expected EMULATED")
+  endif()
+  add_compile_definitions(LIME_RACE_CHECK)
+  set(LIME_RACE_CHECK_OPTIONS -fsanitize=thread --param=tsan-instrument-func-entry-exit=0 -fno-tree-loop-distribute-patterns)
+  string(APPEND LIME_CUDA_SUMMARY ", with the race checker")
+endif()
 # Warpgroup products exist in code for sm_90a alone: runtime/wgmma_cuda.cu.
 if(LIME_CUDA_BACKEND STREQUAL "ON" AND CMAKE_CUDA_ARCHITECTURES MATCHES "90a")
   add_compile_definitions($<$<COMPILE_LANGUAGE:CUDA>:LIME_CUDA_SM90A>)
@@ -55,7 +65,7 @@ function(lime_add_cuda_sources target)
   target_sources(${target} PRIVATE ${ARGN})
   if(LIME_CUDA_BACKEND STREQUAL "EMULATED")
     set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_DEFINITIONS LIME_CUDA_EMULATED
-                                COMPILE_OPTIONS -Wno-unknown-pragmas)  # unroll
+                                COMPILE_OPTIONS "-Wno-unknown-pragmas;${LIME_RACE_CHECK_OPTIONS}")  # unroll
   else()
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>)
   endif()

@@ -326,6 +326,7 @@ __global__ void update_kernel(DistinctView d, const TableOnDevice* tables, RowsU
       of_row = is_new ? table.initial_state
                       : state[table.optimizer == SparseOptimizer::adam ? 2 * table.pitch : 0];
   }
+  __syncwarp();  // of_row has been read
 #pragma unroll 1
   for (uint32_t k = 0; k < ids_of_group(blockDim.x); ++k) {
     const float* const of_id = from_lane(gradient, k);

@@ -78,16 +78,17 @@ struct RowLanes {
   }
 };
 
-// A row's values in a thread, or zeros, which nothing is read for.
+// A row's values in a thread, or zeros, which nothing is read for: the last row is not read for company,
+// since its owner may be writing it.
 template <typename T, typename L>
 struct LaneValues {
   const T* row;  // null: zeros
   Pack<T, L::N> at[L::held ? L::packs : 1] = {};
 
   __device__ __forceinline__ LaneValues(const RowLanes<L>& lanes, const Matrix<const T>& x, bool there = true)
-      : row(there ? x.row(lanes.r) : nullptr) {
+      : row(there && lanes.there ? x.row(lanes.r) : nullptr) {
     if constexpr (L::held)
-      if (there) lanes.each([&](int p, int64_t c) { at[p] = load_pack<L::N>(row + c); });
+      if (row) lanes.each([&](int p, int64_t c) { at[p] = load_pack<L::N>(row + c); });
   }
   __device__ __forceinline__ LaneValues(const RowLanes<L>& lanes, const Matrix<T>& x, bool there)
       : LaneValues(lanes, Matrix<const T>{x.data, x.rows, x.cols, x.stride}, there) {}

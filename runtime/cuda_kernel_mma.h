@@ -110,7 +110,7 @@ __device__ __forceinline__ void copy_async(void* shared_to, const void* from, bo
 #ifdef LIME_CUDA_EMULATED
   if (reinterpret_cast<uintptr_t>(shared_to) % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0)
     emulator::fault("asynchronous copy that is not 16-byte aligned", place);
-  emulator::start_copy(shared_to, valid ? from : nullptr, 16);
+  emulator::start_copy(shared_to, valid ? from : nullptr, 16, place);
 #else
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared_to)),
                "l"(__cvta_generic_to_global(from)), "r"(valid ? 16 : 0)

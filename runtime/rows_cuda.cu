@@ -1,4 +1,6 @@
 // Primitives over rows and columns: a thread has 16 bytes of a row, or a warp the row.
+#include <limits>
+
 #include "runtime/cuda_kernel.h"
 #include "runtime/cuda_kernel_columns.h"
 #include "runtime/cuda_kernel_math.h"
@@ -55,7 +57,7 @@ __global__ void softmax_rows_kernel(Matrix<T> x) {
   const int64_t r = row_of_warp();
   if (r >= x.rows) return;
   T* row = x.row(r);
-  Compute<T> top = to_compute(row[0]), sum = 0;
+  Compute<T> top = -std::numeric_limits<Compute<T>>::infinity(), sum = 0;
   for (int64_t c = threadIdx.x; c < x.cols; c += warp_size) {
     const Compute<T> value = to_compute(row[c]);
     top = value > top || value != value ? value : top;

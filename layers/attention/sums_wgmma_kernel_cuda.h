@@ -135,6 +135,7 @@ __device__ void wgmma_chunk(const MmaCall& call, const Weights& weights, const M
 #pragma unroll 1
       for (int i = 0; i < links; i += 64)
         forward(describe_rows(links0, i), describe_rows(links1, i), sum, i > 0);
+      __syncwarp();  // all lanes have their fragments
       write(1, sum, h0, mine());
     } else {
       const Swizzled<64> weights0{shared.rest}, weights1{shared.rest + links * 64};

@@ -13,6 +13,7 @@
 
 #include "runtime/emulator/memory.h"
 #include "runtime/emulator/pending.h"
+#include "runtime/emulator/race_check.h"
 #include "runtime/emulator/work.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
@@ -93,6 +94,7 @@ class Machine {
     blockDim = launch.block;
     gridDim = launch.grid;
     prepare(launch);
+    race::begin_launch(launch.block);
     const uint64_t seed = 4 * ++launches_;
     const uint64_t blocks = uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
     const Order block_order(blocks, seed), thread_order(count_, seed + 2);
@@ -103,6 +105,7 @@ class Machine {
         blockIdx = {static_cast<uint32_t>(block % launch.grid.x),
                     static_cast<uint32_t>(block % plane / launch.grid.x),
                     static_cast<uint32_t>(block / plane)};
+        race::begin_block(blockIdx, shared(), shared_bytes_);
         run_block(thread_order);
       }
     } catch (...) {
@@ -124,6 +127,7 @@ class Machine {
     if (++at_barrier_ == count_) {
       at_barrier_ = 0;
       for (uint32_t t = 0; t < count_; ++t) threads_[t].state = Thread::State::ready;
+      race::order_block();
       return;
     }
     wait(me, Thread::State::at_barrier, place);
@@ -148,7 +152,10 @@ class Machine {
       if (other.state != Thread::State::in_warp_operation) return wait(me, me.state, place);
       all[l] = other.arguments;
     }
-    operation(all);
+    {
+      const race::Pause pause;  // what it does to memory, it notes itself
+      operation(all);
+    }
     for (uint32_t l = 0; l < lanes; ++l)
       if (mask >> l & 1) threads_[first + l].state = Thread::State::ready;
   }
@@ -159,6 +166,11 @@ class Machine {
         if (stored < operand + bytes && operand < stored + size)
           fault(str("a product of what thread ", text(threads_[t].index), " has stored and not fenced"),
                 place);
+  }
+
+  void order_lanes() {
+    race::order_lanes(static_cast<uint32_t>(current_ - threads_.data()) / warp_size * warp_size,
+                      current_->mask);
   }
 
   uint32_t lane() const { return static_cast<uint32_t>(current_ - threads_.data()) % warp_size; }
@@ -263,8 +275,12 @@ class Machine {
       if (thread.state != Thread::State::ready) return false;
       current_ = &thread;
       threadIdx = thread.index;
+      race::resume(t, thread.stack.begin, thread.stack.bytes);
       go_on(thread);
+      race::pause();
       if (thread.error) std::rethrow_exception(std::exchange(thread.error, nullptr));
+      if (const std::string found = race::take(); !found.empty())
+        throw Error(str("kernel '", launch_->kernel, "', block ", text(blockIdx), ", ", found));
       returned += thread.state == Thread::State::returned;
       return true;
     };
@@ -359,6 +375,10 @@ void launch(Launch launch, std::function<void()> thread) {
 void block_barrier(Place place) { Machine::instance().block_barrier(place); }
 void warp_operation(uint32_t mask, void* arguments, WarpOperation operation, Place place) {
   Machine::instance().warp_operation(mask, arguments, operation, place);
+}
+void warp_barrier(uint32_t mask, Place place) {
+  warp_operation(
+      mask, nullptr, [](void* const*) { Machine::instance().order_lanes(); }, place);
 }
 uint32_t lane() { return Machine::instance().lane(); }
 void* dynamic_shared() { return Machine::instance().shared(); }

@@ -14,8 +14,8 @@
 //   * a launch that a GPU would refuse: too many threads, too much shared memory
 // Dynamic shared memory holds NaNs when a block starts; static shared memory holds what the block before
 // left. What cp.async copies to, and registers of wgmma, hold NaNs from its start to its wait. Device
-// memory: runtime/emulator/memory.h. Not shown: races of single instructions, the order of memory
-// operations; reads outside an allocation within its page, but under AddressSanitizer (preset asan-emulated).
+// memory: runtime/emulator/memory.h. Races: race_check.h, in builds with the checker; else some show by the
+// order. Not shown: reads outside an allocation within its page, but under AddressSanitizer (asan-emulated).
 #pragma once
 
 #include <cstddef>
@@ -51,11 +51,12 @@ void block_barrier(Place);
 // there.
 using WarpOperation = void (*)(void* const* arguments);
 void warp_operation(uint32_t mask, void* arguments, WarpOperation operation, Place);
+void warp_barrier(uint32_t mask, Place);  // __syncwarp: the one that orders what the lanes do to memory
 uint32_t lane();
 void* dynamic_shared();
 
 // cp.async: kept until waited for. null `from` means zeros.
-void start_copy(void* to, const void* from, size_t bytes);
+void start_copy(void* to, const void* from, size_t bytes, Place);
 void commit_copies();
 void wait_copies(size_t groups_that_may_be_missing);
 
@@ -67,6 +68,7 @@ void begin_product(Place);
 void lend_registers(void* registers, const void* values, size_t n);
 const void* values_of(const void* registers);
 void wait_products();
+void note_operand(const void* piece, size_t bytes, Place);  // in shared memory
 void note_store(const void* to, size_t bytes);
 void check_stores(uintptr_t operand, size_t bytes, Place);
 void fence_stores();

@@ -106,6 +106,14 @@ class Pool {
     }
   }
 
+  Bytes find(const char* p) {
+    const std::lock_guard lock(mutex_);
+    const auto next = live_.upper_bound(const_cast<char*>(p));
+    if (next == live_.begin()) return {};
+    const Allocation& allocation = std::prev(next)->second;
+    return p < allocation.end() ? Bytes{allocation.begin(), allocation.bytes} : Bytes{};
+  }
+
   bool contains(const char* begin, size_t bytes) {
     const std::lock_guard lock(mutex_);
     auto next = live_.upper_bound(const_cast<char*>(begin));
@@ -182,6 +190,12 @@ void check_guards(const std::string& who) { Pool::instance().check_guards(who); 
 bool is_device_memory(const void* begin, size_t bytes) {
   return Pool::instance().contains(static_cast<const char*>(begin), bytes);
 }
+
+Bytes device_addresses() {
+  Pool::instance();  // has them
+  return {pool_begin, pool_bytes};
+}
+Bytes allocation_of(const void* p) { return Pool::instance().find(static_cast<const char*>(p)); }
 
 Access::Access() { Pool::instance().open(); }
 Access::~Access() { Pool::instance().close(); }

@@ -21,6 +21,14 @@ std::shared_ptr<void> allocate(
 void check_guards(const std::string& who);
 // Whether the bytes lie in one live allocation.
 bool is_device_memory(const void* begin, size_t bytes);
+// The addresses that allocations are of, now and later; and the allocation that holds one, {null, 0} where
+// none does.
+struct Bytes {
+  const void* begin = nullptr;
+  size_t size = 0;
+};
+Bytes device_addresses();
+Bytes allocation_of(const void*);
 
 // That of the stream that this thread activated last.
 int active_device();  // device_emulated.cc

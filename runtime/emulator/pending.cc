@@ -11,14 +11,17 @@ void Pending::forget() {
   copies.clear();
   groups.clear();
   lent.clear();
+  operands.clear();
   products_fenced = false;
   products = 0;
   unfenced.clear();
 }
 
-void start_copy(void* to, const void* from, size_t bytes) {
+void start_copy(void* to, const void* from, size_t bytes, Place place) {
   std::memset(to, 0xff, bytes);  // from now on no thread may count on what was there
-  pending().copies.push_back({to, from, bytes});
+  race::begin_copy(to, bytes, place);
+  if (from) race::note_read(from, bytes, place);
+  pending().copies.push_back({to, from, bytes, place, race::now()});
 }
 
 void commit_copies() {
@@ -31,6 +34,8 @@ void wait_copies(size_t groups_that_may_be_missing) {
   for (; me.groups.size() > groups_that_may_be_missing; me.groups.pop_front()) {
     for (const Pending::Copy& copy : me.groups.front()) {
       copy.from ? std::memcpy(copy.to, copy.from, copy.bytes) : std::memset(copy.to, 0, copy.bytes);
+      race::end_copy(copy.to, copy.bytes, copy.place);
+      if (copy.from) race::end_read(copy.start, copy.from, copy.bytes, copy.place);
       note_store(copy.to, copy.bytes);
     }
   }
@@ -38,6 +43,11 @@ void wait_copies(size_t groups_that_may_be_missing) {
 
 void note_store(const void* to, size_t bytes) {
   pending().unfenced.emplace_back(reinterpret_cast<uintptr_t>(to), bytes);
+}
+void note_operand(const void* piece, size_t bytes, Place place) {
+  if (!race::finds_races) return;
+  race::note_read(piece, bytes, place);
+  pending().operands.push_back({piece, bytes, place, race::now()});
 }
 void fence_products() { pending().products_fenced = true; }
 void begin_product(Place place) {
@@ -69,6 +79,8 @@ void wait_products() {
   for (const Pending::Lent& lent : me.lent)
     std::memcpy(lent.registers, lent.values.data(), lent.values.size() * sizeof(uint32_t));
   me.lent.clear();
+  for (const Pending::Operand& o : me.operands) race::end_read(o.start, o.piece, o.bytes, o.place);
+  me.operands.clear();
   me.products_fenced = false;
 }
 

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "runtime/emulator/race_check.h"
+
 #define __global__ static
 #define __device__
 #define __host__
@@ -98,7 +100,8 @@ concept AtomicInteger =
     std::is_same_v<T, int> || std::is_same_v<T, unsigned> || std::is_same_v<T, unsigned long long>;
 namespace lime::emulator {
 template <typename T, typename F>
-T replace(T* p, F f) {
+__forceinline__ T replace(T* p, F f) {
+  const race::Atomic atomic;
   const T old = *p;
   *p = f(old);
   return old;

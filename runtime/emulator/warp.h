@@ -69,7 +69,7 @@ inline void __syncthreads(lime::emulator::Place place = lime::emulator::Place::c
 }
 inline void __syncwarp(uint32_t mask = 0xffffffffu,
                        lime::emulator::Place place = lime::emulator::Place::current()) {
-  lime::emulator::vote(mask, false, place);
+  lime::emulator::warp_barrier(mask, place);
 }
 inline uint32_t __ballot_sync(uint32_t mask, int predicate,
                               lime::emulator::Place place = lime::emulator::Place::current()) {
@@ -173,7 +173,24 @@ inline void mma_tf32(float* d, const uint32_t* a, const uint32_t* b, Place place
 struct LoadMatrix {
   const uint16_t* row;
   uint32_t* registers;
+  Place place;
 };
+
+// For the race checker: a row is read by the lane that names it, and what a lane receives by that lane, in
+// words of two columns.
+template <bool transposed>
+void note_matrices(void* const* all) {
+  for (uint32_t l = 0; l < warp_lanes; ++l) {
+    const auto row = [&](uint32_t i) { return static_cast<const LoadMatrix*>(all[i])->row; };
+    const Place place = static_cast<const LoadMatrix*>(all[l])->place;
+    race::note_read_of(l, row(l), 16, place);
+    for (uint32_t m = 0; m < 4; ++m) {
+      if (!transposed) race::note_read_of(l, row(m * 8 + l / 4) + l % 4 * 2, 4, place);
+      for (uint32_t i = 0; transposed && i < 2; ++i)
+        race::note_read_of(l, row(m * 8 + l % 4 * 2 + i) + l / 8 * 2, 4, place);
+    }
+  }
+}
 
 // Lane l names row l % 8 of matrix l / 8, and receives of each 8 x 8 matrix two neighbours of row l / 4, or
 // of column l / 4 if transposed.
@@ -181,18 +198,19 @@ template <bool transposed>
 void load_matrices(uint32_t* registers, const void* row, Place place) {
   if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
     fault("ldmatrix of a row that is not 16-byte aligned", place);
-  LoadMatrix mine{static_cast<const uint16_t*>(row), registers};
+  LoadMatrix mine{static_cast<const uint16_t*>(row), registers, place};
   warp_operation(
       0xffffffffu, &mine,
       [](void* const* all) {
+        const auto at = [&](uint32_t l) { return static_cast<const LoadMatrix*>(all[l]); };
+        if (race::finds_races) note_matrices<transposed>(all);
         for (uint32_t l = 0; l < warp_lanes; ++l) {
           for (uint32_t m = 0; m < 4; ++m) {
             const auto element = [&](uint32_t i, uint32_t j) -> uint32_t {
-              return static_cast<const LoadMatrix*>(all[m * 8 + (transposed ? j : i)])
-                  ->row[transposed ? i : j];
+              return at(m * 8 + (transposed ? j : i))->row[transposed ? i : j];
             };
             const uint32_t i = l / 4, j = l % 4 * 2;
-            static_cast<const LoadMatrix*>(all[l])->registers[m] = element(i, j) | element(i, j + 1) << 16;
+            at(l)->registers[m] = element(i, j) | element(i, j + 1) << 16;
           }
         }
       },

@@ -14,12 +14,13 @@ struct MatrixDescriptor {
   int row_bytes = 0;
 
   MatrixDescriptor operator+(int bytes) const { return {first + static_cast<uintptr_t>(bytes), row_bytes}; }
-  float at(int64_t row, int64_t column) const {
+  const uint16_t* address_of(int64_t row, int64_t column) const {
     const uintptr_t address = first + static_cast<uintptr_t>(row * row_bytes + 2 * column);
     // 128 bytes: bits 4 - 6 by bits 7 - 9; 64 bytes: bits 4, 5 by bits 7, 8.
     const uintptr_t place = address ^ (address >> 3 & (row_bytes == 128 ? 0x70u : 0x30u));
-    return half_of(*reinterpret_cast<const uint16_t*>(place), 0);
+    return reinterpret_cast<const uint16_t*>(place);
   }
+  float at(int64_t row, int64_t column) const { return half_of(*address_of(row, column), 0); }
 };
 
 struct Wgmma {
@@ -35,7 +36,11 @@ void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescrip
   begin_product(place);
   const auto check = [&](const MatrixDescriptor& m, bool by_rows, int others) {
     if (m.first % 16 != 0) fault("a matrix of a product that is not 16-byte aligned", place);
-    if (lane() == 0) check_stores(m.first, static_cast<size_t>(m.row_bytes * (by_rows ? 16 : others)), place);
+    if (lane() != 0) return;
+    check_stores(m.first, static_cast<size_t>(m.row_bytes * (by_rows ? 16 : others)), place);
+    const int rows = by_rows ? 16 : others, columns = by_rows ? others : 16;
+    for (int row = 0; row < rows; ++row)
+      for (int column = 0; column < columns; column += 8) note_operand(m.address_of(row, column), 16, place);
   };
   check(b, b_by_rows, n);
   if (!a) check(a_shared, a_by_rows, 64);
@@ -77,13 +82,14 @@ void wgmma(float* d, const uint32_t* a, MatrixDescriptor a_shared, MatrixDescrip
 struct StoreMatrix {
   uint16_t* row;
   const uint32_t* registers;
+  Place place;
 };
 
 // Lane l names row l % 8 of matrix l / 8, and gives of each 8 x 8 matrix two neighbours of row l / 4.
 inline void store_matrices(const uint32_t* registers, void* row, Place place) {
   if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
     fault("stmatrix to a row that is not 16-byte aligned", place);
-  StoreMatrix mine{static_cast<uint16_t*>(row), registers};
+  StoreMatrix mine{static_cast<uint16_t*>(row), registers, place};
   warp_operation(
       0xffffffffu, &mine,
       [](void* const* all) {
@@ -91,6 +97,7 @@ inline void store_matrices(const uint32_t* registers, void* row, Place place) {
           for (uint32_t m = 0; m < 4; ++m) {
             const uint32_t pair = static_cast<const StoreMatrix*>(all[l])->registers[m];
             uint16_t* to = static_cast<const StoreMatrix*>(all[m * 8 + l / 4])->row + l % 4 * 2;
+            race::note_write_of(l, to, 4, static_cast<const StoreMatrix*>(all[l])->place);
             to[0] = static_cast<uint16_t>(pair), to[1] = static_cast<uint16_t>(pair >> 16);
           }
         }
