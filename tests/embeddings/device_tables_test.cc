@@ -19,6 +19,19 @@ class DeviceTables : public DeviceTest, public testing::WithParamInterface<Devic
   // How rows of so many columns move with the sums of gradients of many occurrences, which are checked.
   using Rows = std::vector<std::vector<float>>;
   Rows check_sums(int64_t dim, bool stays);
+  // Calls check(got, expected) with each bucket's rows of test_tables(), which must be those of the same ids.
+  template <typename Check>
+  static void for_buckets(StepTrainer& got, StepTrainer& expected, Check check) {
+    for (int64_t t = 0; t < 4; ++t) {
+      for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
+        const TableRows a = got.collection().bucket_rows(t, bucket),
+                        b = expected.collection().bucket_rows(t, bucket);
+        ASSERT_EQ(a.ids, b.ids);
+        ASSERT_EQ(a.state.size(), b.state.size());
+        ASSERT_NO_FATAL_FAILURE(check(a, b));
+      }
+    }
+  }
   void check_bf16_columns(DType stored);
 
   std::unique_ptr<Communicator> comm;
@@ -137,17 +150,11 @@ TEST_P(DeviceTables, AgreeWithTheHostsTables) {
       const double squares = host.run_step(batch, step);
       EXPECT_NEAR(device.run_step(batch, step), squares, 2e-6 * squares);
     }
-    for (int64_t t = 0; t < 4; ++t) {
-      for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
-        const TableRows got = device.collection().bucket_rows(t, bucket),
-                        expected = host.collection().bucket_rows(t, bucket);
-        ASSERT_EQ(got.ids, expected.ids);
-        ASSERT_EQ(got.state.size(), expected.state.size());
-        for (size_t i = 0; i < got.values.size(); ++i) ASSERT_NEAR(got.values[i], expected.values[i], 5e-6);
-        for (size_t i = 0; i < got.state.size(); ++i)
-          ASSERT_NEAR(got.state[i], expected.state[i], 1e-5 * (1 + std::abs(expected.state[i])));
-      }
-    }
+    for_buckets(device, host, [](const TableRows& got, const TableRows& expected) {
+      for (size_t i = 0; i < got.values.size(); ++i) ASSERT_NEAR(got.values[i], expected.values[i], 5e-6);
+      for (size_t i = 0; i < got.state.size(); ++i)
+        ASSERT_NEAR(got.state[i], expected.state[i], 1e-5 * (1 + std::abs(expected.state[i])));
+    });
   }
 }
 
@@ -192,22 +199,15 @@ TEST_P(DeviceTables, AgreeWithTheHostsTablesInBf16) {
       const double squares = host.run_step(batch, step);
       EXPECT_NEAR(device.run_step(batch, step), squares, 1e-4 * squares);
     }
-    for (int64_t t = 0; t < 4; ++t) {
-      for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
-        const TableRows got = device.collection().bucket_rows(t, bucket),
-                        expected = host.collection().bucket_rows(t, bucket);
-        ASSERT_EQ(got.ids, expected.ids);
-        ASSERT_EQ(got.state.size(), expected.state.size());
-        for (size_t i = 0; i < got.values.size(); ++i) {
-          const float ulp =
-              std::ldexp(1.0f, std::ilogb(std::max(std::abs(expected.values[i]), 0x1p-20f)) - 7);
-          ASSERT_NEAR(got.values[i], expected.values[i], 2 * ulp);
-          ASSERT_EQ(to_float(to_bf16(got.values[i])), got.values[i]);
-          other += got.values[i] != expected.values[i];
-        }
-        all += got.values.size();
+    for_buckets(device, host, [&](const TableRows& got, const TableRows& expected) {
+      for (size_t i = 0; i < got.values.size(); ++i) {
+        const float ulp = std::ldexp(1.0f, std::ilogb(std::max(std::abs(expected.values[i]), 0x1p-20f)) - 7);
+        ASSERT_NEAR(got.values[i], expected.values[i], 2 * ulp);
+        ASSERT_EQ(to_float(to_bf16(got.values[i])), got.values[i]);
+        other += got.values[i] != expected.values[i];
       }
-    }
+      all += got.values.size();
+    });
     EXPECT_GT(all, 3000u);
     EXPECT_LT(other, all / 500) << "of " << all;
   }

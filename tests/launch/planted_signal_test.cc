@@ -3,7 +3,6 @@
 // nothing.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -34,13 +33,7 @@ class PlantedSignal : public testing::Test {
     for (const std::string& setting : settings) command += " --set " + setting;
     const Outcome trained = lime_program_on(2, command);
     EXPECT_EQ(trained.exit_code, 0) << trained.err;
-    return nlohmann::json::parse(read_file(run + "/eval.json"))
-        .at(0)
-        .at("tasks")
-        .at(0)
-        .at("all")
-        .at("auc")
-        .get<double>();
+    return held_out_auc(run);
   }
 
   TempDirectory temp_;

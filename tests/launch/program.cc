@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "runtime/error.h"
@@ -61,6 +62,11 @@ std::string checkpoint_digests(const std::string& directory) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, testing::HasSubstr("/item rows"));
   return outcome.out;
+}
+
+double held_out_auc(const std::string& run) {
+  const auto evaluations = nlohmann::json::parse(read_file(run + "/eval.json"));
+  return evaluations.at(0).at("tasks").at(0).at("all").at("auc").get<double>();
 }
 
 }  // namespace lime

@@ -35,4 +35,7 @@ extern const char* const small_log_features;
 // table.
 std::string checkpoint_digests(const std::string& directory);
 
+// What a run directory's evaluation says of its first task, over all held-out days.
+double held_out_auc(const std::string& run);
+
 }  // namespace lime

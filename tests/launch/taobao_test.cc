@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "tests/launch/program.h"
@@ -64,15 +63,7 @@ class Taobao : public testing::Test {
                " --set model.blocks=1 --set model.head_hidden=16 --set train.batch_requests=32",
                " --set train.learning_rate=2e-3 --set train.clip_norm=1 --set train.epochs=2");
   }
-  double auc(const std::string& name) const {
-    return nlohmann::json::parse(read_file(path(name) + "/eval.json"))
-        .at(0)
-        .at("tasks")
-        .at(0)
-        .at("all")
-        .at("auc")
-        .get<double>();
-  }
+  double auc(const std::string& name) const { return held_out_auc(path(name)); }
 
   TempDirectory temp_;
   Outcome imported_;
