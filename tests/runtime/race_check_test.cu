@@ -34,6 +34,7 @@ class RaceCheck : public DeviceTest {
       std::string now = no_race;
       try {
         launch(ctx, "tested", kernel, dim3(blocks), dim3(threads), 8192, arguments...);
+        ctx.synchronize();
       } catch (const Error& e) {
         now = e.what();
       }
