@@ -93,8 +93,8 @@ class ReferenceTables {
   std::map<size_t, std::map<int64_t, Row>> trained_;
 };
 
-// Whether all rows that `some` owns are bit for bit those of `all`, a collection on one rank; says which are
-// not.
+// Whether all rows that `some` owns are bit for bit those of `all`, a collection on one rank or on the same
+// ranks; says which are not.
 void expect_same_rows(const EmbeddingCollection& some, Communicator& comm, const EmbeddingCollection& all);
 
 }  // namespace lime
