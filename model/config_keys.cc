@@ -93,8 +93,7 @@ void add_embedding_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(choice("embeddings.memory", at(&Config::embeddings, &EmbeddingConfig::memory),
                         Choices<TableMemory>{{"device", TableMemory::device}, {"host", TableMemory::host}},
                         "where tables are with device cuda: device: beside the network; host: in host "
-                        "memory, for tables that the "
-                        "devices have no room for, and slower"));
+                        "memory, for tables that the devices have no room for, and slower"));
   add_table_keys(keys, "embeddings.tables.<table>.", true, [](auto member) { return at_table(member); });
   keys.push_back(text(
       "embeddings.shared.<feature>", [](auto& c, const std::string& name) -> auto& {
