@@ -49,7 +49,7 @@ if(LIME_RACE_CHECK)
     message(FATAL_ERROR "LIME_RACE_CHECK: found LIME_CUDA=${LIME_CUDA}, expected EMULATED")
   endif()
   add_compile_definitions(LIME_RACE_CHECK)
-  set(LIME_RACE_CHECK_OPTIONS -fsanitize=thread --param=tsan-instrument-func-entry-exit=0 -fno-tree-loop-distribute-patterns)
+  set(LIME_RACE_CHECK_OPTIONS -g1 -fsanitize=thread --param=tsan-instrument-func-entry-exit=0 -fno-tree-loop-distribute-patterns)
   string(APPEND LIME_CUDA_SUMMARY ", with the race checker")
 endif()
 # Warpgroup products exist in code for sm_90a alone: runtime/wgmma_cuda.cu.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds with warnings as errors, checks the layering, and passes all tests. CUDA code is
-# compiled where nvcc is; its kernels are run everywhere, by the emulator (docs/adr/0006), in a second tree.
+# compiled where nvcc is; its kernels are run everywhere, by the emulator (docs/adr/0006), which finds races, in a second tree.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

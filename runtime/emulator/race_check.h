@@ -1,4 +1,4 @@
-// The race checker of the CUDA emulator (CMake option LIME_RACE_CHECK, preset racecheck-emulated).
+// The race checker of the CUDA emulator (CMake option LIME_RACE_CHECK, preset ci-emulated).
 //
 // Kernels are compiled with -fsanitize=thread, which has the compiler call a function before each load and
 // store; the functions are here, in the place of ThreadSanitizer's. What a kernel's thread does to the shared

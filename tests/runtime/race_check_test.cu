@@ -23,7 +23,7 @@ class RaceCheck : public DeviceTest {
   RaceCheck() : DeviceTest({DeviceType::cuda, 0}) {}
   void SetUp() override {
     if (!emulator::race::finds_races)
-      GTEST_SKIP() << "built without the race checker (preset racecheck-emulated)";
+      GTEST_SKIP() << "built without the race checker (preset ci-emulated)";
   }
   // What launches of the kernel come to: several, since threads and blocks change their order with each.
   template <typename... Parameters, typename... Arguments>
