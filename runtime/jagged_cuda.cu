@@ -9,7 +9,7 @@ namespace lime::cuda {
 namespace {
 
 constexpr int tile_cols = 32, tile_rows = 8;
-constexpr int64_t most_blocks_y = 65535;
+constexpr int64_t most_blocks_y = 4096;  // several times what any device holds at once
 
 // y[b, c] = or += the sum over the rows of segment b, times 1 or 1 / length: those of each thread in order,
 // then the threads'. Segments go by in steps of gridDim.y.

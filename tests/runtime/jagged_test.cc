@@ -68,6 +68,29 @@ TEST_P(JaggedRows, RepeatRows) {
   });
 }
 
+// On a device a block has several segments then.
+TEST_P(JaggedRows, ManySegments) {
+  constexpr int64_t segments = 4100;
+  std::vector<int64_t> ends(segments + 1);
+  for (int64_t b = 0; b <= segments; ++b)
+    ends[static_cast<size_t>(b)] = b / 3 * 4 + b % 3;  // lengths 1, 1, 2
+  const DeviceJagged uploaded_ends(ctx, ends);
+  const Jagged many = uploaded_ends;
+  run([&]<typename T>(T) {
+    Guarded<T> x(many.rows(), 1), y(segments, 1);
+    x.random(1);
+    y.set([](int64_t, int64_t) { return NAN; });
+    segment_mean(ctx, x.view(), many, y);
+    y.expect(
+        [&](int64_t b, int64_t) {
+          Real sum = 0;
+          for (int64_t i = many.begin(b); i < many.end(b); ++i) sum += x.at(i, 0);
+          return sum / static_cast<Real>(many.length(b));
+        },
+        ulps<T>(4), "segment_mean");
+  });
+}
+
 TEST_P(JaggedRows, NoSegments) {
   run([&]<typename T>(T) {
     const DeviceJagged none(ctx, {0});
