@@ -158,7 +158,7 @@ void BatchAssembler::append_candidates(const RequestWindow& window, const std::v
     const bool joined = source.from == From::item_column;
     if (source.kind == ColumnKind::real) {
       float* out = reals.take_column();
-      const auto& values =
+      const std::span<const float> values =
           joined ? items_.column(source.index).reals : window.candidate_columns[source.index].reals;
       for (const auto& range : ranges)
         for (int64_t i = range.begin; i < range.end; ++i, out += reals.width()) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,16 @@ struct ColumnData {
 };
 // Held in memory.
 int64_t bytes_of(const std::vector<ColumnData>&);
+
+// The same, borrowed.
+struct ColumnView {
+  ColumnView() = default;
+  ColumnView(const ColumnData& column)
+      : kind(column.kind), ids(column.ids), offsets(column.offsets), reals(column.reals) {}
+  ColumnKind kind = ColumnKind::id;
+  std::span<const int64_t> ids, offsets;
+  std::span<const float> reals;
+};
 template <typename T>
 int64_t bytes_of(const std::vector<T>& values) {
   return static_cast<int64_t>(values.capacity() * sizeof(T));

@@ -18,7 +18,7 @@ void start_columns(const std::vector<FeatureSource>& sources, FeatureColumns& ou
     }
 }
 
-void append_range(const ColumnData& column, int64_t begin, int64_t end, IdColumn& out) {
+void append_range(const ColumnView& column, int64_t begin, int64_t end, IdColumn& out) {
   if (column.kind == ColumnKind::id) {
     out.ids.insert(out.ids.end(), column.ids.begin() + begin, column.ids.begin() + end);
     return;
@@ -30,7 +30,7 @@ void append_range(const ColumnData& column, int64_t begin, int64_t end, IdColumn
                  column.ids.begin() + column.offsets[static_cast<size_t>(end)]);
 }
 
-void append_joined(const ColumnData& column, const std::vector<int32_t>& item_row, int64_t begin, int64_t end,
+void append_joined(const ColumnView& column, const std::vector<int32_t>& item_row, int64_t begin, int64_t end,
                    IdColumn& out) {
   const int32_t* rows = item_row.data();
   if (column.kind == ColumnKind::id) {

@@ -16,9 +16,9 @@ int64_t age_bucket(int64_t request_ms, int64_t event_ms, int64_t buckets);
 // Columns without rows, for these features.
 void start_columns(const std::vector<FeatureSource>&, FeatureColumns& out);
 // Appends rows [begin, end) of a column.
-void append_range(const ColumnData&, int64_t begin, int64_t end, IdColumn& out);
+void append_range(const ColumnView&, int64_t begin, int64_t end, IdColumn& out);
 // Appends the item column's values for rows [begin, end) of `item_row`; -1 is an item without a row.
-void append_joined(const ColumnData&, const std::vector<int32_t>& item_row, int64_t begin, int64_t end,
+void append_joined(const ColumnView&, const std::vector<int32_t>& item_row, int64_t begin, int64_t end,
                    IdColumn& out);
 // Rows [begin, end) of columns whose reals are `real_width` wide.
 FeatureColumns slice_rows(const FeatureColumns&, int64_t begin, int64_t end, int64_t real_width);

@@ -38,7 +38,7 @@ FeatureColumns ItemFeatures::columns(std::span<const int64_t> items) const {
   for (const auto& source : plan_.candidate) {
     if (source.kind == ColumnKind::real) {
       float* to = reals.take_column();
-      const auto& values = table_->column(source.index).reals;
+      const auto values = table_->column(source.index).reals;
       for (const int32_t row : item_row) {
         *to = row < 0 ? 0.0f : values[static_cast<size_t>(row)];
         to += reals.width();

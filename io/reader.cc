@@ -46,10 +46,22 @@ ReaderOptions checked(ReaderOptions options, const Dataset& dataset) {
                         " parts, expected at least one for each of ", options.virtual_shards,
                         " micro-batches; import it with more parts or train with fewer micro-batches"));
   options.prefetch = std::max<int64_t>(options.prefetch, 1);
+  if (!options.items) options.items = read_items(dataset, options.spec);
   return options;
 }
 
+const ItemTable& items_of(const ReaderOptions& options, const ReadPlan& plan) {
+  LIME_CHECK(options.items->columns() == plan.item_columns.size(), "a table of ", options.items->columns(),
+             " item columns, for features of ", plan.item_columns.size());
+  return *options.items;
+}
+
 }  // namespace
+
+std::shared_ptr<const ItemTable> read_items(const Dataset& dataset, const BatchSpec& spec) {
+  return std::make_shared<const ItemTable>(
+      dataset, ReadPlan(dataset.schema(), spec, HistoryMode::running).item_columns);
+}
 
 // One shard: its stream, and the micro-batches that are ready. Streams are only touched by the shard's thread
 // once threads run; the rest is guarded by Impl::mutex.
@@ -72,7 +84,7 @@ struct BatchReader::Impl {
   Dataset dataset;
   ReaderOptions options;
   ReadPlan plan;
-  ItemTable items;
+  const ItemTable& items;
   std::pair<int64_t, int64_t> range;  // this rank's shards
   PartCache cache;
   BatchAssembler assembler;
@@ -94,7 +106,7 @@ struct BatchReader::Impl {
       : dataset(source),
         options(checked(std::move(reader_options), source)),
         plan(dataset.schema(), options.spec, options.history_mode),
-        items(dataset, plan.item_columns),
+        items(items_of(options, plan)),
         range(shards_of(options)),
         cache(dataset, plan, items, options.days.size() > 1 ? options.cache_bytes : 0),
         assembler(options, plan, items, dataset.day_start_ms(options.days.front())) {

@@ -52,6 +52,11 @@ struct ResolvedSpec {
 // or what events without an item cannot have.
 ResolvedSpec resolve_features(const DatasetSchema&, const BatchSpec&);
 
+class ItemTable;
+// Those columns of items.h5 that the features read: one table for all readers of a dataset, also of other
+// processes (io/item_table.h).
+std::shared_ptr<const ItemTable> read_items(const Dataset&, const BatchSpec&);
+
 enum class HistoryMode : uint8_t {
   running,  // events up to each request
   frozen,   // events before the first day of the reader's range
@@ -76,6 +81,7 @@ struct ReaderOptions {
   int threads = 1;       // read-ahead threads
   int64_t cache_bytes =
       int64_t{1} << 30;  // of events parts that are kept for the next day, beside those in use
+  std::shared_ptr<const ItemTable> items = nullptr;  // of read_items, for `spec`; null: read by this reader
 };
 
 class BatchReader {

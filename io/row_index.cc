@@ -18,11 +18,12 @@ size_t RowIndex::home(int64_t id) const { return mix64(static_cast<uint64_t>(id)
 
 RowIndex::RowIndex(std::span<const int64_t> ids) : ids_(ids) {
   LIME_CHECK(ids.size() < INT32_MAX, ids.size(), " ids");
-  slots_.assign(std::bit_ceil(ids.size() + ids.size() / 2 + 2), -1);
+  own_slots_.assign(std::bit_ceil(ids.size() + ids.size() / 2 + 2), -1);
+  slots_ = own_slots_;
   for (size_t row = 0; row < ids.size(); ++row) {
     size_t slot = home(ids[row]);
     while (slots_[slot] >= 0) slot = (slot + 1) & (slots_.size() - 1);
-    slots_[slot] = static_cast<int32_t>(row);
+    own_slots_[slot] = static_cast<int32_t>(row);
   }
 }
 

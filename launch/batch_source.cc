@@ -1,6 +1,7 @@
 #include "launch/batch_source.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "parallel/tree_sum.h"
 
@@ -33,8 +34,8 @@ ReaderOptions reader_options(const Communicator& comm, const Config& config, std
 }
 
 BatchSource::BatchSource(ProcessGroup& group, const Dataset& dataset, const Config& config, int64_t epoch,
-                         const std::vector<ShardPosition>& positions)
-    : group_(group), dataset_(dataset), config_(config), epoch_(epoch) {
+                         const std::vector<ShardPosition>& positions, std::shared_ptr<const ItemTable> items)
+    : group_(group), dataset_(dataset), config_(config), epoch_(epoch), items_(std::move(items)) {
   open_epoch(positions);
 }
 
@@ -48,6 +49,7 @@ void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
   options.requests = std::max<int64_t>(1, config_.train.batch_requests / shards);
   options.shuffle = config_.data.shuffle;
   options.epoch = epoch_;
+  options.items = items_;
   reader_ = std::make_unique<BatchReader>(dataset_, options);
   if (!positions.empty()) reader_->seek(positions);
 }

@@ -30,8 +30,9 @@ struct GlobalBatch {
 class BatchSource {
  public:
   // Starts at `epoch`, at `positions` within it (empty: its beginning).
+  // `items`: of items_of_host; null: each epoch's reader reads its own.
   BatchSource(ProcessGroup&, const Dataset&, const Config&, int64_t epoch,
-              const std::vector<ShardPosition>& positions);
+              const std::vector<ShardPosition>& positions, std::shared_ptr<const ItemTable> items = nullptr);
   ~BatchSource();
 
   // Collective. The next batch with data on any rank; none after the last epoch. `stop`: this rank was asked
@@ -49,6 +50,7 @@ class BatchSource {
   const Dataset& dataset_;
   const Config& config_;
   int64_t epoch_;
+  const std::shared_ptr<const ItemTable> items_;
   std::unique_ptr<BatchReader> reader_;
 };
 

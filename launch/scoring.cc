@@ -25,6 +25,7 @@ class Pass {
       : comm_(scoring.comm), ctx_(scoring.ctx), network_(scoring.network), scores_(ctx_) {
     ReaderOptions options = scoring_options(comm_, scoring.config, days, mode);
     options.spec.metric_weight = scoring.config.eval.watch_time;
+    options.items = scoring.items;
     together(comm_, [&] { reader_ = std::make_unique<BatchReader>(scoring.dataset, options); });
   }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct Scoring {
   Network& network;
   const Config& config;
   const Dataset& dataset;
+  std::shared_ptr<const ItemTable> items = nullptr;  // of items_of_host; null: every reader has its own
 };
 
 const char* to_string(HistoryMode);

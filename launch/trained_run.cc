@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "launch/host_items.h"
 #include "launch/same_everywhere.h"
 #include "parallel/device_communicator.h"
 
@@ -16,6 +17,7 @@ TrainedRun::TrainedRun(ProcessGroup& group, RunDescription run)
     : group_(group),
       config_(std::move(run.config)),
       dataset_(std::move(run.dataset)),
+      items_(items_of_host(group, dataset_, config_.features)),
       context_(device_of_rank(config_.device, group), config_),
       checkpoint_(choose_checkpoint(group.world(), run.choice)),
       of_tables_(make_device_communicator(group, context_)),

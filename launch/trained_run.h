@@ -29,13 +29,14 @@ class TrainedRun {
   // Collective.
   TrainedRun(ProcessGroup&, RunDescription);
 
-  Scoring scoring() { return {group_.world(), context_, network_, config_, dataset_}; }
+  Scoring scoring() { return {group_.world(), context_, network_, config_, dataset_, items_}; }
   const std::string& checkpoint() const { return checkpoint_.directory(); }
 
  private:
   ProcessGroup& group_;
   Config config_;
   Dataset dataset_;
+  std::shared_ptr<const ItemTable> items_;
   RunContext context_;
   VerifiedCheckpoint checkpoint_;
   std::unique_ptr<Communicator> of_tables_;  // over the device's memory

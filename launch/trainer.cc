@@ -11,6 +11,7 @@
 #include "launch/batch_source.h"
 #include "launch/eval_report.h"
 #include "launch/evaluator.h"
+#include "launch/host_items.h"
 #include "launch/metrics_log.h"
 #include "launch/progress.h"
 #include "launch/run_context.h"
@@ -57,7 +58,8 @@ class Trainer {
   }
 
   int run() {
-    BatchSource source(group_, dataset_, config_, state_.epoch, state_.positions);
+    items_ = items_of_host(group_, dataset_, config_.features);
+    BatchSource source(group_, dataset_, config_, state_.epoch, state_.positions, items_);
     const int64_t total_steps = planned_steps(source);
     directory_->start(config_);
     if (root()) log_ = std::make_unique<MetricsLog>(options_.run_directory, state_.step);
@@ -301,7 +303,8 @@ class Trainer {
 
   std::vector<EvalResult> evaluate_held_out(const std::string& rows_path) {
     const auto days = dataset_.select_days(config_.data.eval, "data.eval");
-    auto results = evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_}, days, rows_path);
+    auto results =
+        evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_, items_}, days, rows_path);
     if (root()) log_->eval(state_.step, results);
     return results;
   }
@@ -344,6 +347,7 @@ class Trainer {
   const Config config_;
   const TrainOptions options_;
   Dataset dataset_;  // of a run that goes on: as it was, where it has gained days since
+  std::shared_ptr<const ItemTable> items_;
   RunContext ctx_;
   RunningEntropy entropy_;
   Tracer tracer_;

@@ -79,7 +79,7 @@ std::string die_prefix;
 }  // namespace
 
 struct ProcessGroup::Impl {
-  int rank = 0, size = 1, local_rank = 0, local_size = 1;
+  int rank = 0, size = 1, local_rank = 0, local_size = 1, host_leader = 0;
   std::string host = host_name();
   bool mpi = false;
   std::terminate_handler previous_terminate = nullptr;
@@ -109,6 +109,8 @@ ProcessGroup::ProcessGroup(int* argc, char*** argv) : impl_(std::make_unique<Imp
             "MPI_Comm_split_type");
   check_mpi(MPI_Comm_rank(local, &impl_->local_rank), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(local, &impl_->local_size), "MPI_Comm_size");
+  impl_->host_leader = impl_->rank;
+  check_mpi(MPI_Bcast(&impl_->host_leader, 1, MPI_INT, 0, local), "MPI_Bcast");
   MPI_Comm_free(&local);
   if (impl_->size == 1) {
     impl_->world = make_self_communicator();
@@ -132,6 +134,7 @@ int ProcessGroup::rank() const { return impl_->rank; }
 int ProcessGroup::size() const { return impl_->size; }
 int ProcessGroup::local_rank() const { return impl_->local_rank; }
 int ProcessGroup::local_size() const { return impl_->local_size; }
+int ProcessGroup::host_leader() const { return impl_->host_leader; }
 std::string ProcessGroup::host() const { return impl_->host; }
 Communicator& ProcessGroup::world() { return *impl_->world; }
 

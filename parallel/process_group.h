@@ -32,6 +32,7 @@ class ProcessGroup {
   int size() const;
   int local_rank() const;  // among the ranks of this host: the GPU's index
   int local_size() const;
+  int host_leader() const;  // the rank whose local_rank() is 0 on this host
   std::string host() const;
 
   // Collectives over host memory. The group owns it; duplicate() for an order of one's own.

@@ -13,15 +13,32 @@
 
 namespace lime {
 
+namespace {
+
+UserError cannot_be_mapped(const std::string& name, int reason) {
+  return UserError(str(name, ": cannot be mapped: ", std::strerror(reason)));
+}
+
+}  // namespace
+
 MappedFile::MappedFile(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) throw cannot_be_mapped(path, errno);
+  try {
+    *this = MappedFile(file, path);
+  } catch (...) {
+    close(file);
+    throw;
+  }
+  close(file);
+}
+
+MappedFile::MappedFile(int file, const std::string& name) {
   struct stat status {};
   void* memory = MAP_FAILED;
-  if (file >= 0 && fstat(file, &status) == 0)
+  if (fstat(file, &status) == 0)
     memory = mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_SHARED, file, 0);
-  const int reason = errno;
-  if (file >= 0) close(file);
-  if (memory == MAP_FAILED) throw UserError(str(path, ": cannot be mapped: ", std::strerror(reason)));
+  if (memory == MAP_FAILED) throw cannot_be_mapped(name, errno);
   data_ = static_cast<const std::byte*>(memory);
   size_ = static_cast<size_t>(status.st_size);
 }

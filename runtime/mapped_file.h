@@ -11,6 +11,8 @@ class MappedFile {
   MappedFile() = default;
   // Throws UserError naming the file. It must not be truncated while it is mapped: replace it by renaming.
   explicit MappedFile(const std::string& path);
+  // Of an open file, which may be closed afterwards; `name` is for errors.
+  MappedFile(int file, const std::string& name);
   ~MappedFile();
   MappedFile(MappedFile&&) noexcept;
   MappedFile& operator=(MappedFile&&) noexcept;

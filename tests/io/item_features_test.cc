@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "io/dataset_writer.h"
+#include "io/item_table.h"
 #include "io/row_index.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
@@ -99,6 +100,42 @@ TEST_F(Items, HaveNoColumnsOfAnImpression) {
   spec.candidate = {"item", "place"};
   EXPECT_THAT(user_error([&] { ItemFeatures(schema(), spec, items()); }),
               HasSubstr("features.candidate: 'place' is a column of the impression, not of the item"));
+}
+
+std::vector<ColumnSchema> all_columns() {
+  const DatasetSchema s = schema();
+  return {s.columns.begin(), s.columns.begin() + 4};
+}
+
+TEST_F(Items, OfAnotherTableAreTheSameMemory) {
+  auto first = std::make_unique<ItemTable>(items(), all_columns());
+  const ItemTable second(first->place());
+  EXPECT_EQ(second.bytes(), first->bytes());
+  first.reset();  // what is mapped stays
+  EXPECT_THAT(second.ids(), ElementsAre(3, 8, 20));
+  const std::vector<int64_t> asked = {20, 5, 3};
+  std::vector<int32_t> rows(3);
+  second.rows_of(asked, rows.data());
+  EXPECT_THAT(rows, ElementsAre(2, -1, 0));
+  ASSERT_EQ(second.columns(), 4u);
+  EXPECT_THAT(second.column(0).ids, ElementsAre(103, 108, 120));
+  EXPECT_EQ(second.column(1).kind, ColumnKind::ids);
+  EXPECT_THAT(second.column(1).ids, ElementsAre(3, 4, 20, 21));
+  EXPECT_THAT(second.column(1).offsets, ElementsAre(0, 2, 2, 4));
+  EXPECT_THAT(second.column(2).reals, ElementsAre(1.5, 4, 10));
+  EXPECT_THAT(second.column(3).ids, ElementsAre(7, 7, 7));
+}
+
+TEST_F(Items, OfATableThatIsNotThereAreRefused) {
+  const ItemTable first(items(), all_columns()), other(items(), {});
+  EXPECT_NE(first.place().mark, other.place().mark);
+  ItemTable::Place place = first.place();
+  place.file = other.place().file;
+  EXPECT_THAT(user_error([&] { ItemTable{place}; }),
+              HasSubstr(str("/fd/", place.file, ": is not the table of items that it was said to be")));
+  place.file = 1'000'000;
+  EXPECT_THAT(user_error([&] { ItemTable{place}; }),
+              HasSubstr("/fd/1000000: cannot be mapped: No such file"));
 }
 
 }  // namespace
