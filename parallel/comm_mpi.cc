@@ -129,6 +129,7 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Communicator> duplicate() override {
     return std::make_unique<MpiCommunicator>(comm_, engine_, tuning_);
   }
+  double waited_ms() const override { return engine_->waited_ms(); }
 
  private:
   static int64_t bytes_of(const ConstView& v) { return static_cast<int64_t>(v.bytes()); }  // as MPI counts

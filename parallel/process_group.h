@@ -14,6 +14,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "parallel/communicator.h"
 
@@ -33,6 +34,7 @@ class ProcessGroup {
   int local_rank() const;  // among the ranks of this host: the GPU's index
   int local_size() const;
   std::string host() const;
+  std::vector<std::string> gather_hosts();  // of all ranks, on rank 0; empty elsewhere. Collective
 
   // Collectives over host memory. The group owns it; duplicate() for an order of one's own.
   Communicator& world();

@@ -83,6 +83,8 @@ TEST_F(Train, EachRankOnADeviceOfItsOwnTheSameBitsOverNccl) {
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(str(ranks, " ranks over NCCL, ")));
     EXPECT_EQ(one, digests(run, 6));
+    EXPECT_GT(metrics(run).back().at("work_ms_fastest").get<double>(), 0);
+    EXPECT_LT(metrics(run).back().at("slowest_rank").get<int>(), ranks);
   }
   const std::string json = path("over_nccl.json");
   std::vector<std::string> evaluated;
