@@ -141,6 +141,11 @@ std::vector<std::string> ProcessGroup::gather_hosts() {
 }
 Communicator& ProcessGroup::world() { return *impl_->world; }
 
+std::unique_ptr<Communicator> ProcessGroup::split(int colour) {
+  if (impl_->size > 1) return split_mpi_communicator(world(), colour);
+  return colour < 0 ? nullptr : make_self_communicator();
+}
+
 void ProcessGroup::abort(const std::string& reason, int exit_code) {
   if (impl_->mpi) end_job(reason, exit_code);
   std::fflush(nullptr);

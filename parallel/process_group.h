@@ -38,6 +38,9 @@ class ProcessGroup {
 
   // Collectives over host memory. The group owns it; duplicate() for an order of one's own.
   Communicator& world();
+  // A communicator over host memory of the ranks that give the same colour, in their order; null for a rank
+  // that gives a negative one. Collective.
+  std::unique_ptr<Communicator> split(int colour);
 
   // Takes the job down: prints "[rank 3/8 host] reason" first, then ends every rank with `exit_code`. Does
   // not return.
