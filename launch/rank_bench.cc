@@ -256,8 +256,8 @@ class Measurement {
     begin(name);
     double mine = 0;
     together(group_.world(), [&] { mine = body(); });
-    bench_.rates.push_back(
-        {name, unit, all_gather_values(group_.world(), std::span<const double>(&mine, 1))});
+    bench_.rates.push_back({name, unit, all_gather_values(group_.world(), std::span<const double>(&mine, 1)),
+                            name == "reading" || name == "writing"});
   }
 
   ProcessGroup& group_;

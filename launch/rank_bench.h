@@ -28,6 +28,7 @@ struct RankBenchOptions {
 struct RankRates {
   std::string name, unit;  // "products", "GFLOP/s"
   std::vector<double> of;  // by rank
+  bool by_host = false;    // of a disk, which the ranks of a host share: hosts are compared, by their means
 };
 // A collective of all ranks, by their communicator. gb_s: the bytes that any such collective must move in and
 // out of a rank, over the time.
@@ -40,7 +41,7 @@ struct CollectiveTime {
 struct HostLink {
   int from = 0, to = 0;  // of RankBench::hosts
   double mb_s = 0;       // one way
-  double us = 0;         // of a small message there and one back, the same for both ways
+  double us = 0;         // of small messages both ways at once
 };
 struct RankBench {
   std::string device, transport;   // what joins the ranks: Communicator::name()
@@ -62,9 +63,9 @@ RankBench measure_ranks(ProcessGroup&, const RankBenchOptions&,
 // seed for all: equal where a run computes the same bits. Of f32, and of bf16 on a CUDA device.
 std::string digest_of_layers(Device);
 
-// What stands out, a line each, of what was measured on rank 0: ranks below 0.75 of the median rank's rate
-// (0.5 for disks), links below half the median link's, ranks that compute other bits than most. A host all
-// of whose ranks (or links) stand out is one line.
+// What stands out, a line each, of what was measured on rank 0: ranks below 0.75 of the median rank's rate,
+// hosts whose disks are below half the median host's, links below half the median link's, ranks that compute
+// other bits than most. A host all of whose ranks (or links) stand out is one line.
 std::vector<std::string> what_stands_out(const RankBench&);
 
 // Tables, and what stands out. Of more than 16 ranks a line a host, with the least of its ranks.

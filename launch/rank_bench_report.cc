@@ -71,7 +71,7 @@ std::string collectives_table(const RankBench& bench) {
 
 std::string links_table(const RankBench& bench) {
   std::vector<HostLink> links = bench.links;
-  Rows rows = {{"from host to host", "MB/s", "there and back us"}};
+  Rows rows = {{"from host to host", "MB/s", "small message us"}};
   if (links.size() > most_links) {
     rows[0][0] = str("the ", most_links, " slowest of ", links.size(), " links");
     std::stable_sort(links.begin(), links.end(),
@@ -129,7 +129,7 @@ std::string ranks_json(const RankBenchOptions& options, const RankBench& bench) 
     json["links"].push_back({{"from", bench.hosts[static_cast<size_t>(link.from)]},
                              {"to", bench.hosts[static_cast<size_t>(link.to)]},
                              {"mb_s", json_number(link.mb_s)},
-                             {"there_and_back_us", json_number(link.us)}});
+                             {"small_message_us", json_number(link.us)}});
   json["stands_out"] = what_stands_out(bench);
   return json.dump(2) + "\n";
 }

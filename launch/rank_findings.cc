@@ -63,9 +63,8 @@ Named by_host(const RankBench& bench, F&& stands_out) {
 
 void add_rates(std::vector<std::string>& all, const RankBench& bench, const RankRates& rates) {
   const double median = median_rate(rates.of);
-  const double least = rates.unit == "MB/s" ? slow_disk : slow_rank;  // a disk's are
   if (!(median > 0)) return;
-  const Named named = by_host(bench, [&](size_t r) { return rates.of[r] < least * median; });
+  const Named named = by_host(bench, [&](size_t r) { return rates.of[r] < slow_rank * median; });
   std::vector<std::string> lines;
   const auto add = [&](const std::string& who, double rate) {
     lines.push_back(str(who, ": ", rates.name, " ", share_text(rate / median), " of the median rank's (",
@@ -78,6 +77,24 @@ void add_rates(std::vector<std::string>& all, const RankBench& bench, const Rank
     add(str(bench.hosts[h], " (all ", of.size(), " ranks)"), median_rate(of));
   }
   for (const size_t r : named.ranks) add(rank_text(bench, r), rates.of[r]);
+  add_some(all, std::move(lines), str(" more: ", rates.name));
+}
+
+// Of a disk, which the ranks of a host share: who of them was served first is luck.
+void add_disks(std::vector<std::string>& all, const RankBench& bench, const RankRates& rates) {
+  std::vector<double> mean(bench.hosts.size()), ranks(bench.hosts.size());
+  for (size_t r = 0; r < rates.of.size(); ++r) {
+    mean[static_cast<size_t>(bench.host_of[r])] += rates.of[r];
+    ++ranks[static_cast<size_t>(bench.host_of[r])];
+  }
+  for (size_t h = 0; h < mean.size(); ++h) mean[h] /= ranks[h];
+  const double median = median_rate(mean);
+  std::vector<std::string> lines;
+  for (size_t h = 0; h < mean.size(); ++h)
+    if (mean[h] < slow_disk * median)
+      lines.push_back(str(bench.hosts[h], ": ", rates.name, " ", share_text(mean[h] / median),
+                          " of the median host's (", rate_text(mean[h]), " for ", rate_text(median), " ",
+                          rates.unit, " a rank)"));
   add_some(all, std::move(lines), str(" more: ", rates.name));
 }
 
@@ -113,7 +130,7 @@ void add_links(std::vector<std::string>& all, const RankBench& bench) {
   lines.clear();
   for (const HostLink& link : bench.links)
     if (link.from < link.to && link.us > late_link * usual_us && link.us > usual_us + late_us)
-      lines.push_back(str(name(link.from), " - ", name(link.to), ": a small message there and back takes ",
+      lines.push_back(str(name(link.from), " - ", name(link.to), ": a small message takes ",
                           grouped(link.us, 0), " us, ", grouped(usual_us, 0), " between the median pair"));
   add_some(all, std::move(lines), " more pairs");
 }
@@ -146,7 +163,7 @@ void add_bits(std::vector<std::string>& all, const RankBench& bench) {
 
 std::vector<std::string> what_stands_out(const RankBench& bench) {
   std::vector<std::string> all;
-  for (const RankRates& rates : bench.rates) add_rates(all, bench, rates);
+  for (const RankRates& rates : bench.rates) (rates.by_host ? add_disks : add_rates)(all, bench, rates);
   add_links(all, bench);
   add_bits(all, bench);
   return all;

@@ -103,13 +103,13 @@ std::string RankWork::warning(int rank) const {
   char times[32];
   std::snprintf(times, sizeof times, "%.1f", mine / of_median);
   const bool reads = read > (mine - of_median) / 2;
-  return str("rank ", r, r < hosts_.size() ? str(" (", hosts_[r], ")") : "", " works ", times,
-             " times as long a step as the median rank (", milliseconds_text(mine / turns), " ms for ",
-             milliseconds_text(of_median / turns), "): ",
-             reads
-                 ? str("it waits ", milliseconds_text(read / turns),
-                       " ms of them for its data; is its disk slow, or does it lack threads (data.threads)?")
-                 : "are there other jobs on its host, or is its processor or GPU throttled?");
+  return str(
+      "rank ", r, r < hosts_.size() ? str(" (", hosts_[r], ")") : "", " works ", times,
+      " times as long a step as the median rank (", milliseconds_text(mine / turns), " ms for ",
+      milliseconds_text(of_median / turns), "): ",
+      reads ? str("it waits ", milliseconds_text(read / turns),
+                  " ms of them for its data; is its disk slow, or does it lack threads (data.threads)?")
+            : "are there other jobs on its host, or is its processor or GPU throttled? (lime bench ranks)");
 }
 
 }  // namespace lime

@@ -28,7 +28,7 @@ expect "$(grep -c '"mb_s"' ranks.json)" = 2
 expect "$(ls -A runs)" = ""
 
 step "a host that sends slowly"
-slow node2 50mbit
+slow node2 20mbit
 bench
 expect $code = 0
 expect_line out "^node2 to node1: 0\.[0-9]* of the median bandwidth between hosts"

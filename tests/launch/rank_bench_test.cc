@@ -60,6 +60,7 @@ TEST_F(RankBenchTest, EveryRankIsMeasuredAndNothingStays) {
   std::vector<std::string> names;
   for (const RankRates& rates : bench.rates) {
     names.push_back(rates.name);
+    EXPECT_EQ(rates.by_host, rates.unit == "MB/s");
     ASSERT_EQ(rates.of.size(), static_cast<size_t>(test_group().size()));
     for (const double rate : rates.of) EXPECT_GT(rate, 0) << rates.name;
   }

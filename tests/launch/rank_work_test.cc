@@ -45,7 +45,7 @@ TEST_F(RankWorkTest, TheSlowRankIsNamedOnceAndAgainOnlyAfterItGotWell) {
   EXPECT_EQ(
       said[0],
       "rank 2 (node2) works 1.8 times as long a step as the median rank (41 ms for 23): are there other "
-      "jobs on its host, or is its processor or GPU throttled?");
+      "jobs on its host, or is its processor or GPU throttled? (lime bench ranks)");
   EXPECT_TRUE(windows(1, {23, 22, 30, 24}).empty());  // better, not well
   EXPECT_TRUE(windows(1, {23, 22, 41, 24}).empty());
   EXPECT_TRUE(windows(1, {23, 22, 25, 24}).empty());  // well
