@@ -16,6 +16,7 @@ constexpr double slow = 1.5, well = 1.25;  // times the median's
 constexpr double share_that_matters = 0.05;
 
 double total(const RankTurn& turn) { return turn.work_ms + turn.read_ms; }
+double rows_of(const RankTurn& turn) { return turn.rows; }
 
 // Of an even number the lower one: of two ranks the faster.
 double median(std::vector<double> values) {
@@ -88,8 +89,7 @@ std::optional<std::string> RankWork::end_step(double step_ms) {
 // less.
 std::vector<double> RankWork::times_of_median() const {
   const std::vector<RankTurn>& ranks = watched_.ranks;
-  const double ms = median(each(ranks, total)),
-               rows = median(each(ranks, [](const RankTurn&r) { return r.rows; }));
+  const double ms = median(each(ranks, total)), rows = median(each(ranks, rows_of));
   return each(ranks, [&](const RankTurn& r) {
     return ms > 0 ? total(r) / ms / (rows > 0 ? std::max(1.0, r.rows / rows) : 1.0) : 1.0;
   });
