@@ -64,7 +64,7 @@ fi
 for test in cuda_kernel_test cutlass_test runtime_test primitives_test row_ops_test attention_test \
   attention_chunks_test query_attention_test cached_scoring_test latency_test layer_test step_test model_test \
   golden_test training_test device_parts_test device_transfer_test checkpoint_tensors_test device_sort_test \
-  embeddings_device_test device_network_test train_step_test; do
+  embeddings_device_test device_network_test train_step_test rank_bench_test; do
   # Instruction sets of the CPU are tested elsewhere.
   [ -n "$(program $test)" ] && step "$test" 60 "$(program $test)" --gtest_filter='-*/AVX*:*/SSE*:*/SSSE*'
 done
@@ -111,6 +111,7 @@ if [ -n "$lime" ]; then
   train mha_small_bf16 train.precision=bf16 model.name=mha
   step latency_cuda 60 "$lime" bench latency --device cuda --precision bf16 --type int8 --candidates 64,4096,32768 \
     --history 1024,16384 --widths 128 --items 32768 --seconds 0.3 --out "$out/latency"
+  step bench_ranks 30 "$lime" bench ranks --device cuda --out "$out"
 fi
 [ -n "$peer" ] && for mode in "" --compile; do
   peer_train="train --device cuda --dtype bf16 --seconds 2 $mode"
@@ -155,7 +156,7 @@ else
   row compute-sanitizer "NOT RUN" 0 "not installed"
 fi
 
-for log in bench_cuda_attention bench_embedding bench_embedding_bf16 latency_cuda; do
+for log in bench_cuda_attention bench_embedding bench_embedding_bf16 latency_cuda bench_ranks; do
   [ -f "$out/$log.log" ] && cat "$out/$log.log"
 done
 for log in "$out"/pytorch_*.log; do

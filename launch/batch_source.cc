@@ -11,8 +11,8 @@ namespace {
 // One leaf's numbers in the exchange: requests, tokens, candidates, truncated, then weight and label sums by
 // task.
 constexpr size_t leaf_counts = 4;
-// One rank's, before its leaves: asked to stop, milliseconds waited.
-constexpr size_t rank_counts = 2;
+// One rank's, before its leaves: asked to stop, milliseconds waited for its reader, milliseconds worked.
+constexpr size_t rank_counts = 3;
 
 }  // namespace
 
@@ -56,7 +56,8 @@ void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
 
 int64_t BatchSource::batches_in_epoch() const { return reader_->batches_in_epoch(); }
 
-std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double wait_ms) const {
+std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double wait_ms,
+                                          double work_ms) const {
   const size_t tasks = config_.tasks.size();
   const size_t leaf_size = leaf_counts + 2 * tasks;
   // Every rank sends as many leaves as the fullest one has, so that the gather is of equal parts.
@@ -64,6 +65,7 @@ std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double 
   std::vector<double> out(rank_counts + most * leaf_size, 0.0);
   out[0] = stop ? 1 : 0;
   out[1] = wait_ms;
+  out[2] = work_ms;
   for (size_t m = 0; m < batch.micro.size(); ++m) {
     const MicroBatch& micro = batch.micro[m];
     double* leaf = out.data() + rank_counts + m * leaf_size;
@@ -80,14 +82,16 @@ std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double 
   return out;
 }
 
-std::optional<GlobalBatch> BatchSource::next(bool stop) {
+std::optional<GlobalBatch> BatchSource::next(bool stop, double work_ms) {
   const size_t tasks = config_.tasks.size();
   const size_t leaf_size = leaf_counts + 2 * tasks;
+  std::vector<RankTurn> turns(static_cast<size_t>(group_.size()));
   while (epoch_ < config_.train.epochs) {
     GlobalBatch batch;
     batch.local = reader_->next();
     batch.epoch = epoch_;
-    const std::vector<double> mine = describe(batch.local, stop, reader_->take_wait_ms());
+    const std::vector<double> mine =
+        describe(batch.local, stop, reader_->take_wait_ms(), std::exchange(work_ms, 0));
     const std::vector<double> all = all_gather_values(group_.world(), mine);
 
     std::vector<double> sum(leaf_size, 0.0);
@@ -95,10 +99,16 @@ std::optional<GlobalBatch> BatchSource::next(bool stop) {
       const double* row = all.data() + static_cast<size_t>(rank) * mine.size();
       batch.stop |= row[0] != 0;
       batch.data_wait_ms = std::max(batch.data_wait_ms, row[1]);
+      RankTurn& turn = turns[static_cast<size_t>(rank)];
+      turn.read_ms += row[1];
+      turn.work_ms += row[2];
       const auto [first, last] = leaves_of(config_.train.micro_batches, rank, group_.size());
       for (int64_t leaf = 0; leaf < last - first; ++leaf)
-        for (size_t i = 0; i < leaf_size; ++i)
-          sum[i] += row[rank_counts + static_cast<size_t>(leaf) * leaf_size + i];
+        for (size_t i = 0; i < leaf_size; ++i) {
+          const double value = row[rank_counts + static_cast<size_t>(leaf) * leaf_size + i];
+          sum[i] += value;
+          if (i == 1 || i == 2) turn.rows += value;
+        }
     }
     batch.requests = static_cast<int64_t>(sum[0]);
     batch.history_tokens = static_cast<int64_t>(sum[1]);
@@ -107,7 +117,10 @@ std::optional<GlobalBatch> BatchSource::next(bool stop) {
     batch.task_weight_sum.assign(sum.begin() + leaf_counts,
                                  sum.begin() + static_cast<long>(leaf_counts + tasks));
     batch.task_label_sum.assign(sum.begin() + static_cast<long>(leaf_counts + tasks), sum.end());
-    if (batch.requests > 0) return batch;
+    if (batch.requests > 0) {
+      batch.ranks = std::move(turns);
+      return batch;
+    }
 
     if (++epoch_ < config_.train.epochs) open_epoch({});
   }

@@ -17,6 +17,13 @@
 
 namespace lime {
 
+// What one rank did since it last said so.
+struct RankTurn {
+  double work_ms = 0;  // computing, without waits for other ranks
+  double read_ms = 0;  // waiting for its own reader
+  double rows = 0;     // history tokens and candidates of its part of the batch
+};
+
 struct GlobalBatch {
   Batch local;  // this rank's micro-batches
   int64_t epoch = 0;
@@ -25,6 +32,7 @@ struct GlobalBatch {
   std::vector<double> task_label_sum;   // the same, times label
   bool stop = false;                    // some rank was asked to stop
   double data_wait_ms = 0;              // of the slowest rank
+  std::vector<RankTurn> ranks;          // by rank
 };
 
 class BatchSource {
@@ -36,15 +44,15 @@ class BatchSource {
   ~BatchSource();
 
   // Collective. The next batch with data on any rank; none after the last epoch. `stop`: this rank was asked
-  // to stop.
-  std::optional<GlobalBatch> next(bool stop);
+  // to stop. `work_ms`: what it worked since the call before, for the others to know.
+  std::optional<GlobalBatch> next(bool stop, double work_ms = 0);
 
   int64_t batches_in_epoch() const;  // without a token budget
 
  private:
   void open_epoch(const std::vector<ShardPosition>&);
   // This rank's row of the exchange, its leaves in order.
-  std::vector<double> describe(const Batch&, bool stop, double wait_ms) const;
+  std::vector<double> describe(const Batch&, bool stop, double wait_ms, double work_ms) const;
 
   ProcessGroup& group_;
   const Dataset& dataset_;

@@ -32,6 +32,7 @@ void add_cache_command(CLI::App&, Job&);
 void add_score_command(CLI::App&, Job&);
 void add_compare_command(CLI::App&, Job&);
 void add_bench_command(CLI::App&, Job&);
+void add_bench_ranks_command(CLI::App& bench, Job&);
 void add_help_command(CLI::App&, Job&);
 
 // --- shared by commands ------------------------------------------------------------------------

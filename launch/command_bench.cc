@@ -60,7 +60,7 @@ int run(Job& job, Choices& chosen) {
 }  // namespace
 
 void add_bench_command(CLI::App& app, Job& job) {
-  auto& bench = *app.add_subcommand("bench", "Measure this machine");
+  auto& bench = *app.add_subcommand("bench", "Measure this machine, or the ranks of a job");
   bench.require_subcommand(1);
   auto& command =
       *bench.add_subcommand("latency", "Latency of scoring a request: over candidates, history and width");
@@ -117,6 +117,7 @@ void add_bench_command(CLI::App& app, Job& job) {
       "Example:\n"
       "  lime bench latency --models hstu,lime_xor --candidates 64,4096,32768 --out runs/latency");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
+  add_bench_ranks_command(bench, job);
 }
 
 }  // namespace lime

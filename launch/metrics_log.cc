@@ -42,6 +42,12 @@ Json train_line(const StepReport& report) {
   line["history_tokens_per_s"] = rate(report.history_tokens);
   line["step_ms"] = json_number(report.step_ms / steps);
   line["data_wait_ms"] = json_number(report.data_wait_ms / steps);
+  if (report.work) {
+    line["work_ms_fastest"] = json_number(report.work->fastest_ms);
+    line["work_ms_median"] = json_number(report.work->median_ms);
+    line["work_ms_slowest"] = json_number(report.work->slowest_ms);
+    line["slowest_rank"] = report.work->slowest;
+  }
   Json parts = Json::object();
   for (const auto& [name, ms] : report.parts_ms) parts[name] = json_number(ms / steps);
   if (!parts.empty()) line["parts_ms"] = parts;
@@ -105,9 +111,11 @@ void MetricsLog::train(const StepReport& report) {
   const Json line = train_line(report);
   write_line(line.dump());
   Scalars scalars;
-  for (const char* name : {"loss", "ne", "learning_rate", "gradient_norm", "requests_per_s",
-                           "history_tokens_per_s", "step_ms", "data_wait_ms"})
-    if (line[name].is_number()) scalars.emplace_back(str("train/", name), line[name].get<double>());
+  for (const char* name :
+       {"loss", "ne", "learning_rate", "gradient_norm", "requests_per_s", "history_tokens_per_s", "step_ms",
+        "data_wait_ms", "work_ms_fastest", "work_ms_median", "work_ms_slowest", "slowest_rank"})
+    if (line.contains(name) && line[name].is_number())
+      scalars.emplace_back(str("train/", name), line[name].get<double>());
   tensorboard_->scalars(report.step, scalars);
 }
 

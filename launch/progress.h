@@ -7,11 +7,18 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace lime {
+
+// What ranks worked themselves: computing, and waiting for their own readers (rank_work.h).
+struct WorkSpread {
+  double fastest_ms = 0, median_ms = 0, slowest_ms = 0;  // a step
+  int slowest = 0;                                       // that rank
+};
 
 // What one step, or several in a row, did over all ranks. What progress shows and metrics.jsonl keeps.
 struct StepReport {
@@ -26,9 +33,10 @@ struct StepReport {
   double step_ms = 0;                                        // wall time of the steps covered, in all
   double data_wait_ms = 0;                               // of that, waiting for the reader (the slowest rank)
   std::vector<std::pair<std::string, double>> parts_ms;  // of that, by name ("forward", "exchange"), in all
+  std::optional<WorkSpread> work;                        // of several ranks, where it is known
 };
 
-// `window` becomes the report of both, `next` following it (parts_ms are those of `next`).
+// `window` becomes the report of both, `next` following it (parts_ms and work are those of `next`).
 void append_steps(StepReport& window, const StepReport& next);
 
 class Progress {

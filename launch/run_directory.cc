@@ -146,10 +146,7 @@ void RunDirectory::lock() {
 }
 
 void RunDirectory::start(const Config& config) {
-  const std::string host = group_.host();
-  std::vector<std::string> hosts;
-  for (const auto& bytes : gather_bytes(group_.world(), host, 0))
-    hosts.emplace_back(bytes.begin(), bytes.end());
+  const std::vector<std::string> hosts = group_.gather_hosts();
   on_root(group_, [&] {
     const std::string environment_path = path_ + "/environment.json";
     Json jobs = earlier_jobs(environment_path);

@@ -4,16 +4,45 @@
 #include <cmath>
 #include <deque>
 #include <numbers>
+#include <utility>
 
 #include "layers/gradient_clip.h"
 #include "layers/loss.h"
 #include "model/device_transfer.h"
 #include "parallel/device_communicator.h"
 #include "parallel/tree_sum.h"
+#include "runtime/cuda_device.h"
 #include "runtime/primitives.h"
+#include "runtime/stopwatch.h"
 #include "runtime/trace.h"
 
 namespace lime {
+
+namespace {
+
+// Two points of a device's work.
+struct Interval {
+  std::unique_ptr<cuda::Event> begin, end;
+};
+
+// Adds the time that it lives to a sum (null: none), less what this process waits for other ranks meanwhile.
+class OwnWork {
+ public:
+  OwnWork(ProcessGroup& group, double* sum) : world_(group.world()), sum_(sum) {}
+  ~OwnWork() {
+    if (sum_) *sum_ += watch_.ms() - (world_.waited_ms() - waited_);
+  }
+  OwnWork(const OwnWork&) = delete;
+  OwnWork& operator=(const OwnWork&) = delete;
+
+ private:
+  const Communicator& world_;
+  double* sum_;
+  const double waited_ = world_.waited_ms();
+  const Stopwatch watch_;
+};
+
+}  // namespace
 
 struct TrainStep::Impl {
   ProcessGroup& group;
@@ -39,8 +68,11 @@ struct TrainStep::Impl {
     std::vector<double> task_weight_sum;
     std::vector<double> losses;  // as above, padded to the most micro-batches of a rank
     double squares;              // these two when they have returned
+    Interval compute;            // of a device
   };
   std::deque<Begun> begun;
+  double work_ms = 0;
+  std::vector<Interval> idle_intervals;
 
   Impl(ProcessGroup& g, Context& c, const Config& cfg, Network& n, AdamW& a)
       : group(g), ctx(c), config(cfg), network(n), adamw(a), leaves(cfg.train.micro_batches), returned(c) {
@@ -62,11 +94,26 @@ struct TrainStep::Impl {
   }
   ~Impl() { network.parameters().on_ready({}); }
 
+  bool on_device() const { return ctx.device().type == DeviceType::cuda; }
+
   View loss_of(int64_t index) const { return losses.view().slice_rows(index, index + 1); }
 
   void begin(int64_t step, const std::vector<double>& task_weight_sum) {
     const auto most_leaves = static_cast<size_t>((leaves + group.size() - 1) / group.size());
-    begun.push_back({step, task_weight_sum, std::vector<double>(most_leaves * config.tasks.size()), 0});
+    begun.push_back({step, task_weight_sum, std::vector<double>(most_leaves * config.tasks.size()), 0, {}});
+    if (!on_device()) return;
+    Interval& compute = begun.back().compute;
+    if (idle_intervals.empty()) {
+      for (auto* event : {&compute.begin, &compute.end})
+        *event = std::make_unique<cuda::Event>(ctx.device().index, cuda::Event::Timed::yes);
+    } else {
+      compute = std::move(idle_intervals.back());
+      idle_intervals.pop_back();
+    }
+    compute.begin->record(ctx.stream());
+  }
+  void end_compute() {
+    if (on_device()) begun.back().compute.end->record(ctx.stream());
   }
 
   // Forward, loss and backward of micro-batch `index`.
@@ -133,6 +180,7 @@ TrainStep::~TrainStep() = default;
 void TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, int64_t step, double learning_rate,
                     double sparse_lr_scale) {
   Impl& im = *impl_;
+  const OwnWork counted(im.group, im.on_device() ? nullptr : &im.work_ms);
   EmbeddingCollection& tables = im.network.tables();
   {
     TraceRange range(im.ctx, "lookup");
@@ -162,6 +210,7 @@ void TrainStep::run(const GlobalBatch& batch, const GlobalBatch* next, int64_t s
       im.micro_batch(micro, static_cast<int64_t>(m), task_scale);
     }
   }
+  im.end_compute();
   {
     TraceRange range(im.ctx, "reduce rows");
     tables.reduce(*im.lookup, im.first_leaf, im.leaves);
@@ -180,9 +229,17 @@ std::vector<StepOutcome> TrainStep::outcomes(size_t under_way) {
   Impl& im = *impl_;
   im.returned.finish(under_way);
   std::vector<StepOutcome> outcomes;
-  for (; im.begun.size() > under_way; im.begun.pop_front()) outcomes.push_back(im.outcome(im.begun.front()));
+  for (; im.begun.size() > under_way; im.begun.pop_front()) {
+    outcomes.push_back(im.outcome(im.begun.front()));
+    if (!im.on_device()) continue;
+    Interval& compute = im.begun.front().compute;  // done: what outcome() read was computed after it
+    im.work_ms += compute.end->milliseconds_since(*compute.begin);
+    im.idle_intervals.push_back(std::move(compute));
+  }
   return outcomes;
 }
+
+double TrainStep::take_work_ms() { return std::exchange(impl_->work_ms, 0); }
 
 double learning_rate_at(const TrainConfig& config, int64_t step, int64_t total) {
   const double peak = config.learning_rate, final_rate = config.final_learning_rate;

@@ -45,6 +45,10 @@ class TrainStep {
   // Collective. What steps did, in their order: of all that were begun and not told of yet but the last
   // `under_way`. Waits for the device to have done them.
   std::vector<StepOutcome> outcomes(size_t under_way = 0);
+  // Milliseconds that this rank worked itself since the last call. On the CPU: the time in run() less what it
+  // waited there for other ranks. On a device: what the device took from the first micro-batch to the end of
+  // the last one's backward, of the steps that outcomes() has told of; nobody waits for that number.
+  double take_work_ms();
 
  private:
   struct Impl;

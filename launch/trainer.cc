@@ -14,6 +14,7 @@
 #include "launch/host_items.h"
 #include "launch/metrics_log.h"
 #include "launch/progress.h"
+#include "launch/rank_work.h"
 #include "launch/run_context.h"
 #include "launch/run_directory.h"
 #include "launch/running_entropy.h"
@@ -66,15 +67,16 @@ class Trainer {
     Progress progress(root(), total_steps, config_.train.log_every);
     progress_ = &progress;
     announce();
+    work_ = std::make_unique<RankWork>(group_.gather_hosts());
 
     StopSignal signal;
     TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);
     told_ = Clock::now();  // the first step's time holds its wait for data, as all others' do
-    std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, signal);
+    std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, train_step, signal);
     bool stopped = batch && batch->stop;
     while (batch && !stopped) {
       const bool last = config_.train.max_steps > 0 && state_.step + 1 >= config_.train.max_steps;
-      std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, signal);
+      std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, train_step, signal);
       stopped = next && next->stop;
       const bool more = next && !stopped;
       const bool evaluates = more && due(config_.train.eval_every, state_.step + 1);
@@ -206,9 +208,10 @@ class Trainer {
                                                  : " ranks over MPI");
   }
 
-  std::unique_ptr<GlobalBatch> fetch(BatchSource& source, const StopSignal& signal) {
+  std::unique_ptr<GlobalBatch> fetch(BatchSource& source, TrainStep& train_step, const StopSignal& signal) {
     TraceRange range(ctx_, "data wait");
-    auto batch = source.next(signal.received() != 0);
+    auto batch = source.next(signal.received() != 0, train_step.take_work_ms());
+    if (batch && root()) work_->add(batch->ranks);
     return batch ? std::make_unique<GlobalBatch>(std::move(*batch)) : nullptr;
   }
 
@@ -265,6 +268,8 @@ class Trainer {
 
   void report(const StepReport& report) {
     progress_->update(report);
+    if (root())
+      if (const auto warning = work_->end_step(report.step_ms)) progress_->message(*warning);
     if (window_)
       append_steps(*window_, report);
     else
@@ -275,6 +280,7 @@ class Trainer {
   void flush_window() {
     if (!window_) return;
     for (const auto& [name, ms] : tracer_.take_totals_ms()) window_->parts_ms.emplace_back(name, ms);
+    window_->work = work_->take_spread();
     if (log_) log_->train(*window_);
     window_.reset();
   }
@@ -360,8 +366,9 @@ class Trainer {
   int64_t first_step_ = 0;           // steps done before this job
   std::unique_ptr<MetricsLog> log_;  // rank 0
   Progress* progress_ = nullptr;
-  std::deque<Begun> begun_;  // steps whose outcome is not known yet
-  Clock::time_point told_;   // when that of the last step was
+  std::unique_ptr<RankWork> work_;  // of use on rank 0
+  std::deque<Begun> begun_;         // steps whose outcome is not known yet
+  Clock::time_point told_;          // when that of the last step was
   std::optional<StepReport> window_;
   int64_t truncated_ = 0;
 };

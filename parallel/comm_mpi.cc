@@ -129,6 +129,16 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Communicator> duplicate() override {
     return std::make_unique<MpiCommunicator>(comm_, engine_, tuning_);
   }
+  double waited_ms() const override { return engine_->waited_ms(); }
+
+  std::unique_ptr<Communicator> split(int colour) {
+    MPI_Comm part = MPI_COMM_NULL;
+    check_mpi(MPI_Comm_split(comm_, colour < 0 ? MPI_UNDEFINED : colour, rank_, &part), "MPI_Comm_split");
+    if (part == MPI_COMM_NULL) return nullptr;
+    auto communicator = std::make_unique<MpiCommunicator>(part, engine_, tuning_);
+    MPI_Comm_free(&part);  // it has a duplicate
+    return communicator;
+  }
 
  private:
   static int64_t bytes_of(const ConstView& v) { return static_cast<int64_t>(v.bytes()); }  // as MPI counts
@@ -197,6 +207,10 @@ class MpiCommunicator final : public Communicator {
 };
 
 }  // namespace
+
+std::unique_ptr<Communicator> split_mpi_communicator(Communicator& mpi, int colour) {
+  return dynamic_cast<MpiCommunicator&>(mpi).split(colour);
+}
 
 std::unique_ptr<Communicator> make_mpi_communicator(const MpiTuning& tuning) {
   return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, std::make_shared<MpiEngine>(tuning), tuning);

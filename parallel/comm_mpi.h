@@ -26,6 +26,10 @@ struct MpiTuning {
 // (MPI_THREAD_FUNNELED).
 std::unique_ptr<Communicator> make_mpi_communicator(const MpiTuning& tuning = {});
 
+// Of the ranks that gave the same colour, in their order; null for a negative one. Collective over `mpi`, a
+// communicator of this kind.
+std::unique_ptr<Communicator> split_mpi_communicator(Communicator& mpi, int colour);
+
 // Throws Error "<call> failed: <MPI's reason><detail>" unless `code` is MPI_SUCCESS.
 void check_mpi(int code, const char* call, const std::string& detail = "");
 

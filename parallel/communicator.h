@@ -70,6 +70,11 @@ class Communicator {
   // A communicator of the same ranks whose collectives are ordered independently of this one's (collective
   // call).
   virtual std::unique_ptr<Communicator> duplicate() = 0;
+
+  // Milliseconds that this process has spent in wait() so far, for works of this communicator and of all that
+  // are duplicates of each other. Only mpi counts them: nobody waits in self, and nccl's waits are also for
+  // this rank's own work before them.
+  virtual double waited_ms() const { return 0; }
 };
 
 // One process: every collective is a copy or nothing.

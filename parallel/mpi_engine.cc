@@ -3,10 +3,10 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <chrono>
 #include <exception>
 
 #include "runtime/error.h"
+#include "runtime/stopwatch.h"
 #include "runtime/text.h"
 
 namespace lime {
@@ -208,14 +208,14 @@ class MpiWork final : public Work {
   }
 
   void wait() override {
-    using Clock = std::chrono::steady_clock;
-    const auto begin = Clock::now();
+    const Stopwatch watch;
     const MpiTuning& tuning = engine_->tuning();
     for (int polls = 0; !test(); ++polls) {
       if (polls < tuning.spins) continue;
-      if (std::chrono::duration<double>(Clock::now() - begin).count() > tuning.wait_limit_s) give_up();
+      if (watch.seconds() > tuning.wait_limit_s) give_up();
       sched_yield();
     }
+    engine_->add_wait(watch.ms());
   }
 
  private:

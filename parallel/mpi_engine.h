@@ -78,8 +78,12 @@ class MpiEngine {
   // Takes every operation that is under way as far as its messages have come.
   void progress();
 
+  void add_wait(double ms) { waited_ms_ += ms; }
+  double waited_ms() const { return waited_ms_; }
+
  private:
   const MpiTuning tuning_;
+  double waited_ms_ = 0;
   std::thread::id thread_;
   std::vector<std::unique_ptr<MpiOperation>> all_;
   std::vector<MpiOperation*> idle_, active_;

@@ -14,6 +14,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "parallel/communicator.h"
 
@@ -34,9 +35,13 @@ class ProcessGroup {
   int local_size() const;
   int host_leader() const;  // the rank whose local_rank() is 0 on this host
   std::string host() const;
+  std::vector<std::string> gather_hosts();  // of all ranks, on rank 0; empty elsewhere. Collective
 
   // Collectives over host memory. The group owns it; duplicate() for an order of one's own.
   Communicator& world();
+  // A communicator over host memory of the ranks that give the same colour, in their order; null for a rank
+  // that gives a negative one. Collective.
+  std::unique_ptr<Communicator> split(int colour);
 
   // Takes the job down: prints "[rank 3/8 host] reason" first, then ends every rank with `exit_code`. Does
   // not return.

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -63,6 +64,24 @@ TEST(MetricsLog, ATrainingLineHasRatesAndTimesAStep) {
   EXPECT_EQ(line["step_ms"], 50);
   EXPECT_EQ(line["data_wait_ms"], 2);
   EXPECT_EQ(line["parts_ms"]["forward"], 10);
+  EXPECT_FALSE(line.contains("slowest_rank"));
+}
+
+TEST(MetricsLog, WhoIsSlow) {
+  const TempDirectory temp;
+  StepReport slow = report(10);
+  slow.work = WorkSpread{21, 23, 41, 5};
+  MetricsLog(temp.path(), 0).train(slow);
+  const json line = lines_of(temp.path()).at(0);
+  EXPECT_EQ(line["work_ms_fastest"], 21);
+  EXPECT_EQ(line["work_ms_median"], 23);
+  EXPECT_EQ(line["work_ms_slowest"], 41);
+  EXPECT_EQ(line["slowest_rank"], 5);
+  std::string events;
+  for (const auto& file : std::filesystem::directory_iterator(temp.file("tensorboard")))
+    events += read_file(file.path());
+  EXPECT_THAT(events, testing::HasSubstr("train/work_ms_slowest"));
+  EXPECT_THAT(events, testing::HasSubstr("train/slowest_rank"));
 }
 
 TEST(MetricsLog, EvaluationHasALineADayAndOneForAll) {

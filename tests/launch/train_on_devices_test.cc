@@ -83,6 +83,14 @@ TEST_F(Train, EachRankOnADeviceOfItsOwnTheSameBitsOverNccl) {
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(str(ranks, " ranks over NCCL, ")));
     EXPECT_EQ(one, digests(run, 6));
+    int told = 0;
+    for (const auto& line : metrics(run)) {
+      if (!line.contains("slowest_rank")) continue;  // a step's work is known one or two later
+      ++told;
+      EXPECT_GT(line.at("work_ms_fastest").get<double>(), 0);
+      EXPECT_LT(line.at("slowest_rank").get<int>(), ranks);
+    }
+    EXPECT_GE(told, 3);
   }
   const std::string json = path("over_nccl.json");
   std::vector<std::string> evaluated;

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/cuda_device_calls.h"
+#include "runtime/stopwatch.h"
 #include "tests/launch/small_run.h"
 #include "tests/support/device_support.h"
 #include "tests/support/test_support.h"
@@ -48,6 +49,28 @@ TEST(TrainStep, OnADeviceTakesNoMemoryAndWaitsOnlyForWhatItReports) {
     for (const StepOutcome& outcome : step.outcomes()) losses.push_back(outcome.loss);
     ASSERT_EQ(losses.size(), batches.size() * static_cast<size_t>(epochs));
     EXPECT_LT(losses.back(), losses[2]);  // of the same batch
+  }
+}
+
+TEST(TrainStep, TellsItsWorkOnce) {
+  for (const Device device : test_devices()) {
+    if (!skip_reason(device).empty()) GTEST_SKIP() << skip_reason(device);
+    const TempDirectory directory;
+    const Dataset dataset = write_small_dataset(directory.file("data"));
+    SmallRun run(test_group().world(), small_config(directory.file("data")), dataset, device);
+    TrainStep step(test_group(), run.ctx, run.config, run.network, run.adamw);
+    BatchSource source(test_group(), dataset, run.config, 0, {});
+    EXPECT_EQ(step.take_work_ms(), 0);
+    for (int64_t number = 1; number <= 3; ++number) {
+      const GlobalBatch batch = *source.next(false);
+      const Stopwatch watch;
+      step.run(batch, nullptr, number, 1e-2, 1.0);
+      step.outcomes();
+      const double worked = step.take_work_ms();
+      EXPECT_GT(worked, 0);
+      EXPECT_LE(worked, watch.ms());
+      EXPECT_EQ(step.take_work_ms(), 0);
+    }
   }
 }
 

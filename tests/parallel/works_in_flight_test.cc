@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 
 #include "tests/parallel/reference_sum.h"
@@ -47,6 +48,22 @@ TEST(WorksInFlight, WaitedForInAnotherOrderOnEveryRank) {
     for (const size_t w : order) flight.works[w]->wait();
     flight.check();
   }
+}
+
+TEST(WorksInFlight, WaitsAreCountedOnTheRanksThatWait) {
+  Communicator& comm = test_group().world();
+  const auto other = comm.duplicate();
+  comm.barrier()->wait();
+  const double before = comm.waited_ms();
+  const bool late = comm.rank() == comm.size() - 1;
+  if (late) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  other->barrier()->wait();
+  const double waited = comm.waited_ms() - before;
+  EXPECT_EQ(waited, other->waited_ms() - before);
+  if (late)
+    EXPECT_LT(waited, 150);
+  else
+    EXPECT_GT(waited, 100);
 }
 
 TEST(WorksInFlight, TestMakesProgressToTheEnd) {

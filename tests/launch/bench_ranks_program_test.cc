@@ -1,0 +1,63 @@
+// `lime bench ranks` from outside.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "runtime/error.h"
+#include "tests/launch/program.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+using testing::ContainsRegex;
+using testing::HasSubstr;
+
+TEST(BenchRanks, OneRankAndItsJson) {
+  const TempDirectory temp;
+  const Outcome outcome = lime_program(
+      str("bench ranks --seconds 0.01 --file-mb 1 --out ", temp.path(), " --json ", temp.file("r.json")));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("1 rank on 1 host, device cpu\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("\nnothing stands out\n"));
+  EXPECT_EQ(nlohmann::json::parse(read_file(temp.file("r.json")))["ranks"].size(), 1u);
+}
+
+// A processor of another kind: BLAS, which makes large products where there is no AMX, is told so.
+TEST(BenchRanks, ARankWithOtherBitsIsNamed) {
+#if !defined(__x86_64__)
+  GTEST_SKIP() << "the kinds of processor that BLAS can be told are those of x86";
+#endif
+  const std::string lime = str("env LIME_AMX=0 ", LIME_PROGRAM, " bench ranks --seconds 0.01");
+  const Outcome outcome =
+      run_command(str(LIME_MPIEXEC, " -np 2 ", lime, " : -np 1 env OPENBLAS_CORETYPE=Prescott ", lime));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out,
+              ContainsRegex("\nrank 2 \\([^)]+\\): layers compute other bits than on rank 0 \\("));
+}
+
+// Rank 1 is stopped for most of the first seconds.
+TEST(BenchRanks, ASlowRankIsNamed) {
+  const TempDirectory temp;
+  const std::string lime = str(LIME_PROGRAM, " bench ranks --seconds 1"), pid = temp.file("pid");
+  const Outcome outcome = run_command(
+      str(LIME_MPIEXEC, " -np 1 ", lime, " : -np 1 sh -c 'echo $$ >", pid, "; exec ", lime, "' & until [ -s ",
+          pid, " ]; do sleep 0.01; done; slow=$(cat ", pid,
+          "); n=0; while [ $n -lt 40 ] && kill -s STOP $slow 2>/dev/null; do sleep 0.2; n=$((n + 1)); ",
+          "kill -s CONT $slow; sleep 0.02; done; wait $!"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out,
+              ContainsRegex("\nrank 1 \\([^)]+\\): (products|copies) 0\\.[0-9]+ of the median rank's \\("));
+}
+
+TEST(BenchRanks, MistakesAreOneLine) {
+  expect_mistake("bench ranks --data nowhere", "nowhere: no such directory");
+  expect_mistake("bench ranks --out nowhere", "there is no directory nowhere");
+  expect_mistake("bench ranks --device gpu", "device 'gpu'");
+  expect_mistake("bench ranks --json nowhere/x.json", "there is no directory nowhere");
+  expect_mistake("bench ranks --seconds 0", "--seconds");
+}
+
+}  // namespace
+}  // namespace lime
