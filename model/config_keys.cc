@@ -47,8 +47,8 @@ void add_table_keys(std::vector<ConfigKey>& keys, const std::string& prefix, boo
                          "0: none are"));
   keys.push_back(
       integer(key("admit_after"), at_member(&TableConfig::admit_after), 1, 255,
-              of + "ids get a row in the step that is the so-many-th with a gradient for them; until "
-                   "then they read as new ones, and are counted (ADR 17)"));
+              "an id gets a row in the step that is the so-many-th with a gradient for it, and is only "
+              "counted before (ADR 17); 1: at once"));
   if (named)
     for (size_t k = first; k < keys.size(); ++k)
       keys[k].names = [](const Config& c) { return keys_of(c.embeddings.tables); };
