@@ -148,25 +148,28 @@ TEST_P(EmbeddingAdmission, CountsAsFarAsItMay) {
   EXPECT_EQ(rows(collection), 1);
 }
 
-// What waits takes a place in the index, which grows with it, and no row.
+// What waits takes a place in the index, which grows with it and forgets no count, and no row.
 TEST_P(EmbeddingAdmission, TheIndexGrowsWithIdsThatWait) {
-  auto collection = make(2);
+  auto collection = make(3);
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < 20000; ++i) ids.push_back(i * 1000003 % (int64_t{1} << 44));
-  const std::vector<int64_t> some(ids.begin(), ids.begin() + 5000);
+  const std::vector<int64_t> some(ids.begin(), ids.begin() + 5000), others(ids.begin() + 5000, ids.end());
   step(collection, some, 1);
-  step(collection, {ids.begin() + 5000, ids.end()}, 1);
+  step(collection, some, 1);
+  step(collection, others, 1);
   EXPECT_EQ(rows(collection), 0);
   EXPECT_EQ(waiting(collection), 20000);
+  for (const int64_t id : {ids[0], ids[4999]}) EXPECT_EQ(steps_of(collection, id), 2);
+  for (const int64_t id : {ids[5000], ids[19999]}) EXPECT_EQ(steps_of(collection, id), 1);
   if (ctx.device() == Device{}) {
     EXPECT_LE(collection.bytes(), 2 * 16 * 32768);
   }
-  step(collection, some, 1);
+  step(collection, ids, 1);
   EXPECT_EQ(rows(collection), 5000);
   EXPECT_EQ(waiting(collection), 15000);
   for (const int64_t id : {ids[0], ids[4999]}) EXPECT_EQ(steps_of(collection, id), 0);
-  for (const int64_t id : {ids[5000], ids[19999]}) EXPECT_EQ(steps_of(collection, id), 1);
-  step(collection, ids, 1);
+  for (const int64_t id : {ids[5000], ids[19999]}) EXPECT_EQ(steps_of(collection, id), 2);
+  step(collection, others, 1);
   EXPECT_EQ(rows(collection), 20000);
   EXPECT_EQ(waiting(collection), 0);
 }
