@@ -9,9 +9,9 @@ __global__ void find_kernel(DistinctView d, const TableOnDevice* tables, int64_t
   const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
   if (u >= d.most || u >= distinct_count(d)) return;
   const TableOnDevice& table = tables[table_of(d, u)];
-  const int64_t row = find_row(table, d.ids[u]);
+  const int64_t row = find_place(table, d.ids[u]);
   rows[u] = row;
-  if (address) address[u] = row == no_row ? nullptr : values_of(table, place_of_row(table, row));
+  if (address) address[u] = is_row(row) ? values_of(table, place_of_row(table, row)) : nullptr;
 }
 
 // Row: of the table's rows, float or bf16.

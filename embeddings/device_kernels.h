@@ -65,7 +65,8 @@ void received_parts(Context&, const DistinctView& owned, const TableOnDevice* ta
                     float* received, const float* present, float** part);
 
 // --- rows --------------------------------------------------------------------------------------
-// rows[u] = the distinct id's row in its table, or -1; address[u], where asked for, where it is, or null.
+// rows[u] = the distinct id's place in its table (id_place.h); address[u], where asked for, where its row is,
+// or null.
 void find_rows(Context&, const DistinctView&, const TableOnDevice* tables, int64_t* rows,
                const void** address);
 
@@ -92,22 +93,24 @@ void add_gradients(Context&, const DeviceFeature&, const DeviceDistinct&, const 
 void tree_totals(Context&, const DistinctView&, const TableOnDevice* tables, int64_t widest,
                  float* const* part, float** total);
 
-// sums[table * most_buckets + bucket - first_bucket]: squares of the totals, in f64, in order of ids.
+// sums[table * most_buckets + bucket - first_bucket]: squares of the totals that an update would use, in f64,
+// in order of ids. rows: as find_rows gave them.
 void bucket_squares(Context&, const DistinctView&, const TableOnDevice* tables, int64_t widest,
-                    float* const* total, int64_t first_bucket, int64_t most_buckets, double* sums);
+                    float* const* total, const int64_t* rows, int64_t first_bucket, int64_t most_buckets,
+                    double* sums);
 // out = the sum of all ranks' bucket sums, in one order whatever the number of ranks.
 void add_bucket_squares(Context&, const double* sums, int64_t tables, int ranks, double* out);
 
 struct RowsUpdate {
   float* const* total;
   int64_t* rows;             // as find_rows gave them; new ones are set
-  int64_t* counts;           // [tables]: rows of the tables, which grow
+  int64_t* counts;           // [2 * tables]: rows of the tables, then ids, which grow
   const double* grad_scale;  // one that is not finite changes nothing
   double lr_scale;
   uint64_t number;  // of the run's updates: what rows in bf16 are rounded by
 };
-// Gives unseen ids with a gradient rows, in order, and updates all rows with a gradient. The tables have
-// room.
+// Gives ids without a row that have a gradient one, in order, or counts the update where they go on waiting;
+// updates all rows with a gradient. The tables have room.
 void update_rows(Context&, const DistinctView&, const TableOnDevice* tables, int64_t widest,
                  const RowsUpdate&);
 

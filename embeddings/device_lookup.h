@@ -62,7 +62,7 @@ struct DeviceLookup final : LookupState {
 
   // As the owner of rows. On one rank, what it owns is what it wants.
   std::unique_ptr<DeviceRequests> requests;  // null on one rank
-  DeviceBuffer<int64_t> shard_row;           // [owned distinct]: when last looked, or -1
+  DeviceBuffer<int64_t> shard_row;           // [owned distinct]: places, when last looked
 
  private:
   std::unique_ptr<HostStaging::Block> fill_input(const TablesOnDevice&, IdOccurrences& ids);

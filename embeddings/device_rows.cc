@@ -32,12 +32,20 @@ cuda::RowArrays row_arrays(Context& ctx, const TableOnDevice& table, int64_t n) 
 
 void DeviceRowReader::forget() { *this = {}; }
 
-void DeviceRowReader::list(Context& ctx, const DeviceTable& table, int64_t rows) {
+void DeviceRowReader::list(Context& ctx, const DeviceTable& table, const IdCounts& count) {
   const Arena::Scope scope(ctx.arena());
-  auto* const on_device = ctx.arena().alloc(DType::i64, 1, rows).data<int64_t>();
-  cuda::list_ids(ctx, table.on_device(), on_device);
-  std::vector<int64_t> by_row(static_cast<size_t>(rows));
+  const auto alloc = [&](int64_t n) { return ctx.arena().alloc(DType::i64, 1, n).data<int64_t>(); };
+  auto* const on_device = alloc(count.rows);
+  auto* const counter = alloc(1);
+  const cuda::WaitingArrays waiting{alloc(count.waiting), alloc(count.waiting),
+                                    reinterpret_cast<unsigned long long*>(counter)};
+  ctx.stream().zero(counter, sizeof *counter, {1, sizeof *counter});
+  cuda::list_ids(ctx, table.on_device(), on_device, waiting);
+  std::vector<int64_t> by_row(static_cast<size_t>(count.rows)), ids(static_cast<size_t>(count.waiting)),
+      places(ids.size());
   to_host(ctx, on_device, by_row);
+  to_host(ctx, waiting.ids, ids);
+  to_host(ctx, waiting.places, places);
   ctx.synchronize();
   BucketOrder order;
   order.sort(by_row);
@@ -47,7 +55,14 @@ void DeviceRowReader::list(Context& ctx, const DeviceTable& table, int64_t rows)
     rows_.push_back(row);
     ++bucket_begin_[static_cast<size_t>(bucket) + 1];
   });
-  for (size_t b = 1; b < bucket_begin_.size(); ++b) bucket_begin_[b] += bucket_begin_[b - 1];
+  waiting_begin_.assign(static_cast<size_t>(virtual_buckets) + 1, 0);
+  order.sort(ids);
+  order.for_each([&](int32_t bucket, int32_t i) {
+    waiting_.push_back({ids[static_cast<size_t>(i)], places[static_cast<size_t>(i)]});
+    ++waiting_begin_[static_cast<size_t>(bucket) + 1];
+  });
+  for (auto* begin : {&bucket_begin_, &waiting_begin_})
+    for (size_t b = 1; b < begin->size(); ++b) (*begin)[b] += (*begin)[b - 1];
   listed_ = true;
 }
 
@@ -74,9 +89,18 @@ void DeviceRowReader::read_block(Context& ctx, const DeviceTable& table, int64_t
   ctx.synchronize();
 }
 
-TableRows DeviceRowReader::bucket(Context& ctx, const DeviceTable& table, int64_t rows, int64_t bucket) {
-  if (!listed_) list(ctx, table, rows);
-  if (begin_of(bucket) == begin_of(bucket + 1)) return {};
+TableRows DeviceRowReader::bucket(Context& ctx, const DeviceTable& table, const IdCounts& count,
+                                  int64_t bucket) {
+  if (!listed_) list(ctx, table, count);
+  TableRows rows;
+  WaitingIds& waiting = rows.waiting;
+  for (size_t i = waiting_begin_[static_cast<size_t>(bucket)];
+       i < waiting_begin_[static_cast<size_t>(bucket) + 1]; ++i) {
+    waiting.ids.push_back(waiting_[i].id);
+    waiting.steps.push_back(static_cast<uint8_t>(steps_of(waiting_[i].place)));
+    waiting.idle.push_back(static_cast<uint8_t>(idle_runs_of(waiting_[i].place)));
+  }
+  if (begin_of(bucket) == begin_of(bucket + 1)) return rows;
   if (bucket < first_ || bucket >= last_) read_block(ctx, table, bucket);
   const size_t n = begin_of(bucket + 1) - begin_of(bucket), from = begin_of(bucket) - begin_of(first_);
   const auto part = [n](const auto& of, size_t begin, int64_t width) {
@@ -85,29 +109,48 @@ TableRows DeviceRowReader::bucket(Context& ctx, const DeviceTable& table, int64_
     return std::remove_cvref_t<decltype(of)>(at, at + static_cast<std::ptrdiff_t>(n * w));
   };
   const TableOnDevice& t = table.on_device();
-  return {part(ids_, begin_of(bucket), 1), part(values_, from, t.dim), part(state_, from, t.state_width),
-          part(idle_, from, 1)};
+  rows.ids = part(ids_, begin_of(bucket), 1);
+  rows.values = part(values_, from, t.dim);
+  rows.state = part(state_, from, t.state_width);
+  rows.idle = part(idle_, from, 1);
+  return rows;
 }
 
-void load_rows(Context& ctx, DeviceTable& table, int64_t first_row, const TableRows& rows) {
-  const auto n = static_cast<int64_t>(rows.ids.size());
-  table.reserve(first_row + n);
+IdCounts load_rows(Context& ctx, DeviceTable& table, const IdCounts& count, const TableRows& rows) {
+  const bool waits = table.config().admit_after > 1;
+  const IdCounts more{static_cast<int64_t>(rows.ids.size()),
+                      waits ? static_cast<int64_t>(rows.waiting.ids.size()) : 0};
+  if (more.all() == 0) return more;
+  table.reserve(count.rows + more.rows, count.all() + more.all());
   const Arena::Scope scope(ctx.arena());
   const TableOnDevice& t = table.on_device();
-  auto* const ids = ctx.arena().alloc(DType::i64, 1, n).data<int64_t>();
-  auto* const twice = ctx.arena().alloc(DType::i64, 1, 1).data<int64_t>();
-  const cuda::RowArrays arrays = row_arrays(ctx, t, n);
-  const std::vector<uint8_t> none(rows.idle.empty() ? rows.ids.size() : 0);
+  const auto alloc = [&](int64_t n) { return ctx.arena().alloc(DType::i64, 1, n).data<int64_t>(); };
+  auto* const twice = alloc(1);
   int64_t found = -1;
   ctx.stream().to_device(&found, sizeof found, twice, sizeof found, {1, sizeof found});
-  to_device(ctx, rows.ids, ids);
-  to_device(ctx, rows.values, arrays.values);
-  to_device(ctx, rows.state, arrays.state);
-  to_device(ctx, rows.idle.empty() ? none : rows.idle, arrays.idle);
-  cuda::import_rows(ctx, t, ids, n, first_row, arrays, twice);
+  const std::vector<uint8_t> none(rows.idle.empty() ? rows.ids.size() : 0);
+  if (more.rows > 0) {
+    auto* const ids = alloc(more.rows);
+    const cuda::RowArrays arrays = row_arrays(ctx, t, more.rows);
+    to_device(ctx, rows.ids, ids);
+    to_device(ctx, rows.values, arrays.values);
+    to_device(ctx, rows.state, arrays.state);
+    to_device(ctx, rows.idle.empty() ? none : rows.idle, arrays.idle);
+    cuda::import_rows(ctx, t, ids, more.rows, count.rows, arrays, twice);
+  }
+  std::vector<int64_t> places;
+  if (more.waiting > 0) {
+    for (size_t i = 0; i < rows.waiting.ids.size(); ++i)
+      places.push_back(waiting_place(rows.waiting.steps[i], rows.waiting.idle[i]));
+    auto *const ids = alloc(more.waiting), *const on_device = alloc(more.waiting);
+    to_device(ctx, rows.waiting.ids, ids);
+    to_device(ctx, places, on_device);
+    cuda::import_waiting(ctx, t, ids, on_device, more.waiting, twice);
+  }
   ctx.stream().to_host(twice, sizeof found, &found, sizeof found, {1, sizeof found});
   ctx.synchronize();
   LIME_CHECK(found < 0, "table ", table.config().name, ": id ", found, " is inserted twice");
+  return more;
 }
 
 }  // namespace lime

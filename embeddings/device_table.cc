@@ -31,6 +31,7 @@ DeviceTable::DeviceTable(Context& ctx, const TableConfig& config, uint64_t seed)
     t.state_pitch = last / t.dim * t.pitch + last % t.dim + 1;
     if (config.optimizer != SparseOptimizer::rowwise_adagrad) t.state_pitch = whole_packs(t.state_pitch);
   }
+  t.admit_after = config.admit_after;
   t.first_shift = log2_of(first_chunk_rows);
   t.full_shift = std::max(log2_of(full_chunk_bytes / value_bytes() + 1), t.first_shift);
   t.seed = seed;
@@ -51,11 +52,11 @@ DeviceTable::DeviceTable(Context& ctx, const TableConfig& config, uint64_t seed)
 }
 
 // At most six tenths full: probes stay short.
-void DeviceTable::grow_entries(int64_t rows) {
+void DeviceTable::grow_entries(int64_t ids) {
   const auto now = static_cast<int64_t>(on_device_.mask) + 1;
-  if (entries_ && 10 * rows <= 6 * now) return;
-  const auto capacity = static_cast<int64_t>(
-      std::bit_ceil(static_cast<uint64_t>(std::max(fewest_entries, rows / 6 * 10 + 10))));
+  if (entries_ && 10 * ids <= 6 * now) return;
+  const auto capacity =
+      static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(fewest_entries, ids / 6 * 10 + 10))));
   const size_t bytes = static_cast<size_t>(capacity) * sizeof(DeviceIdEntry);
   std::shared_ptr<void> grown = allocate_memory(ctx_.device(), bytes);
   auto* entries = static_cast<DeviceIdEntry*>(grown.get());
@@ -91,17 +92,18 @@ void DeviceTable::add_chunk() {
   room_ += rows;
 }
 
-void DeviceTable::reserve(int64_t rows) {
+void DeviceTable::reserve(int64_t rows, int64_t ids) {
   try {
     while (room_ < rows) add_chunk();
-    grow_entries(rows);
+    grow_entries(ids);
   } catch (const Error& e) {
     const cuda::DeviceMemory memory = cuda::device_memory(ctx_.device().index);
     const int64_t wanted = rows * row_bytes();
-    throw UserError(str("embedding table '", config_.name, "': no memory on ", to_string(ctx_.device()),
-                        " for ", rows, " rows, ", wanted, " bytes and their ids: it holds ", bytes(),
-                        " bytes, and ", memory.free, " of ", memory.total, " are free (", e.what(),
-                        "); use more ranks, a smaller dim, a capacity, or embeddings.memory: host"));
+    throw UserError(
+        str("embedding table '", config_.name, "': no memory on ", to_string(ctx_.device()), " for ", rows,
+            " rows, ", wanted, " bytes and ", ids, " ids: it holds ", bytes(), " bytes, and ", memory.free,
+            " of ", memory.total, " are free (", e.what(),
+            "); use more ranks, a smaller dim, a capacity, admit_after, or embeddings.memory: host"));
   }
 }
 

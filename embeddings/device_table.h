@@ -1,7 +1,7 @@
 // DeviceTable: the rows of one table that live on this rank, with their optimizer state, in the memory of a
 // CUDA device. Internal to embeddings/; kernels see it as TableOnDevice (device_table_cuda.h reads it).
 //
-// An open-addressing hash table gives an id its row, as id_map.h does; it grows by doubling. Rows lie in
+// An open-addressing hash table gives an id its place, as id_map.h does; it grows by doubling. Rows lie in
 // chunks that double up to 64 MiB: a table of gigabytes grows without being copied, and a small one is small.
 #pragma once
 
@@ -11,12 +11,13 @@
 
 #include "embeddings/device_buffer.h"
 #include "embeddings/embedding_collection.h"
+#include "embeddings/id_place.h"
 
 namespace lime {
 
 struct DeviceIdEntry {
   unsigned long long key;  // id + 1, or 0 where empty; of the type that atomicCAS takes
-  int64_t row;
+  int64_t place;           // id_place.h
 };
 
 struct TableOnDevice {
@@ -29,7 +30,8 @@ struct TableOnDevice {
   uint8_t* const* idle = nullptr;  // a byte a row; see TableRows
   DType type = DType::f32;
   int64_t dim = 0, pitch = 0, state_width = 0, state_pitch = 0;
-  int64_t message_width = 0;            // floats that a row takes the place of in a message: whole 16 bytes
+  int64_t message_width = 0;  // floats that a row takes the place of in a message: whole 16 bytes
+  int64_t admit_after = 1;
   int first_shift = 0, full_shift = 0;  // log2 of the rows of the first chunk and of a full one
 
   uint64_t seed = 0, stream_prefix = 0;  // of initial values: stream mix64(stream_prefix ^ id)
@@ -46,14 +48,14 @@ class DeviceTable {
 
   const TableConfig& config() const { return config_; }
   const TableOnDevice& on_device() const { return on_device_; }
-  // Room for `rows` rows in all. On the context's stream; waits for the device only where the hash table
-  // grows. Throws UserError, naming table, rows and bytes, where the device has no more memory; the table is
-  // then as it was.
-  void reserve(int64_t rows);
+  // Room for `rows` rows and `ids` ids, with and without rows, in all. On the context's stream; waits for the
+  // device only where the hash table grows. Throws UserError, naming table, rows and bytes, where the device
+  // has no more memory; the table is then as it was.
+  void reserve(int64_t rows, int64_t ids);
   int64_t bytes() const;
 
  private:
-  void grow_entries(int64_t rows);
+  void grow_entries(int64_t ids);
   void add_chunk();
   int64_t value_bytes() const;  // of a row
   int64_t row_bytes() const;    // with its state
@@ -73,8 +75,13 @@ namespace cuda {
 
 // Puts the entries of a table of `capacity` into an empty one.
 void rehash(Context&, const DeviceIdEntry* from, int64_t capacity, DeviceIdEntry* to, uint64_t mask);
-// ids[row] = id, for all rows.
-void list_ids(Context&, const TableOnDevice&, int64_t* ids);
+// ids[row] = id, for all rows; the other ids and their places in any order. *count: 0 before, how many these
+// are after.
+struct WaitingArrays {
+  int64_t *ids, *places;
+  unsigned long long* count;
+};
+void list_ids(Context&, const TableOnDevice&, int64_t* ids, const WaitingArrays&);
 // Rows as TableRows has them, on the device: n x dim values, n x state_width of state, n of idle. From f32 to
 // a table in bf16 they are rounded to nearest.
 struct RowArrays {
@@ -85,6 +92,9 @@ void export_rows(Context&, const TableOnDevice&, const int64_t* rows, int64_t n,
 // Row first_row + i = the i-th; *twice = an id that was there already, if any.
 void import_rows(Context&, const TableOnDevice&, const int64_t* ids, int64_t n, int64_t first_row,
                  const RowArrays&, int64_t* twice);
+// The same for ids that wait, and their places.
+void import_waiting(Context&, const TableOnDevice&, const int64_t* ids, const int64_t* places, int64_t n,
+                    int64_t* twice);
 
 }  // namespace cuda
 }  // namespace lime

@@ -7,7 +7,6 @@
 
 namespace lime::cuda {
 
-inline constexpr int64_t no_row = -1;
 inline constexpr int pack = 4;  // floats that a lane has of a row at a time
 
 struct RowPlace {
@@ -39,25 +38,24 @@ __device__ __forceinline__ uint64_t home_of(int64_t id, uint64_t mask) {
   return mix64(static_cast<uint64_t>(id)) & mask;
 }
 
-__device__ inline int64_t find_row(const TableOnDevice& table, int64_t id) {
+__device__ inline int64_t find_place(const TableOnDevice& table, int64_t id) {
   const uint64_t key = static_cast<uint64_t>(id) + 1;
   for (uint64_t i = home_of(id, table.mask);; i = (i + 1) & table.mask) {
     const DeviceIdEntry entry = table.entries[i];
-    if (entry.key == key) return entry.row;
-    if (entry.key == 0) return no_row;
+    if (entry.key == key) return entry.place;
+    if (entry.key == 0) return no_place;
   }
 }
 
-// False where the id is there already. The place depends on who comes first; what is found never does.
-__device__ inline bool insert_row(DeviceIdEntry* entries, uint64_t mask, int64_t id, int64_t row) {
+// Gives an id its place, or another one. False where the id was there already. Which entry it has depends on
+// who comes first; what is found never does.
+__device__ inline bool put_id(DeviceIdEntry* entries, uint64_t mask, int64_t id, int64_t place) {
   const unsigned long long key = static_cast<unsigned long long>(id) + 1;
   for (uint64_t i = home_of(id, mask);; i = (i + 1) & mask) {
     const unsigned long long found = atomicCAS(&entries[i].key, 0ull, key);
-    if (found == key) return false;
-    if (found == 0) {
-      entries[i].row = row;
-      return true;
-    }
+    if (found != key && found != 0) continue;
+    entries[i].place = place;
+    return found == 0;
   }
 }
 

@@ -17,7 +17,7 @@ class DeviceTables final : public Tables {
       : ctx_(options.ctx),
         configs_(options.tables),
         queue_(std::make_shared<IdQueue>(options.ctx.device())),
-        counts_(options.ctx, table_count()),
+        counts_(options.ctx, 2 * table_count()),
         readers_(configs_.size()) {
     std::vector<int64_t> capacities;
     for (const TableConfig& config : configs_) {
@@ -86,6 +86,9 @@ class DeviceTables final : public Tables {
   std::optional<int64_t> not_finite(int64_t) const override { refuse_to_serve(); }
 
   int64_t rows(int64_t table) const override { return counts_.exact()[static_cast<size_t>(table)]; }
+  int64_t waiting(int64_t table) const override {
+    return counts_.exact()[static_cast<size_t>(table_count() + table)] - rows(table);
+  }
   int64_t bytes() const override {
     int64_t bytes = 0;
     for (const auto& table : tables_) bytes += table->bytes();
@@ -93,15 +96,15 @@ class DeviceTables final : public Tables {
   }
   TableRows bucket_rows(int64_t table, int64_t bucket) const override {
     const auto t = static_cast<size_t>(table);
-    const int64_t count = rows(table);
-    return count == 0 ? TableRows{} : readers_[t].bucket(ctx_, *tables_[t], count, bucket);
+    const IdCounts count{rows(table), waiting(table)};
+    return count.all() == 0 ? TableRows{} : readers_[t].bucket(ctx_, *tables_[t], count, bucket);
   }
   void load_rows(int64_t table, const TableRows& rows) override {
-    if (rows.ids.empty()) return;
     const auto t = static_cast<size_t>(table);
     readers_[t].forget();
-    lime::load_rows(ctx_, *tables_[t], counts_.exact()[t], rows);
-    counts_.add(table, static_cast<int64_t>(rows.ids.size()));
+    const IdCounts more = lime::load_rows(ctx_, *tables_[t], {this->rows(table), waiting(table)}, rows);
+    counts_.add(table, more.rows);
+    counts_.add(table_count() + table, more.all());
     describe();
   }
 
@@ -127,7 +130,7 @@ class DeviceTables final : public Tables {
     return exchange_ ? state.requests->total.data() : state.total.data();
   }
   void answer(DeviceLookup&);
-  void make_room(std::span<const int64_t> new_rows);
+  void make_room(std::span<const int64_t> new_ids);
   void describe();
 
   Context& ctx_;
@@ -138,8 +141,8 @@ class DeviceTables final : public Tables {
   DeviceBuffer<int64_t> capacities_;
   std::vector<TableOnDevice> described_;  // as the kernels see them
   DeviceBuffer<TableOnDevice> on_device_;
-  int64_t widest_ = 1;  // floats of a row
-  mutable RowCounts counts_;
+  int64_t widest_ = 1;        // floats of a row
+  mutable RowCounts counts_;  // of the tables' rows, then of their ids
   mutable std::vector<DeviceRowReader> readers_;
 };
 
@@ -156,17 +159,20 @@ void DeviceTables::describe() {
                           on_device_.discard_and_reserve(ctx_.device(), table_count()), bytes, {1, bytes});
 }
 
-// Room for so many more rows of each table. What the host knows of the tables' rows may be more than there
-// are: it asks the device only where there would not be memory enough.
-void DeviceTables::make_room(std::span<const int64_t> new_rows) {
+// Room for so many more ids of each table, with and without rows. What the host knows of the tables' rows may
+// be more than there are: it asks the device only where there would not be memory enough.
+void DeviceTables::make_room(std::span<const int64_t> new_ids) {
   const std::vector<int64_t> at_most = counts_.at_most();
   for (size_t t = 0; t < tables_.size(); ++t) {
     const int64_t capacity = configs_[t].capacity;
-    const auto bounded = [&](int64_t rows) { return capacity > 0 ? std::min(rows, capacity) : rows; };
+    const auto reserve = [&](const std::vector<int64_t>& counts) {
+      const auto bounded = [&](int64_t n) { return capacity > 0 ? std::min(n, capacity) : n; };
+      tables_[t]->reserve(bounded(counts[t] + new_ids[t]), bounded(counts[tables_.size() + t] + new_ids[t]));
+    };
     try {
-      tables_[t]->reserve(bounded(at_most[t] + new_rows[t]));
+      reserve(at_most);
     } catch (const UserError&) {
-      tables_[t]->reserve(bounded(counts_.exact()[t] + new_rows[t]));
+      reserve(counts_.exact());
     }
   }
   describe();
@@ -243,7 +249,7 @@ void DeviceTables::sum_of_squares(LookupState& lookup, View out) {
   const int rank = exchange_ ? exchange_->rank() : 0, ranks = owners();
   const int64_t most_buckets = (virtual_buckets + ranks - 1) / ranks, mine = table_count() * most_buckets;
   View sums = ctx_.arena().alloc(DType::f64, 1, mine);
-  cuda::bucket_squares(ctx_, owned(state), on_device_.data(), widest_, totals(state),
+  cuda::bucket_squares(ctx_, owned(state), on_device_.data(), widest_, totals(state), state.shard_row.data(),
                        first_bucket_of(rank, ranks), most_buckets, sums.data<double>());
   if (exchange_) {
     const View all = ctx_.arena().alloc(DType::f64, 1, mine * ranks);
@@ -255,21 +261,22 @@ void DeviceTables::sum_of_squares(LookupState& lookup, View out) {
 
 void DeviceTables::update(LookupState& lookup, const UpdateStep& step) {
   DeviceLookup& state = of(lookup);
-  std::vector<int64_t> new_rows;  // at most
+  std::vector<int64_t> new_ids;  // at most
   for (int64_t t = 0; t < table_count(); ++t) {
     if (!exchange_) {
-      new_rows.push_back(state.begin(t + 1) - state.begin(t));
+      new_ids.push_back(state.begin(t + 1) - state.begin(t));
       continue;
     }
-    new_rows.push_back(0);
+    new_ids.push_back(0);
     for (int rank = 0; rank < exchange_->ranks(); ++rank)
-      new_rows.back() += state.requests->received.count(rank, t);
+      new_ids.back() += state.requests->received.count(rank, t);
   }
-  make_room(new_rows);
+  make_room(new_ids);
   cuda::update_rows(ctx_, owned(state), on_device_.data(), widest_,
                     {totals(state), state.shard_row.data(), counts_.on_device(),
                      step.grad_scale.data<double>(), step.lr_scale, step.number});
-  counts_.added(std::move(new_rows));
+  for (int64_t t = 0; t < table_count(); ++t) new_ids.push_back(new_ids[static_cast<size_t>(t)]);
+  counts_.added(std::move(new_ids));  // of rows, then of ids
   for (DeviceRowReader& reader : readers_) reader.forget();
 }
 

@@ -67,106 +67,59 @@ __global__ void tree_kernel(DistinctView d, const TableOnDevice* tables, float* 
   }
 }
 
-// --- the norm ----------------------------------------------------------------------------------
-
-__global__ void row_squares_kernel(DistinctView d, const TableOnDevice* tables, float* const* total,
-                                   double* squares) {
-  const int64_t u = id_of_lane(distinct_count(d));
-  const float* const row = u >= 0 ? total[u] : nullptr;
-  const int64_t pitch = row ? tables[table_of(d, u)].pitch : 0;
-  double square = 0;
-  for (uint32_t k = 0; k < ids_of_group(blockDim.x); ++k) {
-    const float* const from = from_lane(row, k);
-    const int64_t end = from_lane(pitch, k);
-    double sum = 0;
-    for (int64_t c = threadIdx.x * pack; c < end; c += blockDim.x * pack) {
-      float x[pack];
-      load_row_pack(from + c, x);
-      for (int i = 0; i < pack; ++i) sum += double{x[i]} * double{x[i]};
-    }
-    sum = group_sum(sum);
-    if (threadIdx.x == k) square = sum;
-  }
-  if (u >= 0) squares[u] = square;
-}
-
-// The first distinct id at or behind a place; all lanes of a warp look, at 32 ids at a time.
-__device__ int64_t first_at(const DistinctView& d, uint32_t place) {
-  int64_t low = 0, high = distinct_count(d);
-  while (low < high) {
-    const int64_t step = (high - low + warp_size - 1) / warp_size, at = low + threadIdx.x * step;
-    const int below = __popc(__ballot_sync(all_lanes, at < high && d.place[at] < place));
-    if (below * step < high - low) high = low + below * step;
-    if (below > 0) low += (below - 1) * step + 1;
-  }
-  return low;
-}
-
-// One warp a bucket: each lane adds every 32nd of its rows, then the lanes.
-__global__ void bucket_kernel(DistinctView d, const double* squares, int64_t first_bucket,
-                              int64_t most_buckets, double* sums) {
-  const int64_t k = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
-  if (k >= d.tables * most_buckets) return;
-  const int64_t bucket = first_bucket + k % most_buckets;
-  double sum = 0;
-  if (bucket < virtual_buckets) {
-    const auto place = static_cast<uint32_t>(k / most_buckets * virtual_buckets + bucket);
-    const int64_t end = first_at(d, place + 1);
-    for (int64_t u = first_at(d, place) + threadIdx.x; u < end; u += warp_size) sum += squares[u];
-  }
-  sum = warp_sum(sum);
-  if (threadIdx.x == 0) sums[k] = sum;
-}
-
-// One block, one thread a bucket: over the tables in order, then over the buckets by block_sum.
-__global__ void __launch_bounds__(virtual_buckets)
-    all_buckets_kernel(const double* sums, int64_t tables, int ranks, double* out) {
-  const int64_t bucket = threadIdx.x, most = (virtual_buckets + ranks - 1) / ranks;
-  const int64_t owner = bucket * ranks / virtual_buckets,
-                first = (virtual_buckets * owner + ranks - 1) / ranks;
-  double sum = 0;
-  for (int64_t t = 0; t < tables; ++t) sum += sums[(owner * tables + t) * most + bucket - first];
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) *out = sum;
-}
-
 // --- the update --------------------------------------------------------------------------------
 
 __device__ __forceinline__ bool finite(double x) { return x - x == 0; }
 
-// new_rows[u]: whether the id has a gradient and no row.
-__global__ void new_kernel(DistinctView d, const TableOnDevice* tables, RowsUpdate update,
-                           uint64_t* new_rows) {
-  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
-  if (u >= d.most) return;
-  uint64_t is_new = 0;
-  if (u < distinct_count(d) && update.total[u] && update.rows[u] == no_row && finite(*update.grad_scale)) {
-    // Another lookup's update may have been there in between.
-    const int64_t row = find_row(tables[table_of(d, u)], d.ids[u]);
-    update.rows[u] = row;
-    is_new = row == no_row;
-  }
-  new_rows[u] = is_new;
+// What is new with an id, and, summed, with all up to it: rows in the lower half, ids in the upper.
+constexpr uint64_t new_row = 1, new_id = uint64_t{1} << 32;
+__device__ __forceinline__ int64_t rows_in(uint64_t sum) { return static_cast<int64_t>(sum & (new_id - 1)); }
+__device__ __forceinline__ int64_t ids_in(uint64_t sum) { return static_cast<int64_t>(sum / new_id); }
+__device__ __forceinline__ uint64_t before(const uint64_t* sums, int64_t u) {
+  return u > 0 ? sums[u - 1] : 0;
+}
+__device__ __forceinline__ bool has_new_row(const uint64_t* sums, int64_t u) {
+  return rows_in(sums[u]) != rows_in(before(sums, u));
 }
 
-// sums[u]: new rows up to u. They are numbered in order of the distinct ids.
+// Ids that have a gradient and no row. `is_new` is what is summed then.
+__global__ void new_kernel(DistinctView d, const TableOnDevice* tables, RowsUpdate update, uint64_t* is_new) {
+  const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
+  if (u >= d.most) return;
+  uint64_t found = 0;
+  if (u < distinct_count(d) && update.total[u] && !is_row(update.rows[u]) && finite(*update.grad_scale)) {
+    // Another lookup's update may have been there in between.
+    const TableOnDevice& table = tables[table_of(d, u)];
+    const int64_t place = find_place(table, d.ids[u]);
+    update.rows[u] = place;
+    if (place == no_place) found += new_id;
+    if (!is_row(place) && is_admitted(place, table.admit_after)) found += new_row;
+  }
+  is_new[u] = found;
+}
+
+// Rows are numbered in order of the distinct ids.
 __global__ void insert_kernel(DistinctView d, const TableOnDevice* tables, RowsUpdate update,
                               const uint64_t* sums) {
   const int64_t u = int64_t{blockIdx.x} * row_threads + threadIdx.x;
-  if (u >= distinct_count(d) || sums[u] == (u > 0 ? sums[u - 1] : 0)) return;
+  if (u >= distinct_count(d) || !update.total[u] || is_row(update.rows[u]) || !finite(*update.grad_scale))
+    return;
   const int64_t t = table_of(d, u), begin = d.begins[t * d.owners];
-  const uint64_t before = begin > 0 ? sums[begin - 1] : 0;
-  const int64_t row = update.counts[t] + static_cast<int64_t>(sums[u] - before) - 1;
-  insert_row(tables[t].entries, tables[t].mask, d.ids[u], row);
-  update.rows[u] = row;
+  int64_t& place = update.rows[u];
+  if (has_new_row(sums, u)) {
+    place = update.counts[t] + rows_in(sums[u]) - rows_in(before(sums, begin)) - 1;
+  } else {
+    place = waiting_place(steps_of(place) + 1, 0);
+  }
+  put_id(tables[t].entries, tables[t].mask, d.ids[u], place);
 }
 
 __global__ void count_kernel(DistinctView d, const uint64_t* sums, int64_t* counts) {
   const int64_t t = int64_t{blockIdx.x} * row_threads + threadIdx.x;
   if (t >= d.tables) return;
   const int64_t begin = d.begins[t * d.owners], end = d.begins[(t + 1) * d.owners];
-  const auto up_to = [&](int64_t u) { return u > 0 ? static_cast<int64_t>(sums[u - 1]) : int64_t{0}; };
-  counts[t] += up_to(end) - up_to(begin);
+  counts[t] += rows_in(before(sums, end)) - rows_in(before(sums, begin));
+  counts[d.tables + t] += ids_in(before(sums, end)) - ids_in(before(sums, begin));
 }
 
 // A row's update, column by column, in packs: sparse_optimizer.h has the formulas.
@@ -307,14 +260,14 @@ __global__ void update_kernel(DistinctView d, const TableOnDevice* tables, RowsU
                               const uint64_t* sums) {
   const int64_t u = id_of_lane(distinct_count(d));
   const double scale = *update.grad_scale;
-  const float* const gradient = u >= 0 && finite(scale) ? update.total[u] : nullptr;
+  const float* const gradient = u >= 0 && finite(scale) && is_row(update.rows[u]) ? update.total[u] : nullptr;
   int table_number = 0, is_new = 0;
   int64_t id = 0;
   void* values = nullptr;
   float *state = nullptr, of_row = 0;
   if (gradient) {
     const int64_t row = update.rows[u];
-    is_new = sums[u] != (u > 0 ? sums[u - 1] : 0);
+    is_new = has_new_row(sums, u);
     id = d.ids[u];
     table_number = static_cast<int>(table_of(d, u));
     const TableOnDevice& table = tables[table_number];
@@ -367,24 +320,6 @@ void tree_totals(Context& ctx, const DistinctView& d, const TableOnDevice* table
   const dim3 block = row_block(widest);
   launch(ctx, "embedding gradient totals", tree_kernel, blocks_of_ids(d.most, block), block, 0, d, tables,
          part, total);
-}
-
-void bucket_squares(Context& ctx, const DistinctView& d, const TableOnDevice* tables, int64_t widest,
-                    float* const* total, int64_t first_bucket, int64_t most_buckets, double* sums) {
-  const Arena::Scope scope(ctx.arena());
-  auto* squares = ctx.arena().alloc(DType::f64, 1, d.most).data<double>();
-  const dim3 block = row_block(widest);
-  launch(ctx, "embedding gradient norm", row_squares_kernel, blocks_of_ids(d.most, block), block, 0, d,
-         tables, total, squares);
-  constexpr int warps = row_threads / warp_size;
-  launch(ctx, "embedding gradient norm", bucket_kernel, dim3(divide_up(d.tables * most_buckets, warps)),
-         dim3(warp_size, warps), 0, d, squares, first_bucket, most_buckets, sums);
-}
-
-void add_bucket_squares(Context& ctx, const double* sums, int64_t tables, int ranks, double* out) {
-  static_assert(virtual_buckets <= 1024 && virtual_buckets % warp_size == 0);
-  launch(ctx, "embedding gradient norm", all_buckets_kernel, dim3(1), dim3(virtual_buckets), 0, sums, tables,
-         ranks, out);
 }
 
 void update_rows(Context& ctx, const DistinctView& d, const TableOnDevice* tables, int64_t widest,

@@ -77,6 +77,8 @@ void check_tables(const std::vector<TableConfig>& tables) {
       refuse("type is ", to_string(t.type), ", expected f32 or bf16");
     if (t.dim < 1) refuse("dim is ", t.dim, ", expected at least 1");
     if (t.capacity < 0) refuse("capacity is ", t.capacity, ", expected 0 (exact) or more");
+    if (t.admit_after < 1 || t.admit_after > 255)
+      refuse("admit_after is ", t.admit_after, ", expected 1..255");
     if (!(t.init_std >= 0)) refuse("init_std is ", t.init_std, ", expected 0 or more");
     if (!(t.initial_accumulator >= 0))
       refuse("initial_accumulator is ", t.initial_accumulator, ", expected 0 or more");
@@ -259,6 +261,11 @@ int64_t EmbeddingCollection::rows(int64_t table) const {
   return impl_->backend->rows(table);
 }
 
+int64_t EmbeddingCollection::waiting(int64_t table) const {
+  impl_->table(table);
+  return impl_->backend->waiting(table);
+}
+
 int64_t EmbeddingCollection::bytes() const { return impl_->backend->bytes(); }
 
 TableRows EmbeddingCollection::bucket_rows(int64_t table, int64_t bucket) const {
@@ -276,11 +283,20 @@ void EmbeddingCollection::load_rows(int64_t table, const TableRows& rows) {
              n * dim, " and ", n * width);
   LIME_CHECK(rows.idle.empty() || rows.idle.size() == n, "table ", config.name, ": ", n, " ids, ",
              rows.idle.size(), " of how long they were idle");
-  for (const int64_t id : rows.ids) {
-    LIME_CHECK(id >= 0 && (config.capacity == 0 || id < config.capacity), "table ", config.name, ": row id ",
-               id);
-    const int owner = owner_of(bucket_of(id), impl_->ranks);
-    LIME_CHECK(owner == impl_->rank, "table ", config.name, ": id ", id, " belongs to rank ", owner);
+  const WaitingIds& waiting = rows.waiting;
+  LIME_CHECK(waiting.steps.size() == waiting.ids.size() && waiting.idle.size() == waiting.ids.size(),
+             "table ", config.name, ": ", waiting.ids.size(), " waiting ids, ", waiting.steps.size(),
+             " of their steps and ", waiting.idle.size(), " of how long they were idle");
+  for (const uint8_t steps : waiting.steps)
+    LIME_CHECK(1 <= steps && steps < 255, "table ", config.name, ": an id that waits after ", int{steps},
+               " steps");
+  for (const auto* ids : {&rows.ids, &waiting.ids}) {
+    for (const int64_t id : *ids) {
+      LIME_CHECK(id >= 0 && (config.capacity == 0 || id < config.capacity), "table ", config.name,
+                 ": row id ", id);
+      const int owner = owner_of(bucket_of(id), impl_->ranks);
+      LIME_CHECK(owner == impl_->rank, "table ", config.name, ": id ", id, " belongs to rank ", owner);
+    }
   }
   impl_->backend->load_rows(table, rows);
 }

@@ -5,8 +5,8 @@
 // An id is any int64 >= 0 (a negative id is "missing": a zero vector, no row). With capacity 0 a table is
 // exact: a hash table that grows, so that no two ids share a row and none loses its row. With capacity m > 0
 // ids are folded modulo m. An unseen id reads as Philox keyed by (seed, table name, id), normal(0, init_std):
-// the same whenever and wherever it first appears. It becomes a row with its first update; what was only
-// looked up leaves no trace.
+// the same whenever and wherever it first appears. It becomes a row with its first update, or its
+// admit_after-th (TableConfig); what was only looked up leaves no trace.
 //
 // Rows in bf16 are updated in f32 and rounded stochastically (row_type.h), to x in the mean, so that updates
 // below half a unit in the last place are not lost but made with the probability that they have. The random
@@ -67,6 +67,11 @@ struct TableConfig {
   double initial_accumulator = 0.0;   // adagrad
   int64_t keep_runs = 0;  // a run that begins with another's rows (train.from) takes those that one of the
                           // latest `keep_runs` runs updated; 0: all
+  // An id gets its row in the admit_after-th update that has a gradient for it, 1..255. Until then it waits:
+  // it reads as unseen ids do, its gradient is dropped, and the index of ids counts these updates: once each,
+  // in however many micro-batches, places or ranks the id is. With a capacity, what is counted is the id
+  // modulo that.
+  int64_t admit_after = 1;
 };
 
 // One feature of one micro-batch: row i has the ids [offsets[i], offsets[i+1]), or the one id ids[i] where
@@ -103,6 +108,13 @@ class Lookup {
   std::unique_ptr<LookupState> state_;
 };
 
+// A bucket's ids that wait for a row, sorted.
+struct WaitingIds {
+  std::vector<int64_t> ids;
+  std::vector<uint8_t> steps;  // updates that had a gradient for it, 1..254
+  std::vector<uint8_t> idle;   // runs since the one of the last of these, as of rows
+};
+
 // A bucket's rows as they are checkpointed: sorted by id.
 struct TableRows {
   std::vector<int64_t> ids;
@@ -110,6 +122,7 @@ struct TableRows {
   std::vector<float> state;   // ids.size() x state_width
   // Runs since the one that updated the row last: 0 where this one did, at most 255. Empty: all 0.
   std::vector<uint8_t> idle = {};
+  WaitingIds waiting = {};
 };
 
 class EmbeddingCollection {
@@ -145,7 +158,9 @@ class EmbeddingCollection {
   // (tree_sum.h) deals them; missing ones at the end are absent.
   void reduce(Lookup&, int64_t first_leaf, int64_t leaves);
   // After reduce: out (1 x 1, f64, on the context's device) = sum of squares of all row gradients of all
-  // ranks, per bucket in id order, then over tables and buckets in one order. The same bits on every rank.
+  // ranks that an update would use now, per bucket in id order, then over tables and buckets in one order.
+  // The same bits on every rank. What is dropped, as its id goes on waiting for a row, is not in it: it moves
+  // nothing, and must not scale down what does.
   void gradient_sum_of_squares(Lookup&, View out);
   // grad = grad_scale * gradient; the table's learning rate is multiplied by lr_scale (the schedule).
   // grad_scale (1 x 1, f64) is on the context's device; one that is not finite changes nothing. Adam's
@@ -162,9 +177,12 @@ class EmbeddingCollection {
 
   // --- for checkpoints and inspection: this rank's rows ------------------------------------------
   int64_t rows(int64_t table) const;
+  int64_t waiting(int64_t table) const;                        // ids that wait for a row
   int64_t bytes() const;                                       // resident, all tables
   TableRows bucket_rows(int64_t table, int64_t bucket) const;  // empty for a bucket owned elsewhere
-  void load_rows(int64_t table, const TableRows&);  // ids must be owned here and not be present yet
+  // Ids must be owned here and not be present yet. A table with admit_after 1 leaves waiting ids out: an id
+  // without a trace does there what they would do.
+  void load_rows(int64_t table, const TableRows&);
 
  private:
   struct Impl;

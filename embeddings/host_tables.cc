@@ -92,6 +92,7 @@ class HostTables final : public Tables {
   std::optional<int64_t> not_finite(int64_t table) const override { return shard(table).not_finite(); }
 
   int64_t rows(int64_t table) const override { return shard(table).rows(); }
+  int64_t waiting(int64_t table) const override { return shard(table).waiting(); }
   int64_t bytes() const override {
     int64_t bytes = 0;
     for (const TableShard& shard : shards_) bytes += shard.bytes();
@@ -131,7 +132,7 @@ void HostTables::sum_buckets(const HostLookup& state) {
     const TableLookup& table = state.tables[t];
     row_sums_.assign(static_cast<size_t>(table.owned.size), 0.0);
     for (int32_t u = 0; u < table.owned.size; ++u) {
-      if (table.total[u])
+      if (table.total[u] && shards_[t].uses_gradient(table.owned.ids[u], table.shard_row[u]))
         row_sums_[static_cast<size_t>(u)] = row_sum_of_squares(table.total[u], tables_[t].dim);
     }
     order_.sort({table.owned.ids.data(), static_cast<size_t>(table.owned.size)});
@@ -165,16 +166,13 @@ void HostTables::update_table(TableShard& shard, TableLookup& table, const float
                               const UpdateStep& step) {
   // New rows first: they may move the rows of a small table.
   for (int32_t u = 0; u < table.owned.size; ++u) {
-    if (!table.total[u] || table.shard_row[u] != IdMap::absent) continue;
-    // Another lookup's update may have been there in between.
-    int64_t row = shard.ids().find(table.owned.ids[u]);
-    if (row == IdMap::absent) row = shard.insert(table.owned.ids[u], answers + table.answer[u]);
-    table.shard_row[u] = row;
+    if (table.total[u] && !is_row(table.shard_row[u]))
+      table.shard_row[u] = shard.admit(table.owned.ids[u], answers + table.answer[u]);
   }
   updates_.clear();
   for (int32_t u = 0; u < table.owned.size; ++u) {
-    if (!table.total[u]) continue;
     const int64_t row = table.shard_row[u];
+    if (!table.total[u] || !is_row(row)) continue;
     updates_.push_back({shard.values().row(row), shard.state(row), table.total[u], table.owned.ids[u]});
     shard.set_updated(row);
   }

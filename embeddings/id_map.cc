@@ -11,24 +11,31 @@ void IdMap::resize(uint64_t capacity) {
   std::fill_n(entries_.discard_and_reserve(static_cast<int64_t>(capacity)), capacity, Entry{empty, absent});
   mask_ = capacity - 1;
   for (int64_t i = 0; i < old.capacity(); ++i) {
-    if (old[i].id != empty) place(old[i].id, old[i].row);
+    if (old[i].id != empty) put(old[i].id, old[i].place);
   }
 }
 
-void IdMap::place(int64_t id, int64_t row) {
+void IdMap::put(int64_t id, int64_t place) {
   uint64_t i = home(id);
   for (; entries_[static_cast<int64_t>(i)].id != empty; i = (i + 1) & mask_) {
     LIME_CHECK(entries_[static_cast<int64_t>(i)].id != id, "id ", id, " is inserted twice");
   }
-  entries_[static_cast<int64_t>(i)] = {id, row};
+  entries_[static_cast<int64_t>(i)] = {id, place};
 }
 
-void IdMap::insert(int64_t id, int64_t row) {
-  LIME_CHECK(id >= 0, "id ", id, " has no row");
+void IdMap::insert(int64_t id, int64_t place) {
+  LIME_CHECK(id >= 0, "id ", id, " has no place");
   // At most seven tenths full: probes stay within a cache line or two.
   if (10 * (static_cast<uint64_t>(size_) + 1) > 7 * (mask_ + 1)) resize(2 * (mask_ + 1));
-  place(id, row);
+  put(id, place);
   ++size_;
+}
+
+void IdMap::replace(int64_t id, int64_t place) {
+  uint64_t i = home(id);
+  for (; entries_[static_cast<int64_t>(i)].id != id; i = (i + 1) & mask_)
+    LIME_CHECK(entries_[static_cast<int64_t>(i)].id != empty, "id ", id, " is not there");
+  entries_[static_cast<int64_t>(i)].place = place;
 }
 
 }  // namespace lime

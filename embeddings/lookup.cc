@@ -134,13 +134,13 @@ void answer_requests(HostLookup& state, Dedup& dedup, std::span<const TableShard
       int64_t at = received.first_float(rank, which);
       for (int64_t i = received.count(rank, which); i > 0; --i, ++slot, at += width) {
         if (const int32_t next = slot + ahead; copied && next < table.owned.slots) {
-          if (const int64_t row = rows[table.owned.unique_of_slot[next]]; row != IdMap::absent)
+          if (const int64_t row = rows[table.owned.unique_of_slot[next]]; is_row(row))
             shard.values().prefetch(row);
         }
         const int32_t u = table.owned.unique_of_slot[slot];
         const bool first = table.owned.first_slot[u] == slot;
         if (first) answer[u] = at;
-        if (rows[u] != IdMap::absent) {
+        if (is_row(rows[u])) {
           if (copied) std::memcpy(answers + at, shard.values().row(rows[u]), row_bytes);
         } else if (first) {
           shard.initial_row(table.owned.ids[u], answers + at);
@@ -169,8 +169,8 @@ void place_rows(HostLookup& state, std::span<const TableShard> shards, RowExchan
       const int64_t index = table.asked[u] - asked.first_id(own, which);
       if (index >= 0 && index < own_count) {
         const int64_t shard_row = table.shard_row[table.owned.unique_of_slot[own_slot + index]];
-        row = shard_row != IdMap::absent ? shards[t].values().row(shard_row)
-                                         : answers + received.first_float(own, which) + index * width;
+        row = is_row(shard_row) ? shards[t].values().row(shard_row)
+                                : answers + received.first_float(own, which) + index * width;
       }
       for (int32_t s = wanted.first_slot[u]; s != DistinctIds::none; s = wanted.next_slot[s])
         row_of_slot[s] = row;

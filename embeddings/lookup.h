@@ -27,7 +27,7 @@ struct TableLookup {
 
   // As the owner: the distinct ids that all ranks asked for, a slot for each rank that asked.
   DistinctIds owned;
-  Buffer<int64_t> shard_row;      // [owned.size]: row in the shard, or IdMap::absent when last looked
+  Buffer<int64_t> shard_row;      // [owned.size]: its place in the shard when last looked
   Buffer<int64_t> answer;         // [owned.size]: offset of its (first) answer
   std::vector<float*> slot_part;  // [owned.slots]: the rank's gradient of the row, or null
   Buffer<float*> total;           // [owned.size]: the row's whole gradient, or null; after reduce

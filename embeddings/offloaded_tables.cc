@@ -117,6 +117,7 @@ class OffloadedTables final : public Tables {
   std::optional<int64_t> not_finite(int64_t table) const override { return host_->not_finite(table); }
 
   int64_t rows(int64_t table) const override { return host_->rows(table); }
+  int64_t waiting(int64_t table) const override { return host_->waiting(table); }
   int64_t bytes() const override { return host_->bytes(); }
   TableRows bucket_rows(int64_t table, int64_t bucket) const override {
     return host_->bucket_rows(table, bucket);

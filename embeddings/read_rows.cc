@@ -16,7 +16,7 @@ template <typename F>
 void with_row_of(const TableShard& shard, int64_t id, F f) {
   const int64_t row = shard.ids().find(id);
   with_stored_type(shard.config().type, [&]<typename Row>(Row) {
-    if (row != IdMap::absent) return f(static_cast<const Row*>(shard.values().row(row)));
+    if (is_row(row)) return f(static_cast<const Row*>(shard.values().row(row)));
     thread_local std::vector<Row> drawn;  // kept: many threads read, and nothing is to be allocated a row
     drawn.resize(static_cast<size_t>(shard.config().dim));
     shard.initial_row(id, drawn.data());

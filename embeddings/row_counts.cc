@@ -8,10 +8,10 @@ namespace {
 constexpr size_t most_coming = 4;  // updates that the host is ahead of the device, without waiting
 }
 
-RowCounts::RowCounts(Context& ctx, int64_t tables)
-    : ctx_(ctx), staging_(ctx.device()), known_(static_cast<size_t>(tables), 0) {
+RowCounts::RowCounts(Context& ctx, int64_t counts)
+    : ctx_(ctx), staging_(ctx.device()), known_(static_cast<size_t>(counts), 0) {
   const size_t bytes = known_.size() * sizeof(int64_t);
-  ctx_.stream().zero(counts_.discard_and_reserve(ctx.device(), std::max<int64_t>(tables, 1)), bytes,
+  ctx_.stream().zero(counts_.discard_and_reserve(ctx.device(), std::max<int64_t>(counts, 1)), bytes,
                      {1, bytes});
 }
 
@@ -55,11 +55,11 @@ void RowCounts::added(std::vector<int64_t> at_most) {
   coming_.push_back(std::move(coming));
 }
 
-void RowCounts::add(int64_t table, int64_t rows) {
+void RowCounts::add(int64_t which, int64_t number) {
   exact();
-  int64_t& count = known_[static_cast<size_t>(table)];
-  count += rows;
-  ctx_.stream().to_device(&count, sizeof count, counts_.data() + table, sizeof count, {1, sizeof count});
+  int64_t& count = known_[static_cast<size_t>(which)];
+  count += number;
+  ctx_.stream().to_device(&count, sizeof count, counts_.data() + which, sizeof count, {1, sizeof count});
 }
 
 }  // namespace lime

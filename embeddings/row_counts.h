@@ -1,5 +1,5 @@
-// RowCounts: how many rows each table has, on a device where updates add rows that the host is not told of in
-// time. Internal to embeddings/.
+// RowCounts: how many rows each table has, and how many ids, on a device where updates add some that the host
+// is not told of in time. Internal to embeddings/.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +15,20 @@ namespace lime {
 
 class RowCounts {
  public:
-  RowCounts(Context&, int64_t tables);
+  // Of `counts` things, each counted on its own.
+  RowCounts(Context&, int64_t counts);
   ~RowCounts();  // waits for counts under way
 
   int64_t* on_device() const { return counts_.data(); }
-  // An upper bound of every table's rows: the last counts that came, and all that may have been added since.
+  // An upper bound of each: the last counts that came, and all that may have been added since.
   // Waits only where the host is many updates ahead.
   std::vector<int64_t> at_most();
   // The counts themselves, as after all work so far; waits for it.
   const std::vector<int64_t>& exact();
-  // The context was given work that adds at most so many rows to each table.
+  // The context was given work that adds at most so many to each.
   void added(std::vector<int64_t> at_most);
-  // Rows were added by the host's leave: as many as it says.
-  void add(int64_t table, int64_t rows);
+  // Some were added by the host's leave: as many as it says.
+  void add(int64_t which, int64_t number);
 
  private:
   struct Coming {

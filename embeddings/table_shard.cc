@@ -29,20 +29,22 @@ void TableShard::initial_row(int64_t id, void* out) const {
   std::transform(values.begin(), values.end(), static_cast<bf16*>(out), as_stored<bf16>);
 }
 
-int64_t TableShard::append(int64_t id) {
+template <typename F>
+void TableShard::grow(F f) {
   listed_ = {};  // memory, too
-  const int64_t row = values_.rows();
   try {
-    ids_.insert(id, row);
-    values_.append();
-    state_.append();
-    if (!idle_.empty()) idle_.push_back(0);
+    f();
   } catch (const OutOfMemory& error) {
     fail_without_memory(error.what());
   } catch (const std::bad_alloc& error) {
     fail_without_memory(error.what());
   }
-  return row;
+}
+
+void TableShard::append() {
+  values_.append();
+  state_.append();
+  if (!idle_.empty()) idle_.push_back(0);
 }
 
 void TableShard::fail_without_memory(const std::string& reason) const {
@@ -50,14 +52,25 @@ void TableShard::fail_without_memory(const std::string& reason) const {
                       bytes(), " bytes) on this rank: ", reason,
                       "; expected room for a row for each id: share it among "
                       "ranks on more hosts, or set embeddings.tables.",
-                      config_.name, ".capacity or .dim"));
+                      config_.name, ".capacity, .dim or .admit_after"));
 }
 
-int64_t TableShard::insert(int64_t id, const void* values) {
-  const int64_t row = append(id);
-  std::memcpy(values_.row(row), values, static_cast<size_t>(values_.row_bytes()));
-  set_initial_state(config_, state(row));
-  return row;
+int64_t TableShard::admit(int64_t id, const void* values) {
+  const int64_t found = ids_.find(id);
+  if (is_row(found)) return found;
+  const bool admitted = is_admitted(found, config_.admit_after);
+  const int64_t place = admitted ? values_.rows() : waiting_place(steps_of(found) + 1, 0);
+  grow([&] {
+    if (found == no_place)
+      ids_.insert(id, place);
+    else
+      ids_.replace(id, place);
+    if (admitted) append();
+  });
+  if (!admitted) return place;
+  std::memcpy(values_.row(place), values, static_cast<size_t>(values_.row_bytes()));
+  set_initial_state(config_, state(place));
+  return place;
 }
 
 // A counting sort by bucket.
@@ -67,15 +80,15 @@ void TableShard::list_buckets() const {
   for (size_t b = 1; b < bucket_begin_.size(); ++b) bucket_begin_[b] += bucket_begin_[b - 1];
   std::vector<size_t> next(bucket_begin_.begin(), bucket_begin_.end() - 1);
   listed_.resize(static_cast<size_t>(ids_.size()));
-  ids_.for_each([&](int64_t id, int64_t row) {
-    listed_[next[static_cast<size_t>(bucket_of(id))]++] = {id, row};
+  ids_.for_each([&](int64_t id, int64_t place) {
+    listed_[next[static_cast<size_t>(bucket_of(id))]++] = {id, place};
   });
 }
 
 std::optional<int64_t> TableShard::not_finite() const {
   std::optional<int64_t> found;
   ids_.for_each([&](int64_t id, int64_t row) {
-    if (found && *found < id) return;
+    if (!is_row(row) || (found && *found < id)) return;
     with_stored_type(config_.type, [&]<typename Row>(Row) {
       const auto* values = static_cast<const Row*>(values_.row(row));
       const auto finite = [](Row x) { return std::isfinite(widened(x)); };
@@ -92,17 +105,24 @@ TableRows TableShard::bucket_rows(int64_t bucket) const {
       listed_.begin() + static_cast<std::ptrdiff_t>(bucket_begin_[static_cast<size_t>(bucket)]);
   const auto end =
       listed_.begin() + static_cast<std::ptrdiff_t>(bucket_begin_[static_cast<size_t>(bucket) + 1]);
-  std::vector<IdRow> found(begin, end);
-  std::sort(found.begin(), found.end(), [](const IdRow& a, const IdRow& b) { return a.id < b.id; });
+  std::vector<IdPlace> found(begin, end);
+  std::sort(found.begin(), found.end(), [](const IdPlace& a, const IdPlace& b) { return a.id < b.id; });
   TableRows rows;
-  rows.ids.reserve(found.size());
+  for (const auto& [id, place] : found) {
+    if (is_row(place)) continue;
+    rows.waiting.ids.push_back(id);
+    rows.waiting.steps.push_back(static_cast<uint8_t>(steps_of(place)));
+    rows.waiting.idle.push_back(static_cast<uint8_t>(idle_runs_of(place)));
+  }
+  const size_t n = found.size() - rows.waiting.ids.size();
+  rows.ids.reserve(n);
   const int64_t width = state_width_of(config_.optimizer, config_.dim);
-  rows.values.resize(found.size() * static_cast<size_t>(config_.dim));
-  rows.state.reserve(found.size() * static_cast<size_t>(width));
+  rows.values.resize(n * static_cast<size_t>(config_.dim));
+  rows.state.reserve(n * static_cast<size_t>(width));
   float* values = rows.values.data();
-  for (const IdRow& found_row : found) {
-    const int64_t row = found_row.row;
-    rows.ids.push_back(found_row.id);
+  for (const auto& [id, row] : found) {
+    if (!is_row(row)) continue;
+    rows.ids.push_back(id);
     with_stored_type(config_.type, [&]<typename Row>(Row) {
       set_row(static_cast<const Row*>(values_.row(row)), values, config_.dim);
     });
@@ -119,7 +139,11 @@ void TableShard::load_rows(const TableRows& rows) {
                width = static_cast<size_t>(state_width_of(config_.optimizer, config_.dim));
   const int64_t first = values_.rows();
   for (size_t i = 0; i < n; ++i) {
-    const int64_t row = append(rows.ids[i]);
+    const int64_t row = values_.rows();
+    grow([&] {
+      ids_.insert(rows.ids[i], row);
+      append();
+    });
     const float* values = rows.values.data() + i * dim;
     with_stored_type(config_.type, [&]<typename Row>(Row) {
       std::transform(values, values + dim, static_cast<Row*>(values_.row(row)), as_stored<Row>);
@@ -131,6 +155,12 @@ void TableShard::load_rows(const TableRows& rows) {
   if (!all_zero && idle_.empty()) idle_.resize(static_cast<size_t>(values_.rows()));
   if (!all_zero)
     std::copy(rows.idle.begin(), rows.idle.end(), idle_.begin() + static_cast<std::ptrdiff_t>(first));
+  if (config_.admit_after == 1) return;
+  const WaitingIds& waiting = rows.waiting;
+  grow([&] {
+    for (size_t i = 0; i < waiting.ids.size(); ++i)
+      ids_.insert(waiting.ids[i], waiting_place(waiting.steps[i], waiting.idle[i]));
+  });
 }
 
 }  // namespace lime

@@ -9,6 +9,7 @@
 
 #include "embeddings/embedding_collection.h"
 #include "embeddings/id_map.h"
+#include "embeddings/id_place.h"
 #include "embeddings/row_store.h"
 #include "embeddings/sparse_optimizer.h"
 
@@ -36,11 +37,19 @@ class TableShard {
 
   // What an unseen id reads as: dim normals, a function of (seed, table name, id) alone, of config().type.
   void initial_row(int64_t id, void* out) const;
-  // A new row with these values, of config().type, and initial optimizer state; returns its index, which it
-  // keeps. Throws UserError, naming the table and its size, where memory ends.
-  int64_t insert(int64_t id, const void* values);
+  // Whether an update with a gradient for the id uses it, where a look-up found the id at `place`.
+  bool uses_gradient(int64_t id, int64_t place) const {
+    return is_row(place) || config_.admit_after == 1 || is_row(place = ids_.find(id)) ||
+           is_admitted(place, config_.admit_after);
+  }
+  // An update has a gradient for the id, which a look-up found without a row. Returns its row, if it has one
+  // now: another look-up's update may have been there in between, or it is a new one, with these values, of
+  // config().type, and initial optimizer state. Else counts the update, and returns the id's place. Throws
+  // UserError, naming the table and its size, where memory ends.
+  int64_t admit(int64_t id, const void* values);
 
-  int64_t rows() const { return ids_.size(); }
+  int64_t rows() const { return values_.rows(); }
+  int64_t waiting() const { return ids_.size() - rows(); }
   int64_t bytes() const {
     return ids_.bytes() + values_.bytes() + state_.bytes() + static_cast<int64_t>(idle_.capacity());
   }
@@ -52,11 +61,14 @@ class TableShard {
   void load_rows(const TableRows&);
 
  private:
-  struct IdRow {
-    int64_t id, row;
+  struct IdPlace {
+    int64_t id, place;
   };
-  // Both rows are uninitialised.
-  int64_t append(int64_t id);
+  // Calls f, which takes memory.
+  template <typename F>
+  void grow(F f);
+  // A row and its state, uninitialised.
+  void append();
   [[noreturn]] void fail_without_memory(const std::string& reason) const;
   void list_buckets() const;
 
@@ -66,7 +78,7 @@ class TableShard {
   RowStore values_, state_;
   // Of each row, see TableRows; empty while all are 0, as in a run that took no other's rows.
   std::vector<uint8_t> idle_;
-  mutable std::vector<IdRow> listed_;         // all ids by bucket; empty where rows were inserted since
+  mutable std::vector<IdPlace> listed_;       // all ids by bucket; empty where one changed its place since
   mutable std::vector<size_t> bucket_begin_;  // [virtual_buckets + 1], into listed_
 };
 

@@ -61,6 +61,7 @@ class Tables {
   virtual std::optional<int64_t> not_finite(int64_t table) const = 0;
 
   virtual int64_t rows(int64_t table) const = 0;
+  virtual int64_t waiting(int64_t table) const = 0;
   virtual int64_t bytes() const = 0;
   virtual TableRows bucket_rows(int64_t table, int64_t bucket) const = 0;
   virtual void load_rows(int64_t table, const TableRows&) = 0;

@@ -1,5 +1,6 @@
 #include "launch/run_summary.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -17,12 +18,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A table of names, shapes and, where it is not f32, the type; nothing of an empty list.
+// A table of names, shapes and, where there are any, ids that wait for a row; with the type where it is not
+// f32. Nothing of an empty list.
 std::string shape_table(const char* what, const std::vector<CheckpointShapes::Shape>& shapes) {
   if (shapes.empty()) return "";
   std::vector<std::vector<std::string>> rows = {{what, "rows", "columns"}};
+  const bool waits = std::any_of(shapes.begin(), shapes.end(), [](const auto& s) { return s.waiting > 0; });
+  if (waits) rows.front().emplace_back("waiting ids");
   for (const auto& shape : shapes) {
     rows.push_back({shape.name, grouped(shape.rows), grouped(shape.columns)});
+    if (waits) rows.back().push_back(grouped(shape.waiting));
     if (shape.type == DType::bf16) rows.back().emplace_back("bf16");
   }
   return aligned_table(rows);
@@ -69,8 +74,9 @@ std::string summarize_checkpoint(const std::string& directory) {
   const TrainState& state = manifest.state;
   return str("step ", state.step, ", epoch ", state.epoch, state.finished ? ", finished" : "", ", seed ",
              manifest.seed, ": ", grouped(shapes.parameter_count()), " dense parameters, ",
-             grouped(shapes.table_rows()), " rows in ", shapes.tables.size(), " tables\n",
-             shape_table("table", shapes.tables), shape_table("parameter", shapes.parameters));
+             grouped(shapes.table_rows()), " rows in ", shapes.tables.size(), " tables",
+             shapes.waiting_ids() > 0 ? str(", ", grouped(shapes.waiting_ids()), " ids wait for one") : "",
+             "\n", shape_table("table", shapes.tables), shape_table("parameter", shapes.parameters));
 }
 
 }  // namespace lime

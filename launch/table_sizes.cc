@@ -69,6 +69,8 @@ std::string table_sizes(const Config& config, const Dataset& dataset, const Embe
       bytes += known.back().bytes;
     } else {
       unknown.push_back(table.name);
+      if (table.admit_after > 1)
+        unknown.back() += str(" (in ", table.admit_after, " steps; ", place_bytes, " until then)");
       widths.insert(row_bytes);
     }
   }

@@ -3,10 +3,12 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "launch/batch_source.h"
 #include "launch/eval_report.h"
@@ -26,6 +28,7 @@
 #include "model/run_choice.h"
 #include "parallel/device_communicator.h"
 #include "runtime/durable_file.h"
+#include "runtime/text.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -338,11 +341,28 @@ class Trainer {
     progress_->message(str("done: ", state_.step, " steps, ", truncated_, " histories truncated to ",
                            config_.data.max_history, " events, peak memory of rank 0 ",
                            usage.ru_maxrss / 1024, " MiB"));
+    say_who_waits();
     if (config_.data.eval.empty()) return;
     const auto results = evaluate_held_out(options_.rows_path);
     if (!root()) return;
     write_file_atomically(options_.run_directory + "/eval.json", to_json(results));
     progress_->message(to_table(results));
+  }
+
+  // Collective. Where ids wait for rows: how many do, and how many have one.
+  void say_who_waits() {
+    const EmbeddingCollection& tables = network_->tables();
+    const auto waits = [](const TableConfig& table) { return table.admit_after > 1; };
+    if (std::none_of(tables.tables().begin(), tables.tables().end(), waits)) return;
+    std::array<int64_t, 2> sums{};
+    for (size_t t = 0; t < tables.tables().size(); ++t) {
+      sums[0] += tables.rows(static_cast<int64_t>(t));
+      sums[1] += tables.waiting(static_cast<int64_t>(t));
+    }
+    const auto of_ranks = all_gather_values(group_.world(), std::span<const int64_t>(sums));
+    sums = {};
+    for (size_t i = 0; i < of_ranks.size(); ++i) sums[i % 2] += of_ranks[i];
+    progress_->message(str("tables: ", grouped(sums[0]), " rows, ", grouped(sums[1]), " ids wait for one"));
   }
 
   void write_trace() {

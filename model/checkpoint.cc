@@ -131,12 +131,12 @@ const std::string& VerifiedCheckpoint::checksum() const { return manifest_->xxh3
 namespace {
 
 void read_files(Communicator& comm, const VerifiedCheckpoint& checkpoint, Network& network, AdamW* optimizer,
-                bool new_run) {
+                TableUse use) {
   together(comm, [&] {
     for (const auto& file : checkpoint.manifest().files) {
       const std::string path = join(checkpoint.directory(), file.name);
       if (file.name == dense_file_name) read_dense(path, network.context(), network.parameters(), optimizer);
-      if (is_tables_file(file.name)) read_tables(path, network.tables(), comm.rank(), comm.size(), new_run);
+      if (is_tables_file(file.name)) read_tables(path, network.tables(), comm.rank(), comm.size(), use);
     }
   });
 }
@@ -155,14 +155,14 @@ TrainState load_checkpoint(Communicator& comm, const VerifiedCheckpoint& checkpo
   if (optimizer && shards > 0 && shards != config.train.micro_batches)
     throw UserError(str("checkpoint ", directory, " is of another run: train.micro_batches is ", shards,
                         " there, ", config.train.micro_batches, " here"));
-  read_files(comm, checkpoint, network, optimizer, false);
+  read_files(comm, checkpoint, network, optimizer, optimizer ? TableUse::go_on : TableUse::read);
   return manifest.state;
 }
 
 void load_weights(Communicator& comm, const VerifiedCheckpoint& checkpoint, const Config& config,
                   Network& network) {
   check_same_model(checkpoint.manifest(), config, checkpoint.directory(), false);
-  read_files(comm, checkpoint, network, nullptr, true);
+  read_files(comm, checkpoint, network, nullptr, TableUse::begin);
 }
 
 std::optional<VerifiedCheckpoint> newest_good_checkpoint(Communicator& comm,

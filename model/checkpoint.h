@@ -4,7 +4,8 @@
 //   RUN/checkpoints/step-000000335/
 //     manifest.json              version, model signature, step, positions, seed, files with checksums
 //     dense.h5                   /parameters/NAME, /adamw/first_moment/NAME, /adamw/second_moment/NAME
-//     tables-00000-of-00002.h5   /TABLE/bucket_offsets, /TABLE/id, /TABLE/value, /TABLE/state, /TABLE/idle
+//     tables-00000-of-00002.h5   /TABLE/bucket_offsets, /TABLE/id, /TABLE/value, /TABLE/state, /TABLE/idle,
+//                              and of tables with admit_after > 1 /TABLE/waiting
 //
 // Written to "step-N.partial", synced, checksummed, renamed; only then are older ones beyond `keep` removed.
 // So a run killed at any moment leaves the previous checkpoint whole.
@@ -77,8 +78,8 @@ TrainState load_checkpoint(Communicator&, const VerifiedCheckpoint&, const Confi
                            AdamW* optimizer);
 
 // Collective. The first values of another run: parameters, and table rows with their optimizer's state, which
-// is each row's own, but for rows that TableConfig::keep_runs does not keep. Position, step and AdamW's
-// moments stay behind. The same errors, but that the seed may be another.
+// is each row's own, and ids that wait for one, but for those that TableConfig::keep_runs does not keep.
+// Position, step and AdamW's moments stay behind. The same errors, but that the seed may be another.
 void load_weights(Communicator&, const VerifiedCheckpoint&, const Config&, Network&);
 
 // Collective. The newest checkpoint that is whole; broken ones are named in a warning and passed over.
@@ -95,11 +96,13 @@ struct CheckpointShapes {
     std::string name;
     int64_t rows = 0, columns = 0;
     DType type = DType::f32;  // bf16 where a table's rows are
+    int64_t waiting = 0;      // of a table: ids that wait for a row
   };
   std::vector<Shape> parameters;  // dense, in order of names
   std::vector<Shape> tables;      // rows over all ranks' files
   int64_t parameter_count() const;
   int64_t table_rows() const;
+  int64_t waiting_ids() const;
 };
 CheckpointShapes checkpoint_shapes(const std::string& directory);
 

@@ -33,7 +33,7 @@ void add_object(Digest& digest, const Hdf5File& file, const std::string& object)
     add_rows<float>(digest, file, object, 0, rows);
 }
 
-// One table over all of its files: rows by bucket, then id.
+// One table over all of its files: rows by bucket, then id; ids that wait for a row alike.
 class TableDigest {
  public:
   TableDigest(const std::vector<std::unique_ptr<Hdf5File>>& files, const std::string& table)
@@ -45,12 +45,21 @@ class TableDigest {
     state_width_ = files.front()->exists(group_ + "/state") ? width(*files.front(), "/state") : 0;
     for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) add_bucket(bucket);
     flush();
+    waits_ = files.front()->exists(group_ + waiting_offsets);
+    if (!waits_) return;
+    for (auto& part : parts_) part.offsets = part.file->read<int64_t>(group_ + waiting_offsets);
+    for (size_t bucket = 0; bucket < static_cast<size_t>(virtual_buckets); ++bucket)
+      for (const auto& part : parts_)
+        add_waiting(*part.file, part.offsets.at(bucket), part.offsets.at(bucket + 1));
   }
 
   int64_t rows() const { return rows_; }
   std::string line() const {
     return str("rows ", rows_, " dim ", dim_, type_ == H5Type::bf16 ? " bf16" : "", " state ", state_width_,
-               " id ", ids_.hex(), " value ", values_.hex(), " state ", state_.hex(), " idle ", idle_.hex());
+               " id ", ids_.hex(), " value ", values_.hex(), " state ", state_.hex(), " idle ", idle_.hex(),
+               waits_ ? str(" waiting ", waiting_, " id ", waiting_id_.hex(), " steps ", waiting_steps_.hex(),
+                            " idle ", waiting_idle_.hex())
+                      : "");
   }
 
  private:
@@ -88,6 +97,14 @@ class TableDigest {
     begin_ = end_;
   }
 
+  void add_waiting(const Hdf5File& file, int64_t begin, int64_t end) {
+    if (begin == end) return;
+    add_rows<int64_t>(waiting_id_, file, group_ + waiting_ids, begin, end);
+    add_rows<uint8_t>(waiting_steps_, file, group_ + waiting_steps, begin, end);
+    add_rows<uint8_t>(waiting_idle_, file, group_ + waiting_idle, begin, end);
+    waiting_ += end - begin;
+  }
+
   std::string group_;
   std::vector<Part> parts_;
   int64_t dim_ = 0, state_width_ = 0, rows_ = 0;
@@ -95,6 +112,9 @@ class TableDigest {
   const Hdf5File* file_ = nullptr;
   int64_t begin_ = 0, end_ = 0;
   Digest ids_, values_, state_, idle_;
+  bool waits_ = false;
+  int64_t waiting_ = 0;
+  Digest waiting_id_, waiting_steps_, waiting_idle_;
 };
 
 std::string describe_state(const CheckpointManifest& manifest) {
@@ -127,12 +147,18 @@ int64_t CheckpointShapes::table_rows() const {
   return rows;
 }
 
+int64_t CheckpointShapes::waiting_ids() const {
+  int64_t ids = 0;
+  for (const auto& table : tables) ids += table.waiting;
+  return ids;
+}
+
 CheckpointShapes checkpoint_shapes(const std::string& directory) {
   CheckpointShapes shapes;
   const Hdf5File dense(join(directory, dense_file_name), Hdf5File::Mode::read);
   for (const auto& name : dense.list("/parameters")) {
     const auto shape = dense.shape(str("/parameters/", name));
-    shapes.parameters.push_back({name, shape[0], shape[1], DType::f32});
+    shapes.parameters.push_back({name, shape[0], shape[1]});
   }
   std::map<std::string, CheckpointShapes::Shape> tables;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
@@ -142,7 +168,9 @@ CheckpointShapes checkpoint_shapes(const std::string& directory) {
       const auto shape = file.shape(str("/", name, "/value"));
       auto& table = tables[name];
       const bool bf16 = file.type(str("/", name, "/value")) == H5Type::bf16;
-      table = {name, table.rows + shape[0], shape[1], bf16 ? DType::bf16 : DType::f32};
+      const std::string waiting = str("/", name, waiting_ids);
+      table = {name, table.rows + shape[0], shape[1], bf16 ? DType::bf16 : DType::f32,
+               table.waiting + (file.exists(waiting) ? file.shape(waiting)[0] : 0)};
     }
   }
   for (auto& [name, table] : tables) shapes.tables.push_back(std::move(table));

@@ -13,7 +13,8 @@
 namespace lime {
 namespace {
 
-constexpr int64_t block_values = int64_t{1} << 22;  // floats read at a time: 16 MiB
+constexpr int64_t block_values = int64_t{1} << 22;   // floats read at a time: 16 MiB
+constexpr int64_t block_waiting = int64_t{1} << 20;  // ids that wait
 
 void write_tensor(Hdf5File& file, const std::string& object, const ConstView& values, int64_t cols) {
   const auto write = [&]<typename T>(const T* data) {
@@ -120,19 +121,36 @@ void write_tables(const std::string& path, const EmbeddingCollection& tables) {
       if (state_width > 0) file.append<float>(group + "/state", rows.state, state_width);
       file.append<uint8_t>(group + "/idle", rows.idle);
     };
+    // Tables whose ids never wait have files as before there was a choice.
+    const bool waits = config.admit_after > 1;
+    const auto append_waiting = [&](const WaitingIds& waiting) {
+      if (!waits) return;
+      file.append<int64_t>(group + waiting_ids, waiting.ids);
+      file.append<uint8_t>(group + waiting_steps, waiting.steps);
+      file.append<uint8_t>(group + waiting_idle, waiting.idle);
+    };
     append({});  // a rank without rows writes empty arrays
-    std::vector<int64_t> offsets{0};
+    append_waiting({});
+    std::vector<int64_t> offsets{0}, waiting{0};
     for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
       const TableRows rows = tables.bucket_rows(table, bucket);
       if (!rows.ids.empty()) append(rows);
+      if (!rows.waiting.ids.empty()) append_waiting(rows.waiting);
       offsets.push_back(offsets.back() + static_cast<int64_t>(rows.ids.size()));
+      waiting.push_back(waiting.back() + static_cast<int64_t>(rows.waiting.ids.size()));
     }
     file.write<int64_t>(group + "/bucket_offsets", offsets);
+    if (waits) file.write<int64_t>(group + waiting_offsets, waiting);
   }
   file.close();
 }
 
 namespace {
+
+bool is_kept(const TableConfig& table, uint8_t idle) {
+  return table.keep_runs == 0 || idle < table.keep_runs;
+}
+uint8_t one_run_older(uint8_t idle) { return static_cast<uint8_t>(std::min(idle + 1, 255)); }
 
 // What a run begins with of another's rows: those that its table keeps, one run older.
 void begin_run(TableRows& rows, const TableConfig& table, int64_t state_width) {
@@ -143,11 +161,11 @@ void begin_run(TableRows& rows, const TableConfig& table, int64_t state_width) {
     if (kept < from) std::copy(begin, begin + w, values.begin() + static_cast<std::ptrdiff_t>(kept) * w);
   };
   for (size_t i = 0; i < rows.ids.size(); ++i) {
-    if (table.keep_runs > 0 && rows.idle[i] >= table.keep_runs) continue;
+    if (!is_kept(table, rows.idle[i])) continue;
     move_row(rows.ids, i, 1);
     move_row(rows.values, i, table.dim);
     move_row(rows.state, i, state_width);
-    rows.idle[kept++] = static_cast<uint8_t>(std::min(rows.idle[i] + 1, 255));
+    rows.idle[kept++] = one_run_older(rows.idle[i]);
   }
   rows.ids.resize(kept);
   rows.values.resize(kept * static_cast<size_t>(table.dim));
@@ -155,9 +173,49 @@ void begin_run(TableRows& rows, const TableConfig& table, int64_t state_width) {
   rows.idle.resize(kept);
 }
 
+void begin_run(WaitingIds& waiting, const TableConfig& table) {
+  size_t kept = 0;
+  for (size_t i = 0; i < waiting.ids.size(); ++i) {
+    if (!is_kept(table, waiting.idle[i])) continue;
+    waiting.ids[kept] = waiting.ids[i];
+    waiting.steps[kept] = waiting.steps[i];
+    waiting.idle[kept++] = one_run_older(waiting.idle[i]);
+  }
+  waiting.ids.resize(kept);
+  waiting.steps.resize(kept);
+  waiting.idle.resize(kept);
+}
+
+std::vector<int64_t> read_offsets(const Hdf5File& file, const std::string& object) {
+  auto offsets = file.read<int64_t>(object);
+  if (offsets.size() != static_cast<size_t>(virtual_buckets) + 1)
+    throw UserError(
+        str(file.path(), ": ", object, ": ", offsets.size(), " entries, expected ", virtual_buckets + 1));
+  return offsets;
+}
+
+// Of buckets [first, last).
+void read_waiting(const Hdf5File& file, EmbeddingCollection& tables, int64_t table, int64_t first,
+                  int64_t last, TableUse use) {
+  const TableConfig& config = tables.tables()[static_cast<size_t>(table)];
+  const std::string group = "/" + config.name;
+  if (!file.exists(group + waiting_offsets)) return;
+  const auto offsets = read_offsets(file, group + waiting_offsets);
+  const int64_t end = offsets[static_cast<size_t>(last)];
+  for (int64_t begin = offsets[static_cast<size_t>(first)]; begin < end; begin += block_waiting) {
+    const int64_t block_end = std::min(end, begin + block_waiting);
+    TableRows rows;
+    rows.waiting = {file.read<int64_t>(group + waiting_ids, begin, block_end),
+                    file.read<uint8_t>(group + waiting_steps, begin, block_end),
+                    file.read<uint8_t>(group + waiting_idle, begin, block_end)};
+    if (use == TableUse::begin) begin_run(rows.waiting, config);
+    tables.load_rows(table, rows);
+  }
+}
+
 }  // namespace
 
-void read_tables(const std::string& path, EmbeddingCollection& tables, int rank, int ranks, bool new_run) {
+void read_tables(const std::string& path, EmbeddingCollection& tables, int rank, int ranks, TableUse use) {
   Hdf5File file(path, Hdf5File::Mode::read);
   int64_t first = 0, last = 0;  // buckets owned here
   while (first < virtual_buckets && owner_of(first, ranks) != rank) ++first;
@@ -168,10 +226,7 @@ void read_tables(const std::string& path, EmbeddingCollection& tables, int rank,
     const TableConfig& config = tables.tables()[t];
     const std::string group = "/" + config.name;
     const int64_t state_width = tables.state_width(table);
-    const auto offsets = file.read<int64_t>(group + "/bucket_offsets");
-    if (offsets.size() != static_cast<size_t>(virtual_buckets) + 1)
-      throw UserError(str(path, ": ", group, "/bucket_offsets: ", offsets.size(), " entries, expected ",
-                          virtual_buckets + 1));
+    const auto offsets = read_offsets(file, group + "/bucket_offsets");
     const bool has_idle = file.exists(group + "/idle");  // not in files of before
     const int64_t block_rows = std::max<int64_t>(1, block_values / (config.dim + state_width));
     for (int64_t bucket = first; bucket < last;) {
@@ -189,9 +244,10 @@ void read_tables(const std::string& path, EmbeddingCollection& tables, int rank,
         rows.idle = file.read<uint8_t>(group + "/idle", begin, end);
       else
         rows.idle.resize(rows.ids.size());
-      if (new_run) begin_run(rows, config, state_width);
+      if (use == TableUse::begin) begin_run(rows, config, state_width);
       tables.load_rows(table, rows);
     }
+    if (use != TableUse::read) read_waiting(file, tables, table, first, last, use);
   }
 }
 

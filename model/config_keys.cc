@@ -45,6 +45,10 @@ void add_table_keys(std::vector<ConfigKey>& keys, const std::string& prefix, boo
   keys.push_back(integer(key("keep_runs"), at_member(&TableConfig::keep_runs), 0, 255,
                          "with train.from: rows that none of so many latest runs updated are left behind; "
                          "0: none are"));
+  keys.push_back(
+      integer(key("admit_after"), at_member(&TableConfig::admit_after), 1, 255,
+              "an id gets a row in the step that is the so-many-th with a gradient for it, and is only "
+              "counted before (ADR 17); 1: at once"));
   if (named)
     for (size_t k = first; k < keys.size(); ++k)
       keys[k].names = [](const Config& c) { return keys_of(c.embeddings.tables); };

@@ -184,7 +184,7 @@ TEST(Bf16Rows, BeginAsTheNearestToThoseInF32) {
   exact.initial_row(12, drawn.data());
   half.initial_row(12, stored.data());
   for (size_t c = 0; c < 33; ++c) EXPECT_EQ(stored[c], to_bf16(drawn[c]));
-  half.insert(12, stored.data());
+  half.admit(12, stored.data());
   const TableRows rows = half.bucket_rows(bucket_of(12));
   ASSERT_EQ(rows.ids, std::vector<int64_t>{12});
   for (size_t c = 0; c < 33; ++c) EXPECT_EQ(rows.values[c], to_float(stored[c]));
@@ -195,7 +195,7 @@ TEST(Bf16Rows, TakeHalfTheMemory) {
   const auto bytes_of = [](DType type) {
     TableShard shard({.name = "t", .dim = 64, .type = type, .optimizer = SparseOptimizer::sgd}, 1);
     const std::vector<float> row(64);
-    for (int64_t id = 0; id < 1 << 17; ++id) shard.insert(id, row.data());
+    for (int64_t id = 0; id < 1 << 17; ++id) shard.admit(id, row.data());
     return shard.bytes() - shard.ids().bytes();
   };
   EXPECT_EQ(bytes_of(DType::f32), int64_t{1 << 17} * 64 * 4);

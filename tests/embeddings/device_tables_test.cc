@@ -28,6 +28,8 @@ class DeviceTables : public DeviceTest, public testing::WithParamInterface<Devic
                         b = expected.collection().bucket_rows(t, bucket);
         ASSERT_EQ(a.ids, b.ids);
         ASSERT_EQ(a.state.size(), b.state.size());
+        ASSERT_EQ(a.waiting.ids, b.waiting.ids);
+        ASSERT_EQ(a.waiting.steps, b.waiting.steps);
         ASSERT_NO_FATAL_FAILURE(check(a, b));
       }
     }
@@ -144,6 +146,7 @@ TEST_P(DeviceTables, AgreeWithTheHostsTables) {
                                                  {SparseOptimizer::adagrad, 1}}) {
     std::vector<TableConfig> tables = test_tables(optimizer);
     if (micro_batches == 1) tables[2].dim = 36;
+    if (optimizer == SparseOptimizer::adam) tables[0].admit_after = 2;
     StepTrainer device(ctx, *comm, tables, 7), host(host_ctx, *comm, tables, 7);
     for (int64_t step = 0; step < 2; ++step) {
       const Batch batch = make_batch(5, step, micro_batches);
@@ -238,14 +241,16 @@ TEST_P(DeviceTables, RoomIsMadeForRowsThatTheHostDoesNotKnowOf) {
 
 TEST_P(DeviceTables, AFullDeviceIsNamed) {
   DeviceTable table(ctx, {.name = "items", .dim = int64_t{1} << 40}, 1);
-  const std::string error = user_error([&] { table.reserve(1000); });
-  EXPECT_NE(error.find("embedding table 'items': no memory on cuda:0 for 1000 rows, 4398046511109000 bytes"),
-            std::string::npos)
+  const std::string error = user_error([&] { table.reserve(1000, 1000); });
+  EXPECT_NE(
+      error.find(
+          "embedding table 'items': no memory on cuda:0 for 1000 rows, 4398046511109000 bytes and 1000 ids"),
+      std::string::npos)
       << error;
   EXPECT_NE(error.find("free"), std::string::npos) << error;
   EXPECT_NE(error.find("embeddings.memory: host"), std::string::npos) << error;
   DeviceTable other(ctx, {.name = "small", .dim = 4}, 1);
-  EXPECT_NO_THROW(other.reserve(1000));
+  EXPECT_NO_THROW(other.reserve(1000, 1000));
 }
 
 }  // namespace

@@ -73,6 +73,29 @@ TEST(IdMap, TakesTheLargestIds) {
   EXPECT_EQ(map.find(1), IdMap::absent);
 }
 
+TEST(IdMap, GivesAnIdAnotherPlace) {
+  IdMap map;
+  for (int64_t id = 0; id < 5000; ++id) map.insert(id * 3, waiting_place(1, 0));
+  for (int64_t id = 0; id < 5000; id += 2) map.replace(id * 3, id);
+  EXPECT_EQ(map.size(), 5000);
+  for (int64_t id = 0; id < 5000; ++id) ASSERT_EQ(map.find(id * 3), id % 2 == 0 ? id : waiting_place(1, 0));
+  EXPECT_THROW(map.replace(1, 0), Error);
+}
+
+TEST(IdPlace, HoldsStepsAndIdleRuns) {
+  EXPECT_EQ(steps_of(no_place), 0);
+  EXPECT_EQ(idle_runs_of(no_place), 0);
+  for (const int64_t steps : {1, 2, 254, 255})
+    for (const int64_t idle : {0, 1, 255}) {
+      const int64_t place = waiting_place(steps, idle);
+      EXPECT_FALSE(is_row(place));
+      EXPECT_NE(place, no_place);
+      EXPECT_EQ(steps_of(place), steps);
+      EXPECT_EQ(idle_runs_of(place), idle);
+      EXPECT_EQ(is_admitted(place, 3), steps >= 2);
+    }
+}
+
 TEST(IdMap, RefusesAnIdTwice) {
   IdMap map;
   map.insert(5, 0);

@@ -15,6 +15,8 @@ class OffloadedTables : public DeviceTest, public testing::WithParamInterface<De
   void expect_same_bits(const EmbeddingCollection& got, const EmbeddingCollection& expected) {
     for (size_t t = 0; t < expected.tables().size(); ++t)
       EXPECT_EQ(got.rows(static_cast<int64_t>(t)), expected.rows(static_cast<int64_t>(t)));
+    for (size_t t = 0; t < expected.tables().size(); ++t)
+      EXPECT_EQ(got.waiting(static_cast<int64_t>(t)), expected.waiting(static_cast<int64_t>(t)));
     expect_same_rows(got, comm, expected);
   }
 
@@ -26,8 +28,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, OffloadedTables, testing::ValuesIn(test_cuda_d
 
 TEST_P(OffloadedTables, AreThoseOfTheHostToTheBit) {
   for (const auto optimizer : {SparseOptimizer::rowwise_adagrad, SparseOptimizer::adam}) {
-    auto tables = test_tables(optimizer);
-    tables[1].type = DType::bf16;
+    const auto tables = test_tables_that_wait(optimizer);
     StepTrainer offloaded(ctx, comm, tables, 7, TableMemory::host), expected(host, comm, tables, 7);
     for (int64_t step = 0; step < 4; ++step) {
       const Batch batch = make_batch(5, step, 4);

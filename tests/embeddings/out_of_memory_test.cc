@@ -26,7 +26,7 @@ void limit_memory(rlim_t more) {
   const std::vector<float> values(static_cast<size_t>(shard.config().dim));
   limit_memory(rlim_t{64} << 20);
   try {
-    for (int64_t id = 0; id < 1 << 20; ++id) shard.insert(id, values.data());
+    for (int64_t id = 0; id < 1 << 20; ++id) shard.admit(id, values.data());
   } catch (const UserError& error) {
     std::fputs(error.what(), stderr);
     std::exit(2);
@@ -46,7 +46,7 @@ TEST(OutOfMemory, NamesTheTableAndItsSize) {
   EXPECT_EXIT(
       fill(shard), testing::ExitedWithCode(2),
       "^table author: no memory for another row beside its [0-9]+ rows .[0-9]+ bytes. on this rank: out of "
-      "memory: [0-9]+ bytes wanted; .* embeddings.tables.author.capacity or .dim$");
+      "memory: [0-9]+ bytes wanted; .* embeddings.tables.author.capacity, .dim or .admit_after$");
 }
 
 }  // namespace

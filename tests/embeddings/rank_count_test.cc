@@ -59,6 +59,15 @@ TEST_P(EmbeddingRankCount, RowsInBf16GiveTheSameBits) {
   if (on_cpu) compare_with_one_rank(ctx, test_tables_in_bf16(SparseOptimizer::sgd), 1, 20, true);
 }
 
+// An id is counted once a step, by its owner, and what is dropped is in no norm.
+TEST_P(EmbeddingRankCount, IdsThatWaitGiveTheSameBits) {
+  if (!power_of_two()) GTEST_SKIP() << "sums of gradients differ, and so does what is rounded";
+  const bool on_cpu = ctx.device() == Device{};
+  compare_with_one_rank(ctx, test_tables_that_wait(SparseOptimizer::rowwise_adagrad), 4, on_cpu ? 20 : 3,
+                        true);
+  if (on_cpu) compare_with_one_rank(ctx, test_tables_that_wait(SparseOptimizer::adam), 8, 20, true);
+}
+
 // Fewer micro-batches than ranks: some ranks have none, and only own rows.
 TEST_P(EmbeddingRankCount, RanksWithoutMicroBatches) {
   const int64_t steps = ctx.device() == Device{} ? 6 : 2;

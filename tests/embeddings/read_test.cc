@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t dim = 9;
 
 std::vector<TableConfig> tables(DType type = DType::f32) {
-  return {{.name = "exact", .dim = dim, .type = type, .optimizer = SparseOptimizer::sgd},
+  return {{.name = "exact", .dim = dim, .type = type, .optimizer = SparseOptimizer::sgd, .admit_after = 3},
           {.name = "folded", .dim = dim, .type = type, .capacity = 12, .optimizer = SparseOptimizer::sgd}};
 }
 
@@ -24,7 +24,8 @@ class EmbeddingRead : public testing::TestWithParam<DType> {};
 INSTANTIATE_TEST_SUITE_P(Types, EmbeddingRead, testing::Values(DType::f32, DType::bf16),
                          [](const auto& type) { return std::string(to_string(type.param)); });
 
-// Rows of the even ids below 40 (folded: below 12); other ids read as they would start.
+// Rows of the even ids below 40 (folded: below 12); other ids read as they would start, those too that wait
+// for a row.
 void fill(EmbeddingCollection& collection) {
   const Philox random(3, stream_of("rows"));
   for (int64_t t = 0; t < 2; ++t)
@@ -34,8 +35,15 @@ void fill(EmbeddingCollection& collection) {
         if (bucket_of(id) == bucket) rows.ids.push_back(id);
       for (size_t i = 0; i < rows.ids.size() * dim; ++i)
         rows.values.push_back(static_cast<float>(random.normal(static_cast<uint64_t>(1000 * bucket) + i)));
+      for (int64_t id = 1; id < 40 && t == 0; id += 4)
+        if (bucket_of(id) == bucket) {
+          rows.waiting.ids.push_back(id);
+          rows.waiting.steps.push_back(2);
+          rows.waiting.idle.push_back(0);
+        }
       collection.load_rows(t, rows);
     }
+  ASSERT_EQ(collection.waiting(0), 10);
 }
 
 TEST_P(EmbeddingRead, IsALookup) {

@@ -30,6 +30,13 @@ std::vector<TableConfig> test_tables_in_bf16(SparseOptimizer optimizer) {
   return tables;
 }
 
+std::vector<TableConfig> test_tables_that_wait(SparseOptimizer optimizer) {
+  auto tables = test_tables_in_bf16(optimizer);
+  tables[0].admit_after = 3;
+  tables[1].admit_after = 2;
+  return tables;
+}
+
 Batch make_batch(uint64_t seed, int64_t step, int64_t leaves) {
   const Philox random(seed, stream_of("test batch", static_cast<uint64_t>(step)));
   uint64_t at = 0;
@@ -217,6 +224,11 @@ double ReferenceTables::run_step(const Batch& batch, int64_t step) {
   double squares = 0;
   for (const auto& [key, gradient] : gradients) {
     const TableConfig& t = tables_[key.first];
+    if (!trained_[key.first].contains(key.second)) {
+      auto& waiting = waiting_[key.first];
+      if (++waiting[key.second] < t.admit_after) continue;
+      waiting.erase(key.second);
+    }
     Row& r = row(trained_[key.first], key.first, key.second);
     ++r.updates;
     double mean_square = 0;
@@ -267,13 +279,16 @@ void expect_same_rows(const EmbeddingCollection& some, Communicator& comm, const
     for (int64_t bucket = 0; bucket < virtual_buckets; ++bucket) {
       const TableRows got = some.bucket_rows(table, bucket);
       if (owner_of(bucket, comm.size()) != comm.rank()) {
-        ASSERT_TRUE(got.ids.empty());
+        ASSERT_TRUE(got.ids.empty() && got.waiting.ids.empty());
         continue;
       }
       const TableRows expected = all.bucket_rows(table, bucket);
       ASSERT_EQ(got.ids, expected.ids) << "table " << t << " bucket " << bucket;
       ASSERT_TRUE(same_bits(got.values, expected.values)) << "table " << t << " bucket " << bucket;
       ASSERT_TRUE(same_bits(got.state, expected.state)) << "table " << t << " bucket " << bucket;
+      ASSERT_EQ(got.waiting.ids, expected.waiting.ids) << "table " << t << " bucket " << bucket;
+      ASSERT_EQ(got.waiting.steps, expected.waiting.steps) << "table " << t << " bucket " << bucket;
+      ASSERT_EQ(got.waiting.idle, expected.waiting.idle) << "table " << t << " bucket " << bucket;
     }
   }
 }

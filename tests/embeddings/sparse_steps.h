@@ -25,6 +25,8 @@ using Batch = std::vector<MicroBatch>;
 std::vector<TableConfig> test_tables(SparseOptimizer);
 // The same, some in bf16: messages then have rows of both types.
 std::vector<TableConfig> test_tables_in_bf16(SparseOptimizer);
+// The same, and ids of the first two, one of which has a capacity, wait for a row.
+std::vector<TableConfig> test_tables_that_wait(SparseOptimizer);
 // The global batch of a step, of `leaves` micro-batches: several features a table, repeated ids, missing ids,
 // lists, empty lists, empty features; ids that no other step has.
 Batch make_batch(uint64_t seed, int64_t step, int64_t leaves);
@@ -84,6 +86,8 @@ class ReferenceTables {
   // Returns the sum of squares of the gradient.
   double run_step(const Batch& batch, int64_t step);
   const std::map<int64_t, Row>& trained_rows(size_t table) { return trained_[table]; }
+  // Steps that met each id that waits for a row.
+  const std::map<int64_t, int64_t>& waiting(size_t table) { return waiting_[table]; }
   int64_t fold(size_t table, int64_t id) const;
 
  private:
@@ -91,10 +95,11 @@ class ReferenceTables {
   std::vector<TableConfig> tables_;
   uint64_t seed_;
   std::map<size_t, std::map<int64_t, Row>> trained_;
+  std::map<size_t, std::map<int64_t, int64_t>> waiting_;
 };
 
-// Whether all rows that `some` owns are bit for bit those of `all`, a collection on one rank or on the same
-// ranks; says which are not.
+// Whether all rows and waiting ids that `some` owns are bit for bit those of `all`, a collection on one rank
+// or on the same ranks; says which are not.
 void expect_same_rows(const EmbeddingCollection& some, Communicator& comm, const EmbeddingCollection& all);
 
 }  // namespace lime

@@ -24,6 +24,7 @@ TableRows shared_bucket(Communicator& comm, const EmbeddingCollection& collectio
     if (!bytes.empty()) std::memcpy(vector.data(), bytes.data(), bytes.size());
   };
   share(rows.ids), share(rows.values), share(rows.state), share(rows.idle);
+  share(rows.waiting.ids), share(rows.waiting.steps), share(rows.waiting.idle);
   return rows;
 }
 
@@ -31,10 +32,10 @@ using EmbeddingRows = TablesTest;
 INSTANTIATE_TEST_SUITE_P(Devices, EmbeddingRows, testing::ValuesIn(test_devices()), device_name);
 
 void append(TableRows& to, const TableRows& from) {
-  to.ids.insert(to.ids.end(), from.ids.begin(), from.ids.end());
-  to.values.insert(to.values.end(), from.values.begin(), from.values.end());
-  to.state.insert(to.state.end(), from.state.begin(), from.state.end());
-  to.idle.insert(to.idle.end(), from.idle.begin(), from.idle.end());
+  const auto add = [](auto& all, const auto& more) { all.insert(all.end(), more.begin(), more.end()); };
+  add(to.ids, from.ids), add(to.values, from.values), add(to.state, from.state), add(to.idle, from.idle);
+  add(to.waiting.ids, from.waiting.ids), add(to.waiting.steps, from.waiting.steps);
+  add(to.waiting.idle, from.waiting.idle);
 }
 
 TEST_P(EmbeddingRows, SayHowLongTheyWereIdle) {
@@ -61,7 +62,7 @@ TEST_P(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
   for (const auto optimizer : {SparseOptimizer::adam, SparseOptimizer::rowwise_adagrad}) {
     if (optimizer != SparseOptimizer::adam && ctx.device() != Device{})
       continue;  // the emulator takes its time
-    const auto tables = test_tables_in_bf16(optimizer);
+    const auto tables = test_tables_that_wait(optimizer);
     StepTrainer many(ctx, comm, tables, 9), one(ctx, *self, tables, 9), many_resumed(ctx, comm, tables, 9),
         one_resumed(ctx, *self, tables, 9);
     constexpr int64_t leaves = 1;  // one leaf: the same bits on any number of ranks
@@ -70,6 +71,7 @@ TEST_P(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
       many.run_step(make_batch(3, step, leaves), step);
       one.run_step(make_batch(3, step, leaves), step);
     }
+    int64_t waited = 0;
     for (int64_t t = 0; t < 4; ++t) {
       EXPECT_EQ(many.collection().state_width(t),
                 optimizer == SparseOptimizer::adam ? 2 * tables[static_cast<size_t>(t)].dim + 1 : 1);
@@ -78,12 +80,14 @@ TEST_P(EmbeddingRows, ContinueOnAnotherNumberOfRanks) {
         append(of_all, shared_bucket(comm, many.collection(), t, bucket));
         if (owner_of(bucket, comm.size()) == comm.rank())
           append(mine, one.collection().bucket_rows(t, bucket));
+        waited += static_cast<int64_t>(of_all.waiting.ids.size());
         if (bucket % 300 != 0 && bucket + 1 != virtual_buckets)
           continue;  // some at a time, as checkpoints are read
         one_resumed.collection().load_rows(t, std::exchange(of_all, {}));
         many_resumed.collection().load_rows(t, std::exchange(mine, {}));
       }
     }
+    EXPECT_GT(waited, 0);
     for (int64_t step = half; step < 2 * half; ++step) {
       const Batch batch = make_batch(3, step, leaves);
       const double expected = one.run_step(batch, step);

@@ -54,6 +54,11 @@ TEST(TableSizesTest, SaysWhatTheDatasetKnows) {
   EXPECT_EQ(said(),
             "tables: at most 524 MB for user (1,000 rows), author (700 rows), age (32 rows); "
             "96 bytes for each id that is met: item");
+  tables[1].admit_after = 4;
+  EXPECT_EQ(said(),
+            "tables: at most 524 MB for user (1,000 rows), author (700 rows), age (32 rows); "
+            "96 bytes for each id that is met: item (in 4 steps; 32 until then)");
+  tables[1].admit_after = 1;
   tables[0].type = DType::bf16;
   EXPECT_EQ(said(),
             "tables: at most 393 MB for user (1,000 rows), author (700 rows), age (32 rows); "

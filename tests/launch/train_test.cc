@@ -43,6 +43,33 @@ TEST_F(Train, TablesInBf16TheSameBitsOnAnyRanksAndOverResumes) {
   EXPECT_EQ(evaluated.exit_code, 0) << evaluated.err;
 }
 
+// Ids that wait for a row: counted once a step, on whatever rank, and over resumes.
+TEST_F(Train, IdsThatWaitTheSameBitsOnAnyRanksAndOverResumes) {
+  const std::string waits = " --set embeddings.admit_after=3 --set embeddings.tables.segment.admit_after=1";
+  const Outcome outcome = lime_program(train_command("waits_1", "train.max_steps=12" + waits));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  train(4, "waits_4", "train.max_steps=12" + waits);
+  train(2, "waits_parts", "train.max_steps=5" + waits);
+  resume(4, "waits_parts", "train.max_steps=8");
+  resume(1, "waits_parts", "train.max_steps=12");
+  const std::string one = digests("waits_1", 12);
+  EXPECT_EQ(one, digests("waits_4", 12));
+  EXPECT_EQ(one, digests("waits_parts", 12));
+  EXPECT_THAT(one, testing::ContainsRegex("/user rows [1-9][0-9]* dim 8 [^\n]* waiting [1-9][0-9]* id"));
+  EXPECT_THAT(one, Not(testing::ContainsRegex("/segment rows [^\n]* waiting")));
+  EXPECT_THAT(outcome.err, testing::ContainsRegex("tables: [0-9,]+ rows, [1-9][0-9,]* ids wait for one\n"));
+  EXPECT_THAT(outcome.err, HasSubstr("(in 3 steps; 32 until then)"));
+  const std::string said = lime_program("inspect " + path("waits_1")).out;
+  EXPECT_THAT(said, testing::ContainsRegex(" rows in [0-9]+ tables, [1-9][0-9,]* ids wait for one\n"));
+  EXPECT_THAT(said, testing::ContainsRegex("\ntable +rows +columns +waiting ids\n"));
+  EXPECT_THAT(said, testing::ContainsRegex("\nuser +[0-9,]+ +8 +[1-9][0-9,]*\n"));
+  const Outcome evaluated = lime_program(str("eval ", path("waits_1"), " --days 2024-01-03"));
+  EXPECT_EQ(evaluated.exit_code, 0) << evaluated.err;
+  // Counts are of steps, and mean the same under another number.
+  resume(1, "waits_1", "train.max_steps=13 --set embeddings.admit_after=1");
+  EXPECT_THAT(digests("waits_1", 13), Not(HasSubstr(" waiting ")));
+}
+
 TEST_F(Train, ThreeRanksAgreeToRounding) {
   train(1, "one", "train.max_steps=20");
   train(3, "three", "train.max_steps=20");
