@@ -106,7 +106,7 @@ gone() {
 
 step "a signal that mpirun passes on to both hosts"
 begin
-pkill -USR1 -x "mpirun|prterun"
+pkill -USR1 -x "$(basename "$mpirun")|prterun"
 wait $!
 expect "$(cat code)" = 0
 expect_line out "stopped at step"
