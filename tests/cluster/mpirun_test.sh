@@ -26,7 +26,7 @@ losses() { sed -n '/"train"/s/"requests".*//p' "$1/metrics.jsonl"; }
 refused() {
   expect $code = 2
   expect "$(grep -c 'lime: error: ' out)" = 1
-  grep -v '^\[node1:[0-9]*\] plm:ssh: Warning: ' out | head -1 | grep -q "lime: error: .*$1" || { fail "the first line does not say '$1'"; cat out >&2; }
+  grep -av '^\[node1:[0-9]*\] plm:ssh: Warning: ' out | head -1 | grep -q "lime: error: .*$1" || { fail "the first line does not say '$1'"; cat out >&2; }
 }
 
 step "the same bits as one process"
