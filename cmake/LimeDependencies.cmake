@@ -1,4 +1,5 @@
 # Every third-party package is found here, once. What is missing is named with the package that holds it.
+set(MPI_DETERMINE_LIBRARY_VERSION ON)  # for the summary
 find_package(MPI COMPONENTS C)
 find_package(HDF5 COMPONENTS C)
 find_package(glog 0.6)

@@ -65,3 +65,4 @@ set(LIME_MPI_LEAKS "ASAN_OPTIONS=fast_unwind_on_malloc=0:intercept_tls_get_addr=
 file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../launch/mpi_environment.sh LIME_MPI_ENVIRONMENT REGEX "^export ")
 list(TRANSFORM LIME_MPI_ENVIRONMENT REPLACE "^export " "")
 string(REPLACE " " ";" LIME_MPI_ENVIRONMENT "${LIME_MPI_ENVIRONMENT}")
+set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS launch/mpi_environment.sh)

@@ -1,5 +1,6 @@
 #include "embeddings/id_map.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/error.h"

@@ -12,11 +12,8 @@ bool is_float(H5Type type) { return type >= H5Type::f32; }
 Hdf5File::Impl::Column& Hdf5File::Impl::column(const std::string& object) {
   auto found = columns.find(object);
   if (found != columns.end()) return found->second;
-  if (!exists(object)) fail(object, "missing from the file");
-  H5O_info_t info;
-  checked(H5Oget_info_by_name2(file, object.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT), object,
-          "cannot open");
-  if (info.type != H5O_TYPE_DATASET) fail(object, "is a group, expected a dataset");
+  // Closed again before it is opened as a column: an open dataset keeps the cache it was opened with.
+  if (H5Iget_type(open_object(object, false)) != H5I_DATASET) fail(object, "is a group, expected a dataset");
 
   Column c;
   // Rows are read in order, a window at a time: a cache of one chunk saves decoding a chunk twice.

@@ -52,7 +52,7 @@ struct Hdf5File::Impl {
   // Writes the whole chunks of what is pending, or all of it.
   void flush(const std::string& object, Column& c, bool all);
   void finish(const std::string& object, Column& c);
-  Hdf5Handle object_for_attribute(const std::string& object, bool make);
+  Hdf5Handle open_object(const std::string& object, bool make);
   void set_attribute(const std::string& object, const std::string& name, hid_t type, const void* value);
   Hdf5Handle open_attribute(const std::string& object, const std::string& name);
   void close();

@@ -66,7 +66,7 @@ void Hdf5File::Impl::make_groups(const std::string& object) {
   }
 }
 
-Hdf5Handle Hdf5File::Impl::object_for_attribute(const std::string& object, bool make) {
+Hdf5Handle Hdf5File::Impl::open_object(const std::string& object, bool make) {
   if (make && !exists(object)) make_groups(object + "/");
   if (!exists(object)) fail(object, "missing from the file");
   return own(H5Oopen(file, object.c_str(), H5P_DEFAULT), H5Oclose, object, "cannot open");
@@ -75,7 +75,7 @@ Hdf5Handle Hdf5File::Impl::object_for_attribute(const std::string& object, bool 
 void Hdf5File::Impl::set_attribute(const std::string& object, const std::string& name, hid_t type,
                                    const void* value) {
   const std::string label = object + "@" + name;
-  Hdf5Handle owner = object_for_attribute(object, true);
+  Hdf5Handle owner = open_object(object, true);
   if (H5Aexists(owner, name.c_str()) > 0) checked(H5Adelete(owner, name.c_str()), label, "cannot replace");
   Hdf5Handle space = own(H5Screate(H5S_SCALAR), H5Sclose, label, "cannot write");
   const hid_t made = H5Acreate2(owner, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -84,7 +84,7 @@ void Hdf5File::Impl::set_attribute(const std::string& object, const std::string&
 }
 
 Hdf5Handle Hdf5File::Impl::open_attribute(const std::string& object, const std::string& name) {
-  Hdf5Handle owner = object_for_attribute(object, false);
+  Hdf5Handle owner = open_object(object, false);
   const std::string label = object + "@" + name;
   if (checked(H5Aexists(owner, name.c_str()), label, "cannot look up") == 0)
     fail(label, "missing from the file");

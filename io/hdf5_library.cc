@@ -63,7 +63,9 @@ std::string hdf5_error() {
     const size_t begin = at + cause.size();
     text = text.substr(0, details) + ": " + text.substr(begin, text.find('\'', begin) - begin);
   }
-  if (text.find("Fletcher32") != std::string::npos) text = "checksum error (" + text + ")";
+  // HDF5 1.14 no longer says which filter it was: of ours, checksums come first.
+  for (const char* filter : {"Fletcher32", "filter returned failure during read"})
+    if (text.find(filter) != std::string::npos) text = "checksum error (" + text + ")";
   return text.empty() ? "HDF5 gave no reason" : text;
 }
 

@@ -1,12 +1,14 @@
-// StopSignal: SIGTERM and SIGINT ask the program to finish its step, checkpoint and leave. A second one ends
-// it at once.
+// StopSignal: SIGTERM, SIGINT and SIGUSR1 ask the program to finish its step, checkpoint and leave. A second
+// one ends it at once. Of the three, mpirun passes SIGUSR1 alone on to its ranks; told by the others, it
+// kills them.
 #pragma once
 
+#include <array>
 #include <csignal>
 
 namespace lime {
 
-// While it lives, SIGTERM and SIGINT only set a flag; afterwards the earlier handlers are back. At most one
+// While it lives, these signals only set a flag; afterwards the earlier handlers are back. At most one
 // at a time.
 class StopSignal {
  public:
@@ -20,7 +22,8 @@ class StopSignal {
   int received() const;
 
  private:
-  struct sigaction old_term_, old_int_;
+  static constexpr std::array signals{SIGTERM, SIGINT, SIGUSR1};
+  std::array<struct sigaction, signals.size()> old_;
 };
 
 }  // namespace lime

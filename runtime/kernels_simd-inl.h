@@ -45,7 +45,8 @@ HWY_INLINE void store_n(Vec<T> v, Tag<T> d, T* p, size_t n) {
 #else
   HWY_ALIGN T lanes[hn::MaxLanes(d)];
   hn::Store(v, d, lanes);
-  std::memcpy(p, lanes, n * sizeof(T));
+  for (size_t i = 0; i < hn::MaxLanes(d); ++i)
+    if (i < n) p[i] = lanes[i];
 #endif
 }
 

@@ -42,7 +42,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words, const std::str
   pid_ = fork();
   if (pid_ == 0) {  // nothing below allocates: another thread may have held the heap's lock
     setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    prctl(PR_SET_PDEATHSIG, SIGUSR1);
     dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
@@ -66,7 +66,7 @@ ChildProcess::~ChildProcess() {
 }
 
 void ChildProcess::ask_to_stop() const {
-  if (pid_ > 0 && !exit_code_) ::kill(pid_, SIGTERM);
+  if (pid_ > 0 && !exit_code_) ::kill(pid_, SIGUSR1);
 }
 
 void ChildProcess::kill() const {

@@ -13,7 +13,7 @@ class ChildProcess {
  public:
   // Starts words[0] (found on PATH), with nothing on its standard input and both outputs appended to `log`.
   // It is a process group of its own, so that Ctrl-C reaches this program alone, which passes it on as it
-  // sees fit; it is asked to stop (SIGTERM) should this program be killed. Variables of an MPI job that this
+  // sees fit; it is asked to stop should this program be killed. Variables of an MPI job that this
   // program may be part of are not passed on. A program that cannot be started exits with 127, its reason in
   // the log. Throws UserError where the log cannot be written.
   ChildProcess(const std::vector<std::string>& words, const std::string& log);
@@ -22,7 +22,7 @@ class ChildProcess {
   ChildProcess(ChildProcess&&) noexcept;
   ChildProcess& operator=(ChildProcess&&) = delete;
 
-  void ask_to_stop() const;  // SIGTERM
+  void ask_to_stop() const;  // SIGUSR1, which launchers pass on to their ranks (launch/stop_signal.h)
   void kill() const;         // SIGKILL, to the whole group
 
   // Its exit code once it has ended, 128 + the signal where one ended it; does not wait.

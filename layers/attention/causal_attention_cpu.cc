@@ -4,6 +4,7 @@
 //   forward    S = Q K^T;  A = a(S);   out += A V
 //   backward   dA = dO V^T;  dS = dA . a'(S);  dQ += dS K;  dK += dS^T Q;  dV += A^T dO
 // Candidates are queries that see every block; their own key is a dot product a row.
+#include <algorithm>
 #include <cmath>
 
 #include "layers/cpu_kernels.h"

@@ -4,6 +4,7 @@
 // links advance together. Q^T of a request's head is packed once. Backward, from log-sum-exp L and D = sum(dO
 // . O):
 //   P = exp(K Q^T - L),  dV = P dO,  dS = P . (V dO^T - D),  dK = dS Q,  dQ += dS^T K
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

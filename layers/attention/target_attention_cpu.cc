@@ -2,6 +2,7 @@
 // candidates stays in the first-level cache while the history's keys go by.
 //   backward   P = exp(S - lse);  dS = P . (dO V^T - delta), delta = sum(O . dO);
 //              dQ += dS K;  dK += dS^T Q;  dV += P^T dO
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

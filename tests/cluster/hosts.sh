@@ -47,8 +47,11 @@ unshare --net --mount --uts --ipc --time --monotonic ${number}00000 --boottime $
   ip link set lo up
   echo $$ >"$HOSTS/$0.booting"
   mv "$HOSTS/$0.booting" "$HOSTS/$0.pid"
-  exec sleep infinity' "$1" </dev/null &>/dev/null &
-until [ -e "$HOSTS/$1.pid" ]; do sleep 0.01; done
+  exec sleep infinity' "$1" </dev/null >/dev/null 2>"$HOSTS/$1.errors" &
+until [ -e "$HOSTS/$1.pid" ]; do
+  kill -0 $! 2>/dev/null || { cat "$HOSTS/$1.errors" >&2; exit 1; }
+  sleep 0.01
+done
 ip link add name "to$number" type veth peer name eth0 netns "$(cat "$HOSTS/$1.pid")"
 ip link set "to$number" master lime0 up
 nsenter --net="/proc/$(cat "$HOSTS/$1.pid")/ns/net" \
@@ -59,7 +62,7 @@ program on <<END
 node=\$1
 shift
 exec env -i PATH="$HOSTS/bin:$PATH" HOME="${HOME:-/}" TMPDIR="$LOCAL" HOSTS="$HOSTS" SHARED="$SHARED" LOCAL="$LOCAL" \
-  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_plm_rsh_agent=on PRTE_MCA_plm_ssh_agent=on \
   nsenter --target "\$(cat "$HOSTS/\$node.pid")" --net --mount --uts --ipc --time --wd="\$PWD" sh -c "\$*"
 END
 program unplug <<END

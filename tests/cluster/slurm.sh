@@ -38,7 +38,10 @@ END
 for i in {0..7}; do mknod "$SHARED/slurm/gpu$i" c 1 3; done
 echo "Name=gpu File=$SHARED/slurm/gpu[0-7]" >"$SHARED/slurm/gres.conf"
 echo "PMIxCliTmpDirBase=$LOCAL" >"$SHARED/slurm/mpi.conf"
-echo "CgroupAutomount=no" >"$SHARED/slurm/cgroup.conf"
+case $(slurmd -V) in  # control groups are left alone
+  *' 22.'*) echo "CgroupAutomount=no" ;;
+  *) echo "CgroupPlugin=disabled" ;;
+esac >"$SHARED/slurm/cgroup.conf"
 # As if it were in /etc/slurm on every host.
 sed -i "2i export SLURM_CONF=$conf" "$HOSTS/bin/on"
 sed -i "s|env -i |env -i SLURM_CONF='$conf' |" "$HOSTS/bin/on"

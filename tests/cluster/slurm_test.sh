@@ -49,7 +49,8 @@ expect "$(field Restarts)" = 1
 step "... as often as it may"
 wait_for 60 "rank_on node3 >/dev/null"; sleep 1
 kill -KILL "$(rank_on node3)"; ended
-expect "$(field JobState) $(field ExitCode)" = "FAILED 137:0"
+# 14 is what Open MPI 5 ends another rank with, if that notices first.
+expect "$(field JobState) $(field ExitCode | sed 's/^14:/137:/')" = "FAILED 137:0"
 
 step "a node that fails: the job is queued again, and goes on when the node is there"
 fresh

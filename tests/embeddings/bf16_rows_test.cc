@@ -1,6 +1,7 @@
 // Rows in bf16: how they are rounded, by which bits, and that small updates are not lost.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>

@@ -2,6 +2,7 @@
 // into pieces; rows in bf16; memory that ends; and agreement with the host's tables.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "embeddings/device_table.h"

@@ -91,17 +91,19 @@ TEST(Progress, TheEstimateCountsWhatIsLeft) {
 TEST(Progress, OtherRanksAreSilent) { EXPECT_TRUE(plain_lines(false, 5, 2, 5).empty()); }
 
 TEST(StopSignal, SetsAFlagAndRestoresTheHandlers) {
-  struct sigaction before {
-  }, after{};
-  sigaction(SIGTERM, nullptr, &before);
-  {
-    StopSignal signal;
-    EXPECT_EQ(signal.received(), 0);
-    raise(SIGTERM);
-    EXPECT_EQ(signal.received(), SIGTERM);
+  for (const int number : {SIGTERM, SIGINT, SIGUSR1}) {
+    struct sigaction before {
+    }, after{};
+    sigaction(number, nullptr, &before);
+    {
+      StopSignal signal;
+      EXPECT_EQ(signal.received(), 0);
+      raise(number);
+      EXPECT_EQ(signal.received(), number);
+    }
+    sigaction(number, nullptr, &after);
+    EXPECT_EQ(before.sa_handler, after.sa_handler);
   }
-  sigaction(SIGTERM, nullptr, &after);
-  EXPECT_EQ(before.sa_handler, after.sa_handler);
   StopSignal again;
   EXPECT_EQ(again.received(), 0);
 }

@@ -24,6 +24,14 @@ TEST_F(Train, ASignalCheckpointsAndTheRunGoesOn) {
   resume(2, "signalled", "train.epochs=6");
   const int last = static_cast<int>(metrics("untouched").back().at("step").get<int64_t>());
   EXPECT_EQ(digests("untouched", last), digests("signalled", last));
+
+  // mpirun passes this one on to all its ranks, and waits for them.
+  const Outcome passed_on = train_until(str("[ -s ", path("passed/metrics.jsonl"), " ]"), "USR1", "passed",
+                                        "train.epochs=6", str(LIME_MPIEXEC, " -np 2"));
+  EXPECT_EQ(passed_on.exit_code, 0) << passed_on.err;
+  EXPECT_THAT(passed_on.err, HasSubstr("stopped at step "));
+  resume(1, "passed", "train.epochs=6");
+  EXPECT_EQ(digests("untouched", last), digests("passed", last));
 }
 
 TEST_F(Train, AKilledRunGoesOnFromItsLastCheckpoint) {

@@ -52,9 +52,10 @@ class Train : public testing::Test {
   }
   // Sends the signal as soon as the shell's condition holds, on a machine of any speed.
   static Outcome train_until(const std::string& condition, const char* signal, const std::string& run,
-                             const std::string& settings) {
-    return run_command(str(LIME_PROGRAM, " ", train_command(run, settings), " & until ", condition,
-                           " || ! kill -0 $!; do sleep 0.01; done; kill -s ", signal, " $!; wait $!"));
+                             const std::string& settings, const std::string& launcher = "") {
+    return run_command(str(launcher, " ", LIME_PROGRAM, " ", train_command(run, settings), " & until ",
+                           condition, " || ! kill -0 $!; do sleep 0.01; done; kill -s ", signal,
+                           " $!; wait $!"));
   }
   static void resume(int ranks, const std::string& run, const std::string& settings) {
     const Outcome outcome = lime_program_on(ranks, str("train --resume ", path(run), " --set ", settings));

@@ -1,4 +1,6 @@
 // Which rows the blocks of attention kernels find, for more requests than a warp looks at in one step.
+#include <algorithm>
+
 #include "layers/attention/chunks_cuda.h"
 #include "tests/support/device_support.h"
 

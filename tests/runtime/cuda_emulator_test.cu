@@ -2,6 +2,7 @@
 // wrong in one way.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <thread>
 

@@ -1,4 +1,5 @@
 // What runtime/cuda_kernel.h and cuda_kernel_mma.h offer to kernels, on a GPU or the emulator.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 

@@ -56,7 +56,7 @@ TEST(ChildProcess, StopsWhenAskedAndIsNotPartOfAJob) {
   while (read_file(temp.file("log")).empty()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_FALSE(child.poll().has_value());
   child.ask_to_stop();
-  EXPECT_EQ(wait_for(child), 128 + SIGTERM);
+  EXPECT_EQ(wait_for(child), 128 + SIGUSR1);
   EXPECT_EQ(read_file(temp.file("log")), "[] yes\n");
 }
 
