@@ -65,8 +65,7 @@ void add_bench_ranks_command(CLI::App& bench, Job& job) {
       "layers\n"
       "compute other bits from the same seed.\n"
       "Example:\n"
-      "  mpirun --tune launch/cluster_mpi.conf --hostfile hosts lime bench ranks --data data/shop --out "
-      "/shared/runs");
+      "  mpirun --hostfile hosts lime bench ranks --data data/shop --out /shared/runs");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
 }
 

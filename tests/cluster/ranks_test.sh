@@ -12,8 +12,8 @@ mkdir runs
 # Four ranks on two hosts; what they say is in ./out, and the exit code in $code.
 bench() {
   code=0
-  on node1 timeout --kill-after=2 100 "$mpirun" --tune "$source_dir/launch/cluster_mpi.conf" --mca plm_rsh_agent on \
-    --mca odls_base_sigkill_timeout 0 --host node1:2,node2:2 "$lime" bench ranks --seconds 0.1 --file-mb 1 "$*" >out 2>&1 || code=$?
+  on node1 "$environment && exec timeout --kill-after=2 100 $mpirun --host node1:2,node2:2 $lime bench ranks --seconds 0.1 --file-mb 1 $*" \
+    >out 2>&1 || code=$?
 }
 
 step "two hosts, and the link of each to the other"
