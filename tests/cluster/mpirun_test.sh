@@ -10,11 +10,11 @@ lime=$1 mpirun=$2
 open_mpi=$("$mpirun" --version | grep -oE '[0-9]+' | head -1)
 make_log_and_config
 
-# OPTIONS -- COMMAND: four ranks on two hosts, no longer than 50 s; what it says is in ./out, and its exit code in $code. Open MPI 4
-# sleeps before it kills what is left of a job that failed: not here. The hosts' cores are the same: ranks are bound to
-# none of them, and those that wait let others on.
+# Open MPI 4 sleeps before it kills what is left of a job that failed: not here. Both hosts have the same cores: ranks are bound to none,
+# and those that wait let others on.
 environment=". $source_dir/launch/cluster_environment.sh && export OMPI_MCA_odls_base_sigkill_timeout=0 OMPI_MCA_mpi_yield_when_idle=1"
 environment+=" OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none"
+# OPTIONS -- COMMAND: four ranks on two hosts, no longer than 50 s; what it says is in ./out, and its exit code in $code.
 job() {
   local options=
   while [ "$1" != -- ]; do options+=" $1"; shift; done
