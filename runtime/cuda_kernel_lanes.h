@@ -20,6 +20,8 @@
 //   });
 #pragma once
 
+#include <algorithm>
+
 #include "runtime/cuda_kernel_columns.h"
 #include "runtime/cuda_kernel_math.h"
 #include "runtime/cuda_kernel_rows.h"

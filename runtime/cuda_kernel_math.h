@@ -3,6 +3,8 @@
 // is not used.
 #pragma once
 
+#include <algorithm>
+
 #include "runtime/cuda_kernel.h"
 
 namespace lime::cuda {

@@ -56,5 +56,11 @@ done
 while IFS=: read -r file line include; do
   echo "$file:$line: $include needs MPI; model/ and serving/ do without"; bad=1
 done < <(sources model serving embeddings | xargs -r grep -nE '^#include "parallel/(process_group|comm_|mpi_|device_)' || true)
+# GCC 12's headers bring <algorithm> along in places where GCC 14's do not.
+algorithms='std::(find|find_if|count|count_if|sort|stable_sort|is_sorted|nth_element|max_element|min_element|minmax_element'
+algorithms+='|lower_bound|upper_bound|partition_point|all_of|any_of|none_of|transform|generate|clamp|unique|reverse|remove_if|shuffle)\('
+while read -r file; do
+  echo "$file: uses $(grep -oE "$algorithms" "$file" | head -1 | tr -d '('), expected #include <algorithm>"; bad=1
+done < <(sources $folders tests bench examples | xargs -r grep -lE "$algorithms" | xargs -r grep -L '^#include <algorithm>' || true)
 [ $bad -eq 0 ] && echo "layers: ok"
 exit $bad

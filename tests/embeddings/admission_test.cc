@@ -2,6 +2,7 @@
 // not, and what an id reads and does until then.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "parallel/tree_sum.h"

@@ -35,9 +35,7 @@ class Checkpoint : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     directory_ = new TempDirectory(TempDirectory::Shared::yes);
-    if (test_group().rank() == 0) write_small_dataset(directory_->file("data"));
-    test_group().world().barrier()->wait();
-    dataset_ = new Dataset(Dataset::open(directory_->file("data")));
+    dataset_ = new Dataset(shared_small_dataset(directory_->file("data")));
     run_ = new SmallRun(test_group().world(), small_config(directory_->file("data")), *dataset_);
     run_->train(test_group(), *dataset_, 3);
     run_->state.order = {65536, {{"2024-01-01", 7}, {"2024-01-02", int64_t{1} << 62}}};

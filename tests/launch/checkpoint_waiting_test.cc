@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 
@@ -22,9 +23,7 @@ class WaitingIdsInCheckpoints : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     directory_ = new TempDirectory(TempDirectory::Shared::yes);
-    if (test_group().rank() == 0) write_small_dataset(directory_->file("data"));
-    test_group().world().barrier()->wait();
-    dataset_ = new Dataset(Dataset::open(directory_->file("data")));
+    dataset_ = new Dataset(shared_small_dataset(directory_->file("data")));
   }
   static void TearDownTestSuite() {
     delete dataset_;

@@ -21,10 +21,6 @@ using testing::HasSubstr;
 
 class HostItems : public testing::Test {
  protected:
-  HostItems() : directory_(TempDirectory::Shared::yes) {
-    if (group_.rank() == 0) write_small_dataset(data());
-    group_.world().barrier()->wait();
-  }
   std::string data() const { return directory_.file("data"); }
   // Of what this process has mapped, the numbers of the files in memory that hold items.
   static std::set<int64_t> mapped_tables() {
@@ -42,14 +38,14 @@ class HostItems : public testing::Test {
   }
 
   ProcessGroup& group_ = test_group();
-  const TempDirectory directory_;
+  const TempDirectory directory_{TempDirectory::Shared::yes};
+  const Dataset dataset_ = shared_small_dataset(data());
 };
 
 TEST_F(HostItems, AreInMemoryOnce) {
-  const Dataset dataset = Dataset::open(data());
   const Config config = small_config(data());
-  const auto items = items_of_host(group_, dataset, config.features);
-  const ItemTable expected(dataset.items_path(), {});
+  const auto items = items_of_host(group_, dataset_, config.features);
+  const ItemTable expected(dataset_.items_path(), {});
   ASSERT_GT(items->columns(), 0u);
   EXPECT_THAT(items->ids(), testing::ElementsAreArray(expected.ids()));
 
@@ -64,16 +60,15 @@ TEST_F(HostItems, AreInMemoryOnce) {
 TEST_F(HostItems, ThatNobodyReadsAreNotLoaded) {
   BatchSpec spec = small_config(data()).features;
   spec.history = spec.candidate = {"item"};
-  EXPECT_EQ(items_of_host(group_, Dataset::open(data()), spec)->columns(), 0u);
+  EXPECT_EQ(items_of_host(group_, dataset_, spec)->columns(), 0u);
   EXPECT_TRUE(mapped_tables().empty());
 }
 
 TEST_F(HostItems, InABrokenFileAreOneErrorOnAllRanks) {
-  const Dataset dataset = Dataset::open(data());
   group_.world().barrier()->wait();
-  if (group_.rank() == 0) std::filesystem::resize_file(dataset.items_path(), 100);
+  if (group_.rank() == 0) std::filesystem::resize_file(dataset_.items_path(), 100);
   group_.world().barrier()->wait();
-  EXPECT_THAT(user_error([&] { items_of_host(group_, dataset, small_config(data()).features); }),
+  EXPECT_THAT(user_error([&] { items_of_host(group_, dataset_, small_config(data()).features); }),
               HasSubstr("items.h5"));
 }
 

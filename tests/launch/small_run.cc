@@ -4,6 +4,7 @@
 #include "launch/batch_source.h"
 #include "launch/train_step.h"
 #include "runtime/philox.h"
+#include "tests/support/test_support.h"
 
 namespace lime {
 namespace {
@@ -72,6 +73,12 @@ Dataset write_small_dataset(const std::string& directory) {
     }
   }
   return writer.finish();
+}
+
+Dataset shared_small_dataset(const std::string& directory) {
+  if (test_group().rank() == 0) write_small_dataset(directory);
+  test_group().world().barrier()->wait();
+  return Dataset::open(directory);
 }
 
 Config small_config(const std::string& dataset, const Overrides& overrides) {

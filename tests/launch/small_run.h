@@ -17,6 +17,9 @@ namespace lime {
 // and a real column. Not collective.
 Dataset write_small_dataset(const std::string& directory);
 
+// Collective. The same, written for all ranks of the test group, which share the directory above.
+Dataset shared_small_dataset(const std::string& directory);
+
 // lime_xor over that dataset: trains on the first two days, four micro-batches. `overrides` as --set.
 Config small_config(const std::string& dataset, const Overrides& overrides = {});
 

@@ -61,6 +61,16 @@ class Train : public testing::Test {
     const Outcome outcome = lime_program_on(ranks, str("train --resume ", path(run), " --set ", settings));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   }
+  // 12 steps on 4 ranks, and on 2, 4 and 1 with resumes between, end with these digests.
+  static void expect_on_any_ranks(const std::string& name, const std::string& settings,
+                                  const std::string& expected) {
+    train(4, name + "_4", "train.max_steps=12" + settings);
+    train(2, name + "_parts", "train.max_steps=5" + settings);
+    resume(4, name + "_parts", "train.max_steps=8");
+    resume(1, name + "_parts", "train.max_steps=12");
+    EXPECT_EQ(expected, digests(name + "_4", 12));
+    EXPECT_EQ(expected, digests(name + "_parts", 12));
+  }
   // Eight parts for eight ranks, of which some have no user, and fewer requests in the last steps than ranks.
   static std::string few_users() {
     const std::string data = path("few");

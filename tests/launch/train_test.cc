@@ -25,13 +25,8 @@ TEST_F(Train, TheSameBitsOn1And2And4Ranks) {
 TEST_F(Train, TablesInBf16TheSameBitsOnAnyRanksAndOverResumes) {
   const std::string bf16 = " --set embeddings.type=bf16 --set embeddings.tables.segment.type=f32";
   train(1, "bf16_1", "train.max_steps=12" + bf16);
-  train(4, "bf16_4", "train.max_steps=12" + bf16);
-  train(2, "bf16_parts", "train.max_steps=5" + bf16);
-  resume(4, "bf16_parts", "train.max_steps=8");
-  resume(1, "bf16_parts", "train.max_steps=12");
   const std::string one = digests("bf16_1", 12);
-  EXPECT_EQ(one, digests("bf16_4", 12));
-  EXPECT_EQ(one, digests("bf16_parts", 12));
+  expect_on_any_ranks("bf16", bf16, one);
   EXPECT_THAT(one, testing::ContainsRegex("/item rows [0-9]+ dim 8 bf16 state"));
   EXPECT_THAT(one, testing::ContainsRegex("/segment rows [0-9]+ dim 8 state"));
   EXPECT_THAT(lime_program("inspect " + path("bf16_1")).out,
@@ -48,13 +43,8 @@ TEST_F(Train, IdsThatWaitTheSameBitsOnAnyRanksAndOverResumes) {
   const std::string waits = " --set embeddings.admit_after=3 --set embeddings.tables.segment.admit_after=1";
   const Outcome outcome = lime_program(train_command("waits_1", "train.max_steps=12" + waits));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  train(4, "waits_4", "train.max_steps=12" + waits);
-  train(2, "waits_parts", "train.max_steps=5" + waits);
-  resume(4, "waits_parts", "train.max_steps=8");
-  resume(1, "waits_parts", "train.max_steps=12");
   const std::string one = digests("waits_1", 12);
-  EXPECT_EQ(one, digests("waits_4", 12));
-  EXPECT_EQ(one, digests("waits_parts", 12));
+  expect_on_any_ranks("waits", waits, one);
   EXPECT_THAT(one, testing::ContainsRegex("/user rows [1-9][0-9]* dim 8 [^\n]* waiting [1-9][0-9]* id"));
   EXPECT_THAT(one, Not(testing::ContainsRegex("/segment rows [^\n]* waiting")));
   EXPECT_THAT(outcome.err, testing::ContainsRegex("tables: [0-9,]+ rows, [1-9][0-9,]* ids wait for one\n"));

@@ -92,6 +92,16 @@ def kill(job, how):
         send([job.process.pid], signal.SIGTERM)
 
 
+def wait_for_the_moment(job, run, last_step, total):
+    """Some steps further, and a bit, or while the job still starts. Returns its exit code if it ended before."""
+    if random.random() < 0.25:
+        return job.wait(random.uniform(0, 1.5))
+    target = min(last_step + random.randrange(2 * total // args.kills), total)
+    while (code := job.wait(0.02)) is None and step_of(run) < target:
+        pass
+    return job.wait(random.uniform(0, 0.2)) if code is None else code
+
+
 def damage_newest(run):
     """Turns a bit of a file of the newest checkpoint over, or cuts the file short."""
     checkpoints = sorted((run / "checkpoints").glob("step-?????????"))
@@ -110,6 +120,15 @@ def damage_newest(run):
 def steps_and_losses(run):
     lines = [json.loads(line) for line in open(run / "metrics.jsonl")]
     return [(line["step"], line["loss"]) for line in lines if line["kind"] == "train"]
+
+
+def step_of(run):
+    """The last one that metrics.jsonl tells of; 0: none yet."""
+    try:
+        text = (run / "metrics.jsonl").read_text()
+    except OSError:
+        return 0
+    return int(text.rsplit('"step":', 1)[1].split(",")[0].rstrip("}\n")) if '"step":' in text else 0
 
 
 def evaluation(run):
@@ -141,7 +160,7 @@ def soak(data, model, rows):
         fail("the undisturbed run")
     length = time.time() - began
 
-    kills, last_step = 0, 0
+    kills, last_step, total = 0, 0, steps_and_losses(calm)[-1][0]
     print(f"{model}, rows in {rows}: undisturbed {length:.0f} s", flush=True)
     while True:
         ranks = random.choice([1, 2, 4, 8])
@@ -151,7 +170,7 @@ def soak(data, model, rows):
         command = ["train", "--resume", str(run)] if resumes else ["train", str(config), "--out", str(run)]
         job = Job(ranks, command, log)
         if kills < args.kills:
-            code, how = job.wait(random.uniform(0.3, 2 + 1.5 * length / args.kills)), "it ended by itself"
+            code, how = wait_for_the_moment(job, run, last_step, total), "it ended by itself"
             if code is None:
                 how = random.choice(["one rank", "all ranks", "everything", "SIGTERM to a rank", "SIGTERM to the launcher"])
                 kill(job, how)
@@ -177,8 +196,7 @@ def soak(data, model, rows):
             if (run / "eval.json").exists():
                 break
         harm = damage_newest(run) if run.exists() and random.random() < 0.25 else ""
-        steps = steps_and_losses(run) if (run / "metrics.jsonl").exists() else []
-        last_step = steps[-1][0] if steps else 0
+        last_step = step_of(run)
         print(f"  {kills:3} {ranks} ranks, {how}: code {code}, ended after {time.time() - killed:.1f} s, step {last_step}{harm}", flush=True)
 
     if digests(run) != digests(calm):
