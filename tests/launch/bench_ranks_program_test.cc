@@ -29,9 +29,9 @@ TEST(BenchRanks, ARankWithOtherBitsIsNamed) {
 #if !defined(__x86_64__)
   GTEST_SKIP() << "the kinds of processor that BLAS can be told are those of x86";
 #endif
-  const std::string lime = str("env LIME_AMX=0 ", LIME_PROGRAM, " bench ranks --seconds 0.01");
   const Outcome outcome =
-      run_command(str(LIME_MPIEXEC, " -np 2 ", lime, " : -np 1 env OPENBLAS_CORETYPE=Prescott ", lime));
+      run_command(str("export LIME_AMX=0; ", lime_job_with_one_rank(3, 2, "export OPENBLAS_CORETYPE=Prescott",
+                                                                    "bench ranks --seconds 0.01")));
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out,
               ContainsRegex("\nrank 2 \\([^)]+\\): layers compute other bits than on rank 0 \\("));
@@ -40,9 +40,9 @@ TEST(BenchRanks, ARankWithOtherBitsIsNamed) {
 // Rank 1 is stopped for most of the first seconds.
 TEST(BenchRanks, ASlowRankIsNamed) {
   const TempDirectory temp;
-  const std::string lime = str(LIME_PROGRAM, " bench ranks --seconds 1"), pid = temp.file("pid");
+  const std::string pid = temp.file("pid");
   const Outcome outcome = run_command(
-      str(LIME_MPIEXEC, " -np 1 ", lime, " : -np 1 sh -c 'echo $$ >", pid, "; exec ", lime, "' & until [ -s ",
+      str(lime_job_with_one_rank(2, 1, str("echo $$ >", pid), "bench ranks --seconds 1"), " & until [ -s ",
           pid, " ]; do sleep 0.01; done; slow=$(cat ", pid,
           "); n=0; while [ $n -lt 40 ] && kill -s STOP $slow 2>/dev/null; do sleep 0.2; n=$((n + 1)); ",
           "kill -s CONT $slow; sleep 0.02; done; wait $!"));

@@ -37,6 +37,12 @@ Outcome lime_program_on(int ranks, const std::string& arguments) {
   return run_command(str(LIME_MPIEXEC, " -np ", ranks, " ", LIME_PROGRAM, " ", arguments));
 }
 
+std::string lime_job_with_one_rank(int ranks, int rank, const std::string& shell,
+                                   const std::string& arguments) {
+  return str(LIME_MPIEXEC, " -np ", ranks, " sh -c 'if [ $OMPI_COMM_WORLD_RANK = ", rank, " ]; then ", shell,
+             "; fi; exec ", LIME_PROGRAM, " ", arguments, "'");
+}
+
 void expect_mistake(const std::string& arguments, const std::string& says) {
   const Outcome outcome = lime_program(arguments);
   EXPECT_EQ(outcome.exit_code, 2) << arguments << "\n" << outcome.err;

@@ -18,6 +18,10 @@ struct Outcome {
 Outcome run_command(const std::string& command);
 Outcome lime_program(const std::string& arguments);                // without mpirun
 Outcome lime_program_on(int ranks, const std::string& arguments);  // under mpirun
+// The command of such a job, one rank of which first does what `shell` says (no quotes in it, nor in the
+// arguments). One program to mpirun: that of Debian 13 crashes where it is given several.
+std::string lime_job_with_one_rank(int ranks, int rank, const std::string& shell,
+                                   const std::string& arguments);
 
 // Expects one line of error that says so, and exit code 2.
 void expect_mistake(const std::string& arguments, const std::string& says);

@@ -15,11 +15,10 @@ using testing::ContainsRegex;
 
 // Three ranks, of which rank 1 is stopped for most of the time until the warning is there.
 TEST_F(Train, TheSlowRankIsNamed) {
-  const std::string job = str(train_command("slow", "train.epochs=100000 --set train.log_every=100"));
+  const std::string job = train_command("slow", "train.epochs=100000 --set train.log_every=100");
   const std::string pid = path("pid"), said = path("said");
   const Outcome outcome = run_command(str(
-      "(", LIME_MPIEXEC, " -np 1 ", LIME_PROGRAM, " ", job, " : -np 1 sh -c 'echo $$ >", pid, "; exec ",
-      LIME_PROGRAM, " ", job, "' : -np 2 ", LIME_PROGRAM, " ", job, ") 2>", said, " & ",
+      lime_job_with_one_rank(4, 1, str("echo $$ >", pid), job), " 2>", said, " & ",
       "until grep -q 'step 100' ", said, " || ! kill -0 $!; do sleep 0.1; done; n=0; slow=$(cat ", pid, "); ",
       "until grep -q 'works [0-9.]* times' ", said, " || ! kill -0 $slow || [ $n = 600 ]; do n=$((n + 1)); ",
       "kill -s STOP $slow; sleep 0.04; kill -s CONT $slow; sleep 0.01; done; ",
