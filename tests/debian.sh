@@ -14,7 +14,7 @@ export COMMAND=${2:-time launch/quickstart.sh && time launch/test.sh}
 root=${ROOT:-$(mktemp -d /var/tmp/lime-debian-XXXXXX)}
 [ -n "${ROOT:-}" ] || trap 'rm -rf --one-file-system "$root"' EXIT
 if [ ! -d "$root/usr" ]; then
-  mmdebstrap --quiet --variant=minbase --mode=root "$suite" "$root" http://deb.debian.org/debian
+  mmdebstrap --quiet --variant=minbase --mode=root "$suite" "$root"
   echo "127.0.0.1 localhost" >"$root/etc/hosts"
   git clone --quiet "$source_dir" "$root/src"
 fi
