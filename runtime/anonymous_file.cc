@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -30,12 +31,8 @@ AnonymousFile& AnonymousFile::operator=(AnonymousFile&& other) noexcept {
 }
 
 void AnonymousFile::append(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = write(file_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) throw Error(str("a file in memory for ", name_, ": ", std::strerror(errno)));
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
+  write_all(file_, {reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+            str("a file in memory for ", name_));
 }
 
 MappedFile AnonymousFile::map() const { return {file_, name_}; }

@@ -19,7 +19,7 @@ class AnonymousFile {
   AnonymousFile(AnonymousFile&&) noexcept;
   AnonymousFile& operator=(AnonymousFile&&) noexcept;
 
-  void append(std::span<const std::byte> bytes);  // throws Error
+  void append(std::span<const std::byte> bytes);  // throws UserError, as write_all does
   // All that it holds, at least a byte; nothing may be appended from then on.
   MappedFile map() const;
   // Where other processes of this user and host, that see this one in their /proc, can open it while the

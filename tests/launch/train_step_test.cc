@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <vector>
+
 #include "runtime/cuda_device_calls.h"
 #include "runtime/stopwatch.h"
 #include "tests/launch/small_run.h"
@@ -14,14 +17,28 @@
 namespace lime {
 namespace {
 
+// A small run about to make its steps, after so many.
+struct SmallTraining {
+  explicit SmallTraining(Device device, int steps = 0)
+      : run(test_group().world(), small_config(directory.file("data")), dataset, device) {
+    if (steps > 0) run.train(test_group(), dataset, steps);
+    step.emplace(test_group(), run.ctx, run.config, run.network, run.adamw);
+    source.emplace(test_group(), dataset, run.config, 0, std::vector<ShardPosition>{});
+  }
+
+  const TempDirectory directory;
+  const Dataset dataset = write_small_dataset(directory.file("data"));
+  SmallRun run;
+  std::optional<TrainStep> step;
+  std::optional<BatchSource> source;
+};
+
 TEST(TrainStep, OnADeviceTakesNoMemoryAndWaitsOnlyForWhatItReports) {
   for (const Device device : test_cuda_devices()) {
     if (!skip_reason(device).empty()) GTEST_SKIP() << skip_reason(device);
-    const TempDirectory directory;
-    const Dataset dataset = write_small_dataset(directory.file("data"));
-    SmallRun run(test_group().world(), small_config(directory.file("data")), dataset, device);
-    TrainStep step(test_group(), run.ctx, run.config, run.network, run.adamw);
-    BatchSource source(test_group(), dataset, run.config, 0, {});
+    SmallTraining training(device);
+    TrainStep& step = *training.step;
+    BatchSource& source = *training.source;
     std::vector<GlobalBatch> batches;
     for (int i = 0; i < 3; ++i) batches.push_back(*source.next(false));
 
@@ -55,11 +72,9 @@ TEST(TrainStep, OnADeviceTakesNoMemoryAndWaitsOnlyForWhatItReports) {
 TEST(TrainStep, TellsItsWorkOnce) {
   for (const Device device : test_devices()) {
     if (!skip_reason(device).empty()) GTEST_SKIP() << skip_reason(device);
-    const TempDirectory directory;
-    const Dataset dataset = write_small_dataset(directory.file("data"));
-    SmallRun run(test_group().world(), small_config(directory.file("data")), dataset, device);
-    TrainStep step(test_group(), run.ctx, run.config, run.network, run.adamw);
-    BatchSource source(test_group(), dataset, run.config, 0, {});
+    SmallTraining training(device);
+    TrainStep& step = *training.step;
+    BatchSource& source = *training.source;
     EXPECT_EQ(step.take_work_ms(), 0);
     for (int64_t number = 1; number <= 3; ++number) {
       const GlobalBatch batch = *source.next(false);
@@ -77,12 +92,10 @@ TEST(TrainStep, TellsItsWorkOnce) {
 TEST(TrainStep, WeightsFreezeWhereTheNormIsNotFinite) {
   for (const Device device : test_devices()) {
     if (!skip_reason(device).empty()) GTEST_SKIP() << skip_reason(device);
-    const TempDirectory directory;
-    const Dataset dataset = write_small_dataset(directory.file("data"));
-    SmallRun run(test_group().world(), small_config(directory.file("data")), dataset, device);
-    run.train(test_group(), dataset, 1);
-    TrainStep step(test_group(), run.ctx, run.config, run.network, run.adamw);
-    BatchSource source(test_group(), dataset, run.config, 0, {});
+    SmallTraining training(device, 1);
+    SmallRun& run = training.run;
+    TrainStep& step = *training.step;
+    BatchSource& source = *training.source;
     GlobalBatch good = *source.next(false), bad = *source.next(false);
     bad.task_weight_sum[0] = 1e-320;  // its gradients overflow
     const auto values = [&] {
