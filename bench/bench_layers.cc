@@ -124,7 +124,7 @@ void xor_block(benchmark::State& state) {
   Tensor dl = random_tensor(l.rows(), width, 5), de = random_tensor(e.rows(), width, 6);
   measure(state, 3 * block.forward_flops(requests, e.rows()), [&] {
     ctx.arena().reset();
-    block.forward(ctx, history, l.view(), e.view(), lo, last ? View{} : eo.view());
+    block.forward(ctx, history, {}, l.view(), e.view(), lo, last ? View{} : eo.view());
     block.backward(ctx, dl, de);
   });
 }

@@ -29,7 +29,10 @@ struct MicroBatch {
 
   std::vector<int64_t> history_offsets;     // requests + 1; oldest event first in each segment
   std::vector<int64_t> candidate_offsets;   // requests + 1
-  FeatureColumns history, candidate, user;  // rows: events, candidates, requests
+  // Where the reader takes a part of each history and of each request's candidates (ReaderOptions::history_parts): by
+  // their lengths, the whole histories, and the events after the part; else empty.
+  std::vector<int64_t> whole_offsets, later_offsets;  // requests + 1
+  FeatureColumns history, candidate, user;            // rows: events, candidates, requests
   std::vector<float> labels;                // candidates x tasks
   std::vector<float> weights;               // candidates x tasks: task weight x sample weight
 

@@ -38,11 +38,25 @@ BatchAssembler::Range BatchAssembler::history_of(const RequestWindow& window, co
   return {begin, options_.history_mode == HistoryMode::frozen ? before(begin, end, frozen_ms_) : end};
 }
 
+// Where there are fewer rows than parts, requests take turns in which part has them.
+BatchAssembler::Range BatchAssembler::part_of(Range all, int64_t number) const {
+  const int64_t parts = options_.history_parts, rows = all.end - all.begin;
+  const auto begin = [&](int64_t part) { return all.begin + (rows * part + number % parts) / parts; };
+  return {begin(options_.history_part), begin(options_.history_part + 1)};
+}
+
+BatchAssembler::Range BatchAssembler::candidates_of(const RequestWindow& window,
+                                                    const Request& request) const {
+  const auto row = static_cast<size_t>(request.row);
+  return part_of({window.candidate_offsets[row], window.candidate_offsets[row + 1]}, request.number);
+}
+
 MicroBatch BatchAssembler::empty(int64_t shard) const {
   MicroBatch batch;
   batch.shard = shard;
   batch.history_offsets.push_back(0);
   batch.candidate_offsets.push_back(0);
+  if (options_.history_parts > 1) batch.whole_offsets.push_back(0), batch.later_offsets.push_back(0);
   start_columns(plan_.history, batch.history);
   start_columns(plan_.candidate, batch.candidate);
   start_columns(plan_.user, batch.user);
@@ -65,8 +79,9 @@ MicroBatch BatchAssembler::next(ShardStream& stream) const {
       if (full) break;
       batch.truncated += truncated;
       tokens += end - begin;
+      const Range part = part_of({begin, end}, taken);
+      requests.push_back({row, taken, part.begin, part.end, {begin, end}});
       ++taken;
-      requests.push_back({row, begin, end});
     }
     append(stream, requests, batch);
     stream.advance(static_cast<int64_t>(requests.size()));
@@ -83,8 +98,13 @@ void BatchAssembler::append(const ShardStream& stream, const std::vector<Request
   for (const auto& request : requests) {
     const auto row = static_cast<size_t>(request.row);
     batch.history_offsets.push_back(tokens += request.end - request.begin);
-    batch.candidate_offsets.push_back(candidates +=
-                                      window.candidate_offsets[row + 1] - window.candidate_offsets[row]);
+    const Range shown = candidates_of(window, request);
+    batch.candidate_offsets.push_back(candidates += shown.end - shown.begin);
+    if (options_.history_parts > 1) {
+      const Range& whole = request.whole;
+      batch.whole_offsets.push_back(batch.whole_offsets.back() + whole.end - whole.begin);
+      batch.later_offsets.push_back(batch.later_offsets.back() + whole.end - request.end);
+    }
     batch.user_id.push_back(events.user_id[static_cast<size_t>(window.user[row])]);
     batch.time_ms.push_back(window.time[row]);
     batch.day.push_back(stream.day_index());
@@ -146,8 +166,7 @@ void BatchAssembler::append_candidates(const RequestWindow& window, const std::v
   std::vector<Range> ranges;
   int64_t rows = 0;
   for (const auto& request : requests) {
-    const auto row = static_cast<size_t>(request.row);
-    ranges.push_back({window.candidate_offsets[row], window.candidate_offsets[row + 1]});
+    ranges.push_back(candidates_of(window, request));
     rows += ranges.back().end - ranges.back().begin;
     batch.item.insert(batch.item.end(), window.item.begin() + ranges.back().begin,
                       window.item.begin() + ranges.back().end);

@@ -19,12 +19,17 @@ class BatchAssembler {
   MicroBatch next(ShardStream&) const;
 
  private:
-  struct Request {
-    int64_t row, begin, end;  // of the window; events of the part
-  };
   struct Range {
     int64_t begin, end;
   };
+  struct Request {
+    int64_t row, number;      // of the window; of the micro-batch
+    int64_t begin, end;       // events, of those that the options take a part of
+    Range whole;              // all events of the history
+  };
+  // The reader's part of a range of request `number`.
+  Range part_of(Range, int64_t number) const;
+  Range candidates_of(const RequestWindow&, const Request&) const;
   Range history_of(const RequestWindow&, const EventsPart&, int64_t row) const;
   void append(const ShardStream&, const std::vector<Request>&, MicroBatch&) const;
   void append_history(const RequestWindow&, const EventsPart&, const std::vector<Request>&,

@@ -11,6 +11,16 @@ namespace {
 // One leaf's numbers in the exchange: requests, tokens, candidates, truncated, then weight and label sums by
 // task.
 constexpr size_t leaf_counts = 4;
+// Where a rank stands: which of the ranks that divide the micro-batches, and which part of histories it has.
+struct Place {
+  int parts, ranks, rank, part;
+};
+Place place_of(const Config& config, const ProcessGroup& group) {
+  const auto parts = static_cast<int>(config.train.context_parallel);
+  const int ranks = group.size() / parts;
+  return {parts, ranks, group.rank() % ranks, group.rank() / ranks};
+}
+
 // One rank's, before its leaves: asked to stop, milliseconds waited for its reader, milliseconds worked.
 constexpr size_t rank_counts = 3;
 
@@ -46,6 +56,9 @@ void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
   const int64_t shards = config_.train.micro_batches;
   ReaderOptions options =
       reader_options(group_.world(), config_, dataset_.select_days(config_.data.train, "data.train"));
+  const Place place = place_of(config_, group_);
+  options.rank = place.rank, options.ranks = place.ranks;
+  options.history_part = place.part, options.history_parts = place.parts;
   options.requests = std::max<int64_t>(1, config_.train.batch_requests / shards);
   options.shuffle = config_.data.shuffle;
   options.epoch = epoch_;
@@ -61,7 +74,8 @@ std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double 
   const size_t tasks = config_.tasks.size();
   const size_t leaf_size = leaf_counts + 2 * tasks;
   // Every rank sends as many leaves as the fullest one has, so that the gather is of equal parts.
-  const auto most = static_cast<size_t>((config_.train.micro_batches + group_.size() - 1) / group_.size());
+  const Place place = place_of(config_, group_);
+  const auto most = static_cast<size_t>((config_.train.micro_batches + place.ranks - 1) / place.ranks);
   std::vector<double> out(rank_counts + most * leaf_size, 0.0);
   out[0] = stop ? 1 : 0;
   out[1] = wait_ms;
@@ -70,10 +84,12 @@ std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double 
     const MicroBatch& micro = batch.micro[m];
     double* leaf = out.data() + rank_counts + m * leaf_size;
     if (micro.empty()) continue;
-    leaf[0] = static_cast<double>(micro.requests());
+    if (place.part == 0) {  // what all parts have alike
+      leaf[0] = static_cast<double>(micro.requests());
+      leaf[3] = static_cast<double>(micro.truncated);
+    }
     leaf[1] = static_cast<double>(micro.history_offsets.back());
     leaf[2] = static_cast<double>(micro.candidate_offsets.back());
-    leaf[3] = static_cast<double>(micro.truncated);
     for (size_t i = 0; i < micro.labels.size(); ++i) {
       leaf[leaf_counts + i % tasks] += micro.weights[i];
       leaf[leaf_counts + tasks + i % tasks] += double{micro.weights[i]} * micro.labels[i];
@@ -102,7 +118,7 @@ std::optional<GlobalBatch> BatchSource::next(bool stop, double work_ms) {
       RankTurn& turn = turns[static_cast<size_t>(rank)];
       turn.read_ms += row[1];
       turn.work_ms += row[2];
-      const auto [first, last] = leaves_of(config_.train.micro_batches, rank, group_.size());
+      const auto [first, last] = leaves_of(config_.train.leaves(), rank, group_.size());
       for (int64_t leaf = 0; leaf < last - first; ++leaf)
         for (size_t i = 0; i < leaf_size; ++i) {
           const double value = row[rank_counts + static_cast<size_t>(leaf) * leaf_size + i];

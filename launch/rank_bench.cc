@@ -204,7 +204,7 @@ class Measurement {
     bench_.digests = all_texts(group_, digest);
     if (group_.size() > 1) {
       begin("collectives");
-      const auto comm = make_device_communicator(group_, *f32_);
+      const auto comm = make_device_communicator(group_.world(), *f32_);
       bench_.transport = comm->name();
       bench_.collectives = time_collectives(group_, *f32_, *comm, seconds / 3, options_.message_bytes);
     }

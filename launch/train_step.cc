@@ -52,6 +52,8 @@ struct TrainStep::Impl {
   AdamW& adamw;
   int64_t leaves, first_leaf, last_leaf;
   std::unique_ptr<Communicator> comm;  // of dense gradients
+  // The ranks that have the other parts of this one's histories: over the host's memory, and the device's.
+  std::unique_ptr<Communicator> with_other_parts, of_parts;
   std::unique_ptr<GradientBuckets> buckets;
   // On the device:
   Tensor gradient;            // the step's summed dense gradient, 1 x size
@@ -75,14 +77,19 @@ struct TrainStep::Impl {
   std::vector<Interval> idle_intervals;
 
   Impl(ProcessGroup& g, Context& c, const Config& cfg, Network& n, AdamW& a)
-      : group(g), ctx(c), config(cfg), network(n), adamw(a), leaves(cfg.train.micro_batches), returned(c) {
+      : group(g), ctx(c), config(cfg), network(n), adamw(a), leaves(cfg.train.leaves()), returned(c) {
     std::tie(first_leaf, last_leaf) = leaves_of(leaves, g.rank(), g.size());
     const ParameterStore& parameters = network.parameters();
     std::vector<int64_t> ends;  // a parameter ends where the next begins
     for (const auto& parameter : parameters.all())
       if (parameter.index > 0) ends.push_back(parameter.offset);
     ends.push_back(parameters.size());
-    comm = make_device_communicator(group, ctx);
+    comm = make_device_communicator(group.world(), ctx);
+    if (const auto parts = static_cast<int>(config.train.context_parallel); parts > 1) {
+      with_other_parts = group.split(group.rank() % (group.size() / parts));
+      of_parts = make_device_communicator(*with_other_parts, ctx);
+      network.share_histories(*of_parts);
+    }
     buckets = std::make_unique<GradientBuckets>(ctx, *comm, std::move(ends), last_leaf - first_leaf,
                                                 static_cast<int64_t>(config.train.bucket_mb * (1 << 20)));
     network.parameters().on_ready([this](const Parameter& p) { buckets->mark_ready(p.index); });

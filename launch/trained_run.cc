@@ -20,7 +20,7 @@ TrainedRun::TrainedRun(ProcessGroup& group, RunDescription run)
       items_(items_of_host(group, dataset_, config_.features)),
       context_(device_of_rank(config_.device, group), config_),
       checkpoint_(choose_checkpoint(group.world(), run.choice)),
-      of_tables_(make_device_communicator(group, context_)),
+      of_tables_(make_device_communicator(group.world(), context_)),
       network_(context_, group.world(), without_optimizer_state(config_), dataset_.schema(),
                of_tables_.get()) {
   load_checkpoint(group.world(), checkpoint_, config_, network_, nullptr);

@@ -52,7 +52,7 @@ class Trainer {
         tracer_(group.rank(), !options.trace_path.empty()) {
     check();
     directory_ = std::make_unique<RunDirectory>(group_, options_.run_directory, options_.resume);
-    of_tables_ = make_device_communicator(group_, ctx_);
+    of_tables_ = make_device_communicator(group_.world(), ctx_);
     network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema(), of_tables_.get());
     adamw_ = std::make_unique<AdamW>(ctx_, network_->parameters(), config_.train.adamw);
     if (options_.resume) restore();
@@ -160,9 +160,14 @@ class Trainer {
   }
 
   void check() const {
-    if (group_.size() > config_.train.micro_batches)
-      throw UserError(str("train.micro_batches: found ", config_.train.micro_batches,
-                          ", expected at least the number of ranks, ", group_.size()));
+    const int64_t parts = config_.train.context_parallel, ranks = group_.size();
+    if (ranks % parts != 0)
+      throw UserError(str("train.context_parallel: found ", parts, ", expected a divisor of the number of ranks, ",
+                          ranks));
+    if (ranks > config_.train.leaves())
+      throw UserError(str("train.micro_batches: found ", config_.train.micro_batches, ", expected at least ",
+                          parts == 1 ? str("the number of ranks, ", ranks)
+                                     : str(ranks / parts, ", the number of ranks by train.context_parallel")));
     if (config_.train.batch_requests < config_.train.micro_batches)
       throw UserError(str("train.batch_requests: found ", config_.train.batch_requests,
                           ", expected at least train.micro_batches = ", config_.train.micro_batches));
@@ -206,9 +211,12 @@ class Trainer {
   std::string ranks() const {
     if (group_.size() == 1) return "1 rank";
     const std::string name = of_tables_->name();
-    return str(group_.size(), name == "nccl"     ? " ranks over NCCL"
-                              : name == "staged" ? " ranks that share a device (over host memory and MPI)"
-                                                 : " ranks over MPI");
+    const int64_t parts = config_.train.context_parallel;
+    return str(group_.size(),
+               name == "nccl"     ? " ranks over NCCL"
+               : name == "staged" ? " ranks that share a device (over host memory and MPI)"
+                                  : " ranks over MPI",
+               parts > 1 ? str(", each history on ", parts) : "");
   }
 
   std::unique_ptr<GlobalBatch> fetch(BatchSource& source, TrainStep& train_step, const StopSignal& signal) {

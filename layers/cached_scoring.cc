@@ -67,8 +67,8 @@ RequestShare CachedScoring::request(Context& ctx, const ConstView& history, cons
   const Jagged one = on_device(ctx, offsets);
   const View tokens = ctx.alloc(history.rows(), model_.config.width),
              lp = ctx.alloc(lime_.links(), model_.config.width);
-  model_.tokens.forward(ctx, history, one, tokens);
-  lime_.personalise(ctx, tokens, user, one, ctx.alloc(lp.rows(), lp.cols()), lp);
+  model_.tokens.forward(ctx, history, one, {}, tokens);
+  lime_.personalise(ctx, tokens, user, one, {}, ctx.alloc(lp.rows(), lp.cols()), lp);
   lime_.attention().fold(ctx, lp, folded_.view(), mix);
   copy(ctx, base_.view(), base);
   model_.head.of_user().multiply(ctx, user, GradMode::accumulate, base);

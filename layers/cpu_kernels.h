@@ -23,8 +23,10 @@ void gated_norm_backward(const GatedNorm&, const ConstView& x, const ConstView& 
                          View y, View du, View dx, View dgain, View dbias);
 void add_residual(const ConstView& x, const ConstView& y, const ConstView& bias, View kept);
 
-void add_positions(const ConstView& table, const Jagged& history, int64_t first, View tokens);
-void add_positions_backward(const ConstView& dtokens, const Jagged& history, int64_t first, View dtable);
+void add_positions(const ConstView& table, const Jagged& history, const Jagged& later, int64_t first,
+                   View tokens);
+void add_positions_backward(const ConstView& dtokens, const Jagged& history, const Jagged& later,
+                            int64_t first, View dtable);
 
 void xor_attention(Context&, const XorAttentionTile&, bool both, const AttentionRows& history,
                    const AttentionRows& links, View history_out, View links_out);
@@ -54,6 +56,7 @@ void score_rows(Context&, const ItemRows&, std::span<const int32_t> chosen, cons
 void link_attention_begin(const LinkAttentionState&, View out);
 void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,
                          const ConstView& k, const ConstView& v, const LinkAttentionState&, View out);
+void link_attention_rescale(const LinkAttention&, const ConstView& maximum, const LinkAttentionState&, View out);
 void link_attention_finish(const LinkAttention&, const LinkAttentionState&, View out);
 void link_attention_backward_begin(const LinkAttention&, const ConstView& out, const ConstView& dout,
                                    const LinkAttentionState&);

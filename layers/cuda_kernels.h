@@ -20,9 +20,10 @@ void gated_norm_backward(Context&, const GatedNorm&, const ConstView& x, const C
                          const ConstView& dy, View y, View du, View dx, View dgain, View dbias);
 void add_residual(Context&, const ConstView& x, const ConstView& y, const ConstView& bias, View kept);
 
-void add_positions(Context&, const ConstView& table, const Jagged& history, int64_t first, View tokens);
-void add_positions_backward(Context&, const ConstView& dtokens, const Jagged& history, int64_t first,
-                            View dtable);
+void add_positions(Context&, const ConstView& table, const Jagged& history, const Jagged& later, int64_t first,
+                   View tokens);
+void add_positions_backward(Context&, const ConstView& dtokens, const Jagged& history, const Jagged& later,
+                            int64_t first, View dtable);
 
 void last_rows(Context&, const ConstView& x, const Jagged& of_x, const Jagged& of_y, View y);
 void last_rows_backward(Context&, const ConstView& dy, const Jagged& of_x, const Jagged& of_y, View dx);

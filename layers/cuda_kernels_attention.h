@@ -25,6 +25,8 @@ void xor_attention_backward(Context&, const XorAttentionTile&, bool both, const 
 void link_attention_begin(Context&, const LinkAttentionState&, View out);
 void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,
                          const ConstView& k, const ConstView& v, const LinkAttentionState&, View out);
+void link_attention_rescale(Context&, const LinkAttention&, const ConstView& maximum,
+                            const LinkAttentionState&, View out);
 void link_attention_finish(Context&, const LinkAttention&, const LinkAttentionState&, View out);
 void link_attention_backward_begin(Context&, const LinkAttention&, const ConstView& out,
                                    const ConstView& dout, const LinkAttentionState&);

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "layers/history_parts.h"
 #include "layers/ranking_model.h"
 
 namespace lime {
@@ -12,6 +13,7 @@ struct InteractionInput {
   ConstView candidates;  // C x d
   ConstView user;        // B x d_u
   Jagged history;        // B segments, T rows
+  HistoryParts parts;    // other than whole: of lime_xor and lime_mha alone
   Jagged impressions;    // B segments, C rows
   View in_front;         // rows_in_front x d: memory for what goes in front of the tokens, or empty
 };

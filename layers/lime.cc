@@ -22,9 +22,9 @@ Lime::Lime(const RankingModelConfig& c, ParameterStore& store)
       attention_(store, "interaction.decoupled", c.width, c.heads, c.links, c.candidate_attention) {}
 
 void Lime::personalise(Context& ctx, const ConstView& tokens, const ConstView& user, const Jagged& history,
-                       View lc, View lp) {
+                       const HistoryParts& parts, View lc, View lp) {
   context_.forward(ctx, links_.value, user, lc);
-  personaliser_->forward(ctx, lc, tokens, history, lp);
+  personaliser_->forward(ctx, lc, tokens, history, parts, lp);
 }
 
 void Lime::candidate_weights(Context& ctx, const ConstView& candidates, View p) {
@@ -34,7 +34,7 @@ void Lime::candidate_weights(Context& ctx, const ConstView& candidates, View p) 
 void Lime::do_forward(Context& ctx, const InteractionInput& in, View z) {
   View lp = ctx.alloc(in.user.rows() * links_.rows, links_.cols);
   const View lc = in.in_front.rows() > 0 ? in.in_front : ctx.alloc(lp.rows(), lp.cols());
-  personalise(ctx, in.tokens, in.user, in.history, lc, lp);
+  personalise(ctx, in.tokens, in.user, in.history, in.parts, lc, lp);
   attention_.forward(ctx, in.candidates, links_.value, lp, in.impressions, z);
 }
 

@@ -22,8 +22,8 @@ class Lime final : public Interaction {
   int64_t rows_in_front(int64_t requests) const override { return requests * links_.rows; }  // L^C
 
   // The two sides by themselves. L^P (B*links x d) of requests, L^C going to lc, of that shape ...
-  void personalise(Context&, const ConstView& tokens, const ConstView& user, const Jagged& history, View lc,
-                   View lp);
+  void personalise(Context&, const ConstView& tokens, const ConstView& user, const Jagged& history,
+                   const HistoryParts&, View lc, View lp);
   // ... and P (C x heads*links) of candidates, whatever the request.
   void candidate_weights(Context&, const ConstView& candidates, View p);
   const DecoupledAttention& attention() const { return attention_; }

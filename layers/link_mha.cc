@@ -2,6 +2,7 @@
 
 #include "layers/dispatch.h"
 #include "layers/row_tiles.h"
+#include "runtime/primitives.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -9,15 +10,27 @@ namespace lime {
 LinkMha::LinkMha(ParameterStore& store, const std::string& name, int64_t width, int64_t heads, int64_t links)
     : width_(width), heads_(heads), links_(links), layer_(store, name, width) {}
 
+// Sums over a part of each history become those over the whole, at the largest maximum of all parts.
+void LinkMha::merge_parts(Context& ctx) {
+  if (!parts_.ranks) return;
+  const Arena::Scope scope(ctx.arena());
+  const View maximum = ctx.alloc_parameter(state_.maximum.rows(), state_.maximum.cols());
+  copy(ctx, state_.maximum, maximum);
+  reduce_parts(ctx, parts_, ReduceOp::max, maximum);
+  link_attention_rescale(ctx, attention_, maximum, state_, attended_);
+  reduce_parts(ctx, parts_, ReduceOp::sum, state_.sum);
+  reduce_parts(ctx, parts_, ReduceOp::sum, attended_);
+}
+
 void LinkMha::forward(Context& ctx, const ConstView& lc, const ConstView& tokens, const Jagged& history,
-                      View lp) {
+                      const HistoryParts& parts, View lp) {
   const TraceRange range(ctx, "link_mha");
   const int64_t link_rows = history.segments() * links_, d = width_;
   check_shape(ctx, lc, link_rows, d, "contextualised links");
   check_shape(ctx, tokens, history.rows(), d, "tokens");
   check_shape(ctx, lp, link_rows, d, "personalised links");
   attention_ = {heads_, links_, history};
-  tokens_ = tokens;
+  tokens_ = tokens, parts_ = parts;
   layer_.begin(ctx, lc, tokens.rows());
 
   keys_values_ = ctx.alloc(tokens.rows(), 2 * d);
@@ -31,6 +44,7 @@ void LinkMha::forward(Context& ctx, const ConstView& lc, const ConstView& tokens
     link_attention_tile(ctx, attention_, first, layer_.queries(), kv.slice_cols(0, d),
                         kv.slice_cols(d, 2 * d), state_, attended_);
   });
+  merge_parts(ctx);
   link_attention_finish(ctx, attention_, state_, attended_);
   layer_.finish(ctx, attended_, lp);
 }
@@ -44,6 +58,7 @@ void LinkMha::backward(Context& ctx, View dlinks, View dtokens) {
 
   View dattended = ctx.alloc(link_rows, d), dq = ctx.zeros(link_rows, d);
   layer_.finish_backward(ctx, dlinks, dattended);
+  reduce_parts(ctx, parts_, ReduceOp::sum, dattended);
   link_attention_backward_begin(ctx, attention_, attended_, dattended, state_);
   each_tile(ctx, tokens_.rows(), 6 * d, [&](int64_t first, int64_t end) {
     const Arena::Scope tile_scope(ctx.arena());

@@ -21,15 +21,18 @@ class LinkMha final : public Personaliser {
   LinkMha(ParameterStore&, const std::string& name, int64_t width, int64_t heads, int64_t links);
 
   void forward(Context&, const ConstView& lc, const ConstView& tokens, const Jagged& history,
-               View lp) override;
+               const HistoryParts&, View lp) override;
   void backward(Context&, View dlinks, View dtokens) override;
   double forward_flops(int64_t requests, int64_t history_tokens) const override;
 
  private:
+  void merge_parts(Context&);
+
   int64_t width_, heads_, links_;
   AttentionLayer layer_;
   // From forward to backward.
   LinkAttention attention_{};
+  HistoryParts parts_;
   ConstView tokens_;
   View keys_values_, attended_;
   LinkAttentionState state_;

@@ -43,6 +43,8 @@ RankingModel::Impl::History RankingModel::Impl::alloc_history(Context& ctx) cons
   return {all.slice_rows(0, in_front), all.slice_rows(in_front, all.rows())};
 }
 
+bool cuts_histories(const std::string& name) { return name == "lime_xor" || name == "lime_mha"; }
+
 RankingModel::RankingModel(const RankingModelConfig& config, ParameterStore& store)
     : impl_(std::make_unique<Impl>(config, store)) {}
 RankingModel::~RankingModel() = default;
@@ -56,6 +58,7 @@ void RankingModel::forward(Context& ctx, const ModelInput& input, View logits) {
   const int64_t history = input.history_offsets.rows(), candidates = input.candidate_offsets.rows();
   LIME_CHECK(input.candidate_offsets.segments() == requests, "requests ", requests, " and ",
              input.candidate_offsets.segments());
+  LIME_CHECK(!input.parts.ranks || cuts_histories(c.name), "parts of histories for ", c.name);
   check_shape(ctx, input.history, history, c.history_features, "history");
   check_shape(ctx, input.candidates, candidates, c.candidate_features, "candidates");
   check_shape(ctx, input.user, requests, c.user_features, "user");
@@ -64,10 +67,10 @@ void RankingModel::forward(Context& ctx, const ModelInput& input, View logits) {
 
   const auto [in_front, tokens] = impl_->alloc_history(ctx);
   View t = ctx.alloc(candidates, c.width), z = ctx.alloc(candidates, c.width);
-  impl_->tokens.forward(ctx, input.history, input.history_offsets, tokens);
+  impl_->tokens.forward(ctx, input.history, input.history_offsets, input.parts, tokens);
   impl_->tower.forward(ctx, input.candidates, t);
   impl_->interaction->forward(
-      ctx, {tokens, t, input.user, input.history_offsets, input.candidate_offsets, in_front}, z);
+      ctx, {tokens, t, input.user, input.history_offsets, input.parts, input.candidate_offsets, in_front}, z);
   impl_->head.forward(ctx, z, t, input.user, input.candidate_offsets, logits);
 }
 

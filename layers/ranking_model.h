@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#include "layers/history_parts.h"
 #include "layers/parameter.h"
 #include "runtime/context.h"
 #include "runtime/jagged.h"
@@ -43,11 +44,16 @@ struct ModelInput {
   ConstView user;            // B x user_features
   Jagged history_offsets;    // B segments, T rows; most recent event last in its segment
   Jagged candidate_offsets;  // B segments, C rows
+  HistoryParts parts = {};   // of models whose history can be cut (cuts_histories)
 };
 
 struct ModelInputGrad {  // overwritten; shapes of ModelInput
   View history, candidates, user;
 };
+
+// Whether a model of that name can have its histories in parts on several ranks: those in which links meet the
+// history.
+bool cuts_histories(const std::string& name);
 
 class RankingModel {
  public:

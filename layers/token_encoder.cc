@@ -15,15 +15,16 @@ TokenEncoder::TokenEncoder(ParameterStore& store, const std::string& name, int64
   if (positions > 0) position_ = &store.add(name + ".position", positions, width, Init::zeros, Role::rows);
 }
 
-void TokenEncoder::forward(Context& ctx, const ConstView& x, const Jagged& history, View tokens) {
+void TokenEncoder::forward(Context& ctx, const ConstView& x, const Jagged& history, const HistoryParts& parts,
+                           View tokens) {
   const TraceRange range(ctx, "token_encoder");
   check_shape(ctx, x, history.rows(), linear_.in(), "history");
   check_shape(ctx, tokens, history.rows(), linear_.out(), "tokens");
-  x_ = x, history_ = history;
+  x_ = x, history_ = history, later_ = parts.later;
   each_tile(ctx, x.rows(), linear_.in() + linear_.out(), [&](int64_t first, int64_t end) {
     View tile = tokens.slice_rows(first, end);
     linear_.forward(ctx, x.slice_rows(first, end), tile);
-    if (position_) add_positions(ctx, position_->value, history, first, tile);
+    if (position_) add_positions(ctx, position_->value, history, later_, first, tile);
   });
 }
 
@@ -32,7 +33,7 @@ void TokenEncoder::backward(Context& ctx, const ConstView& dtokens, View dx) {
   check_shape(ctx, dtokens, x_.rows(), linear_.out(), "gradient of tokens");
   each_tile(ctx, x_.rows(), linear_.in() + linear_.out(), [&](int64_t first, int64_t end) {
     const ConstView tile = dtokens.slice_rows(first, end);
-    if (position_) add_positions_backward(ctx, tile, history_, first, position_->grad);
+    if (position_) add_positions_backward(ctx, tile, history_, later_, first, position_->grad);
     linear_.backward(ctx, x_.slice_rows(first, end), tile, GradMode::overwrite, dx.slice_rows(first, end));
   });
   if (position_) store_.ready(*position_);
@@ -43,26 +44,31 @@ double TokenEncoder::forward_flops(int64_t tokens) const {
   return 2.0 * static_cast<double>(tokens) * static_cast<double>(linear_.in() * linear_.out());
 }
 
-void add_positions(Context& ctx, const ConstView& table, const Jagged& history, int64_t first, View tokens) {
+void add_positions(Context& ctx, const ConstView& table, const Jagged& history, const Jagged& later,
+                   int64_t first, View tokens) {
   check_shape(ctx, table, table.rows(), tokens.cols(), "positions");
   check_shape(ctx, tokens, tokens.rows(), table.cols(), "tokens");
   LIME_CHECK(first >= 0 && first + tokens.rows() <= history.rows(), "rows ", first, " + ", tokens.rows(),
              " of ", history.rows());
+  LIME_CHECK(later.segments() == 0 || later.segments() == history.segments(), later.segments(), " of ",
+             history.segments(), " histories");
   dispatch(
-      ctx, "positions", [&](auto) { cpu::add_positions(table, history, first, tokens); },
-      [&] { cuda::add_positions(ctx, table, history, first, tokens); });
+      ctx, "positions", [&](auto) { cpu::add_positions(table, history, later, first, tokens); },
+      [&] { cuda::add_positions(ctx, table, history, later, first, tokens); });
 }
 
-void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged& history, int64_t first,
-                            View dtable) {
+void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged& history,
+                            const Jagged& later, int64_t first, View dtable) {
   check_shape(ctx, dtokens, dtokens.rows(), dtable.cols(), "gradient of tokens");
   check_parameter(ctx, dtable, dtable.rows(), dtokens.cols(), "gradient of positions");
   LIME_CHECK(dtable.rows() > 0 && dtable.contiguous(), "gradient of positions of ", dtable.rows(), " rows");
   LIME_CHECK(first >= 0 && first + dtokens.rows() <= history.rows(), "rows ", first, " + ", dtokens.rows(),
              " of ", history.rows());
+  LIME_CHECK(later.segments() == 0 || later.segments() == history.segments(), later.segments(), " of ",
+             history.segments(), " histories");
   dispatch(
-      ctx, "positions", [&](auto) { cpu::add_positions_backward(dtokens, history, first, dtable); },
-      [&] { cuda::add_positions_backward(ctx, dtokens, history, first, dtable); });
+      ctx, "positions", [&](auto) { cpu::add_positions_backward(dtokens, history, later, first, dtable); },
+      [&] { cuda::add_positions_backward(ctx, dtokens, history, later, first, dtable); });
 }
 
 }  // namespace lime

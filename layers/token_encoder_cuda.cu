@@ -12,12 +12,14 @@ namespace {
 constexpr int tile_cols = 32, tile_rows = 8;
 
 struct History {
-  const int64_t* offsets;
-  int64_t segments, first;  // first row of the tile
+  const int64_t *offsets, *later;  // `later`: null where histories are whole
+  int64_t segments, first;         // first row of the tile
+  // Rows of the history behind the last one of segment b that is here.
+  __device__ int64_t behind(int64_t b) const { return later ? later[b + 1] - later[b] : 0; }
   // From the most recent event backwards, clamped to `last`, of the tile's row r.
   __device__ int64_t position(int64_t r, int64_t last) const {
     const int64_t row = first + r, b = segment_of(offsets, segments, row);
-    const int64_t distance = offsets[b + 1] - 1 - row;
+    const int64_t distance = offsets[b + 1] - 1 - row + behind(b);
     return distance < last ? distance : last;
   }
 };
@@ -37,6 +39,10 @@ struct AddPositions {
   }
 };
 
+History history_of(const Jagged& rows, const Jagged& later, int64_t first) {
+  return {rows.device(), later.segments() > 0 ? later.device() : nullptr, rows.segments(), first};
+}
+
 // dtable[p] += the sum over requests of their row at position p < last: those of each thread in order, then
 // the threads'.
 template <typename T>
@@ -45,8 +51,8 @@ __global__ void recent_positions_kernel(History history, Matrix<const T> dtokens
   const int64_t c = int64_t{blockIdx.y} * tile_cols + threadIdx.x, p = blockIdx.x;
   Compute<T> sum = 0;
   for (int64_t b = threadIdx.y; b < history.segments; b += tile_rows) {
-    const int64_t row = history.offsets[b + 1] - 1 - p, r = row - history.first;
-    if (c < dtokens.cols && row >= history.offsets[b] && r >= 0 && r < dtokens.rows)
+    const int64_t end = history.offsets[b + 1], row = end - 1 - p + history.behind(b), r = row - history.first;
+    if (c < dtokens.cols && row >= history.offsets[b] && row < end && r >= 0 && r < dtokens.rows)
       sum += to_compute(dtokens.row(r)[c]);
   }
   of_thread[threadIdx.y][threadIdx.x] = sum;
@@ -76,19 +82,19 @@ struct OldestRows {
 
 }  // namespace
 
-void add_positions(Context& ctx, const ConstView& table, const Jagged& history, int64_t first, View tokens) {
+void add_positions(Context& ctx, const ConstView& table, const Jagged& history, const Jagged& later,
+                   int64_t first, View tokens) {
   with_row_type(tokens.dtype(), [&]<typename T>(T) {
-    const AddPositions<T> add{
-        {history.device(), history.segments(), first}, matrix<const T>(table), matrix<T>(tokens)};
+    const AddPositions<T> add{history_of(history, later, first), matrix<const T>(table), matrix<T>(tokens)};
     each_pack<T>(ctx, "positions", add, {tokens, table});
   });
 }
 
-void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged& history, int64_t first,
-                            View dtable) {
+void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged& history,
+                            const Jagged& later, int64_t first, View dtable) {
   if (dtokens.empty()) return;
   const Arena::Scope scope(ctx.arena());
-  const History where{history.device(), history.segments(), first};
+  const History where = history_of(history, later, first);
   const int64_t rows = dtokens.rows(), last = dtable.rows() - 1;
   auto* oldest = ctx.arena().alloc(DType::i64, 1, rows).data<int64_t>();
   launch(ctx, "positions", mark_oldest_kernel, dim3(divide_up(rows, 256)), dim3(256), 0, where, rows, last,

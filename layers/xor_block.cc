@@ -28,15 +28,15 @@ XorBlock::XorBlock(ParameterStore& store, const std::string& name, int64_t width
       links_(links),
       last_(last) {}
 
-void XorBlock::forward(Context& ctx, const Jagged& history, const ConstView& links, const ConstView& tokens,
-                       View links_out, View tokens_out) {
+void XorBlock::forward(Context& ctx, const Jagged& history, const HistoryParts& parts, const ConstView& links,
+                       const ConstView& tokens, View links_out, View tokens_out) {
   const TraceRange range(ctx, "xor_block");
   const int64_t link_count = history.segments() * links_, d = block_.width();
   check_shape(ctx, links, link_count, d, "links");
   check_shape(ctx, tokens, history.rows(), d, "tokens");
   check_shape(ctx, links_out, link_count, d, "links out");
   if (!last_) check_shape(ctx, tokens_out, history.rows(), d, "tokens out");
-  history_ = history;
+  history_ = history, parts_ = parts;
   both_ = {};
   const ConstView x = joined(links, tokens);
   const View out = joined(links_out, tokens_out);  // not in the last block
@@ -45,8 +45,9 @@ void XorBlock::forward(Context& ctx, const Jagged& history, const ConstView& lin
     link_rows_ = both_.slice(0, link_count), token_rows_ = both_.slice(link_count, x.rows());
     block_.project(ctx, both_, both_.a);
     fill(ctx, link_rows_.av, 0);
-    xor_attention(ctx, {heads_, links_, history_, 0}, block_.attention_rows(token_rows_, token_rows_.a),
+    xor_attention(ctx, tile_from(0), block_.attention_rows(token_rows_, token_rows_.a),
                   block_.attention_rows(link_rows_, link_rows_.a), token_rows_.av, link_rows_.av);
+    reduce_parts(ctx, parts_, ReduceOp::sum, link_rows_.av);
     return block_.update(ctx, both_, both_.a, out);
   }
   link_rows_ = block_.make_rows(ctx, 0, last_ ? 2 : 4, links, true);
@@ -61,10 +62,11 @@ void XorBlock::forward(Context& ctx, const Jagged& history, const ConstView& lin
     const GatedBlock::Rows tile = token_rows_.slice(first, end);
     const View a = block_.activations(ctx, tile);
     block_.project(ctx, tile, a);
-    xor_attention(ctx, {heads_, links_, history, first}, block_.attention_rows(tile, a),
+    xor_attention(ctx, tile_from(first), block_.attention_rows(tile, a),
                   block_.attention_rows(link_rows_, a_links), tile.av, link_rows_.av);
     if (!last_) block_.update(ctx, tile, a, tokens_out.slice_rows(first, end));
   });
+  reduce_parts(ctx, parts_, ReduceOp::sum, link_rows_.av);
   block_.update(ctx, link_rows_, a_links, links_out);
 }
 
@@ -81,8 +83,9 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
     const auto tokens_of = [&](const View& v) { return v.slice_rows(link_count, v.rows()); };
     fill(ctx, links_of(da), 0);  // attention adds to it
     block_.update_backward(ctx, both_, both_.a, dx, da, dav);
+    reduce_parts(ctx, parts_, ReduceOp::sum, links_of(dav));
     xor_attention_backward(
-        ctx, {heads_, links_, history_, 0}, block_.attention_rows(token_rows_, token_rows_.a),
+        ctx, tile_from(0), block_.attention_rows(token_rows_, token_rows_.a),
         block_.attention_rows(link_rows_, link_rows_.a), tokens_of(dav), links_of(dav),
         block_.attention_grads(token_rows_, tokens_of(da)), block_.attention_grads(link_rows_, links_of(da)));
     block_.project_backward(ctx, both_, {}, da, GradMode::accumulate, dx);
@@ -91,6 +94,7 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
   const GatedBlock::Recalled links = block_.recall(ctx, link_rows_);
   View da_links = ctx.zeros(link_count, links.a.cols()), dav_links = ctx.alloc(link_count, d);
   block_.update_backward(ctx, link_rows_, links.a, dlinks, da_links, dav_links);
+  reduce_parts(ctx, parts_, ReduceOp::sum, dav_links);
   each_tile(ctx, dtokens.rows(), 12 * d, [&](int64_t first, int64_t end) {
     const Arena::Scope tile_scope(ctx.arena());
     const GatedBlock::Rows tile = token_rows_.slice(first, end);
@@ -101,7 +105,7 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
       dav = ctx.alloc(end - first, d);
       block_.update_backward(ctx, tile, now.a, dx, da, dav);
     }
-    xor_attention_backward(ctx, {heads_, links_, history_, first}, block_.attention_rows(tile, now.a),
+    xor_attention_backward(ctx, tile_from(first), block_.attention_rows(tile, now.a),
                            block_.attention_rows(link_rows_, links.a), dav, dav_links,
                            block_.attention_grads(tile, da), block_.attention_grads(link_rows_, da_links));
     block_.project_backward(ctx, tile, now.slope, da, last_ ? GradMode::overwrite : GradMode::accumulate, dx);
@@ -126,14 +130,14 @@ XorStack::XorStack(ParameterStore& store, const std::string& name, int64_t width
 }
 
 void XorStack::forward(Context& ctx, const ConstView& lc, const ConstView& tokens, const Jagged& history,
-                       View lp) {
+                       const HistoryParts& parts, View lp) {
   ConstView links = lc, rows = tokens;
   for (const auto& block : blocks_) {
     const bool last = block == blocks_.back();
     const View both = last ? View{} : ctx.alloc(lp.rows() + tokens.rows(), lp.cols());
     const View links_out = last ? lp : both.slice_rows(0, lp.rows());
     const View rows_out = last ? both : both.slice_rows(lp.rows(), both.rows());
-    block->forward(ctx, history, links, rows, links_out, rows_out);
+    block->forward(ctx, history, parts, links, rows, links_out, rows_out);
     links = links_out, rows = rows_out;
   }
 }

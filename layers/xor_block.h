@@ -24,8 +24,8 @@ class XorBlock {
   XorBlock(ParameterStore&, const std::string& name, int64_t width, int64_t heads, int64_t links, bool last);
 
   // links, links_out: B*links x d; tokens, tokens_out: T x d (tokens_out empty in the last block).
-  void forward(Context&, const Jagged& history, const ConstView& links, const ConstView& tokens,
-               View links_out, View tokens_out);
+  void forward(Context&, const Jagged& history, const HistoryParts&, const ConstView& links,
+               const ConstView& tokens, View links_out, View tokens_out);
   // In place: gradients of the outputs in, of the inputs out; in the last block dtokens is overwritten.
   void backward(Context&, View dlinks, View dtokens);
   double forward_flops(int64_t requests, int64_t history_tokens) const;
@@ -34,7 +34,10 @@ class XorBlock {
   GatedBlock block_;
   int64_t heads_, links_;
   bool last_;
+  XorAttentionTile tile_from(int64_t first) const { return {heads_, links_, history_, first, parts_.whole}; }
+
   Jagged history_;
+  HistoryParts parts_;
   GatedBlock::Rows link_rows_, token_rows_;
   GatedBlock::Rows both_;  // of which those are parts, where they are gone over as one matrix
 };
@@ -45,7 +48,7 @@ class XorStack final : public Personaliser {
            int64_t blocks);
 
   void forward(Context&, const ConstView& lc, const ConstView& tokens, const Jagged& history,
-               View lp) override;
+               const HistoryParts&, View lp) override;
   void backward(Context&, View dlinks, View dtokens) override;
   double forward_flops(int64_t requests, int64_t history_tokens) const override;
 

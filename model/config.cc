@@ -121,6 +121,12 @@ class Parser {
             "found an empty list, expected at least one feature");
     const auto v = c.train.micro_batches;
     require((v & (v - 1)) == 0, "train.micro_batches", str("found ", v, ", expected a power of two"));
+    const auto parts = c.train.context_parallel;
+    require((parts & (parts - 1)) == 0, "train.context_parallel",
+            str("found ", parts, ", expected a power of two"));
+    require(parts == 1 || cuts_histories(c.model.name), "train.context_parallel",
+            str("found ", parts, ", expected 1 with model.name ", c.model.name,
+                ": only lime_xor and lime_mha have histories that can be cut"));
     require(c.train.batch_requests >= v, "train.batch_requests",
             str("found ", c.train.batch_requests, ", expected at least train.micro_batches (", v, ")"));
     for (const auto& [key, tokens] : {std::pair{"train.batch_history_tokens", c.train.batch_history_tokens},

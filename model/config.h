@@ -53,6 +53,7 @@ struct TrainConfig {
   int64_t batch_requests = 512;      // of the global batch
   int64_t batch_history_tokens = 0;  // budget of the global batch; 0: none
   int64_t micro_batches = 4;         // V: a power of two, at least the number of ranks
+  int64_t context_parallel = 1;      // ranks that share each micro-batch, its histories cut along time
   double learning_rate = 1e-3;
   // constant | linear | cosine: decay to final_learning_rate over the run's steps.
   std::string schedule = "constant";
@@ -68,6 +69,9 @@ struct TrainConfig {
   int64_t eval_every = 0;           // steps; 0: only at the end
   int64_t checkpoint_every = 1000;  // steps; 0: only at the end and on a signal
   int64_t keep_checkpoints = 3;
+
+  // What gradients are summed over: micro-batches, or their parts. Part p of micro-batch m is p * V + m.
+  int64_t leaves() const { return micro_batches * context_parallel; }
 };
 
 struct EvalConfig {

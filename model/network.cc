@@ -77,6 +77,7 @@ struct Network::Impl {
   std::unique_ptr<EmbeddingCollection> tables;
   DeviceInput transfer;
   ModelInput input;  // of the last forward, for its backward
+  Communicator* parts = nullptr;
 
   // The three groups with the micro-batch's rows for each, in the order that features are numbered in a
   // lookup.
@@ -159,6 +160,8 @@ EmbeddingCollection& Network::tables() { return *impl_->tables; }
 const EmbeddingCollection& Network::tables() const { return *impl_->tables; }
 Context& Network::context() const { return impl_->ctx; }
 
+void Network::share_histories(Communicator& ranks) { impl_->parts = &ranks; }
+
 std::unique_ptr<Lookup> Network::begin_lookup(const std::vector<MicroBatch>& batches, bool insert) {
   std::vector<std::vector<FeatureIds>> features(batches.size());
   for (size_t m = 0; m < batches.size(); ++m)
@@ -195,6 +198,11 @@ View Network::forward(Context& ctx, const Lookup& lookup, const MicroBatch& batc
   im.transfer.begin();
   im.input.history_offsets = im.transfer.send(batch.history_offsets);
   im.input.candidate_offsets = im.transfer.send(batch.candidate_offsets);
+  im.input.parts = {};
+  if (!batch.whole_offsets.empty()) {
+    LIME_CHECK(im.parts, "parts of histories, and nobody who has the others");
+    im.input.parts = {im.parts, im.transfer.send(batch.whole_offsets), im.transfer.send(batch.later_offsets)};
+  }
   const int64_t rows = im.input.history_offsets.rows(), candidates = im.input.candidate_offsets.rows();
   {
     TraceRange range(ctx, "gather");

@@ -9,20 +9,20 @@
 
 namespace lime {
 
-bool ranks_share_a_device(ProcessGroup& group, Device device) {
+bool ranks_share_a_device(Communicator& host, Device device) {
   const std::string mine = cuda::identity(device.index);
-  const auto all = gather_bytes(group.world(), mine, 0);
+  const auto all = gather_bytes(host, mine, 0);
   const std::set<std::vector<char>> distinct(all.begin(), all.end());
   int64_t shared = distinct.size() < all.size();
-  group.world().broadcast(View(&shared, 1, 1), 0)->wait();
+  host.broadcast(View(&shared, 1, 1), 0)->wait();
   return shared != 0;
 }
 
-std::unique_ptr<Communicator> make_device_communicator(ProcessGroup& group, Context& ctx) {
-  if (ctx.device().type == DeviceType::cpu) return group.world().duplicate();
-  if (group.size() == 1) return make_self_communicator(ctx);
-  if (ranks_share_a_device(group, ctx.device())) return make_staged_communicator(group.world(), ctx);
-  return make_nccl_communicator(group.world(), ctx);
+std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Context& ctx) {
+  if (ctx.device().type == DeviceType::cpu) return host.duplicate();
+  if (host.size() == 1) return make_self_communicator(ctx);
+  if (ranks_share_a_device(host, ctx.device())) return make_staged_communicator(host, ctx);
+  return make_nccl_communicator(host, ctx);
 }
 
 Device device_of_rank(std::string_view text, const ProcessGroup& group) {

@@ -20,13 +20,13 @@ Matrix<T> matrix_if_any(const auto& view) {
 
 struct Chunk {
   int64_t request, begin, end;  // rows of the tile, none if begin = end
-  int64_t length;               // of the whole history
+  int64_t length;               // of the whole history, also where the batch has a part of it
   bool alone;                   // the request has no other rows in the tile
   __device__ int64_t rows() const { return end - begin; }
 };
 
 struct Chunks {
-  const int64_t* offsets;  // on the device
+  const int64_t *offsets, *whole;  // on the device; `whole` differs where histories are parts of longer ones
   int64_t requests, first, rows, size;
   int64_t most;  // chunks of a request
 
@@ -54,16 +54,20 @@ struct Chunks {
     const int64_t first_row = begin(low), last = begin(low + 1);
     const int64_t from = first_row + (which - number(low)) * size;
     return {low, from < last ? from : last, from + size < last ? from + size : last,
-            offsets[low + 1] - offsets[low], last - first_row <= size};
+            whole[low + 1] - whole[low], last - first_row <= size};
   }
 };
 
-inline Chunks make_chunks(const Jagged& history, int64_t first, int64_t rows, int64_t size) {
+// `whole`: by its lengths, the histories of which the batch has a part; none: it has them whole.
+inline Chunks make_chunks(const Jagged& history, int64_t first, int64_t rows, int64_t size,
+                          const Jagged& whole = {}) {
   int64_t longest = 0;
   for (int64_t b = 0; b < history.segments(); ++b)
     longest = std::max(
         longest, std::min(rows, history.end(b) - first) - std::max<int64_t>(0, history.begin(b) - first));
-  return {history.device(), history.segments(), first, rows, size, (longest + size - 1) / size};
+  const int64_t requests = history.segments(), most = (longest + size - 1) / size;
+  const int64_t* lengths = whole.segments() > 0 ? whole.device() : history.device();
+  return {history.device(), lengths, requests, first, rows, size, most};
 }
 
 // Rows a chunk where links own the sums: long, so that there are few sums to add, but short enough to fill

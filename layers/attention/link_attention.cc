@@ -49,6 +49,15 @@ void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, co
       [&] { cuda::link_attention_tile(ctx, a, first, q, k, v, state, out); });
 }
 
+void link_attention_rescale(Context& ctx, const LinkAttention& a, const ConstView& maximum,
+                            const LinkAttentionState& state, View out) {
+  check_links(ctx, a, state, out);
+  check_parameter(ctx, maximum, state.maximum.rows(), state.maximum.cols(), "maximum");
+  dispatch(
+      ctx, "link_attention", [&](auto) { cpu::link_attention_rescale(a, maximum, state, out); },
+      [&] { cuda::link_attention_rescale(ctx, a, maximum, state, out); });
+}
+
 void link_attention_finish(Context& ctx, const LinkAttention& a, const LinkAttentionState& state, View out) {
   check_links(ctx, a, state, out);
   dispatch(

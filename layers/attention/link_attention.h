@@ -31,6 +31,10 @@ struct LinkAttentionState {
 void link_attention_begin(Context&, const LinkAttention&, const LinkAttentionState&, View out);
 void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,
                          const ConstView& k, const ConstView& v, const LinkAttentionState&, View out);
+// After the last tile, where a rank has a part of each history only (history_parts.h): sum and out for
+// `maximum`, at least the state's, which it takes the place of. So the parts' sums and outs can be added.
+void link_attention_rescale(Context&, const LinkAttention&, const ConstView& maximum,
+                            const LinkAttentionState&, View out);
 // After the last: out /= sum.
 void link_attention_finish(Context&, const LinkAttention&, const LinkAttentionState&, View out);
 

@@ -146,6 +146,19 @@ void for_each_link(const LinkAttention& a, int64_t width, F&& f) {
 }
 
 template <typename T>
+void rescale(const LinkAttention& a, const ConstView& maximum, const LinkAttentionState& state, View out) {
+  const int64_t w = out.cols() / a.heads;
+  for_each_link(a, w, [&](int64_t row, int64_t link, int64_t out_row, int64_t column) {
+    T& running = state.maximum.row<T>(row)[link];
+    const T factor = std::exp(running - maximum.row<T>(row)[link]);
+    running = maximum.row<T>(row)[link];
+    state.sum.row<T>(row)[link] *= factor;
+    T* o = out.row<T>(out_row) + column;
+    for (int64_t c = 0; c < w; ++c) o[c] *= factor;
+  });
+}
+
+template <typename T>
 void finish(const LinkAttention& a, const LinkAttentionState& state, View out) {
   const int64_t w = out.cols() / a.heads;
   for_each_link(a, w, [&](int64_t row, int64_t link, int64_t out_row, int64_t column) {
@@ -178,6 +191,12 @@ HWY_EXPORT(link_backward_f64);
 
 void link_attention_begin(const LinkAttentionState& state, View out) {
   out.dtype() == DType::f32 ? begin<float>(state, out) : begin<double>(state, out);
+}
+
+void link_attention_rescale(const LinkAttention& a, const ConstView& maximum, const LinkAttentionState& state,
+                            View out) {
+  out.dtype() == DType::f32 ? rescale<float>(a, maximum, state, out)
+                            : rescale<double>(a, maximum, state, out);
 }
 
 void link_attention_finish(const LinkAttention& a, const LinkAttentionState& state, View out) {

@@ -61,6 +61,22 @@ struct LinkHead {
   }
 };
 
+// sum and out for `to`, which becomes the maximum. Grid: heads of links (LinkHead).
+template <typename T, typename A = Compute<T>>
+__global__ void rescale_kernel(int64_t links, int64_t heads, Matrix<const A> to, Matrix<A> maximum,
+                               Matrix<A> sum, Matrix<T> out) {
+  const int64_t width = out.cols / heads;
+  const LinkHead mine(links, heads, width);
+  if (mine.row >= out.rows) return;
+  A& running = maximum.row(mine.state_row)[mine.link];
+  const A common = to.row(mine.state_row)[mine.link], factor = exponential(running - common);
+  T* o = out.row(mine.row) + mine.first;
+  const int64_t lane = threadIdx.x % warp_size;
+  for (int64_t c = lane; c < width; c += warp_size) o[c] = from_compute<T>(to_compute(o[c]) * factor);
+  __syncwarp();  // all lanes have read the maximum
+  if (lane == 0) running = common, sum.row(mine.state_row)[mine.link] *= factor;
+}
+
 // out /= sum, maximum += log(sum), except where the history is empty. Grid: heads of links (LinkHead).
 template <typename T, typename A = Compute<T>>
 __global__ void finish_kernel(int64_t links, int64_t heads, Matrix<A> maximum, Matrix<A> sum, Matrix<T> out) {
@@ -147,6 +163,15 @@ void link_attention_tile(Context& ctx, const LinkAttention& a, int64_t first, co
            matrix<const T>(v), partial);
     merge_link_chunks<T>(ctx, forward_name, chunks, a.heads, a.links, 1, 1, partial,
                          {matrix<A>(state.maximum), matrix<A>(state.sum), matrix<T>(out)});
+  });
+}
+
+void link_attention_rescale(Context& ctx, const LinkAttention& a, const ConstView& maximum,
+                            const LinkAttentionState& state, View out) {
+  with_row_type(out.dtype(), [&]<typename T>(T) {
+    using A = Compute<T>;
+    launch(ctx, forward_name, rescale_kernel<T>, head_grid(a), dim3(head_warps * warp_size), 0, a.links,
+           a.heads, matrix<const A>(maximum), matrix<A>(state.maximum), matrix<A>(state.sum), matrix<T>(out));
   });
 }
 

@@ -341,7 +341,7 @@ constexpr size_t query_shared_bytes(int width) {
 inline Chunks all_rows(const Jagged& rows, int groups) {
   return make_chunks(rows, 0, rows.rows(), block_rows(groups));
 }
-inline Chunks no_rows() { return {nullptr, 0, 0, 0, 1, 0}; }
+inline Chunks no_rows() { return {nullptr, nullptr, 0, 0, 0, 1, 0}; }
 
 // Launches a kernel for the queries of a call, whose keys are the rows of `history`. Sets the call's parts:
 // as many as fill the device, of 256 keys and more, a function of the shapes alone.

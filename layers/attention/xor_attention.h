@@ -13,6 +13,9 @@
 //   history q, k, v, out   R x d          rows of the tile
 //   links   q, k, v, out   B*links x d    all requests; request b's rows are [b*links, (b+1)*links)
 //
+// Where a rank has a part of each history only (history_parts.h), N_b is the length of the whole one, and the
+// sums over the parts of out_i, and of dq_i from the same dout_i, are those over the whole.
+//
 // The last block needs no history update: then history q and out, links k and v are empty views, and only the
 // first line is computed. Sums over the history run in row order in fixed chunks: same inputs and tiles, same
 // bits. Scores are recomputed in backward, never stored. Cost O(links * d) a history row.
@@ -33,7 +36,10 @@ struct AttentionRowsGrad {
 struct XorAttentionTile {
   int64_t heads, links;
   Jagged history;
-  int64_t first;  // the tile's first row in the batch
+  int64_t first;      // the tile's first row in the batch
+  Jagged whole = {};  // by its lengths, the whole histories; none: `history` has them whole
+
+  int64_t whole_length(int64_t b) const { return whole.segments() > 0 ? whole.length(b) : history.length(b); }
 };
 
 // history_out is overwritten, links_out accumulated (zero it before the first tile).

@@ -49,7 +49,7 @@ void forward(Context& ctx, const XorAttentionTile& tile, bool both, const Attent
 
   for_each_segment(tile.history, tile.first, history.k.rows(), [&](const Segment& segment) HWY_ATTR {
     const int64_t first_link = segment.request * l;
-    const T down = static_cast<T>(1.0 / static_cast<double>(tile.history.length(segment.request)));
+    const T down = static_cast<T>(1.0 / static_cast<double>(tile.whole_length(segment.request)));
     for (int64_t h = 0; h < shape.heads; ++h) {
       const int64_t column = h * w;
       scaled_transpose(l, w, slope, head_of<T>(links.q, first_link, column), qt);
@@ -95,7 +95,7 @@ void backward(Context& ctx, const XorAttentionTile& tile, bool both, const Atten
 
   for_each_segment(tile.history, tile.first, history.k.rows(), [&](const Segment& segment) HWY_ATTR {
     const int64_t first_link = segment.request * l;
-    const T down = static_cast<T>(1.0 / static_cast<double>(tile.history.length(segment.request)));
+    const T down = static_cast<T>(1.0 / static_cast<double>(tile.whole_length(segment.request)));
     for (int64_t h = 0; h < shape.heads; ++h) {
       const int64_t column = h * w;
       scaled_transpose(l, w, slope, head_of<T>(links.q, first_link, column), qt);

@@ -37,8 +37,12 @@ struct Call {
         links(tile.links),
         width(k.cols() / tile.heads),
         d(k.cols()),
-        long_chunks(make_chunks(tile.history, tile.first, k.rows(), chunk_size(k.rows(), tile.heads))),
-        short_chunks(make_chunks(tile.history, tile.first, k.rows(), square)) {}
+        long_chunks(chunks(tile, k.rows(), chunk_size(k.rows(), tile.heads))),
+        short_chunks(chunks(tile, k.rows(), square)) {}
+
+  static Chunks chunks(const XorAttentionTile& tile, int64_t rows, int64_t size) {
+    return make_chunks(tile.history, tile.first, rows, size, tile.whole);
+  }
 
   template <typename A>
   SiluWeights<A> weights(bool up) const {

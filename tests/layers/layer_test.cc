@@ -116,7 +116,7 @@ TEST_P(Layers, TokenEncoderPositionsCountFromTheMostRecentEventAndAreClamped) {
   set_values(t.store.all()[2].value, {0, 1, 2});
   const DeviceJagged history(ctx, offsets_of({0, 5, 1, 2}));
   Tensor x = t.random(8, 1, 1), tokens = t.empty(8, 1);
-  layer.forward(t.ctx, x, history, tokens);
+  layer.forward(t.ctx, x, history, {}, tokens);
   const std::vector<double> expected{2, 2, 2, 1, 0, 0, 1, 0};
   for (int64_t i = 0; i < 8; ++i)
     EXPECT_EQ(value_at(tokens.view(), i, 0), expected[static_cast<size_t>(i)]) << i;
@@ -132,7 +132,7 @@ TEST_P(Layers, TokenEncoderGradientsOverTilesAndEmptyHistories) {
     const int64_t rows = offsets.back();
     Tensor x = t.random(rows, 3, 1), y = t.empty(rows, 5), r = t.random(rows, 5, 2), dx = t.dirty(rows, 3);
     const auto forward = [&] {
-      return t.ctx.arena().reset(), layer.forward(t.ctx, x, history, y), dot(y.view(), r.view());
+      return t.ctx.arena().reset(), layer.forward(t.ctx, x, history, {}, y), dot(y.view(), r.view());
     };
     forward();
     layer.backward(t.ctx, r.view(), dx);
@@ -225,7 +225,7 @@ struct PersonaliserStep {
     t.start();
   }
   double forward() {
-    return t.ctx.arena().reset(), layer->forward(t.ctx, lc, e, history, lp), dot(lp.view(), r.view());
+    return t.ctx.arena().reset(), layer->forward(t.ctx, lc, e, history, {}, lp), dot(lp.view(), r.view());
   }
   void backward() { layer->backward(t.ctx, dlinks, de); }
 

@@ -231,29 +231,35 @@ TEST_P(RowOps, AddResidual) {
 
 TEST_P(RowOps, PositionsOfATile) {
   const auto offsets = offsets_of({0, 3, 90, 1, 0, 6});
-  const DeviceJagged history(ctx, offsets);
+  const std::vector<int64_t> none(6), some{2, 0, 3, 0, 120, 7};  // rows of the histories that are elsewhere
+  const DeviceJagged history(ctx, offsets), elsewhere(ctx, offsets_of(some));
   for (const int64_t positions : {1, 4, 100}) {
-    for (const int64_t cols : {5, 8}) {
-      const int64_t first = 2, count = offsets.back() - 3;
-      const View table = random(ctx.dtype(), positions, cols, 0, 1), tokens = rows({count, cols, 0}, 2),
-                 dtable = parameter(positions, cols, 3), d = rows({count, cols, 3}, 4);
-      const Values t(table), x(tokens), old(dtable), g(d);
-      const auto position = [&](int64_t r) {
-        const auto end = std::upper_bound(offsets.begin(), offsets.end(), first + r);
-        return std::min(*end - 1 - first - r, positions - 1);
-      };
-      add_positions(ctx, table, history, first, tokens);
-      expect(
-          tokens, [&](int64_t r, int64_t c) { return x(r, c) + t(position(r), c); }, "tokens");
-      add_positions_backward(ctx, d, history, first, dtable);
-      expect(
-          dtable,
-          [&](int64_t p, int64_t c) {
-            return old(p, c) + sum_of_column({count, cols, 0}, c, [&](int64_t r, int64_t) {
-                     return position(r) == p ? g(r, c) : 0;
-                   });
-          },
-          "dtable");
+    for (const bool whole : {true, false}) {
+      for (const int64_t cols : {5, 8}) {
+        const int64_t first = 2, count = offsets.back() - 3;
+        const View table = random(ctx.dtype(), positions, cols, 0, 1), tokens = rows({count, cols, 0}, 2),
+                   dtable = parameter(positions, cols, 3), d = rows({count, cols, 3}, 4);
+        const Values t(table), x(tokens), old(dtable), g(d);
+        Jagged later;
+        if (!whole) later = elsewhere;
+        const auto position = [&](int64_t r) {
+          const auto end = std::upper_bound(offsets.begin(), offsets.end(), first + r);
+          const int64_t behind = (whole ? none : some)[static_cast<size_t>(end - offsets.begin() - 1)];
+          return std::min(*end - 1 - first - r + behind, positions - 1);
+        };
+        add_positions(ctx, table, history, later, first, tokens);
+        expect(
+            tokens, [&](int64_t r, int64_t c) { return x(r, c) + t(position(r), c); }, "tokens");
+        add_positions_backward(ctx, d, history, later, first, dtable);
+        expect(
+            dtable,
+            [&](int64_t p, int64_t c) {
+              return old(p, c) + sum_of_column({count, cols, 0}, c, [&](int64_t r, int64_t) {
+                       return position(r) == p ? g(r, c) : 0;
+                     });
+            },
+            "dtable");
+      }
     }
   }
 }

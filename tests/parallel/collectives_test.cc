@@ -375,14 +375,14 @@ TEST(Group, ADeviceWithoutANumberIsTheRanksOwn) {
 
 TEST(Group, DevicesHaveTheirCommunicator) {
   Context host;
-  EXPECT_EQ(make_device_communicator(test_group(), host)->device(), Device{});
+  EXPECT_EQ(make_device_communicator(test_group().world(), host)->device(), Device{});
   const Device device{DeviceType::cuda, 0};
   if (const std::string missing = skip_reason(device); !missing.empty()) GTEST_SKIP() << missing;
   Context ctx(device);
-  const auto comm = make_device_communicator(test_group(), ctx);  // one device for all ranks
+  const auto comm = make_device_communicator(test_group().world(), ctx);  // one device for all ranks
   EXPECT_EQ(comm->device(), device);
   EXPECT_STREQ(comm->name(), test_group().size() == 1 ? "self" : "staged");
-  EXPECT_EQ(ranks_share_a_device(test_group(), device), test_group().size() > 1);
+  EXPECT_EQ(ranks_share_a_device(test_group().world(), device), test_group().size() > 1);
 }
 
 }  // namespace

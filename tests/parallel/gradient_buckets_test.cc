@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, GradientBucketsOn, testing::ValuesIn(test_devi
 
 TEST_P(GradientBucketsOn, SumsAllLeavesOfAllRanksAlongTheTree) {
   const int size = test_group().size();
-  const auto comm = make_device_communicator(test_group(), ctx);
+  const auto comm = make_device_communicator(test_group().world(), ctx);
   for (const int64_t bucket_bytes : {1, 4000, 12000, 1 << 20}) {
     GradientBuckets buckets(ctx, *comm, parameter_ends, own_leaves(), bucket_bytes);
     uint64_t step = 0;

@@ -50,7 +50,7 @@ inline std::unique_ptr<Communicator> make_on_host(Transport transport) {
 // NCCL refuses a device twice on one host: where ranks share one, let it take each rank for a host.
 // Collective.
 inline void take_ranks_for_hosts(Device device) {
-  if (test_group().size() == 1 || !ranks_share_a_device(test_group(), device)) return;
+  if (test_group().size() == 1 || !ranks_share_a_device(test_group().world(), device)) return;
   setenv("NCCL_HOSTID", str("rank", test_group().rank()).c_str(), 0);
   setenv("NCCL_SOCKET_IFNAME", "=lo", 0);
   setenv("NCCL_NET", "Socket", 0);
