@@ -27,14 +27,15 @@ struct MicroBatch {
   int64_t requests() const { return static_cast<int64_t>(user_id.size()); }
   bool empty() const { return user_id.empty(); }
 
-  std::vector<int64_t> history_offsets;     // requests + 1; oldest event first in each segment
-  std::vector<int64_t> candidate_offsets;   // requests + 1
-  // Where the reader takes a part of each history and of each request's candidates (ReaderOptions::history_parts): by
-  // their lengths, the whole histories, and the events after the part; else empty.
+  std::vector<int64_t> history_offsets;    // requests + 1; oldest event first in each segment
+  std::vector<int64_t> candidate_offsets;  // requests + 1
+  // Where the reader takes a part of each history and of each request's candidates
+  // (ReaderOptions::history_parts): by their lengths, the whole histories, and the events after the part;
+  // else empty.
   std::vector<int64_t> whole_offsets, later_offsets;  // requests + 1
   FeatureColumns history, candidate, user;            // rows: events, candidates, requests
-  std::vector<float> labels;                // candidates x tasks
-  std::vector<float> weights;               // candidates x tasks: task weight x sample weight
+  std::vector<float> labels;                          // candidates x tasks
+  std::vector<float> weights;                         // candidates x tasks: task weight x sample weight
 
   // For evaluation and prediction.
   std::vector<int64_t> user_id, time_ms, day;  // by request; day indexes the reader's list of days

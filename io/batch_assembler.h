@@ -23,9 +23,9 @@ class BatchAssembler {
     int64_t begin, end;
   };
   struct Request {
-    int64_t row, number;      // of the window; of the micro-batch
-    int64_t begin, end;       // events, of those that the options take a part of
-    Range whole;              // all events of the history
+    int64_t row, number;  // of the window; of the micro-batch
+    int64_t begin, end;   // events, of those that the options take a part of
+    Range whole;          // all events of the history
   };
   // The reader's part of a range of request `number`.
   Range part_of(Range, int64_t number) const;

@@ -35,8 +35,9 @@ int64_t bytes_of(const MicroBatch& batch) {
 ReaderOptions checked(ReaderOptions options, const Dataset& dataset) {
   LIME_CHECK(options.ranks >= 1 && options.rank >= 0 && options.rank < options.ranks, "rank ", options.rank,
              " of ", options.ranks);
-  LIME_CHECK(options.history_parts >= 1 && options.history_part >= 0 && options.history_part < options.history_parts, "history part ", options.history_part, " of ",
-             options.history_parts);
+  LIME_CHECK(
+      options.history_parts >= 1 && options.history_part >= 0 && options.history_part < options.history_parts,
+      "history part ", options.history_part, " of ", options.history_parts);
   LIME_CHECK(options.virtual_shards >= 1 && options.requests >= 1 && options.shuffle_window >= 1 &&
                  options.max_history >= 0 && options.spec.age_buckets >= 1,
              "shards ", options.virtual_shards, ", requests ", options.requests, ", window ",

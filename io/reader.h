@@ -77,8 +77,8 @@ struct ReaderOptions {
   uint64_t seed = 1;
   int64_t epoch = 0;
   int rank = 0, ranks = 1;
-  // Of each request's history, along time, and of its candidates only part `history_part` of `history_parts`, equal to
-  // within a row. Requests, budgets and positions are the same for all parts.
+  // Of each request's history, along time, and of its candidates only part `history_part` of `history_parts`,
+  // equal to within a row. Requests, budgets and positions are the same for all parts.
   int history_part = 0, history_parts = 1;
   int64_t prefetch = 4;  // batches ahead
   int threads = 1;       // read-ahead threads

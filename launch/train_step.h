@@ -3,9 +3,10 @@
 //   finish_lookup(t)  begin_lookup(t+1)  for each micro-batch: forward, loss, backward  |  buckets reduce
 //   under backward reduce row gradients  norms, clipping  AdamW  table updates
 //
-// Context parallelism (train.context_parallel = P > 1): R ranks are P times R / P. Rank p * R / P + g has part p, along
-// time, of the histories of the micro-batches that rank g of R / P would have, and P-th of their candidates. Each part of
-// a micro-batch is a leaf of the tree, so that the bits depend on P, but not on R.
+// Context parallelism (train.context_parallel = P > 1): R ranks are P times R / P. Rank p * R / P + g has
+// part p, along time, of the histories of the micro-batches that rank g of R / P would have, and P-th of
+// their candidates. Each part of a micro-batch is a leaf of the tree, so that the bits depend on P, but not
+// on R.
 //
 // On a CUDA device a step is put on the context's stream, and the host goes on: what the step did is told
 // later, by outcomes().

@@ -162,12 +162,13 @@ class Trainer {
   void check() const {
     const int64_t parts = config_.train.context_parallel, ranks = group_.size();
     if (ranks % parts != 0)
-      throw UserError(str("train.context_parallel: found ", parts, ", expected a divisor of the number of ranks, ",
-                          ranks));
+      throw UserError(str("train.context_parallel: found ", parts,
+                          ", expected a divisor of the number of ranks, ", ranks));
     if (ranks > config_.train.leaves())
       throw UserError(str("train.micro_batches: found ", config_.train.micro_batches, ", expected at least ",
-                          parts == 1 ? str("the number of ranks, ", ranks)
-                                     : str(ranks / parts, ", the number of ranks by train.context_parallel")));
+                          parts == 1
+                              ? str("the number of ranks, ", ranks)
+                              : str(ranks / parts, ", the number of ranks by train.context_parallel")));
     if (config_.train.batch_requests < config_.train.micro_batches)
       throw UserError(str("train.batch_requests: found ", config_.train.batch_requests,
                           ", expected at least train.micro_batches = ", config_.train.micro_batches));

@@ -56,7 +56,8 @@ void score_rows(Context&, const ItemRows&, std::span<const int32_t> chosen, cons
 void link_attention_begin(const LinkAttentionState&, View out);
 void link_attention_tile(Context&, const LinkAttention&, int64_t first, const ConstView& q,
                          const ConstView& k, const ConstView& v, const LinkAttentionState&, View out);
-void link_attention_rescale(const LinkAttention&, const ConstView& maximum, const LinkAttentionState&, View out);
+void link_attention_rescale(const LinkAttention&, const ConstView& maximum, const LinkAttentionState&,
+                            View out);
 void link_attention_finish(const LinkAttention&, const LinkAttentionState&, View out);
 void link_attention_backward_begin(const LinkAttention&, const ConstView& out, const ConstView& dout,
                                    const LinkAttentionState&);

@@ -20,8 +20,8 @@ void gated_norm_backward(Context&, const GatedNorm&, const ConstView& x, const C
                          const ConstView& dy, View y, View du, View dx, View dgain, View dbias);
 void add_residual(Context&, const ConstView& x, const ConstView& y, const ConstView& bias, View kept);
 
-void add_positions(Context&, const ConstView& table, const Jagged& history, const Jagged& later, int64_t first,
-                   View tokens);
+void add_positions(Context&, const ConstView& table, const Jagged& history, const Jagged& later,
+                   int64_t first, View tokens);
 void add_positions_backward(Context&, const ConstView& dtokens, const Jagged& history, const Jagged& later,
                             int64_t first, View dtable);
 

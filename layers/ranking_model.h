@@ -51,8 +51,8 @@ struct ModelInputGrad {  // overwritten; shapes of ModelInput
   View history, candidates, user;
 };
 
-// Whether a model of that name can have its histories in parts on several ranks: those in which links meet the
-// history.
+// Whether a model of that name can have its histories in parts on several ranks: those in which links meet
+// the history.
 bool cuts_histories(const std::string& name);
 
 class RankingModel {

@@ -51,7 +51,8 @@ __global__ void recent_positions_kernel(History history, Matrix<const T> dtokens
   const int64_t c = int64_t{blockIdx.y} * tile_cols + threadIdx.x, p = blockIdx.x;
   Compute<T> sum = 0;
   for (int64_t b = threadIdx.y; b < history.segments; b += tile_rows) {
-    const int64_t end = history.offsets[b + 1], row = end - 1 - p + history.behind(b), r = row - history.first;
+    const int64_t end = history.offsets[b + 1], row = end - 1 - p + history.behind(b),
+                  r = row - history.first;
     if (c < dtokens.cols && row >= history.offsets[b] && row < end && r >= 0 && r < dtokens.rows)
       sum += to_compute(dtokens.row(r)[c]);
   }

@@ -84,10 +84,10 @@ void XorBlock::backward(Context& ctx, View dlinks, View dtokens) {
     fill(ctx, links_of(da), 0);  // attention adds to it
     block_.update_backward(ctx, both_, both_.a, dx, da, dav);
     reduce_parts(ctx, parts_, ReduceOp::sum, links_of(dav));
-    xor_attention_backward(
-        ctx, tile_from(0), block_.attention_rows(token_rows_, token_rows_.a),
-        block_.attention_rows(link_rows_, link_rows_.a), tokens_of(dav), links_of(dav),
-        block_.attention_grads(token_rows_, tokens_of(da)), block_.attention_grads(link_rows_, links_of(da)));
+    xor_attention_backward(ctx, tile_from(0), block_.attention_rows(token_rows_, token_rows_.a),
+                           block_.attention_rows(link_rows_, link_rows_.a), tokens_of(dav), links_of(dav),
+                           block_.attention_grads(token_rows_, tokens_of(da)),
+                           block_.attention_grads(link_rows_, links_of(da)));
     block_.project_backward(ctx, both_, {}, da, GradMode::accumulate, dx);
     return block_.ready();
   }

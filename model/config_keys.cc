@@ -199,10 +199,11 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(integer("train.micro_batches", train(&TrainConfig::micro_batches), 1, 1 << 16,
                          "micro-batches of the global batch: a power of two, at least the number of ranks "
                          "by context_parallel, and at most the dataset's parts"));
-  keys.push_back(integer("train.context_parallel", train(&TrainConfig::context_parallel), 1, 1 << 10,
-                         "ranks that share each micro-batch, with a part along time of each of its histories, for "
-                         "histories too long for one: a power of two that divides the ranks; other than 1: of "
-                         "lime_xor and lime_mha (ADR 18)"));
+  keys.push_back(
+      integer("train.context_parallel", train(&TrainConfig::context_parallel), 1, 1 << 10,
+              "ranks that share each micro-batch, with a part along time of each of its histories, for "
+              "histories too long for one: a power of two that divides the ranks; other than 1: of "
+              "lime_xor and lime_mha (ADR 18)"));
   keys.push_back(real("train.learning_rate", train(&TrainConfig::learning_rate), 0, no_bound,
                       "of the dense network (AdamW)"));
   keys.push_back(choice("train.schedule", train(&TrainConfig::schedule),

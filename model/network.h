@@ -31,8 +31,9 @@ class Network {
   EmbeddingCollection& tables();
   const EmbeddingCollection& tables() const;
 
-  // Micro-batches that hold parts of histories (MicroBatch::whole_offsets) are computed together with the ranks of
-  // this communicator, over the context's device, which hold the others: forward and backward are collective.
+  // Micro-batches that hold parts of histories (MicroBatch::whole_offsets) are computed together with the
+  // ranks of this communicator, over the context's device, which hold the others: forward and backward are
+  // collective.
   void share_histories(Communicator&);
 
   // Starts the id exchange for these micro-batches, which must outlive the lookup.

@@ -9,8 +9,8 @@
 
 namespace lime {
 
-// Over the ranks of a communicator over host memory, each with its own context, all on the same type of device.
-// Collective.
+// Over the ranks of a communicator over host memory, each with its own context, all on the same type of
+// device. Collective.
 //   the CPU                                      a duplicate of that
 //   one rank                                     self
 //   CUDA, a device for each rank                 NCCL; UserError, the same on all ranks, where it is missing

@@ -20,8 +20,10 @@ bool xor_attention_backward_mma(Context& ctx, const XorAttentionTile& tile, bool
   const int64_t parts = mma_parts(tile.links);
   const int sums = both ? 3 : 1;
   const auto m = [](const ConstView& v) { return matrix<const bf16>(v); };
-  MmaCall call{
-      make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads), tile.whole), tile.heads, tile.links, {}};
+  MmaCall call{make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads), tile.whole),
+               tile.heads,
+               tile.links,
+               {}};
   const SiluMmaWeights weights{static_cast<float>(0.5 / std::sqrt(static_cast<double>(width)))};
   const int64_t sum_rows = call.chunks.numbers() * parts * tile.links;
   auto* dq = ctx.arena().alloc(DType::f32, sums * sum_rows, d).template data<float>();

@@ -17,8 +17,10 @@ bool xor_attention_mma(Context& ctx, const XorAttentionTile& tile, bool both, co
   const int64_t d = history.k.cols(), width = d / tile.heads, rows = history.k.rows();
   const int64_t parts = mma_parts(tile.links);
   const auto m = [](const ConstView& v) { return matrix<const bf16>(v); };
-  MmaCall call{
-      make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads), tile.whole), tile.heads, tile.links, {}};
+  MmaCall call{make_chunks(tile.history, tile.first, rows, chunk_size(rows, tile.heads), tile.whole),
+               tile.heads,
+               tile.links,
+               {}};
   const SiluMmaWeights weights{static_cast<float>(0.5 / std::sqrt(static_cast<double>(width)))};
   auto* partial =
       ctx.arena().alloc(DType::f32, call.chunks.numbers() * parts * tile.links, d).template data<float>();

@@ -125,6 +125,71 @@ TEST_F(Reader, BatchesDoNotDependOnRanksThreadsOrPrefetch) {
   }
 }
 
+// Context parallelism: what readers of parts give is, part after part, what one reader gives.
+TEST_F(Reader, PartsOfHistoriesAndCandidatesMakeUpTheWhole) {
+  auto options = reader_options(*dataset_, 4);
+  options.history_tokens = 200, options.max_history = 30;
+  BatchReader alone(*dataset_, options);
+  const auto whole = read_all(alone);
+  for (const int parts : {2, 4}) {
+    SCOPED_TRACE(parts);
+    std::vector<std::vector<Batch>> of_part;
+    for (int part = 0; part < parts; ++part) {
+      options.history_part = part, options.history_parts = parts;
+      BatchReader reader(*dataset_, options);
+      of_part.push_back(read_all(reader));
+      ASSERT_EQ(of_part.back().size(), whole.size());
+    }
+    int64_t alone_in_last = 0, alone_in_first = 0;  // single candidates
+    const size_t tasks = options.spec.tasks.size();
+    for (size_t b = 0; b < whole.size(); ++b)
+      for (size_t m = 0; m < whole[b].micro.size(); ++m) {
+        const MicroBatch& all = whole[b].micro[m];
+        EXPECT_TRUE(all.whole_offsets.empty() && all.later_offsets.empty());
+        for (int part = 0; part < parts; ++part) {
+          const MicroBatch& mine = of_part[static_cast<size_t>(part)][b].micro[m];
+          ASSERT_EQ(mine.user_id, all.user_id);
+          ASSERT_EQ(mine.whole_offsets, all.history_offsets);
+          EXPECT_EQ(mine.user.id_columns[0].ids, all.user.id_columns[0].ids);
+          EXPECT_EQ(mine.truncated, all.truncated);
+          EXPECT_EQ(of_part[static_cast<size_t>(part)][b].next, whole[b].next);
+        }
+        for (size_t r = 0; r < all.user_id.size(); ++r) {
+          int64_t event = all.history_offsets[r], candidate = all.candidate_offsets[r];
+          const int64_t events = all.history_offsets[r + 1] - event,
+                        candidates = all.candidate_offsets[r + 1] - candidate;
+          for (int part = 0; part < parts; ++part) {
+            const MicroBatch& mine = of_part[static_cast<size_t>(part)][b].micro[m];
+            const int64_t n = mine.history_offsets[r + 1] - mine.history_offsets[r],
+                          c = mine.candidate_offsets[r + 1] - mine.candidate_offsets[r];
+            EXPECT_TRUE(n >= events / parts && n <= (events + parts - 1) / parts) << n << " of " << events;
+            EXPECT_TRUE(c >= candidates / parts && c <= (candidates + parts - 1) / parts);
+            for (size_t f = 0; f < all.history.id_columns.size(); ++f) {
+              const IdColumn &from = all.history.id_columns[f], &to = mine.history.id_columns[f];
+              if (!from.offsets.empty()) continue;
+              const auto first = from.ids.begin() + event;
+              EXPECT_TRUE(std::equal(first, first + n, to.ids.begin() + mine.history_offsets[r]));
+            }
+            event += n;
+            EXPECT_EQ(mine.later_offsets[r + 1] - mine.later_offsets[r], all.history_offsets[r + 1] - event);
+            for (int64_t i = 0; i < c; ++i, ++candidate) {
+              const auto from = static_cast<size_t>(candidate),
+                         to = static_cast<size_t>(mine.candidate_offsets[r] + i);
+              ASSERT_EQ(mine.item[to], all.item[from]);
+              for (size_t t = 0; t < tasks; ++t)
+                ASSERT_EQ(mine.labels[to * tasks + t], all.labels[from * tasks + t]);
+            }
+            if (candidates == 1 && c == 1) ++(part == 0 ? alone_in_first : alone_in_last);
+          }
+          EXPECT_EQ(event, all.history_offsets[r + 1]);
+          EXPECT_EQ(candidate, all.candidate_offsets[r + 1]);
+        }
+      }
+    EXPECT_GT(alone_in_first, 0);
+    EXPECT_GT(alone_in_last, 0);
+  }
+}
+
 TEST_F(Reader, ShardsThatHaveRunDryGiveEmptyMicroBatchesWithoutEnd) {
   BatchReader reader(*dataset_,
                      reader_options(*dataset_, 5));  // shards 0 and 1 hold two parts, the others one

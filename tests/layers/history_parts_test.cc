@@ -1,5 +1,5 @@
-// Histories in parts on several ranks: each rank's model of its part gives the logits of whole histories for its
-// candidates, and the ranks' gradients are parts of theirs.
+// Histories in parts on several ranks: each rank's model of its part gives the logits of whole histories for
+// its candidates, and the ranks' gradients are parts of theirs.
 #include "layers/history_parts.h"
 
 #include <gtest/gtest.h>
@@ -45,8 +45,8 @@ Cut part_of(const std::vector<int64_t>& lengths, int part, int parts) {
 }
 
 // The values of those rows of a matrix whose segments lie end to end.
-std::vector<double> rows_of(const std::vector<double>& values, int64_t cols, const std::vector<int64_t>& lengths,
-                            const Cut& cut) {
+std::vector<double> rows_of(const std::vector<double>& values, int64_t cols,
+                            const std::vector<int64_t>& lengths, const Cut& cut) {
   std::vector<double> rows;
   int64_t first = 0;
   for (size_t b = 0; b < lengths.size(); first += lengths[b++])
@@ -66,16 +66,19 @@ RankingModelConfig config_of(const std::string& name, int64_t width, int64_t lin
   RankingModelConfig c;
   c.name = name;
   c.history_features = 5, c.candidate_features = 4, c.user_features = 3;
-  c.width = width, c.heads = 2, c.links = links, c.blocks = 3, c.head_hidden = 7, c.max_positions = 6, c.tasks = 2;
+  c.width = width, c.heads = 2, c.links = links, c.blocks = 3, c.head_hidden = 7, c.max_positions = 6,
+  c.tasks = 2;
   return c;
 }
 
 class HistoryPartsTest : public DeviceTest, public testing::WithParamInterface<Device> {
  protected:
-  HistoryPartsTest() : DeviceTest(GetParam().type == DeviceType::cpu ? Device{} : Device{GetParam().type, 0}) {}
+  HistoryPartsTest()
+      : DeviceTest(GetParam().type == DeviceType::cpu ? Device{} : Device{GetParam().type, 0}) {}
 
   // Logits and all gradients, by name.
-  static Values step(Context& on, const RankingModelConfig& c, const Batch& batch, const HistoryParts& parts) {
+  static Values step(Context& on, const RankingModelConfig& c, const Batch& batch,
+                     const HistoryParts& parts) {
     ParameterStore store;
     RankingModel model(c, store);
     store.allocate(on, 7);
@@ -147,11 +150,16 @@ class HistoryPartsTest : public DeviceTest, public testing::WithParamInterface<D
     ASSERT_EQ(mine.size(), whole.size());
     for (const auto& [name, values] : mine) {
       std::vector<double> got = values, want = whole.at(name);
-      if (name == "history") want = rows_of(want, c.history_features, batch.histories, history);
-      else if (name == "candidates") want = rows_of(want, c.candidate_features, batch.impressions, shown);
-      else if (name == "logits") want = rows_of(want, c.tasks, batch.impressions, shown);
+      if (name == "history")
+        want = rows_of(want, c.history_features, batch.histories, history);
+      else if (name == "candidates")
+        want = rows_of(want, c.candidate_features, batch.impressions, shown);
+      else if (name == "logits")
+        want = rows_of(want, c.tasks, batch.impressions, shown);
       else  // a part of the batch's
-        group.world().all_reduce(View(got.data(), 1, static_cast<int64_t>(got.size())), ReduceOp::sum)->wait();
+        group.world()
+            .all_reduce(View(got.data(), 1, static_cast<int64_t>(got.size())), ReduceOp::sum)
+            ->wait();
       ASSERT_EQ(got.size(), want.size()) << name;
       for (size_t i = 0; i < got.size(); ++i)
         ASSERT_NEAR(got[i], want[i], tolerance * std::max(1.0, std::abs(want[i]))) << name << "[" << i << "]";

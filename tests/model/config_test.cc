@@ -135,8 +135,9 @@ TEST(Config, ResolvedYamlReadsBackTheSame) {
 
 // Every key, in turn, keeps a value that is not its default through text and back.
 TEST(Config, EveryKeySurvivesTheRoundTrip) {
-  const std::set<std::string> held_against_others = {"device", "train.micro_batches", "train.precision",
-                                                     "model.width", "model.heads"};
+  const std::set<std::string> held_against_others = {
+      "device",          "train.micro_batches", "train.context_parallel",
+      "train.precision", "model.width",         "model.heads"};
   for (const auto& key : config_keys()) {
     if (key.path == "tasks") continue;
     std::string path = key.path;
@@ -238,6 +239,12 @@ INSTANTIATE_TEST_SUITE_P(
                 "x.yaml:5: train.micro_batches: found 3, expected a power of two"},
         Mistake{small + "train: {micro_batches: 1024}\n",
                 "x.yaml: train.batch_requests: found 512, expected at least train.micro_batches (1024)"},
+        Mistake{small + "train: {context_parallel: 3}\n",
+                "x.yaml:5: train.context_parallel: found 3, expected a power of two"},
+        Mistake{
+            small + "model: {name: hstu}\ntrain: {context_parallel: 2}\n",
+            "x.yaml:6: train.context_parallel: found 2, expected 1 with model.name hstu: only lime_xor and "
+            "lime_mha have histories that can be cut"},
         Mistake{small + "model: {width: 65}\n",
                 "x.yaml:5: model.width: found 65, expected a multiple of model.heads (2)"},
         Mistake{small + "train: {precision: bf16}\n",
