@@ -46,9 +46,9 @@ std::string progress_line(const StepReport& report, int64_t total_steps, double 
   line << std::fixed << std::setprecision(4) << "  loss " << report.loss;
   if (std::isfinite(report.ne)) line << "  NE " << report.ne;
   if (report.step_ms > 0) {
-    line << std::setprecision(0) << "  " << static_cast<double>(report.requests) / report.step_ms * 1000
-         << " requests/s" << std::setprecision(1) << "  data wait "
-         << 100 * report.data_wait_ms / report.step_ms << "%";
+    const double rate = static_cast<double>(report.requests) / report.step_ms * 1000;
+    line << std::setprecision(rate < 10 ? 2 : 0) << "  " << rate << " requests/s" << std::setprecision(1)
+         << "  data wait " << 100 * report.data_wait_ms / report.step_ms << "%";
   }
   if (eta_seconds >= 0) line << "  ETA " << format_duration(eta_seconds);
   return line.str();

@@ -36,6 +36,8 @@ TEST(ProgressLine, ShowsRatesOfTheStepsItCovers) {
             "step 120/335  loss 0.6123  NE 0.8931  2000 requests/s  data wait 10.0%  ETA 1:05");
   report.ne = NAN;
   EXPECT_EQ(progress_line(report, 0, -1), "step 120  loss 0.6123  2000 requests/s  data wait 10.0%");
+  report.requests = 1, report.step_ms = 8000, report.data_wait_ms = 0;
+  EXPECT_EQ(progress_line(report, 0, -1), "step 120  loss 0.6123  0.12 requests/s  data wait 0.0%");
 }
 
 TEST(FormatDuration, FromSecondsToDays) {
