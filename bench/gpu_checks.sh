@@ -121,7 +121,7 @@ fi
 done
 
 # 4. Several ranks, which share the device where there is one: they may wait for each other for long.
-for test in collectives_test nccl_test gradient_buckets_test embeddings_collection_test; do
+for test in collectives_test nccl_test gradient_buckets_test embeddings_collection_test history_parts_test; do
   for ranks in $([ $test = nccl_test ] && echo 2 || echo 1 2 4); do
     [ -n "$(program $test)" ] && step "${test}_np$ranks" 60 bash -c 'launch "$@"' _ "$ranks" "$(program $test)"
   done

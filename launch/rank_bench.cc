@@ -153,19 +153,6 @@ double writing_rate(const std::string& directory, const std::string& name, int64
   return 1e-6 * static_cast<double>(bytes) / watch.seconds();
 }
 
-// Every rank's text, on all of them.
-std::vector<std::string> all_texts(ProcessGroup& group, const std::string& mine) {
-  std::string lines;
-  for (const auto& bytes : gather_bytes(group.world(), mine, 0))
-    lines += std::string(bytes.begin(), bytes.end()) + "\n";
-  std::vector<char> all(lines.begin(), lines.end());
-  broadcast_bytes(group.world(), all, 0);
-  std::vector<std::string> texts(1);
-  for (const char c : all) c == '\n' ? (void)texts.emplace_back() : texts.back().push_back(c);
-  texts.pop_back();
-  return texts;
-}
-
 class Measurement {
  public:
   Measurement(ProcessGroup& group, const RankBenchOptions& options,
@@ -178,7 +165,7 @@ class Measurement {
     bench_.device = to_string(f32_->device());
     if (on_device()) bench_.device = "cuda";
     name_hosts();
-    bench_.processors = all_texts(group_, cpu_model());
+    bench_.processors = all_gather_texts(group_.world(), cpu_model());
     const int64_t rows = options_.product_rows > 0 ? options_.product_rows : on_device() ? 65536 : 512;
     const double seconds = options_.seconds;
     total_ = 3 + (on_device() ? 3 : 0) + !options_.data.empty() + !options_.out.empty() +
@@ -201,7 +188,7 @@ class Measurement {
     begin("bits");
     std::string digest;
     together(group_.world(), [&] { digest = digest_of_layers(f32_->device()); });
-    bench_.digests = all_texts(group_, digest);
+    bench_.digests = all_gather_texts(group_.world(), digest);
     if (group_.size() > 1) {
       begin("collectives");
       const auto comm = make_device_communicator(group_.world(), *f32_);
@@ -239,7 +226,7 @@ class Measurement {
   }
 
   void name_hosts() {
-    for (const std::string& host : all_texts(group_, group_.host())) {
+    for (const std::string& host : all_gather_texts(group_.world(), group_.host())) {
       const auto found = std::find(bench_.hosts.begin(), bench_.hosts.end(), host);
       bench_.host_of.push_back(static_cast<int>(found - bench_.hosts.begin()));
       if (found == bench_.hosts.end()) bench_.hosts.push_back(host);

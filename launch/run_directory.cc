@@ -145,8 +145,7 @@ void RunDirectory::lock() {
     throw UserError(str(path, ": cannot be written: ", system_reason()));
 }
 
-void RunDirectory::start(const Config& config) {
-  const std::vector<std::string> hosts = group_.gather_hosts();
+void RunDirectory::start(const Config& config, const std::vector<std::string>& hosts) {
   on_root(group_, [&] {
     const std::string environment_path = path_ + "/environment.json";
     Json jobs = earlier_jobs(environment_path);

@@ -28,8 +28,8 @@ class RunDirectory {
   RunDirectory& operator=(const RunDirectory&) = delete;
 
   // Collective: writes config.yaml and environment.json (rank 0, atomically). From here on the directory
-  // stays.
-  void start(const Config&);
+  // stays. `hosts`: of all ranks.
+  void start(const Config&, const std::vector<std::string>& hosts);
 
   const std::string& path() const { return path_; }
 

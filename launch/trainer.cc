@@ -65,12 +65,13 @@ class Trainer {
     items_ = items_of_host(group_, dataset_, config_.features);
     BatchSource source(group_, dataset_, config_, state_.epoch, state_.positions, items_);
     const int64_t total_steps = planned_steps(source);
-    directory_->start(config_);
+    const std::vector<std::string> hosts = all_gather_texts(group_.world(), group_.host());
+    directory_->start(config_, hosts);
     if (root()) log_ = std::make_unique<MetricsLog>(options_.run_directory, state_.step);
     Progress progress(root(), total_steps, config_.train.log_every);
     progress_ = &progress;
     announce();
-    work_ = std::make_unique<RankWork>(group_.gather_hosts());
+    work_ = std::make_unique<RankWork>(hosts);
 
     StopSignal signal;
     TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);

@@ -103,6 +103,20 @@ std::vector<double> all_gather_values(Communicator& comm, std::span<const double
   return gather_values(comm, mine);
 }
 
+std::vector<std::string> all_gather_texts(Communicator& comm, const std::string& mine) {
+  const auto size = static_cast<int64_t>(mine.size());
+  const std::vector<int64_t> sizes = all_gather_values(comm, std::span<const int64_t>(&size, 1));
+  const int64_t longest = *std::max_element(sizes.begin(), sizes.end());
+  std::vector<char> padded(static_cast<size_t>(longest));
+  std::copy(mine.begin(), mine.end(), padded.begin());
+  const std::vector<int64_t> words = to_words(padded), all = all_gather_values(comm, words);
+  std::vector<std::string> texts;
+  for (size_t r = 0; r < sizes.size(); ++r)
+    texts.emplace_back(reinterpret_cast<const char*>(all.data() + r * words.size()),
+                       static_cast<size_t>(sizes[r]));
+  return texts;
+}
+
 void broadcast_bytes(Communicator& comm, std::vector<char>& bytes, int root) {
   auto size = static_cast<int64_t>(bytes.size());
   comm.broadcast(View(&size, 1, 1), root)->wait();

@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "runtime/context.h"
@@ -85,6 +86,8 @@ std::unique_ptr<Communicator> make_self_communicator(Context&);  // on the conte
 // Rank r's `mine` at [r * n, (r+1) * n).
 std::vector<int64_t> all_gather_values(Communicator&, std::span<const int64_t> mine);
 std::vector<double> all_gather_values(Communicator&, std::span<const double> mine);
+// Every rank's text in rank order.
+std::vector<std::string> all_gather_texts(Communicator&, const std::string& mine);
 // Any bytes from `root` to all.
 void broadcast_bytes(Communicator&, std::vector<char>& bytes, int root);
 // Every rank's bytes on `root` in rank order (empty elsewhere).

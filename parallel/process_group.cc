@@ -136,12 +136,6 @@ int ProcessGroup::local_rank() const { return impl_->local_rank; }
 int ProcessGroup::local_size() const { return impl_->local_size; }
 int ProcessGroup::host_leader() const { return impl_->host_leader; }
 std::string ProcessGroup::host() const { return impl_->host; }
-std::vector<std::string> ProcessGroup::gather_hosts() {
-  std::vector<std::string> hosts;
-  for (const auto& bytes : gather_bytes(world(), impl_->host, 0))
-    hosts.emplace_back(bytes.begin(), bytes.end());
-  return hosts;
-}
 Communicator& ProcessGroup::world() { return *impl_->world; }
 
 std::unique_ptr<Communicator> ProcessGroup::split(int colour) {

@@ -35,7 +35,6 @@ class ProcessGroup {
   int local_size() const;
   int host_leader() const;  // the rank whose local_rank() is 0 on this host
   std::string host() const;
-  std::vector<std::string> gather_hosts();  // of all ranks, on rank 0; empty elsewhere. Collective
 
   // Collectives over host memory. The group owns it; duplicate() for an order of one's own.
   Communicator& world();

@@ -39,7 +39,7 @@ class RunDirectoryTest : public testing::Test {
 TEST_F(RunDirectoryTest, AStartedRunKeepsItsConfigurationAndEnvironment) {
   {
     RunDirectory directory(test_group(), path_, false);
-    directory.start(some_config());
+    directory.start(some_config(), all_gather_texts(test_group().world(), test_group().host()));
   }
   barrier();
   EXPECT_EQ(to_yaml(load_config(config_path(path_), {})), to_yaml(some_config()));
@@ -53,7 +53,7 @@ TEST_F(RunDirectoryTest, AStartedRunKeepsItsConfigurationAndEnvironment) {
   barrier();
   {
     RunDirectory directory(test_group(), path_, true);
-    directory.start(some_config());
+    directory.start(some_config(), all_gather_texts(test_group().world(), test_group().host()));
   }
   barrier();
   EXPECT_EQ(nlohmann::json::parse(read_file(path_ + "/environment.json"))["jobs"].size(), 2u);
@@ -118,7 +118,7 @@ TEST_F(RunDirectoryTest, ARunInUseIsRefusedNamingTheProcess) {
   const pid_t child = fork();
   if (child == 0) {
     RunDirectory directory(test_group(), path_, false);
-    directory.start(some_config());
+    directory.start(some_config(), all_gather_texts(test_group().world(), test_group().host()));
     if (write(ready[1], "x", 1) != 1) _exit(1);
     pause();
     _exit(0);

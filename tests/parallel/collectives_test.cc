@@ -260,6 +260,11 @@ TEST_P(Collectives, ValuesBytesAndCounts) {
   }
   EXPECT_TRUE(all_gather_values(*comm_, std::span<const int64_t>()).empty());
 
+  const auto text_of = [](int r) { return std::string(r == 1 ? 0 : static_cast<size_t>(5 * r + 3), 'k'); };
+  const auto texts = all_gather_texts(*comm_, text_of(rank_));
+  ASSERT_EQ(texts.size(), static_cast<size_t>(size_));
+  for (int r = 0; r < size_; ++r) EXPECT_EQ(texts[static_cast<size_t>(r)], text_of(r));
+
   for (int root = 0; root < size_; ++root) {
     for (const size_t n : {0, 1, 7, 8, 9, 1000}) {
       std::vector<char> bytes(rank_ == root ? n : 3, static_cast<char>('a' + rank_));
