@@ -88,7 +88,7 @@ struct TrainStep::Impl {
     if (const auto parts = static_cast<int>(config.train.context_parallel); parts > 1) {
       with_other_parts = group.split(group.rank() % (group.size() / parts));
       of_parts = make_device_communicator(*with_other_parts, ctx);
-      network.share_histories(*of_parts);
+      network.share_histories(of_parts.get());
     }
     buckets = std::make_unique<GradientBuckets>(ctx, *comm, std::move(ends), last_leaf - first_leaf,
                                                 static_cast<int64_t>(config.train.bucket_mb * (1 << 20)));
@@ -99,7 +99,10 @@ struct TrainStep::Impl {
     losses =
         Tensor(ctx.device(), DType::f64, last_leaf - first_leaf, static_cast<int64_t>(config.tasks.size()));
   }
-  ~Impl() { network.parameters().on_ready({}); }
+  ~Impl() {
+    network.parameters().on_ready({});
+    network.share_histories(nullptr);
+  }
 
   bool on_device() const { return ctx.device().type == DeviceType::cuda; }
 

@@ -160,7 +160,7 @@ EmbeddingCollection& Network::tables() { return *impl_->tables; }
 const EmbeddingCollection& Network::tables() const { return *impl_->tables; }
 Context& Network::context() const { return impl_->ctx; }
 
-void Network::share_histories(Communicator& ranks) { impl_->parts = &ranks; }
+void Network::share_histories(Communicator* ranks) { impl_->parts = ranks; }
 
 std::unique_ptr<Lookup> Network::begin_lookup(const std::vector<MicroBatch>& batches, bool insert) {
   std::vector<std::vector<FeatureIds>> features(batches.size());

@@ -33,8 +33,8 @@ class Network {
 
   // Micro-batches that hold parts of histories (MicroBatch::whole_offsets) are computed together with the
   // ranks of this communicator, over the context's device, which hold the others: forward and backward are
-  // collective.
-  void share_histories(Communicator&);
+  // collective. Null: no longer.
+  void share_histories(Communicator*);
 
   // Starts the id exchange for these micro-batches, which must outlive the lookup.
   std::unique_ptr<Lookup> begin_lookup(const std::vector<MicroBatch>&, bool insert);
