@@ -88,7 +88,11 @@ Hdf5Handle Hdf5File::Impl::open_attribute(const std::string& object, const std::
   const std::string label = object + "@" + name;
   if (checked(H5Aexists(owner, name.c_str()), label, "cannot look up") == 0)
     fail(label, "missing from the file");
-  return own(H5Aopen(owner, name.c_str(), H5P_DEFAULT), H5Aclose, label, "cannot open");
+  Hdf5Handle attribute = own(H5Aopen(owner, name.c_str(), H5P_DEFAULT), H5Aclose, label, "cannot open");
+  const Hdf5Handle space = own(H5Aget_space(attribute), H5Sclose, label, "cannot read its shape");
+  if (const auto values = H5Sget_simple_extent_npoints(space); values != 1)
+    fail(label, str("has ", values, " values, expected one"));
+  return attribute;
 }
 
 void Hdf5File::Impl::close() {
@@ -285,6 +289,9 @@ std::string Hdf5File::attribute(const std::string& object, const std::string& na
     H5free_memory(text);
     return value;
   }
+  constexpr size_t most_bytes = size_t{1} << 20;
+  if (H5Tget_size(type) > most_bytes)
+    impl_->fail(label, str("is a string of ", H5Tget_size(type), " bytes, expected at most ", most_bytes));
   std::string value(H5Tget_size(type), '\0');
   impl_->checked(H5Aread(attribute, type, value.data()), label, "cannot read");
   value.resize(std::strlen(value.c_str()));
