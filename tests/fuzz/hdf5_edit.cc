@@ -47,9 +47,10 @@ std::vector<std::string> attributes_of(hid_t file) {
 
 void set_number(hid_t file, const std::string& name, uint64_t row, int64_t number) {
   const hid_t column = H5Dopen2(file, name.c_str(), H5P_DEFAULT), space = H5Dget_space(column);
-  constexpr hssize_t most = 100'000;  // not where a change before this one made 2^60 of them
-  const auto values = static_cast<size_t>(
-      H5Sget_simple_extent_npoints(space) > most ? 0 : H5Sget_simple_extent_npoints(space));
+  constexpr hssize_t most =
+      100'000;  // a change before this one may have made 2^60 of them, or more than can be said
+  const hssize_t points = H5Sget_simple_extent_npoints(space);
+  const auto values = static_cast<size_t>(0 <= points && points <= most ? points : 0);
   std::vector<double> reals(values);
   std::vector<int64_t> integers(values);
   const hid_t type = H5Dget_type(column);

@@ -42,6 +42,8 @@ std::vector<std::string> seeds() {
                state,
                {{"dense.h5", 12345, std::string(32, '0')}, {"tables-00000-of-00001.h5", 1, "x"}}});
   return {
+      std::string(1, '\0') + "{\"format\":" + std::string(200'000, '['),
+
       std::string(1, '\0') + text, '\1' + text,
       std::string(
           "\1{\"format\":\"lime-checkpoint\",\"version\":1,\"model\":[],\"seed\":1,\"step\":0,\"epoch\":0,"

@@ -16,7 +16,7 @@ void run(std::string_view text) {
 }
 
 std::vector<std::string> seeds() {
-  return {R"(
+  return {std::string(2000, '['), "name: " + std::string(2000, '{'), R"(
 impressions:
   files: log.csv
   user: user

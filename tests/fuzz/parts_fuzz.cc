@@ -1,6 +1,6 @@
-// The HDF5 files of a dataset. The first byte chooses one, the second whether dataset.yaml knows its new
-// size; then the changes. What is read of damaged bytes is what was written, or nothing; of numbers that are
-// wrong, nothing that is out of bounds.
+// The HDF5 files of a dataset, and numbers of dataset.yaml. The first byte chooses one, the second whether
+// dataset.yaml knows its new size; then the changes. What is read of damaged bytes is what was written, or
+// nothing; of numbers that are wrong, nothing that is out of bounds.
 #include <algorithm>
 #include <filesystem>
 #include <span>
@@ -54,11 +54,29 @@ std::string read_dataset(const std::string& directory) {
   return inspect(dataset, true) + digest.hex();
 }
 
+// dataset.yaml with one of its whole numbers changed.
+std::string with_number(std::string yaml, Input& input) {
+  constexpr const char* digits = "0123456789";
+  size_t which = input.byte(), begin = 0, end = 0;
+  for (; begin != std::string::npos; begin = yaml.find_first_of(digits, end)) {
+    end = std::min(yaml.find_first_not_of(digits, begin), yaml.size());
+    if (end > begin && which-- == 0) return yaml.replace(begin, end - begin, std::to_string(input.number()));
+  }
+  return yaml;
+}
+
 void run(std::string_view bytes) {
   static const WholeDataset whole;
   static const std::string whole_content = read_dataset(whole.directory);
   Input input(bytes);
-  const std::string& name = whole.files[input.byte() % whole.files.size()];
+  const size_t file = input.byte() % (whole.files.size() + 1);
+  if (file == whole.files.size()) {
+    scratch_file("parts/dataset.yaml", with_number(whole.yaml, input));
+    refusal(whole.directory, [&] { read_dataset(whole.directory); });
+    scratch_file("parts/dataset.yaml", whole.yaml);
+    return;
+  }
+  const std::string& name = whole.files[file];
   const bool size_is_known = input.byte() % 2 == 0;
   const std::string before = read_whole(whole.directory + "/" + name);
   const bool by_disk = !input.empty() && input.rest().front() % 2 == by_bytes;
@@ -89,6 +107,8 @@ std::vector<std::string> seeds() {
       inputs.push_back(std::string{file, 0, by_hdf5} + reshaped(column, 0, 138, 1));
     }
   }
+  for (int number = 0; number < 60; ++number)
+    inputs.push_back({5, static_cast<char>(number), static_cast<char>(134)});
   return inputs;
 }
 
