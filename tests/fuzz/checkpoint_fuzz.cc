@@ -64,7 +64,7 @@ std::vector<std::string> seeds() {
     inputs.push_back({how, by_bytes});
     inputs.push_back(std::string{how, by_bytes} + flip(9, 1) + flip(4096, 128));
     inputs.push_back(std::string{how, by_bytes} + cut(3000));
-    for (uint8_t column = 0; column < 24; column += 2) {
+    for (uint8_t column = 0; column < 24; column += 4) {
       inputs.push_back(std::string{how, by_hdf5} + number_at(column, 1, 138));
       inputs.push_back(std::string{how, by_hdf5} + reshaped(column, 0, 138, 1));
     }

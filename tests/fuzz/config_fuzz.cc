@@ -31,7 +31,8 @@ void run(std::string_view bytes) {
 }
 
 std::vector<std::string> seeds() {
-  return {"data: " + std::string(2000, '['), "data: {path: d, train: 2024-01-01}\ntasks: [click]\n",
+  return {"data: " + std::string(2000, '['), "data: &a {x: *a}\n#" + std::string(300'000, 'x'),
+          "data: {path: d, train: 2024-01-01}\ntasks: [click]\n",
           R"(data:
   path: data/log
   train: 2022-04-25..2022-05-04

@@ -124,7 +124,7 @@ void run(std::string_view bytes) {
   for (bool add : {false, true}) {
     if (add && !twice) break;
     for (int f = 0; f < 4; ++f) scratch_file(str("import/log_", f), input.until(file_end));
-    const auto refused = refusal("", [&] { import_files(how, add); });
+    const auto refused = refusal(file(""), [&] { import_files(how, add); });
     if (refused && !add) {
       require(!fs::exists(file("dataset")), "refused, and left something behind");
       return;
