@@ -67,6 +67,7 @@ std::vector<std::string> seeds() {
     for (uint8_t column = 0; column < 24; column += 4) {
       inputs.push_back(std::string{how, by_hdf5} + number_at(column, 1, 138));
       inputs.push_back(std::string{how, by_hdf5} + reshaped(column, 0, 138, 1));
+      if (how >= 2) inputs.push_back(std::string{how, by_hdf5} + reshaped(column, 1, 24, 1));
     }
   }
   return inputs;

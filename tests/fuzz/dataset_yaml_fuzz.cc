@@ -24,6 +24,7 @@ void run(std::string_view text) {
   directory();
   const auto dataset = described(text);
   if (!dataset) return;
+  require(dataset->users() >= 0 && dataset->events() >= 0, "more users or events than can be counted");
   for (int64_t part = 0; part < dataset->parts(); ++part) dataset->part_info(part);
   for (const auto& day : dataset->days()) dataset->day_start_ms(day.day);
   refusal(directory(), [&] { Dataset::open(directory()); });  // none of its files is there

@@ -42,7 +42,8 @@ std::vector<std::string> seeds() {
                state,
                {{"dense.h5", 12345, std::string(32, '0')}, {"tables-00000-of-00001.h5", 1, "x"}}});
   return {
-      std::string(1, '\0') + "{\"format\":" + std::string(200'000, '['),
+      std::string(1, '\0') + "{\"format\":\"lime-checkpoint\",\"x\":" + std::string(200'000, '[') +
+          std::string(200'000, ']') + "}",
 
       std::string(1, '\0') + text, '\1' + text,
       std::string(
