@@ -66,12 +66,17 @@ void Hdf5File::Impl::transfer(const std::string& object, const Column& c, hsize_
   checked(H5Dread(c.dataset, hdf5_memory_type(memory), to, from, H5P_DEFAULT, out), object, rows.c_str());
 }
 
+void Hdf5File::Impl::check_rows(const std::string& object, int64_t first, int64_t last) {
+  const Column& c = column(object);
+  if (first < 0 || last < first || static_cast<hsize_t>(last) > c.shape[0])
+    fail(object, str("has ", c.shape[0], " rows, expected rows [", first, ", ", last, ")"));
+}
+
 void Hdf5File::Impl::read(const std::string& object, int64_t first, int64_t last, H5Type memory, void* out) {
   Column& c = column(object);
   flush(object, c, true);
+  check_rows(object, first, last);
   const auto begin = static_cast<hsize_t>(first), end = static_cast<hsize_t>(last);
-  if (first < 0 || last < first || end > c.shape[0])
-    fail(object, str("has ", c.shape[0], " rows, expected rows [", first, ", ", last, ")"));
   if (is_float(c.type) && !is_float(memory))
     fail(object, str("holds ", to_string(c.type), ", expected integers"));
   if (begin == end) return;

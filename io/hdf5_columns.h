@@ -41,6 +41,7 @@ struct Hdf5File::Impl {
   void check_size(const std::string& object, const Column& c) const;
   void transfer(const std::string& object, const Column& c, hsize_t begin, hsize_t end, H5Type memory,
                 void* out);
+  void check_rows(const std::string& object, int64_t first, int64_t last);
   void read(const std::string& object, int64_t first, int64_t last, H5Type memory, void* out);
   void make_groups(const std::string& object);
   // A column to come: made in the file when its first chunk is full, or at the end, when its size is known.

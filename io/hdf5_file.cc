@@ -170,8 +170,8 @@ std::vector<std::string> Hdf5File::list(const std::string& group) const {
     static_cast<std::vector<std::string>*>(out)->emplace_back(link);
     return 0;
   };
-  // In the order in which they are stored: for another one HDF5 1.10 makes a table, and where a damaged group ends
-  // that, it frees links that it has not read.
+  // In the order in which they are stored: for another one HDF5 1.10 makes a table, and where a damaged group
+  // ends that, it frees links that it has not read.
   const herr_t status = H5Literate_by_name(impl_->file, name.c_str(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr,
                                            visit, &names, H5P_DEFAULT);
   impl_->checked(status, name, "cannot list");
@@ -196,6 +196,7 @@ std::vector<T> Hdf5File::read(const std::string& dataset, int64_t begin, int64_t
   Hdf5Lock lock;
   const auto dims = shape(dataset);
   if (end < 0) end = dims[0];
+  impl_->check_rows(normal(dataset), begin, end);  // before memory is asked for
   std::vector<T> values(
       static_cast<size_t>(std::max<int64_t>(end - begin, 0) * (dims.size() > 1 ? dims[1] : 1)));
   impl_->read(normal(dataset), begin, end, h5_type_of<T>(), values.data());

@@ -50,7 +50,8 @@ void run(std::string_view bytes) {
     require(agree || refused || after == before, "damage that is not noticed");
   }
   const auto refused = refusal(named, [&] {
-    require(agree || describe_checkpoint(small.checkpoint) == content, "damage that is not noticed");
+    const std::string found = describe_checkpoint(small.checkpoint);
+    require(agree || found == content, "damage that is not noticed");
   });
   require(agree || refused || after == before, "damage that is not noticed");
   refusal(small.checkpoint, [&] { checkpoint_shapes(small.checkpoint); });
