@@ -14,20 +14,12 @@ constexpr uint64_t edits = 7;
 
 std::vector<std::string> columns_of(hid_t file) {
   std::vector<std::string> names;
-  auto visit = [](hid_t, const char* name, const H5O_info_t* info, void* out) -> herr_t {
+  auto visit = [](hid_t, const char* name, const auto* info, void* out) -> herr_t {
     if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(out)->emplace_back(name);
     return 0;
   };
 #if H5_VERSION_GE(1, 12, 0)
-  H5Ovisit3(
-      file, H5_INDEX_NAME, H5_ITER_INC,
-      [](hid_t at, const char* name, const H5O_info2_t* info, void* out) -> herr_t {
-        static_cast<void>(at);
-        if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(out)->emplace_back(name);
-        return 0;
-      },
-      &names, H5O_INFO_BASIC);
-  static_cast<void>(visit);
+  H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, visit, &names, H5O_INFO_BASIC);
 #else
   H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, visit, &names, H5O_INFO_BASIC);
 #endif

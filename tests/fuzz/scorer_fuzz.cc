@@ -1,7 +1,9 @@
 // Calls of the C interface in any order, with any values, null pointers and sizes that do not fit. A request
 // that is scored has the logits of a new one with the same values: what calls failed, or were overwritten,
 // leaves nothing.
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <map>
 
