@@ -154,6 +154,14 @@ std::vector<std::string> seeds() {
       "video_id,author_id,video_type,upload_dt,upload_type,visible_status,video_duration,server_width,server_"
       "height,"
       "music_id,music_type,tag\n5,3,NORMAL,2022-04-01,ShortImport,0,9000,720,1280,33,9,\"12,65\"\n";
+  std::string people =
+      "user_id,user_active_degree,is_lowactive_period,is_live_streamer,is_video_author,follow_user_num,"
+      "follow_user_num_range,"
+      "fans_user_num,fans_user_num_range,friend_user_num,friend_user_num_range,register_days,register_days_"
+      "range";
+  std::string person = "\n7,high_active,0,0,1,5,\"(0,10]\",3,\"[1,10)\",0,0,107,61-90";
+  for (int i = 0; i < 18; ++i) people += str(",onehot_feat", i), person += str(",", i);
+  people += person + "\n";
   const std::string samples = "user,time_stamp,adgroup_id,pid,nonclk,clk\n",
                     behavior = "user,time_stamp,btag,cate,brand\n";
   return {
@@ -171,9 +179,9 @@ std::vector<std::string> seeds() {
       begins(2, false) +
           joined({kuairand + "7,5,20220508,1200,1651982400000,1,0,0,0,0,0,0,4321,9000,0,0,0,0,3\n"
                              "7,6,20220508,1300,1651986000000,0,1,0,0,0,0,1,99,9000,0,0,1,1,3\n"}),
-      begins(10 | 2, true) +
-          joined({kuairand + "7,5,20220508,1200,1651982400000,1,0,0,0,0,0,0,4321,9000,0,0,0,0,3\n",
-                  "user_id\n7\n", videos, "",
+      begins(12, true) +
+          joined({kuairand + "7,5,20220508,1200,1651982400000,1,0,0,0,0,0,0,4321,9000,0,0,0,0,3\n", people,
+                  videos, "",
                   kuairand + "7,5,20220509,0001,1652025660000,1,0,0,0,0,0,0,4321,9000,0,0,0,0,3\n"}),
       begins(3, false) +
           joined({"userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n1,29,4,1260759179\n"}),
