@@ -24,3 +24,7 @@ target_compile_options(lime_warnings INTERFACE
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LIME_WERROR}>>:-Werror>
   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
   $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${LIME_WERROR}>>:--Werror=all-warnings>)
+
+if(LIME_FUZZ AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR "LIME_FUZZ: found the compiler ${CMAKE_CXX_COMPILER_ID}, expected clang (cmake --preset fuzz)")
+endif()

@@ -120,8 +120,9 @@ TableRows TableShard::bucket_rows(int64_t bucket) const {
   rows.values.resize(n * static_cast<size_t>(config_.dim));
   rows.state.reserve(n * static_cast<size_t>(width));
   float* values = rows.values.data();
-  for (const auto& [id, row] : found) {
-    if (!is_row(row)) continue;
+  for (const auto& [id, place] : found) {
+    if (!is_row(place)) continue;
+    const auto row = place;  // what a lambda may name
     rows.ids.push_back(id);
     with_stored_type(config_.type, [&]<typename Row>(Row) {
       set_row(static_cast<const Row*>(values_.row(row)), values, config_.dim);

@@ -77,6 +77,7 @@ class Dataset {
   static Dataset describe(const std::string& directory);
 
   const std::string& directory() const { return directory_; }
+  std::string text() const;  // of dataset.yaml: what was read, written again
   const DatasetSchema& schema() const { return schema_; }
   const std::vector<DayInfo>& days() const { return days_; }  // in order of time
   const std::vector<ImportInfo>& imports() const { return imports_; }
@@ -109,7 +110,6 @@ class Dataset {
 
  private:
   friend class DatasetWriter;
-  std::string text() const;  // dataset.yaml
   void parse(const std::string& text);
   void check_files() const;
   void count();  // sets what is known from imports_

@@ -1,15 +1,15 @@
 // dataset.yaml: reading and writing a dataset's description.
-#include <yaml-cpp/yaml.h>
-
 #include <numeric>
 
 #include "io/dataset.h"
+#include "io/yaml_document.h"
 #include "runtime/error.h"
 
 namespace lime {
 namespace {
 
 constexpr int64_t format_version = 2;
+constexpr int64_t most = int64_t{1} << 48;  // rows or bytes of one entry: sums of them stay numbers
 
 // A value of the file, with its place in it for messages.
 class Value {
@@ -43,7 +43,7 @@ class Value {
   bool flag() const { return as<bool>("true or false"); }
   int64_t count() const {
     const auto value = integer();
-    if (value < 0) fail(str("found ", value, ", expected 0 or more"));
+    if (value < 0 || value > most) fail(str("found ", value, ", expected 0 to ", most));
     return value;
   }
   std::vector<int64_t> counts(int64_t size) const {
@@ -201,13 +201,7 @@ std::string Dataset::text() const {
 
 void Dataset::parse(const std::string& text) {
   const std::string path = directory_ + "/dataset.yaml";
-  YAML::Node document;
-  try {
-    document = YAML::Load(text);
-  } catch (const YAML::Exception& error) {
-    throw UserError(str(path, ":", error.mark.line + 1, ": not YAML: ", error.msg));
-  }
-  const Value root(path, document, "");
+  const Value root(path, load_yaml(text, path), "");
   if (const auto format = root["format"].text(); format != "lime-dataset")
     root["format"].fail(str("found '", format, "', expected 'lime-dataset'"));
   if (const int64_t version = root["version"].count(); version != format_version)

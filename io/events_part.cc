@@ -107,6 +107,11 @@ auto gathered(std::vector<EventsOfImport>& imports, Member member, const std::ve
 // The row of /user that described each user last.
 std::vector<Run> rows_of_users(const std::vector<EventsOfImport>& imports, int64_t users,
                                std::vector<int64_t>& user_id) {
+  int64_t rows = 0;
+  for (const auto& import : imports) rows += static_cast<int64_t>(import.described.size());
+  if (rows < users)  // before memory is asked for as many as dataset.yaml says
+    throw UserError(str(imports.back().path, ": /user/row: found ", rows,
+                        " rows with those of imports before, expected ", users, " users or more"));
   std::vector<Run> last(static_cast<size_t>(users), Run{0, 0, 0});
   user_id.assign(static_cast<size_t>(users), -1);
   int64_t known = 0;

@@ -6,8 +6,10 @@
 namespace lime {
 
 int64_t age_bucket(int64_t request_ms, int64_t event_ms, int64_t buckets) {
-  const int64_t seconds = std::max<int64_t>(request_ms - event_ms, 0) / 1000;
-  return std::min<int64_t>(std::bit_width(static_cast<uint64_t>(seconds) + 1) - 1, buckets - 1);
+  // Without a sign, since times at both ends of what 64 bits hold have no difference with one.
+  const uint64_t ms =
+      request_ms > event_ms ? static_cast<uint64_t>(request_ms) - static_cast<uint64_t>(event_ms) : 0;
+  return std::min<int64_t>(std::bit_width(ms / 1000 + 1) - 1, buckets - 1);
 }
 
 void start_columns(const std::vector<FeatureSource>& sources, FeatureColumns& out) {

@@ -1,6 +1,7 @@
 #include "io/hdf5_columns.h"
 
 #include <algorithm>
+#include <filesystem>
 
 namespace lime {
 namespace {
@@ -33,7 +34,25 @@ Hdf5File::Impl::Column& Hdf5File::Impl::column(const std::string& object) {
   hsize_t chunk[2] = {0, 0};
   if (H5Pget_layout(layout) == H5D_CHUNKED) H5Pget_chunk(layout, rank, chunk);
   c.chunk_rows = chunk[0];
+  if (mode == Mode::read) check_size(object, c);
   return columns.emplace(object, std::move(c)).first->second;
+}
+
+// Values that the file has no room for are no values: a number in it is wrong. Who reads them would ask for
+// more memory than there is, or be at it for hours.
+void Hdf5File::Impl::check_size(const std::string& object, const Column& c) const {
+  constexpr uint64_t most_compressed = 1100;  // deflate makes 1 byte of no more than 1032
+  uint64_t bytes = size_of(c.type);
+  bool fits = true;
+  for (const hsize_t n : c.shape) fits = fits && !__builtin_mul_overflow(bytes, uint64_t{n}, &bytes);
+  std::error_code status;
+  const uint64_t size = std::filesystem::file_size(path, status);
+  if (fits && (status || bytes <= size)) return;
+  const uint64_t stored = std::min<uint64_t>(size, H5Dget_storage_size(c.dataset));
+  if (!fits || c.chunk_rows == 0 || bytes / most_compressed > stored)
+    fail(object,
+         str("says that it has ", c.shape[0], " rows", c.shape.size() > 1 ? str(" of ", c.shape[1]) : "",
+             ", found ", stored, " bytes of them in the file"));
 }
 
 void Hdf5File::Impl::transfer(const std::string& object, const Column& c, hsize_t begin, hsize_t end,
@@ -47,12 +66,17 @@ void Hdf5File::Impl::transfer(const std::string& object, const Column& c, hsize_
   checked(H5Dread(c.dataset, hdf5_memory_type(memory), to, from, H5P_DEFAULT, out), object, rows.c_str());
 }
 
+void Hdf5File::Impl::check_rows(const std::string& object, int64_t first, int64_t last) {
+  const Column& c = column(object);
+  if (first < 0 || last < first || static_cast<hsize_t>(last) > c.shape[0])
+    fail(object, str("has ", c.shape[0], " rows, expected rows [", first, ", ", last, ")"));
+}
+
 void Hdf5File::Impl::read(const std::string& object, int64_t first, int64_t last, H5Type memory, void* out) {
   Column& c = column(object);
   flush(object, c, true);
+  check_rows(object, first, last);
   const auto begin = static_cast<hsize_t>(first), end = static_cast<hsize_t>(last);
-  if (first < 0 || last < first || end > c.shape[0])
-    fail(object, str("has ", c.shape[0], " rows, expected rows [", first, ", ", last, ")"));
   if (is_float(c.type) && !is_float(memory))
     fail(object, str("holds ", to_string(c.type), ", expected integers"));
   if (begin == end) return;

@@ -38,8 +38,10 @@ struct Hdf5File::Impl {
   Hdf5Handle own(hid_t id, Hdf5Handle::Closer closer, const std::string& object, const char* action) const;
   bool exists(const std::string& object) const;
   Column& column(const std::string& object);
+  void check_size(const std::string& object, const Column& c) const;
   void transfer(const std::string& object, const Column& c, hsize_t begin, hsize_t end, H5Type memory,
                 void* out);
+  void check_rows(const std::string& object, int64_t first, int64_t last);
   void read(const std::string& object, int64_t first, int64_t last, H5Type memory, void* out);
   void make_groups(const std::string& object);
   // A column to come: made in the file when its first chunk is full, or at the end, when its size is known.
@@ -54,7 +56,7 @@ struct Hdf5File::Impl {
   void finish(const std::string& object, Column& c);
   Hdf5Handle open_object(const std::string& object, bool make);
   void set_attribute(const std::string& object, const std::string& name, hid_t type, const void* value);
-  Hdf5Handle open_attribute(const std::string& object, const std::string& name);
+  Hdf5Handle open_attribute(const std::string& object, const std::string& name);  // one of one value
   void close();
 };
 

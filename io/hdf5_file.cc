@@ -88,7 +88,11 @@ Hdf5Handle Hdf5File::Impl::open_attribute(const std::string& object, const std::
   const std::string label = object + "@" + name;
   if (checked(H5Aexists(owner, name.c_str()), label, "cannot look up") == 0)
     fail(label, "missing from the file");
-  return own(H5Aopen(owner, name.c_str(), H5P_DEFAULT), H5Aclose, label, "cannot open");
+  Hdf5Handle attribute = own(H5Aopen(owner, name.c_str(), H5P_DEFAULT), H5Aclose, label, "cannot open");
+  const Hdf5Handle space = own(H5Aget_space(attribute), H5Sclose, label, "cannot read its shape");
+  if (const auto values = H5Sget_simple_extent_npoints(space); values != 1)
+    fail(label, str("has ", values, " values, expected one"));
+  return attribute;
 }
 
 void Hdf5File::Impl::close() {
@@ -166,7 +170,9 @@ std::vector<std::string> Hdf5File::list(const std::string& group) const {
     static_cast<std::vector<std::string>*>(out)->emplace_back(link);
     return 0;
   };
-  const herr_t status = H5Literate_by_name(impl_->file, name.c_str(), H5_INDEX_NAME, H5_ITER_INC, nullptr,
+  // In the order in which they are stored: for another one HDF5 1.10 makes a table, and where a damaged group
+  // ends that, it frees links that it has not read.
+  const herr_t status = H5Literate_by_name(impl_->file, name.c_str(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr,
                                            visit, &names, H5P_DEFAULT);
   impl_->checked(status, name, "cannot list");
   std::sort(names.begin(), names.end());
@@ -190,6 +196,7 @@ std::vector<T> Hdf5File::read(const std::string& dataset, int64_t begin, int64_t
   Hdf5Lock lock;
   const auto dims = shape(dataset);
   if (end < 0) end = dims[0];
+  impl_->check_rows(normal(dataset), begin, end);  // before memory is asked for
   std::vector<T> values(
       static_cast<size_t>(std::max<int64_t>(end - begin, 0) * (dims.size() > 1 ? dims[1] : 1)));
   impl_->read(normal(dataset), begin, end, h5_type_of<T>(), values.data());
@@ -285,6 +292,9 @@ std::string Hdf5File::attribute(const std::string& object, const std::string& na
     H5free_memory(text);
     return value;
   }
+  constexpr size_t most_bytes = size_t{1} << 20;
+  if (H5Tget_size(type) > most_bytes)
+    impl_->fail(label, str("is a string of ", H5Tget_size(type), " bytes, expected at most ", most_bytes));
   std::string value(H5Tget_size(type), '\0');
   impl_->checked(H5Aread(attribute, type, value.data()), label, "cannot read");
   value.resize(std::strlen(value.c_str()));

@@ -1,12 +1,13 @@
 #include "io/import_csv_mapping.h"
 
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <initializer_list>
+#include <iterator>
 #include <utility>
 
+#include "io/yaml_document.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
 
@@ -223,15 +224,10 @@ bool same_columns(const CsvFeatures& a, const CsvFeatures& b) {
 CsvMapping read_mapping(const std::string& path) {
   if (std::error_code status; std::filesystem::is_directory(path, status))
     throw UserError(str(path, ": is a directory, expected a mapping (YAML)"));
-  YAML::Node root;
-  try {
-    root = YAML::LoadFile(path);
-  } catch (const YAML::BadFile&) {
-    throw UserError(str(path, ": cannot open this mapping"));
-  } catch (const YAML::ParserException& error) {
-    throw UserError(str(path, ":", error.mark.line + 1, ": not YAML: ", error.msg));
-  }
-  const Node node(path, root, "");
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) throw UserError(str(path, ": cannot open this mapping"));
+  const Node node(path, load_yaml(text, path), "");
   node.need_map({"name", "time_zone", "impressions", "events", "users", "items"});
   CsvMapping mapping;
   mapping.name = node.text_or("name", std::filesystem::path(path).stem().string());

@@ -118,6 +118,7 @@ class CsvTimeReader {
   int64_t read() const;  // ms since epoch; throws BadRow
 
  private:
+  int64_t read_unit() const;
   int64_t since_epoch(int64_t times, int64_t through, const char* expected) const;
 
   const CsvReader& reader_;

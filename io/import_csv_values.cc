@@ -61,6 +61,12 @@ double CsvNumberReader::read_or_zero(double max) const {
 }
 
 int64_t CsvTimeReader::read() const {
+  const int64_t time = read_unit();
+  if (!has_day(time, zone_ms_)) reader_.reject(column_, "a time of the years 0 to 9999 in time_zone");
+  return time;
+}
+
+int64_t CsvTimeReader::read_unit() const {
   switch (unit_) {
     case TimeUnit::s:
       return since_epoch(1000, 1, "s since 1970, up to the year 9999; is it in ms?");

@@ -181,6 +181,7 @@ class Importer {
       event.user = request.user = reader.integer(user, 0);
       event.item = candidate.item = reader.integer(video, 0);
       event.time_ms = request.time_ms = reader.integer(time, 0);
+      if (!has_day(event.time_ms, 0)) reader.reject(time, "ms since 1970, up to the year 9999");
       auto day = read_day(reader.text(date));
       if (!day) reader.reject(date, "a day such as 20220425");
       request.day = std::move(*day);

@@ -102,6 +102,7 @@ class Importer {
       event.user = request.user = reader.integer(user, 0);
       event.item = candidate.item = reader.integer(movie, 0);
       event.time_ms = request.time_ms = reader.integer(time, 0, max_seconds) * 1000;
+      if (!has_day(event.time_ms, zone_ms_)) reader.reject(time, "s since 1970, up to the year 9999");
       event.values.ids[0] = std::llround(2 * rating);
       request.day = day_of(request.time_ms, zone_ms_);
       request.day.replace(kept_, std::string::npos, first_day + kept_);

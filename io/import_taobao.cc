@@ -20,7 +20,7 @@ namespace {
 
 constexpr int64_t days_of_behavior = 22;
 constexpr int64_t day_s = 86400, zone_s = int64_t{8} * 3600;
-constexpr int64_t most_s = 253402300799;  // the last second of the year 9999
+constexpr int64_t most_s = 253402271999;  // the last second of the year 9999 at UTC+8
 constexpr int64_t grouping_share = 4;     // of the memory: requests are gathered beside the writer
 
 constexpr std::array user_columns = {"cms_segid",  "cms_group_id",        "final_gender_code",

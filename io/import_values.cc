@@ -107,6 +107,14 @@ int64_t epoch_day(int64_t time_ms, int64_t zone_ms) {
   return local / ms_per_day - (local % ms_per_day < 0 ? 1 : 0);
 }
 
+bool has_day(int64_t time_ms, int64_t zone_ms) {
+  constexpr int64_t first = -719528, last = 2932896;  // 0000-01-01 and 9999-12-31
+  constexpr int64_t far = (last + 1) * ms_per_day;    // before the zone is added, which must not overflow
+  if (time_ms < -far || time_ms > far) return false;
+  const int64_t day = epoch_day(time_ms, zone_ms);
+  return day >= first && day <= last;
+}
+
 std::string day_of(int64_t time_ms, int64_t zone_ms) { return format_day(epoch_day(time_ms, zone_ms)); }
 
 std::optional<std::string> read_day(std::string_view text) {

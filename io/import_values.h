@@ -25,6 +25,8 @@ std::optional<int64_t> entity_id(std::string_view text);
 
 // The day of a time (ms since epoch) at an offset from UTC: in days since epoch, and as "2022-05-08".
 int64_t epoch_day(int64_t time_ms, int64_t zone_ms);
+// Whether it is a day of the years 0 to 9999: others cannot be written down as days are.
+bool has_day(int64_t time_ms, int64_t zone_ms);
 std::string day_of(int64_t time_ms, int64_t zone_ms);
 // "20220508" or "2022-05-08" as "2022-05-08"; nullopt if there is no such day.
 std::optional<std::string> read_day(std::string_view text);

@@ -81,7 +81,8 @@ void ItemTable::load(const std::string& path, std::optional<int64_t> expected,
   const Hdf5File file(path, Hdf5File::Mode::read);
   check_part_file(file, "items");
   const int64_t rows = expected ? *expected : file.shape("/item/id").front();
-  LIME_CHECK(rows < INT32_MAX, "items.h5 has ", rows, " rows");
+  if (rows >= INT32_MAX)
+    throw UserError(str(path, ": /item/id: has ", rows, " rows, expected fewer than ", INT32_MAX));
   file_ = AnonymousFile("items.h5");
   append(file_, new_mark());
   append(file_, columns.size());

@@ -7,6 +7,7 @@
 
 #include "launch/command.h"
 #include "runtime/error.h"
+#include "runtime/one_line.h"
 #include "runtime/text.h"
 
 namespace lime {
@@ -86,7 +87,7 @@ void print_report(const ImportReport& report, const std::string& dataset, double
     std::cout << "read " << report.rows << " rows, " << (report.bytes >> 20) << " MiB: " << rate << "\n";
   }
   if (report.bad_rows > 0) std::cout << "left out " << report.bad_rows << " bad rows; the first:\n";
-  for (const auto& example : report.bad_examples) std::cout << "  " << example << "\n";
+  for (const auto& example : report.bad_examples) std::cout << "  " << one_line(example) << "\n";
   for (const auto& line : report.left_out) std::cout << "left out " << line << "\n";
   if (report.added) print_added(*report.added, dataset);
   const Dataset written = Dataset::open(dataset);

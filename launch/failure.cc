@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/one_line.h"
 #include "runtime/out_of_memory.h"
 
 namespace lime {
@@ -42,11 +43,9 @@ int FailureReporter::report(const std::exception& error) {
   const auto* of_files = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
   const bool user = of_files || dynamic_cast<const UserError*>(&error);
   const int code = user ? 2 : 1;
-  std::string message =
+  const std::string message =
       of_files ? str(of_files->path1().string(), ": ", of_files->code().message()) : message_of(error);
-  for (char& c : message)
-    if (c == '\n') c = ' ';  // one line, whatever a library says
-  const std::string line = "lime: error: " + message;
+  const std::string line = "lime: error: " + one_line(message);  // whatever a library or a file says
   if (!failures_) {
     print_line(line);
     return code;

@@ -10,6 +10,7 @@
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
+#include "runtime/one_line.h"
 
 namespace lime {
 namespace {
@@ -182,7 +183,7 @@ std::optional<VerifiedCheckpoint> newest_good_checkpoint(Communicator& comm,
     } catch (const CheckpointCopyError&) {
       throw;
     } catch (const UserError& error) {
-      LOG_IF(WARNING, comm.rank() == 0) << "passing over a broken checkpoint: " << error.what();
+      LOG_IF(WARNING, comm.rank() == 0) << "passing over a broken checkpoint: " << one_line(error.what());
     }
   }
   return std::nullopt;

@@ -33,13 +33,20 @@ void add_object(Digest& digest, const Hdf5File& file, const std::string& object)
     add_rows<float>(digest, file, object, 0, rows);
 }
 
+std::vector<int64_t> matrix_shape(const Hdf5File& file, const std::string& object) {
+  auto shape = file.shape(object);
+  if (shape.size() != 2)
+    throw UserError(str(file.path(), ": ", object, ": found one dimension, expected two"));
+  return shape;
+}
+
 // One table over all of its files: rows by bucket, then id; ids that wait for a row alike.
 class TableDigest {
  public:
   TableDigest(const std::vector<std::unique_ptr<Hdf5File>>& files, const std::string& table)
       : group_("/" + table) {
     for (const auto& file : files)
-      parts_.push_back({file.get(), file->read<int64_t>(group_ + "/bucket_offsets")});
+      parts_.push_back({file.get(), read_bucket_offsets(*file, group_ + "/bucket_offsets")});
     dim_ = width(*files.front(), "/value");
     type_ = files.front()->type(group_ + "/value");
     state_width_ = files.front()->exists(group_ + "/state") ? width(*files.front(), "/state") : 0;
@@ -47,7 +54,7 @@ class TableDigest {
     flush();
     waits_ = files.front()->exists(group_ + waiting_offsets);
     if (!waits_) return;
-    for (auto& part : parts_) part.offsets = part.file->read<int64_t>(group_ + waiting_offsets);
+    for (auto& part : parts_) part.offsets = read_bucket_offsets(*part.file, group_ + waiting_offsets);
     for (size_t bucket = 0; bucket < static_cast<size_t>(virtual_buckets); ++bucket)
       for (const auto& part : parts_)
         add_waiting(*part.file, part.offsets.at(bucket), part.offsets.at(bucket + 1));
@@ -68,7 +75,7 @@ class TableDigest {
     std::vector<int64_t> offsets;
   };
 
-  int64_t width(const Hdf5File& file, const char* name) const { return file.shape(group_ + name).at(1); }
+  int64_t width(const Hdf5File& file, const char* name) const { return matrix_shape(file, group_ + name)[1]; }
 
   // Consecutive buckets of one file are one range of rows, read together.
   void add_bucket(int64_t bucket) {
@@ -157,7 +164,7 @@ CheckpointShapes checkpoint_shapes(const std::string& directory) {
   CheckpointShapes shapes;
   const Hdf5File dense(join(directory, dense_file_name), Hdf5File::Mode::read);
   for (const auto& name : dense.list("/parameters")) {
-    const auto shape = dense.shape(str("/parameters/", name));
+    const auto shape = matrix_shape(dense, str("/parameters/", name));
     shapes.parameters.push_back({name, shape[0], shape[1]});
   }
   std::map<std::string, CheckpointShapes::Shape> tables;
@@ -165,7 +172,7 @@ CheckpointShapes checkpoint_shapes(const std::string& directory) {
     if (!is_tables_file(entry.path().filename().string())) continue;
     const Hdf5File file(entry.path().string(), Hdf5File::Mode::read);
     for (const auto& name : file.list("/")) {
-      const auto shape = file.shape(str("/", name, "/value"));
+      const auto shape = matrix_shape(file, str("/", name, "/value"));
       auto& table = tables[name];
       const bool bf16 = file.type(str("/", name, "/value")) == H5Type::bf16;
       const std::string waiting = str("/", name, waiting_ids);
@@ -188,7 +195,7 @@ std::string describe_checkpoint(const std::string& directory) {
   for (const char* group : {"/parameters", "/adamw/first_moment", "/adamw/second_moment"})
     for (const auto& name : dense.list(group)) {
       const std::string object = str(group, "/", name);
-      const auto shape = dense.shape(object);
+      const auto shape = matrix_shape(dense, object);
       Digest digest;
       add_object(digest, dense, object);
       text += str(object, " ", shape.at(0), " x ", shape.at(1), " ", digest.hex(), "\n");

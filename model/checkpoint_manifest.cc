@@ -16,6 +16,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* format_name = "lime-checkpoint";
+constexpr int most_levels = 16;  // what is deeper is no manifest, and would be gone through by recursion
 constexpr const char* own_checksum = "manifest_xxh3";  // over the dump of everything else
 
 std::vector<std::string> lines_of(const std::string& text) {
@@ -99,7 +100,10 @@ std::string to_text(const CheckpointManifest& manifest) {
 CheckpointManifest parse_manifest(const std::string& text, const std::string& origin) {
   Json json;
   try {
-    json = Json::parse(text);
+    json = Json::parse(text, [&](int depth, Json::parse_event_t, Json&) {
+      if (depth > most_levels) throw UserError(origin + ": is no manifest: nested too deeply");
+      return true;
+    });
   } catch (const Json::exception&) {
     throw UserError(origin + ": is not JSON: truncated or overwritten");
   }

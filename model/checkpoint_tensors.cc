@@ -9,6 +9,7 @@
 #include "runtime/error.h"
 #include "runtime/host_copy.h"
 #include "runtime/primitives.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -98,6 +99,15 @@ void append_values(Hdf5File& file, const std::string& object, const TableConfig&
   file.append<bf16>(object, stored, table.dim);
 }
 
+// The column has `rows` rows, `columns` wide; 0: one number a row.
+void check_shape(const Hdf5File& file, const std::string& object, int64_t rows, int64_t columns) {
+  const std::vector<int64_t> expected =
+      columns > 0 ? std::vector<int64_t>{rows, columns} : std::vector<int64_t>{rows};
+  if (const auto found = file.shape(object); found != expected)
+    throw UserError(str(file.path(), ": ", object, ": shape ", joined(found, " x "), ", expected ",
+                        joined(expected, " x ")));
+}
+
 std::vector<float> read_values(const Hdf5File& file, const std::string& object, int64_t begin, int64_t end) {
   if (file.type(object) != H5Type::bf16) return file.read<float>(object, begin, end);
   const auto stored = file.read<bf16>(object, begin, end);
@@ -107,6 +117,14 @@ std::vector<float> read_values(const Hdf5File& file, const std::string& object, 
 }
 
 }  // namespace
+
+std::vector<int64_t> read_bucket_offsets(const Hdf5File& file, const std::string& object) {
+  check_shape(file, object, virtual_buckets + 1, 0);
+  auto offsets = file.read<int64_t>(object);
+  if (offsets.front() != 0 || !std::is_sorted(offsets.begin(), offsets.end()))
+    throw UserError(str(file.path(), ": ", object, ": expected ascending offsets from 0"));
+  return offsets;
+}
 
 void write_tables(const std::string& path, const EmbeddingCollection& tables) {
   Hdf5File file(path, Hdf5File::Mode::create);
@@ -186,12 +204,17 @@ void begin_run(WaitingIds& waiting, const TableConfig& table) {
   waiting.idle.resize(kept);
 }
 
-std::vector<int64_t> read_offsets(const Hdf5File& file, const std::string& object) {
-  auto offsets = file.read<int64_t>(object);
-  if (offsets.size() != static_cast<size_t>(virtual_buckets) + 1)
-    throw UserError(
-        str(file.path(), ": ", object, ": ", offsets.size(), " entries, expected ", virtual_buckets + 1));
-  return offsets;
+// Each id of buckets [first, last) is one that the table may hold, in its own bucket.
+void check_ids(const Hdf5File& file, const std::string& object, const TableConfig& table,
+               const std::vector<int64_t>& offsets, int64_t begin, std::span<const int64_t> ids) {
+  auto bucket = std::upper_bound(offsets.begin(), offsets.end(), begin) - offsets.begin() - 1;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const int64_t row = begin + static_cast<int64_t>(i);
+    while (row >= offsets[static_cast<size_t>(bucket) + 1]) ++bucket;
+    if (ids[i] < 0 || (table.capacity > 0 && ids[i] >= table.capacity) || bucket_of(ids[i]) != bucket)
+      throw UserError(str(file.path(), ": ", object, ": row ", row, ": found ", ids[i],
+                          ", expected an id of bucket ", bucket));
+  }
 }
 
 // Of buckets [first, last).
@@ -200,7 +223,9 @@ void read_waiting(const Hdf5File& file, EmbeddingCollection& tables, int64_t tab
   const TableConfig& config = tables.tables()[static_cast<size_t>(table)];
   const std::string group = "/" + config.name;
   if (!file.exists(group + waiting_offsets)) return;
-  const auto offsets = read_offsets(file, group + waiting_offsets);
+  const auto offsets = read_bucket_offsets(file, group + waiting_offsets);
+  for (const char* column : {waiting_ids, waiting_steps, waiting_idle})
+    check_shape(file, group + column, offsets.back(), 0);
   const int64_t end = offsets[static_cast<size_t>(last)];
   for (int64_t begin = offsets[static_cast<size_t>(first)]; begin < end; begin += block_waiting) {
     const int64_t block_end = std::min(end, begin + block_waiting);
@@ -208,6 +233,11 @@ void read_waiting(const Hdf5File& file, EmbeddingCollection& tables, int64_t tab
     rows.waiting = {file.read<int64_t>(group + waiting_ids, begin, block_end),
                     file.read<uint8_t>(group + waiting_steps, begin, block_end),
                     file.read<uint8_t>(group + waiting_idle, begin, block_end)};
+    check_ids(file, group + waiting_ids, config, offsets, begin, rows.waiting.ids);
+    for (const uint8_t steps : rows.waiting.steps)
+      if (steps < 1 || steps > 254)
+        throw UserError(
+            str(file.path(), ": ", group, waiting_steps, ": found ", int{steps}, ", expected 1 to 254"));
     if (use == TableUse::begin) begin_run(rows.waiting, config);
     tables.load_rows(table, rows);
   }
@@ -226,8 +256,12 @@ void read_tables(const std::string& path, EmbeddingCollection& tables, int rank,
     const TableConfig& config = tables.tables()[t];
     const std::string group = "/" + config.name;
     const int64_t state_width = tables.state_width(table);
-    const auto offsets = read_offsets(file, group + "/bucket_offsets");
+    const auto offsets = read_bucket_offsets(file, group + "/bucket_offsets");
     const bool has_idle = file.exists(group + "/idle");  // not in files of before
+    check_shape(file, group + "/id", offsets.back(), 0);
+    check_shape(file, group + "/value", offsets.back(), config.dim);
+    if (state_width > 0) check_shape(file, group + "/state", offsets.back(), state_width);
+    if (has_idle) check_shape(file, group + "/idle", offsets.back(), 0);
     const int64_t block_rows = std::max<int64_t>(1, block_values / (config.dim + state_width));
     for (int64_t bucket = first; bucket < last;) {
       const int64_t begin_bucket = bucket;
@@ -238,6 +272,7 @@ void read_tables(const std::string& path, EmbeddingCollection& tables, int rank,
       if (begin == end) continue;
       TableRows rows;
       rows.ids = file.read<int64_t>(group + "/id", begin, end);
+      check_ids(file, group + "/id", config, offsets, begin, rows.ids);
       rows.values = read_values(file, group + "/value", begin, end);
       if (state_width > 0) rows.state = file.read<float>(group + "/state", begin, end);
       if (has_idle)

@@ -26,6 +26,9 @@ void read_dense(const std::string& path, Context&, ParameterStore&, AdamW* optim
 
 // This rank's rows, bucket by bucket; buckets of other ranks are empty ranges.
 void write_tables(const std::string& path, const EmbeddingCollection&);
+// Where each bucket's rows begin, and the last one's end: virtual_buckets + 1 ascending numbers from 0.
+// Throws UserError naming file and object where they are not.
+std::vector<int64_t> read_bucket_offsets(const Hdf5File&, const std::string& object);
 // What tables are read for: the run goes on; another begins with them, which leaves rows and waiting ids that
 // TableConfig::keep_runs does not keep, and has updated none of the others yet; or nobody updates them, and
 // waiting ids are left out.

@@ -1,10 +1,8 @@
 #include "model/config_yaml.h"
 
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
-#include <map>
 
+#include "io/yaml_document.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -49,15 +47,9 @@ class Flattener {
   }
 
   void walk_map(const YAML::Node& map, const KeyPath& path) {
-    std::map<std::string, int> seen;
     for (const auto& pair : map) {
-      if (!pair.first.IsScalar()) throw UserError(str(where(pair.first), ": a key must be a word"));
       KeyPath key = path;
       key.push_back(pair.first.Scalar());
-      const auto [first, added] = seen.emplace(pair.first.Scalar(), pair.first.Mark().line + 1);
-      if (!added)
-        throw UserError(str(where(pair.first), ": duplicate key '", join_path(key), "'",
-                            lines_ ? str(" (first on line ", first->second, ")") : ""));
       walk(pair.second, key);
     }
   }
@@ -71,14 +63,6 @@ class Flattener {
   std::vector<ConfigEntry> entries_;
 };
 
-YAML::Node parse(const std::string& text, const std::string& origin, bool lines) {
-  try {
-    return YAML::Load(text);
-  } catch (const YAML::Exception& error) {
-    throw UserError(str(origin, lines ? str(":", error.mark.line + 1) : "", ": not valid YAML: ", error.msg));
-  }
-}
-
 bool starts_with(const KeyPath& path, const KeyPath& prefix) {
   return path.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), path.begin());
 }
@@ -86,7 +70,7 @@ bool starts_with(const KeyPath& path, const KeyPath& prefix) {
 }  // namespace
 
 std::vector<ConfigEntry> flatten_yaml(const std::string& text, const std::string& origin) {
-  const YAML::Node root = parse(text, origin, true);
+  const YAML::Node root = load_yaml(text, origin);
   if (root.IsNull() || !root.IsDefined()) return {};
   if (!root.IsMap()) throw UserError(str(origin, ":1: found a list or a word, expected keys like 'data:'"));
   Flattener flattener(origin, true);
@@ -96,7 +80,7 @@ std::vector<ConfigEntry> flatten_yaml(const std::string& text, const std::string
 
 void apply_override(std::vector<ConfigEntry>& entries, const std::string& key, const std::string& value) {
   const std::string origin = "--set";
-  const YAML::Node node = parse(value, origin + " " + key, false);
+  const YAML::Node node = load_yaml(value, origin + " " + key, false);
   Flattener flattener(origin, false);
   const KeyPath path = split_path(key);
   flattener.walk(node, path);

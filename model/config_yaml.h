@@ -1,5 +1,4 @@
-// A YAML file as a flat list of paths and values, each with where it came from. The only place that knows
-// yaml-cpp.
+// A YAML file as a flat list of paths and values, each with where it came from.
 #pragma once
 
 #include <string>

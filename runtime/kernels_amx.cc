@@ -205,7 +205,7 @@ LIME_AMX void blend(const float* sums, float alpha, float beta, Matrix<float> c)
 //   a b ~ a0 b0 + (a0 b1 + a1 b0) + (a1 b1 + a2 b0 + a0 b2)
 // Where A has one piece, and of B two were packed: a b0 + a b1.
 template <bool two_rows, bool two_cols, int a_pieces, int b_pieces>
-LIME_AMX [[gnu::always_inline]] inline void multiply(const Packed<a_pieces>& a, int64_t i,
+[[gnu::always_inline]] LIME_AMX inline void multiply(const Packed<a_pieces>& a, int64_t i,
                                                      const Packed<b_pieces>& b, int64_t j, float alpha,
                                                      float beta, Matrix<float> c) {
   constexpr int64_t rows = two_rows ? 2 : 1, cols = two_cols ? 2 : 1;

@@ -9,7 +9,7 @@ namespace lime {
 namespace {
 
 constexpr const char* format_name = "lime-item-cache";
-constexpr int64_t format_version = 1;
+constexpr int64_t format_version = 2;
 constexpr int64_t alignment = 64;  // of ids, rows and scales in the file: a cache line
 constexpr const char* ids_object = "/item/id";
 constexpr const char* rows_object = "/item/rows";
@@ -29,15 +29,37 @@ void for_type(RowType type, F&& f) {
   f(static_cast<int8_t*>(nullptr));
 }
 
+constexpr const char* checksum_name = "content_xxh3";
+
+// Of ids, rows and scales, each by its digest.
+std::string content_checksum(std::span<const int64_t> ids, const Digest& rows, const Digest& scales) {
+  Digest of_ids;
+  of_ids.add(ids);
+  return digest_of(of_ids.hex() + rows.hex() + scales.hex());
+}
+
+RowType row_type_of(const Hdf5File& file) {
+  try {
+    return parse_row_type(file.attribute("/", "type"));
+  } catch (const UserError& error) {
+    throw UserError(str(file.path(), ": attribute type: ", error.what()));
+  }
+}
+
 CacheInfo read_info(const Hdf5File& file) {
   if (!file.has_attribute("/", "format") || file.attribute("/", "format") != format_name)
     throw UserError(file.path() + ": is no item cache (lime cache build makes them)");
   if (const int64_t version = file.integer_attribute("/", "version"); version != format_version)
-    throw UserError(
-        str(file.path(), ": item cache version ", version, ", this program reads version ", format_version));
+    throw UserError(str(file.path(), ": item cache version ", version, ", this program reads version ",
+                        format_version, version < format_version ? "; build it again" : ""));
   CacheInfo info{file.attribute("/", "checkpoint"),      file.attribute("/", "checkpoint_xxh3"),
-                 file.attribute("/", "model"),           parse_row_type(file.attribute("/", "type")),
+                 file.attribute("/", "model"),           row_type_of(file),
                  file.integer_attribute("/", "weights"), file.integer_attribute("/", "hidden")};
+  constexpr int64_t most = int64_t{1} << 32;
+  for (const int64_t columns : {info.weights, info.hidden})
+    if (columns < 0 || columns > most)
+      throw UserError(str(file.path(), ": attributes weights and hidden: found ", info.weights, " and ",
+                          info.hidden, ", expected numbers of columns"));
   return info;
 }
 
@@ -86,6 +108,7 @@ void ItemCacheWriter::check(int64_t first, const ConstView& rows) const {
 }
 
 void ItemCacheWriter::write(int64_t first, const ConstView& rows) {
+  LIME_CHECK(first == written_, "row ", first, " after ", written_, " rows");
   check(first, rows);
   encoded_.resize(static_cast<size_t>(rows.size()) * size_of(info_.type));
   scales_.resize(static_cast<size_t>(info_.type == RowType::i8 ? 2 * rows.rows() : 0));
@@ -95,6 +118,14 @@ void ItemCacheWriter::write(int64_t first, const ConstView& rows) {
         rows_object, first, {reinterpret_cast<const T*>(encoded_.data()), static_cast<size_t>(rows.size())});
   });
   if (info_.type == RowType::i8) draft_.file().write_rows<float>(scales_object, first, scales_);
+  of_rows_.add(std::span<const char>(encoded_));
+  of_scales_.add(std::span<const float>(scales_));
+  written_ += rows.rows();
+}
+
+void ItemCacheWriter::finish() {
+  draft_.file().set_attribute("/", checksum_name, content_checksum(ids_, of_rows_, of_scales_));
+  draft_.finish();
 }
 
 ItemCache::ItemCache(const std::string& path) : path_(path) {
@@ -123,6 +154,14 @@ ItemCache::ItemCache(const std::string& path) : path_(path) {
            at(rows_at, count * columns * static_cast<int64_t>(size_of(info_.type))),
            nullptr};
   if (info_.type == RowType::i8) rows_.scales = reinterpret_cast<const float*>(at(scales_at, count * 8));
+  Digest of_rows, of_scales;
+  of_rows.add(std::span(static_cast<const char*>(rows_.values),
+                        static_cast<size_t>(count * columns) * size_of(info_.type)));
+  of_scales.add(std::span(rows_.scales, static_cast<size_t>(rows_.scales ? 2 * count : 0)));
+  if (const auto found = content_checksum(ids_, of_rows, of_scales),
+      expected = file.attribute("/", checksum_name);
+      found != expected)
+    throw UserError(str(path, ": checksum ", found, ", expected ", expected, ": its bytes have changed"));
   if (!std::is_sorted(ids_.begin(), ids_.end(), std::less_equal<>()))
     throw UserError(str(path, ": ", ids_object, ": expected ids in ascending order"));
   index_ = RowIndex(ids_);

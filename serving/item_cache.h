@@ -10,6 +10,7 @@
 #include "io/hdf5_draft.h"
 #include "io/row_index.h"
 #include "layers/item_rows.h"
+#include "model/file_checksum.h"
 #include "runtime/mapped_file.h"
 
 namespace lime {
@@ -32,10 +33,10 @@ class ItemCacheWriter {
   // ids: ascending. Throws UserError where the file cannot be written.
   ItemCacheWriter(const std::string& path, const CacheInfo&, std::span<const int64_t> ids);
 
-  // Rows [first, first + rows.rows()), f32. Throws UserError naming the item where a value is not finite or
-  // does not fit the type.
+  // Rows [first, first + rows.rows()), f32, which follow those written before. Throws UserError naming the
+  // item where a value is not finite or does not fit the type.
   void write(int64_t first, const ConstView& rows);
-  void finish() { draft_.finish(); }
+  void finish();
 
  private:
   void check(int64_t first, const ConstView& rows) const;
@@ -45,12 +46,15 @@ class ItemCacheWriter {
   Hdf5Draft draft_;
   std::vector<char> encoded_;
   std::vector<float> scales_;
+  int64_t written_ = 0;  // rows
+  Digest of_rows_, of_scales_;
 };
 
 // A cache to read; any number of threads may.
 class ItemCache {
  public:
-  // Throws UserError where the file is no item cache, is truncated, or of another version.
+  // Reads the file from end to end. Throws UserError where it is no item cache, of another version, or does
+  // not have the checksum that it was written with.
   explicit ItemCache(const std::string& path);
   ItemCache(const ItemCache&) = delete;
   ItemCache& operator=(const ItemCache&) = delete;

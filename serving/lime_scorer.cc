@@ -1,10 +1,13 @@
 #include "serving/lime_scorer.h"
 
+#include <cstdint>
 #include <exception>
+#include <span>
 #include <string>
 
 #include "io/import_values.h"
 #include "runtime/error.h"
+#include "runtime/one_line.h"
 #include "serving/scorer.h"
 
 struct lime_scorer {
@@ -20,7 +23,7 @@ thread_local std::string last_error;
 
 int failed(int code, const char* what) noexcept {
   try {
-    last_error = what;
+    last_error = lime::one_line(what);
   } catch (...) {  // no memory for the message either
     last_error.clear();
   }
@@ -83,29 +86,35 @@ int lime_scorer_open(const lime_scorer_options* options, lime_scorer** scorer) {
 
 void lime_scorer_close(lime_scorer* scorer) { delete scorer; }
 
-const char* lime_scorer_checkpoint(const lime_scorer* scorer) { return scorer->scorer.checkpoint().c_str(); }
+const char* lime_scorer_checkpoint(const lime_scorer* scorer) {
+  return scorer ? scorer->scorer.checkpoint().c_str() : nullptr;
+}
 
-int64_t lime_id_of_text(const char* text) { return lime::feature_id(text); }
+int64_t lime_id_of_text(const char* text) { return lime::feature_id(text ? text : ""); }
 
 int64_t lime_scorer_tasks(const lime_scorer* scorer) {
-  return static_cast<int64_t>(scorer->scorer.tasks().size());
+  return scorer ? static_cast<int64_t>(scorer->scorer.tasks().size()) : 0;
 }
 
 const char* lime_scorer_task(const lime_scorer* scorer, int64_t task) {
+  if (!scorer) return nullptr;
   const auto& tasks = scorer->scorer.tasks();
   return 0 <= task && task < static_cast<int64_t>(tasks.size()) ? tasks[static_cast<size_t>(task)].c_str()
                                                                 : nullptr;
 }
 
 int64_t lime_scorer_cached_items(const lime_scorer* scorer, const int64_t** items) {
-  const auto cached = scorer->scorer.cached_items();
+  const auto cached = scorer ? scorer->scorer.cached_items() : std::span<const int64_t>();
   if (items) *items = cached.data();
   return static_cast<int64_t>(cached.size());
 }
 
 int lime_request_make(const lime_scorer* scorer, lime_request** request) {
-  return guarded(
-      [&] { given(request, "request") = new lime_request{given(scorer, "scorer").scorer.make_request()}; });
+  return guarded([&] {
+    auto& out = given(request, "request");
+    out = nullptr;
+    out = new lime_request{given(scorer, "scorer").scorer.make_request()};
+  });
 }
 
 void lime_request_free(lime_request* request) { delete request; }
@@ -124,6 +133,7 @@ int lime_request_set_ids(lime_request* request, int group, const char* feature, 
 int lime_request_set_lists(lime_request* request, int group, const char* feature, const int64_t* ids,
                            const int64_t* offsets, size_t rows) {
   return guarded([&] {
+    if (rows == SIZE_MAX) throw lime::UserError(lime::str("found ", rows, " rows, expected fewer"));
     const auto bounds = span_of(&given(offsets, "offsets"), rows + 1, "offsets");
     const auto count = static_cast<size_t>(bounds.back() > 0 ? bounds.back() : 0);
     given(request, "request")

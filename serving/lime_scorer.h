@@ -3,7 +3,9 @@
  * Functions that can fail return LIME_OK, or LIME_USER_ERROR (run, cache, feature or item: the caller can
  * mend it) or LIME_ERROR, and then lime_last_error() says in one line what was wrong. No exception leaves
  * them. A scorer may be used by any number of threads at once; a request by one thread at a time. Handles are
- * freed by the function named for it; freeing a null pointer does nothing. */
+ * freed by the function named for it; freeing a null pointer does nothing. A null pointer in the place of
+ * anything else that is needed is LIME_USER_ERROR, or of functions without a code null, 0 or -1. What cannot
+ * be checked is the caller's: that an array has the length that is said. */
 #ifndef LIME_SCORER_H_
 #define LIME_SCORER_H_
 
@@ -45,8 +47,8 @@ const char* lime_scorer_task(const lime_scorer* scorer, int64_t task); /* null w
 /* The cache's items, ascending, as long as the scorer is open; returns their number. */
 int64_t lime_scorer_cached_items(const lime_scorer* scorer, const int64_t** items);
 
-/* The id of a user, an item or a value that was text (or an integer) in the logs, as lime import csv made it; -1,
- * missing, of an empty text or a negative number. */
+/* The id of a user, an item or a value that was text (or an integer) in the logs, as lime import csv made it;
+ * -1, missing, of an empty text or a negative number. */
 int64_t lime_id_of_text(const char* text);
 
 /* Requests: scoring_request.h. `rows` is the number of events, or 1 for the user. */

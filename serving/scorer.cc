@@ -136,6 +136,7 @@ struct Scorer::Impl {
   }
 
   ScoringCounts score(const ScoringRequest& request, std::span<const int64_t> items, View logits) {
+    request.check_made_for(model.features());
     request.check();
     if (items.empty()) return {};
     const ServedModel::Session session(model);
@@ -210,6 +211,7 @@ Ranking Scorer::top(const ScoringRequest& request, std::span<const int64_t> item
   std::vector<float> logits(items.size() * static_cast<size_t>(tasks));
   Ranking ranking;
   ranking.counts = score(request, items, logits);
+  if (items.empty()) return ranking;
   for (const int64_t p : best_positions(logits.data() + task, static_cast<int64_t>(items.size()), tasks, k))
     ranking.items.push_back(
         {items[static_cast<size_t>(p)], p, logits[static_cast<size_t>(p * tasks + task)]});

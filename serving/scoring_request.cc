@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "io/feature_columns.h"
 #include "runtime/error.h"
@@ -33,7 +34,23 @@ void ScoringRequest::clear(Values& group, int64_t rows) {
     column->offsets.assign(list ? static_cast<size_t>(rows) + 1 : 0, 0);
     ++column;
   }
+  group.reals_of.assign(group.features.size(), {});
   group.columns.real.assign(static_cast<size_t>(rows * group.real_width), 0.0f);
+}
+
+// Side by side, those of each as far as there are rows: check() refuses features of different numbers of
+// rows.
+void ScoringRequest::join_reals(Values& group) {
+  const auto rows = static_cast<size_t>(group.rows), width = static_cast<size_t>(group.real_width);
+  group.columns.real.assign(rows * width, 0.0f);
+  size_t column = 0;
+  for (size_t f = 0; f < group.features.size(); ++f) {
+    if (group.features[f].kind != ColumnKind::real) continue;
+    const auto& reals = group.reals_of[f];
+    for (size_t i = 0; i < std::min(rows, reals.size()); ++i)
+      group.columns.real[i * width + column] = reals[i];
+    ++column;
+  }
 }
 
 size_t ScoringRequest::find(const Values& group, const std::string& name, ColumnKind kind) {
@@ -55,6 +72,18 @@ IdColumn& ScoringRequest::id_column(Values& group, size_t feature) {
       std::count_if(group.features.begin(), group.features.begin() + static_cast<ptrdiff_t>(feature),
                     [](const auto& f) { return f.kind == ColumnKind::real; });
   return group.columns.id_columns[feature - static_cast<size_t>(reals)];
+}
+
+void ScoringRequest::split_reals(Values& group) {
+  const auto width = static_cast<size_t>(group.real_width);
+  size_t column = 0;
+  for (size_t f = 0; f < group.features.size(); ++f) {
+    if (group.features[f].kind != ColumnKind::real) continue;
+    auto& reals = group.reals_of[f];
+    reals.resize(static_cast<size_t>(group.rows));
+    for (size_t i = 0; i < reals.size(); ++i) reals[i] = group.columns.real[i * width + column];
+    ++column;
+  }
 }
 
 void ScoringRequest::set_rows(Values& group, size_t feature, int64_t rows) {
@@ -86,18 +115,13 @@ void ScoringRequest::set_lists(Group which, const std::string& feature, std::spa
 void ScoringRequest::set_reals(Group which, const std::string& feature, std::span<const float> reals) {
   Values& group = values(which);
   const size_t f = find(group, feature, ColumnKind::real);
-  const auto column =
-      std::count_if(group.features.begin(), group.features.begin() + static_cast<ptrdiff_t>(f),
-                    [](const auto& other) { return other.kind == ColumnKind::real; });
-  group.columns.real.resize(reals.size() * static_cast<size_t>(group.real_width));
-  float* to = group.columns.real.data() + column;
-  for (size_t i = 0; i < reals.size(); ++i, to += group.real_width) {
+  for (size_t i = 0; i < reals.size(); ++i)
     if (!std::isfinite(reals[i]))
       throw UserError(str("features.", group.key, ": '", feature, "': value ", i, " is ", reals[i],
                           ", expected finite numbers"));
-    *to = reals[i];
-  }
+  group.reals_of[f].assign(reals.begin(), reals.end());
   set_rows(group, f, static_cast<int64_t>(reals.size()));
+  join_reals(group);
 }
 
 void ScoringRequest::set_ages(int64_t request_ms, std::span<const int64_t> event_ms) {
@@ -115,8 +139,19 @@ void ScoringRequest::assign(const MicroBatch& batch, int64_t row) {
   history_.columns = slice_rows(batch.history, begin, end, history_.real_width);
   user_.columns = slice_rows(batch.user, row, row + 1, user_.real_width);
   history_.rows = end - begin, user_.rows = 1;
+  split_reals(history_);
+  split_reals(user_);
   std::fill(history_.rows_of.begin(), history_.rows_of.end(), end - begin);
   std::fill(user_.rows_of.begin(), user_.rows_of.end(), 1);
+}
+
+void ScoringRequest::check_made_for(const ResolvedSpec& spec) const {
+  const auto same = [](const ResolvedFeature& a, const ResolvedFeature& b) {
+    return a.name == b.name && a.kind == b.kind;
+  };
+  for (const auto& [group, features] : {std::pair{&history_, &spec.history}, std::pair{&user_, &spec.user}})
+    if (!std::equal(group->features.begin(), group->features.end(), features->begin(), features->end(), same))
+      throw UserError(str("features.", group->key, ": the request was made for another model"));
 }
 
 void ScoringRequest::check() const {

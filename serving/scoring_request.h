@@ -41,20 +41,25 @@ class ScoringRequest {
   // Throws UserError where history features differ in their number of events, or there are more than the
   // model reads.
   void check() const;
+  // Throws UserError where the features are not these: the request was made for another model.
+  void check_made_for(const ResolvedSpec&) const;
 
  private:
   struct Values {
     explicit Values(const char* group) : key(group) {}
     const char* key;  // "history"
     std::vector<ResolvedFeature> features;
-    std::vector<int64_t> rows_of;  // by feature: as set; -1: not set
-    int64_t rows = 0;              // of the last one set
+    std::vector<int64_t> rows_of;              // by feature: as set; -1: not set
+    std::vector<std::vector<float>> reals_of;  // by feature, of the real ones: as set
+    int64_t rows = 0;                          // of the last one set
     int64_t real_width = 0;
     FeatureColumns columns;
   };
   Values& values(Group group) { return group == Group::history ? history_ : user_; }
   static size_t find(const Values&, const std::string& feature, ColumnKind);
   static IdColumn& id_column(Values&, size_t feature);
+  static void join_reals(Values&);   // reals_of to columns.real
+  static void split_reals(Values&);  // and back
   static void set_rows(Values&, size_t feature, int64_t rows);
   static void clear(Values&, int64_t rows);
 

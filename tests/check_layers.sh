@@ -38,7 +38,7 @@ homes=(
   'hwy/|^(runtime/kernels_[a-z_]+(\.cc|-inl\.h)|layers/(attention/)?[a-z_]+(_cpu\.cc|-inl\.h))$'
   '(immintrin|cpuid)\.h|^runtime/kernels_amx\.cc$'
   'CLI/|^launch/'
-  'yaml-cpp/|^(model/config_yaml\.cc$|io/dataset_yaml\.cc$|io/import_csv[a-z_]*\.cc$)'
+  'yaml-cpp/|^io/yaml_document\.(h|cc)$'
   'nlohmann/|^(model/|launch/|runtime/trace\.cc$)'
   'xxhash\.h|^(io/import_values|model/file_checksum)\.cc$'
   'cuda|^([a-z]+/(attention/)?[a-z_]+_cuda\.cu|runtime/[a-z_]+_cuda\.cc|runtime/cuda_kernel[a-z_]*\.h)$'

@@ -210,7 +210,7 @@ TEST_F(Corruption, BrokenDescriptionsNameTheKey) {
   EXPECT_THAT(edited_yaml("+08:00", "CET"), AllOf(HasSubstr(path), HasSubstr("'CET'")));
   EXPECT_THAT(edited_yaml("requests: [", "requests: [1, "), HasSubstr("expected 2"));
   EXPECT_THAT(edited_yaml("2022-04-27", "2022-13-27"), HasSubstr("'2022-13-27'"));
-  EXPECT_THAT(edited_yaml("columns:", "columns: ]["), AllOf(HasSubstr(path), HasSubstr("not YAML")));
+  EXPECT_THAT(edited_yaml("columns:", "columns: ]["), AllOf(HasSubstr(path), HasSubstr("not valid YAML")));
   const auto whole = read_file(path);
   for (const std::string& garbage : {std::string(), std::string("\x00\xff\x13garbage", 10),
                                      std::string("- a\n- list\n"), whole.substr(0, whole.size() / 2)}) {

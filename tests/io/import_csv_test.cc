@@ -288,6 +288,24 @@ TEST_F(ImportCsvTest, ATimeOfAnotherUnitIsNamed) {
   }
 }
 
+TEST_F(ImportCsvTest, ATimeWithoutADayIsABadRow) {
+  write("mapping.yaml", R"(
+time_zone: "+08:00"
+impressions:
+  files: log.csv
+  user: user
+  item: item
+  time: {column: ts, unit: iso8601}
+  labels: {click: clicked}
+)");
+  for (const std::string time :
+       {"9999-12-31T23:00Z", "0000-01-01T00:00+14:00"}) {  // 10000-01-01, -0001-12-31
+    write("log.csv", "user,item,ts,clicked\n1,2," + time + ",1\n");
+    EXPECT_THAT(failure(), HasSubstr("log.csv:2:ts: found '" + time +
+                                     "', expected a time of the years 0 to 9999 in time_zone"));
+  }
+}
+
 TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
   write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
   const std::string path = options_.mapping;

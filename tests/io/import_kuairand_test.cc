@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <limits>
 
 #include "io/import_values.h"
 #include "tests/io/import_dump.h"
@@ -203,6 +204,9 @@ TEST_F(KuaiRandTest, NamesFileLineAndColumnOfAMalformedValue) {
   EXPECT_THAT(failure(), HasSubstr("log_a.csv:2:is_click: found '2', expected an integer from 0 to 1"));
   write_log("log_a.csv", row(7, 1, 0, "1,0,0,0,0,0,0", "20220231"));
   EXPECT_THAT(failure(), HasSubstr("log_a.csv:2:date: found '20220231', expected a day"));
+  write_log("log_a.csv", row(7, 1, std::numeric_limits<int64_t>::max() - noon));
+  EXPECT_THAT(failure(),
+              HasSubstr("log_a.csv:2:time_ms: found '9223372036854775807', expected ms since 1970"));
 }
 
 TEST_F(KuaiRandTest, ToleratesSoManyBadRows) {

@@ -132,6 +132,10 @@ TEST_F(MovieLensTest, NamesFileLineAndColumn) {
   options_.ratings = write("ratings.csv", "userId,movieId,score,timestamp\n1,2,3,4\n");
   EXPECT_THAT([&] { import(); },
               testing::ThrowsMessage<UserError>(HasSubstr("ratings.csv:1: no column 'rating'")));
+  options_.ratings = write("ratings.dat", "1::20::8::100\n1::20::8::999999999999\n");  // of the year 33658
+  EXPECT_THAT([&] { import(); },
+              testing::ThrowsMessage<UserError>(
+                  HasSubstr("ratings.dat:2:timestamp: found '999999999999', expected s since 1970")));
   options_.ratings = write("ratings.txt", "1 2 3 4\n");
   EXPECT_THAT([&] { import(); }, testing::ThrowsMessage<UserError>(
                                      HasSubstr("ratings.txt:1: found '1 2 3 4', expected columns")));

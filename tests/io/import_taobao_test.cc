@@ -184,6 +184,8 @@ TEST_F(TaobaoTest, NamesFileLineAndColumnOfAMalformedValue) {
   samples(str("7,", midnight, "000,5,430548_1007,1,0\n"));
   EXPECT_THAT(failure(),
               HasSubstr("raw_sample.csv:2:time_stamp: found '1494604800000', expected an integer"));
+  samples("7,253402272000,5,430548_1007,1,0\n");  // 10000-01-01 at UTC+8
+  EXPECT_THAT(failure(), HasSubstr("raw_sample.csv:2:time_stamp: found '253402272000', expected an integer"));
   samples(sample(7, 50));
   behavior(act(7, 0) + act(9, 0, "view,1,2"));  // of a user who would be left out
   EXPECT_THAT(failure(), HasSubstr("behavior_log.csv:3:btag: found 'view', expected pv, cart, fav or buy"));
