@@ -62,15 +62,17 @@ class RankSink : public google::LogSink {
 }  // namespace
 
 void start_logging(const char* program, int rank, int size, bool verbose, const std::string& file) {
-  static std::once_flag once;
-  std::call_once(once, [&] {
+  // Not std::call_once: on Ubuntu 22.04 glog brings libunwind, and an exception that goes through glibc's
+  // pthread_once aborts.
+  [[maybe_unused]] static const bool started = [&] {
     auto sink = std::make_unique<RankSink>(rank, size, verbose, file);
     google::InitGoogleLogging(program);
     for (int severity = 0; severity < google::NUM_SEVERITIES; ++severity)
       google::SetLogDestination(severity, "");
     FLAGS_stderrthreshold = google::NUM_SEVERITIES;  // the sink writes to stderr
     google::AddLogSink(sink.release());              // for the life of the process
-  });
+    return true;
+  }();
 }
 
 }  // namespace lime
