@@ -2,7 +2,7 @@
 set(MPI_DETERMINE_LIBRARY_VERSION ON)  # for the summary
 find_package(MPI COMPONENTS C)
 find_package(HDF5 COMPONENTS C)
-find_package(glog 0.6)
+find_package(glog 0.4)
 find_package(yaml-cpp 0.7)
 find_package(CLI11)
 find_package(nlohmann_json)

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "runtime/kernels_simd-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace lime::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -69,7 +71,7 @@ HWY_INLINE void small_gemm_tile(D d, int64_t depth, Elements<T> a, Rows<const T>
     for (size_t v = 0; v < NV; ++v) {
       T* p = c.row(static_cast<int64_t>(m)) + v * lanes;
       if (kMasked)
-        hn::BlendedStore(acc[m][v], mask, d, p);
+        store_n<T>(acc[m][v], d, p, lanes_left);
       else
         hn::StoreU(acc[m][v], d, p);
     }

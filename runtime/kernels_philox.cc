@@ -57,6 +57,21 @@ HWY_INLINE void philox_blocks(uint64_t seed, const uint64_t* streams, uint64_t f
     x[i] = {hn::And(x[i].a, low), hn::And(x[i].b, low), hn::And(x[i].c, low), hn::And(x[i].d, low)};
 }
 
+// x[0], y[0], x[1], y[1], ...
+HWY_INLINE void store_pairs(hn::Vec<BlockTag> x, hn::Vec<BlockTag> y, BlockTag d, uint64_t* to) {
+#if HWY_MAJOR >= 1
+  hn::StoreInterleaved2(x, y, d, to);
+#else  // Ubuntu 22.04 has Highway 0.16
+  HWY_ALIGN uint64_t xs[hn::MaxLanes(d)], ys[hn::MaxLanes(d)];
+  hn::Store(x, d, xs);
+  hn::Store(y, d, ys);
+  for (size_t i = 0; i < hn::Lanes(d); ++i) {
+    to[2 * i] = xs[i];
+    to[2 * i + 1] = ys[i];
+  }
+#endif
+}
+
 // What a block's four words (a, b, c, d) become: x = (f(a, b), f(c, d)) by cosine, y the same by sine.
 struct NormalVectors {
   Vec<float> x, y;
@@ -90,8 +105,8 @@ void fill_normals(uint64_t seed, uint64_t stream, int64_t n, float deviation, fl
   for (int64_t i = 0; i < n; i += 4 * blocks) {
     const NormalVectors v = normal_blocks(seed, stream, static_cast<uint64_t>(i / 4));
     float* to = i + 4 * blocks <= n ? out + i : rest;
-    hn::StoreInterleaved2(hn::BitCast(d, hn::Mul(scale, v.x)), hn::BitCast(d, hn::Mul(scale, v.y)), d,
-                          reinterpret_cast<uint64_t*>(to));
+    store_pairs(hn::BitCast(d, hn::Mul(scale, v.x)), hn::BitCast(d, hn::Mul(scale, v.y)), d,
+                reinterpret_cast<uint64_t*>(to));
     if (to == rest) std::copy_n(rest, n - i, out + i);
   }
 #endif
@@ -108,8 +123,8 @@ HWY_INLINE void halves_of(uint64_t seed, const uint64_t* streams, uint64_t first
     BlockVectors x[N];
     philox_blocks(seed, streams, first, x);
     for (int i = 0; i < N; ++i) {
-      hn::StoreInterleaved2(hn::Or(x[i].a, hn::ShiftLeft<32>(x[i].b)),
-                            hn::Or(x[i].c, hn::ShiftLeft<32>(x[i].d)), d, pairs);
+      store_pairs(hn::Or(x[i].a, hn::ShiftLeft<32>(x[i].b)), hn::Or(x[i].c, hn::ShiftLeft<32>(x[i].d)), d,
+                  pairs);
       std::memcpy(out + i * n + c, pairs, static_cast<size_t>(std::min(step, n - c)) * sizeof *out);
     }
   }

@@ -38,9 +38,9 @@ HWY_INLINE Vec<T> load_n(Tag<T> d, const T* p, size_t n) {
 #endif
 }
 
-template <typename T>
-HWY_INLINE void store_n(Vec<T> v, Tag<T> d, T* p, size_t n) {
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+template <typename T, class D>
+HWY_INLINE void store_n(hn::Vec<D> v, D d, T* p, size_t n) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2 && HWY_MAJOR >= 1  // Ubuntu 22.04 has Highway 0.16
   hn::BlendedStore(v, hn::FirstN(d, n), d, p);
 #else
   HWY_ALIGN T lanes[hn::MaxLanes(d)];
@@ -72,7 +72,7 @@ HWY_INLINE Vec<float> exp_in_range(Tag<float> d, Vec<float> x) {
 // x in [-700, 700]; NaN stays NaN. Without vectors Highway makes an integer of x, which is undefined for NaN.
 HWY_INLINE Vec<double> exp_in_range(Tag<double> d, Vec<double> x) {
 #if HWY_TARGET == HWY_SCALAR
-  if (hn::AllTrue(d, hn::IsNaN(x))) return x;
+  if (!hn::AllTrue(d, hn::Eq(x, x))) return x;
 #endif
   return hn::Exp(d, x);
 }
@@ -101,7 +101,7 @@ template <typename T>
 HWY_INLINE Vec<T> exp_negative(Tag<T> d, Vec<T> x) {
   const auto low = hn::Set(d, -exp_limit<T>);
   const auto e = hn::IfThenElseZero(hn::Ge(x, low), exp_in_range(d, at_least<T>(d, -exp_limit<T>, x)));
-  return hn::IfThenElse(hn::IsNaN(x), x, e);
+  return hn::IfThenElse(hn::Eq(x, x), e, x);
 }
 
 // Of x sigmoid(x) and its parts. Below -exp_limit the value stays at the limit's, about -1e-36 (f32): never

@@ -11,6 +11,14 @@ namespace lime {
 
 namespace {
 
+#ifdef LIME_GLOG_TIME_IS_TM  // glog before 0.5
+using MessageTime = const std::tm*;
+const std::tm& calendar(MessageTime time) { return *time; }
+#else
+using MessageTime = const google::LogMessageTime&;
+const std::tm& calendar(MessageTime time) { return time.tm(); }
+#endif
+
 // A sink of our own instead of glog's files and prefix: a custom prefix is a build option that a packaged
 // glog may lack.
 class RankSink : public google::LogSink {
@@ -24,10 +32,10 @@ class RankSink : public google::LogSink {
   }
 
   using google::LogSink::send;
-  void send(google::LogSeverity severity, const char*, const char* name, int line,
-            const google::LogMessageTime& time, const char* message, size_t length) override {
+  void send(google::LogSeverity severity, const char*, const char* name, int line, MessageTime time,
+            const char* message, size_t length) override {
     char stamp[32];
-    std::strftime(stamp, sizeof(stamp), "%m-%d %H:%M:%S", &time.tm());
+    std::strftime(stamp, sizeof(stamp), "%m-%d %H:%M:%S", &calendar(time));
     const std::string text = str(prefix_, google::GetLogSeverityName(severity)[0], " ", stamp, " ", name, ":",
                                  line, "] ", std::string_view(message, length), "\n");
     const bool quiet = severity == google::GLOG_INFO && rank_ != 0 && !verbose_;
@@ -54,15 +62,17 @@ class RankSink : public google::LogSink {
 }  // namespace
 
 void start_logging(const char* program, int rank, int size, bool verbose, const std::string& file) {
-  static std::once_flag once;
-  std::call_once(once, [&] {
+  // Not std::call_once: on Ubuntu 22.04 glog brings libunwind, and an exception that goes through glibc's
+  // pthread_once aborts.
+  [[maybe_unused]] static const bool started = [&] {
     auto sink = std::make_unique<RankSink>(rank, size, verbose, file);
     google::InitGoogleLogging(program);
     for (int severity = 0; severity < google::NUM_SEVERITIES; ++severity)
       google::SetLogDestination(severity, "");
     FLAGS_stderrthreshold = google::NUM_SEVERITIES;  // the sink writes to stderr
     google::AddLogSink(sink.release());              // for the life of the process
-  });
+    return true;
+  }();
 }
 
 }  // namespace lime

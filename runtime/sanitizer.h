@@ -60,7 +60,9 @@ class StackSwitch {
 
  private:
   Stack& other_;
-  [[maybe_unused]] void* kept_ = nullptr;
+#ifdef LIME_ADDRESS_SANITIZER
+  void* kept_ = nullptr;
+#endif
 };
 
 }  // namespace lime::sanitizer

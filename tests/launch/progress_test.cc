@@ -111,7 +111,7 @@ TEST(StopSignal, SetsAFlagAndRestoresTheHandlers) {
 }
 
 TEST(StopSignalDeathTest, TheSecondOneEndsTheProcess) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");  // the watchdog runs beside it
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";  // the watchdog runs beside it
   EXPECT_EXIT(
       {
         StopSignal signal;

@@ -78,7 +78,7 @@ TEST_P(ArenaOn, EmptyViewsAreLegal) {
 // A build without AddressSanitizer finds nothing.
 TEST(ArenaDeathTest, AddressSanitizerKnowsWhatIsHandedOut) {
   if (!sanitizer::finds_addresses) GTEST_SKIP() << "built without AddressSanitizer";
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
   Arena arena{Device{}};
   auto* first = static_cast<volatile float*>(arena.alloc(DType::f32, 1, 16).raw());  // a whole cache line
   auto* second = static_cast<volatile float*>(arena.alloc(DType::f32, 1, 5).raw());

@@ -269,7 +269,7 @@ using EmulatorDeathTest = Emulator;
 
 TEST_F(EmulatorDeathTest, AddressSanitizerFindsReadsOutsideToo) {
   if (!sanitizer::finds_addresses) GTEST_SKIP() << "built without AddressSanitizer";
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
   for (const int64_t i : {-1, 256}) {
     EXPECT_DEATH(message(write_kernel, dim3(1), dim3(1), size_t{0}, data(), i), "use-after-poison");
     EXPECT_DEATH(message(read_kernel, dim3(1), dim3(1), size_t{0}, data(), i), "use-after-poison");
@@ -304,7 +304,7 @@ TEST_F(Emulator, FailedLaunchesAndOtherHostThreadsDoNotMatter) {
 }
 
 TEST_F(EmulatorDeathTest, HostCodeCannotTouchTheDevice) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
   const auto killed = [](int status) {
     return sanitizer::finds_addresses ? testing::ExitedWithCode(1)(status)  // and reported
                                       : testing::KilledBySignal(SIGSEGV)(status);

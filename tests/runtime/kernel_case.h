@@ -148,8 +148,8 @@ inline std::vector<KernelCase> kernel_cases() {
   const auto add = [&](int64_t target, Device device) {
     for (const DType dtype : {DType::f32, DType::f64}) cases.push_back({target, dtype, device});
   };
-  const std::vector<int64_t> targets = hwy::SupportedAndGeneratedTargets();
-  for (const int64_t target : targets) add(target, Device{});
+  const auto targets = hwy::SupportedAndGeneratedTargets();
+  for (const auto target : targets) add(target, Device{});
   if (cpu::amx_available()) cases.push_back({targets.front(), DType::f32, Device{}, true});
   for (const Device device : test_devices())
     if (device != Device{}) add(0, device);
