@@ -11,20 +11,16 @@ namespace {
 // One leaf's numbers in the exchange: requests, tokens, candidates, truncated, then weight and label sums by
 // task.
 constexpr size_t leaf_counts = 4;
-// Where a rank stands: which of the ranks that divide the micro-batches, and which part of histories it has.
-struct Place {
-  int parts, ranks, rank, part;
-};
-Place place_of(const Config& config, const ProcessGroup& group) {
-  const auto parts = static_cast<int>(config.train.context_parallel);
-  const int ranks = group.size() / parts;
-  return {parts, ranks, group.rank() % ranks, group.rank() / ranks};
-}
-
 // One rank's, before its leaves: asked to stop, milliseconds waited for its reader, milliseconds worked.
 constexpr size_t rank_counts = 3;
 
 }  // namespace
+
+RankPlace place_of(const Config& config, const ProcessGroup& group) {
+  const auto parts = static_cast<int>(config.train.context_parallel);
+  const int ranks = group.size() / parts;
+  return {ranks, group.rank() % ranks, parts, group.rank() / ranks};
+}
 
 ReaderOptions reader_options(const Communicator& comm, const Config& config, std::vector<std::string> days) {
   ReaderOptions options;
@@ -56,7 +52,7 @@ void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
   const int64_t shards = config_.train.micro_batches;
   ReaderOptions options =
       reader_options(group_.world(), config_, dataset_.select_days(config_.data.train, "data.train"));
-  const Place place = place_of(config_, group_);
+  const RankPlace place = place_of(config_, group_);
   options.rank = place.rank, options.ranks = place.ranks;
   options.history_part = place.part, options.history_parts = place.parts;
   options.requests = std::max<int64_t>(1, config_.train.batch_requests / shards);
@@ -74,7 +70,7 @@ std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double 
   const size_t tasks = config_.tasks.size();
   const size_t leaf_size = leaf_counts + 2 * tasks;
   // Every rank sends as many leaves as the fullest one has, so that the gather is of equal parts.
-  const Place place = place_of(config_, group_);
+  const RankPlace place = place_of(config_, group_);
   const auto most = static_cast<size_t>((config_.train.micro_batches + place.ranks - 1) / place.ranks);
   std::vector<double> out(rank_counts + most * leaf_size, 0.0);
   out[0] = stop ? 1 : 0;

@@ -62,6 +62,14 @@ class BatchSource {
   std::unique_ptr<BatchReader> reader_;
 };
 
+// Where this rank stands in training. Its micro-batches are those of rank `rank` of `ranks`, and of their
+// histories and candidates it has part `part` of `parts` (train.context_parallel), a divisor of the group's
+// size.
+struct RankPlace {
+  int ranks, rank, parts, part;
+};
+RankPlace place_of(const Config&, const ProcessGroup&);
+
 // Reader options that training and evaluation share: all but requests a micro-batch, order and histories.
 ReaderOptions reader_options(const Communicator&, const Config&, std::vector<std::string> days);
 

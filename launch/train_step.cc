@@ -85,8 +85,8 @@ struct TrainStep::Impl {
       if (parameter.index > 0) ends.push_back(parameter.offset);
     ends.push_back(parameters.size());
     comm = make_device_communicator(group.world(), ctx);
-    if (const auto parts = static_cast<int>(config.train.context_parallel); parts > 1) {
-      with_other_parts = group.split(group.rank() % (group.size() / parts));
+    if (const RankPlace place = place_of(config, group); place.parts > 1) {
+      with_other_parts = group.split(place.rank);
       of_parts = make_device_communicator(*with_other_parts, ctx);
       network.share_histories(of_parts.get());
     }
