@@ -1,10 +1,10 @@
 // A CUDA device as the host sees it: memory, a stream, events. No CUDA header: kernels and libraries have
 // theirs.
 //
-// One of three files implements this: device_cuda.cc (the CUDA runtime, linked statically: a program starts
-// where there is neither driver nor GPU), device_emulated.cc (the emulator), device_none.cc (no CUDA in this
-// build: every function throws the UserError of require_available). Failures of the runtime are Errors that
-// name the call.
+// One of two files implements this: device_cuda.cc (the CUDA runtime, linked statically: a program starts
+// where there is neither driver nor GPU; or the emulator's, runtime/emulator/toolkit), device_none.cc (no
+// CUDA in this build: every function throws the UserError of require_available). Failures of the runtime are
+// Errors that name the call.
 #pragma once
 
 #include <cstddef>

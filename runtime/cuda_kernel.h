@@ -1,6 +1,6 @@
 // For the authors of kernels: everything that a *_cuda.cu file needs. The one header through which CUDA's own
 // is included; where LIME_CUDA_EMULATED is defined, the emulator takes its place
-// (runtime/emulator/emulator.h) and the same source is compiled as C++.
+// (runtime/emulator/emulator.h, toolkit/) and the same source is compiled as C++.
 //
 //   namespace lime::cuda {
 //   namespace {
@@ -23,6 +23,7 @@
 #ifdef LIME_CUDA_EMULATED
 #include "runtime/emulator/emulator.h"
 #include "runtime/emulator/memory.h"
+#include "runtime/emulator/toolkit/cuda_runtime_api.h"
 #include "runtime/emulator/warp.h"
 #else
 #include <cuda_runtime.h>
@@ -103,33 +104,29 @@ void with_multiplied_type(const Context& ctx, DType dtype, F f) {
 constexpr uint32_t divide_up(int64_t n, int64_t by) { return static_cast<uint32_t>((n + by - 1) / by); }
 
 #ifdef LIME_CUDA_EMULATED
-// A pointer into host memory would end a kernel on a GPU.
+// A pointer into host memory, or another device's, would end a kernel on a GPU.
 template <typename T>
-void check_argument(const char* name, const T& argument) {
+void check_argument(const char* name, int device, const T& argument) {
   if constexpr (std::is_pointer_v<T>) {
     LIME_CHECK(!argument || emulator::is_device_memory(argument, 1), "kernel '", name,
                "' is given host memory");
+    LIME_CHECK(!argument || emulator::device_of(argument) == device, "kernel '", name, "' on cuda:", device,
+               " is given memory of cuda:", emulator::device_of(argument));
   } else if constexpr (requires { argument.data, argument.rows, argument.cols; }) {
-    if (argument.rows > 0 && argument.cols > 0) check_argument(name, argument.data);
+    if (argument.rows > 0 && argument.cols > 0) check_argument(name, device, argument.data);
   }
 }
 #endif
 
 // The most dynamic shared memory that a block may have on the context's device.
 inline size_t most_shared_bytes(const Context& ctx) {
-#ifdef LIME_CUDA_EMULATED
-  static_cast<void>(ctx);
-  return 227 * 1024;
-#else
   int bytes = 0;
   const cudaError_t status =
       cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, ctx.device().index);
   if (status != cudaSuccess) throw_failure("cudaDeviceGetAttribute", status);
   return static_cast<size_t>(bytes);
-#endif
 }
 
-#ifndef LIME_CUDA_EMULATED
 // Lets blocks of a kernel have so much dynamic shared memory on the current device, which is number `device`.
 // What a kernel may have never shrinks: another thread may be about to launch it with more.
 inline cudaError_t allow_shared_bytes(const void* kernel, int device, size_t bytes) {
@@ -143,7 +140,6 @@ inline cudaError_t allow_shared_bytes(const void* kernel, int device, size_t byt
   if (status == cudaSuccess) most = bytes;
   return status;
 }
-#endif
 
 // Puts the kernel on the context's stream. `name` is the operation's, for error messages. An empty grid is no
 // launch. `shared_bytes` of dynamic shared memory, up to what the device has (227 KB on sm_90). Throws Error
@@ -154,26 +150,27 @@ void launch(Context& ctx, const char* name, void (*kernel)(Parameters...), dim3 
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
 #ifdef LIME_CUDA_EMULATED
   LIME_CHECK(ctx.device().type == DeviceType::cuda, "kernel '", name, "' on ", to_string(ctx.device()));
-  (check_argument(name, arguments), ...);
-  emulator::launch(
-      {name, grid, block, shared_bytes, ctx.stream().handle()},
-      [kernel, ... given = static_cast<Parameters>(arguments)] { kernel(given...); });
-#else
+  (check_argument(name, ctx.device().index, arguments), ...);
+#endif
   const auto describe = [&] {
     return str("kernel '", name, "' (grid ", grid.x, "x", grid.y, "x", grid.z, ", block ", block.x, "x",
                block.y, "x", block.z, ", ", shared_bytes, " bytes of shared memory)");
   };
   ctx.stream().activate();
+  const void* const function = reinterpret_cast<const void*>(kernel);
   constexpr size_t without_asking = 48 * 1024;
   if (shared_bytes > without_asking) {
-    const cudaError_t status =
-        allow_shared_bytes(reinterpret_cast<const void*>(kernel), ctx.device().index, shared_bytes);
+    const cudaError_t status = allow_shared_bytes(function, ctx.device().index, shared_bytes);
     if (status != cudaSuccess) throw_failure(describe(), status);
   }
+#ifdef LIME_CUDA_EMULATED
+  emulator::launch({name, function, grid, block, shared_bytes, ctx.stream().handle()},
+                   [kernel, ... given = static_cast<Parameters>(arguments)] { kernel(given...); });
+#else
   kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(ctx.stream().handle())>>>(
       static_cast<Parameters>(arguments)...);
-  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess) throw_failure(describe(), status);
 #endif
+  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess) throw_failure(describe(), status);
 }
 
 // --- memory

@@ -1,4 +1,4 @@
-// runtime/cuda_device.h over the CUDA runtime.
+// runtime/cuda_device.h over the CUDA runtime: NVIDIA's, or the emulated one.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>

@@ -17,9 +17,7 @@ bool forbidden() {
   return !allowed.load(std::memory_order_relaxed) || (wanted && std::strcmp(wanted, "0") == 0);
 }
 
-#ifdef LIME_CUDA_EMULATED
-bool device_has_wgmma(const Context&) { return true; }
-#elif defined(LIME_CUDA_SM90A)
+#if defined(LIME_CUDA_EMULATED) || defined(LIME_CUDA_SM90A)
 // Code for sm_90a runs on compute capability 9.0 and no other.
 bool device_has_wgmma(const Context& ctx) {
   const auto attribute = [&](cudaDeviceAttr which) {

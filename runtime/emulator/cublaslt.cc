@@ -6,6 +6,7 @@
 
 #include "runtime/bf16.h"
 #include "runtime/cublaslt.h"
+#include "runtime/emulator/cuda_runtime.h"
 #include "runtime/emulator/memory.h"
 #include "runtime/emulator/work.h"
 #include "runtime/error.h"
@@ -41,7 +42,6 @@ namespace {
 using lime::bf16;
 using lime::Error;
 using lime::str;
-using lime::emulator::is_device_memory;
 using Layout = cublasLtMatrixLayoutOpaque_t;
 
 // What an algorithm is for, in the opaque bytes that the caller keeps.
@@ -59,6 +59,12 @@ static_assert(sizeof(Algorithm) <= sizeof(cublasLtMatmulAlgo_t));
 
 void must(bool holds, const std::string& found) {
   if (!holds) throw Error(str("cuBLASLt, emulated: ", found));
+}
+
+// Of the device that is current.
+bool is_device_memory(const void* memory, size_t bytes) {
+  return lime::emulator::is_device_memory(memory, bytes) &&
+         lime::emulator::device_of(memory) == lime::emulator::active_device();
 }
 
 template <typename T>
@@ -304,6 +310,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t op, 
     return CUBLAS_STATUS_INVALID_VALUE;
   if (algorithm.depth != 0 && algorithm.depth != depth_of(*op, *a_layout)) return CUBLAS_STATUS_NOT_SUPPORTED;
 
+  const CUstream_st* of = lime::emulator::stream_of(stream);
+  must(of && of->device == lime::emulator::active_device(), "a product on a stream of another device");
   const void* const memory[] = {a, b, c, d};
   const Layout* const layouts[] = {a_layout, b_layout, c_layout, d_layout};
   for (int i = 0; i < 4; ++i) {

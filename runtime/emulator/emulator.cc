@@ -11,6 +11,7 @@
 #include <numeric>
 #include <vector>
 
+#include "runtime/emulator/cuda_runtime.h"
 #include "runtime/emulator/memory.h"
 #include "runtime/emulator/pending.h"
 #include "runtime/emulator/race_check.h"
@@ -28,7 +29,6 @@ using sanitizer::StackSwitch;
 
 constexpr size_t stack_bytes = (sanitizer::finds_addresses ? 512 : 128) * 1024;
 constexpr uint32_t warp_size = 32, warpgroup_size = 128, most_threads = 1024, most_blocks_yz = 65535;
-constexpr size_t most_shared = 227 * 1024;  // of a block on sm_90
 constexpr size_t shared_guard = 1024, shared_alignment = 1024;
 constexpr char shared_guard_byte = 0x7b;
 
@@ -189,7 +189,7 @@ class Machine {
     LIME_CHECK(l.grid.x > 0 && l.grid.x <= 0x7fffffffu && l.grid.y > 0 && l.grid.y <= most_blocks_yz &&
                    l.grid.z > 0 && l.grid.z <= most_blocks_yz,
                "kernel '", l.kernel, "': a grid of ", l.grid.x, "x", l.grid.y, "x", l.grid.z, " blocks");
-    LIME_CHECK(l.shared_bytes <= most_shared, "kernel '", l.kernel, "': ", l.shared_bytes,
+    LIME_CHECK(l.shared_bytes <= most_shared_bytes, "kernel '", l.kernel, "': ", l.shared_bytes,
                " bytes of shared memory");
   }
 
@@ -369,6 +369,9 @@ class Machine {
 void launch(Launch launch, std::function<void()> thread) {
   Machine::check(launch);
   void* const stream = launch.stream_handle;
+  if (may_launch(static_cast<cudaStream_t>(stream), "a launch", launch.function, launch.shared_bytes) !=
+      cudaSuccess)
+    return;
   give(stream,
        [launch = std::move(launch), thread = std::move(thread)] { Machine::instance().run(launch, thread); });
 }

@@ -32,13 +32,15 @@ using Place = std::source_location;
 
 struct Launch {
   std::string kernel;
+  const void* function = nullptr;  // its address
   dim3 grid, block;
-  size_t shared_bytes = 0;        // dynamic
-  void* stream_handle = nullptr;  // null: run at once
+  size_t shared_bytes = 0;  // dynamic
+  void* stream_handle = nullptr;
 };
 
-// Gives the stream the kernel: `thread` is called once a thread. What a GPU would refuse is an Error now,
-// what goes wrong while it runs one of whoever waits for it (runtime/emulator/work.h).
+// Gives the stream the kernel: `thread` is called once a thread. Sizes that a GPU has not are an Error now;
+// what else the CUDA runtime refuses is left for cudaGetLastError(), and what goes wrong while the kernel
+// runs is told whoever waits for it (runtime/emulator/work.h).
 void launch(Launch, std::function<void()> thread);
 
 // --- for the running thread

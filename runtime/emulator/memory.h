@@ -30,8 +30,9 @@ struct Bytes {
 Bytes device_addresses();
 Bytes allocation_of(const void*);
 
-// That of the stream that this thread activated last.
-int active_device();  // device_emulated.cc
+// The device that is current in this thread (cuda_runtime.cc).
+int active_device();
+int device_of(const void*);  // whose memory this is, or -1
 
 // Makes device memory accessible, to one thread's kernel or copy at a time. May be nested.
 class Access {

@@ -21,6 +21,7 @@ namespace {
 struct Streams {
   std::mutex mutex;
   std::vector<std::weak_ptr<Work>> all;
+  std::vector<std::shared_ptr<Work>> ended;  // and not done
   uint64_t waits = 0;
 
   static Streams& instance() {
@@ -28,6 +29,7 @@ struct Streams {
     return streams;
   }
   std::vector<std::shared_ptr<Work>> live() {
+    std::erase_if(ended, [](const auto& work) { return work->has_finished(work->given()); });
     std::erase_if(all, [](const auto& work) { return work.expired(); });
     std::vector<std::shared_ptr<Work>> result;
     for (const auto& work : all)
@@ -46,12 +48,18 @@ bool is_eager() {
   return eager;
 }
 
-std::shared_ptr<Work> Work::make() {
-  std::shared_ptr<Work> work(new Work);
+std::shared_ptr<Work> Work::make(int device) {
+  std::shared_ptr<Work> work(new Work(device));
   Streams& streams = Streams::instance();
   const std::lock_guard lock(streams.mutex);
   streams.all.push_back(work);
   return work;
+}
+
+void Work::outlive(std::shared_ptr<Work> work) {
+  Streams& streams = Streams::instance();
+  const std::lock_guard lock(streams.mutex);
+  streams.ended.push_back(std::move(work));
 }
 
 void Work::add(Operation operation) {
@@ -112,11 +120,11 @@ void Work::send(Arrival arrival) {
 
 void Work::deliver(int64_t up_to) {
   const std::lock_guard lock(mutex_);
-  for (; arrived_ < up_to && !arrivals_.empty(); ++arrived_, arrivals_.pop_front()) {
-    const Arrival& a = arrivals_.front();
-    const size_t rows = a.row_bytes ? a.bytes.size() / a.row_bytes : 0;
-    for (size_t r = 0; r < rows; ++r)
-      std::memcpy(a.host + r * a.pitch, a.bytes.data() + r * a.row_bytes, a.row_bytes);
+  while (arrived_ < up_to && !arrivals_.empty()) {
+    const Arrival arrive = std::move(arrivals_.front());
+    arrivals_.pop_front();
+    ++arrived_;
+    arrive();
   }
 }
 
@@ -141,24 +149,28 @@ void Work::let_others_go_on(const Work* waited_for) {
   }
 }
 
-void Work::finish_all() noexcept {
+std::string Work::finish_all(int device) noexcept {
   Streams& streams = Streams::instance();
   std::vector<std::shared_ptr<Work>> all;
   {
     const std::lock_guard lock(streams.mutex);
     all = streams.live();
   }
+  std::string failure;
   for (const auto& work : all) {
+    if (work->device_ != device) continue;
     std::exception_ptr error;
     while (!work->has_finished(work->given())) {
       try {
         work->finish(work->given());
-      } catch (...) {
+      } catch (const std::exception& e) {
         error = std::current_exception();
+        failure = e.what();
       }
     }
     if (error) work->add([error]() -> bool { std::rethrow_exception(error); });
   }
+  return failure;
 }
 
 }  // namespace lime::emulator

@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace lime::emulator {
@@ -26,7 +27,9 @@ class Work {
   // Does what goes without waiting for others, and says whether that was all.
   using Operation = std::function<bool()>;
 
-  static std::shared_ptr<Work> make();  // of a new stream
+  static std::shared_ptr<Work> make(int device);  // of a new stream
+  // Its stream ends: what it has is kept until it is done.
+  static void outlive(std::shared_ptr<Work>);
 
   void add(Operation);
   int64_t given() const;                   // operations so far
@@ -36,12 +39,9 @@ class Work {
   void finish(int64_t up_to);  // ... waits until they are
 
   // Copies to the host: `promise` when one is given to the stream, which says how many there are now; `send`
-  // what it has read when it is done; `deliver` the first `up_to` when the host waits.
-  struct Arrival {
-    char* host;
-    size_t pitch, row_bytes;
-    std::vector<char> bytes;
-  };
+  // when it is done, with what puts there what it has read; `deliver` does that for the first `up_to` when
+  // the host waits.
+  using Arrival = std::function<void()>;
   void promise();
   int64_t promised() const;
   void send(Arrival);
@@ -50,11 +50,13 @@ class Work {
 
   // The host is about to wait for one of this process's streams: others may go on by themselves before.
   static void let_others_go_on(const Work* waited_for);
-  // As when the device is idle. What an operation throws is thrown by the next who waits for its stream.
-  static void finish_all() noexcept;
+  // As when the device is idle. What an operation throws is thrown by the next who waits for its stream; one
+  // of them is returned, or nothing.
+  static std::string finish_all(int device) noexcept;
 
  private:
-  Work() = default;
+  explicit Work(int device) : device_(device) {}
+  const int device_;
   mutable std::mutex mutex_;
   std::mutex at_work_;  // while an operation is carried on: they are in order
   std::deque<Operation> pending_;
@@ -65,9 +67,9 @@ class Work {
 
 bool is_eager();
 
-// By a stream's handle (device_emulated.cc). give: work that waits for nobody, done later, or now where there
-// is no stream (null) or streams are eager. add_work: work that may have to wait. finish_work: all of it is
-// done now.
+// By a stream's handle (cuda_streams.cc), null for the current device's null stream. give: work that waits
+// for nobody, done later, or now where streams are eager. add_work: work that may have to wait. finish_work:
+// all of it is done now.
 void give(void* stream_handle, std::function<void()> operation);
 void add_work(void* stream_handle, Work::Operation);
 void finish_work(void* stream_handle);

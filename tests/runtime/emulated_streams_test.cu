@@ -110,13 +110,14 @@ TEST_F(EmulatedStreams, MemoryIsFreedAfterAllWork) {
 
 // Whoever waits hears of it, once, and the stream goes on.
 TEST_F(EmulatedStreams, WhatFailsIsToldAtTheNextWait) {
+  if (emulator::is_eager()) GTEST_SKIP() << "work is done when it is given";
   launch(beside, "misaligned", misaligned_kernel, dim3(1), dim3(1), 16, data());
   launch(beside, "set", set_kernel, dim3(1), dim3(64), 0, data(), 7.0F);
   EXPECT_THROW(beside.synchronize(), Error);
   beside.synchronize();
   EXPECT_EQ(values()[0], 7);
   launch(beside, "misaligned", misaligned_kernel, dim3(1), dim3(1), 16, data());
-  { const Tensor freed(ctx.device(), DType::f32, 1, 1); }
+  { const auto freed = allocate(0, 4); }
   EXPECT_THROW(beside.synchronize(), Error) << "not lost";
 }
 

@@ -1,6 +1,9 @@
 // The emulated toolkit's headers have the numbers and sizes of NVIDIA's: this file is compiled against
 // either, whichever the build has, and so compares them.
+#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
+
+#include <cstddef>
 
 #include "runtime/cublaslt.h"
 #ifdef LIME_HAS_NCCL
@@ -8,6 +11,49 @@
 #endif
 
 namespace {
+
+TEST(EmulatedToolkit, TheCudaRuntimeIsAsNvidiasHeadersHaveIt) {
+  EXPECT_GE(CUDART_VERSION, 12040);
+  EXPECT_EQ(cudaMemcpyHostToDevice, 1);
+  EXPECT_EQ(cudaMemcpyDeviceToHost, 2);
+  EXPECT_EQ(cudaMemcpyDeviceToDevice, 3);
+  EXPECT_EQ(cudaDevAttrMaxPitch, 11);
+  EXPECT_EQ(cudaDevAttrComputeCapabilityMajor, 75);
+  EXPECT_EQ(cudaDevAttrComputeCapabilityMinor, 76);
+  EXPECT_EQ(cudaDevAttrMaxSharedMemoryPerBlockOptin, 97);
+  EXPECT_EQ(cudaFuncAttributeMaxDynamicSharedMemorySize, 8);
+  EXPECT_EQ(cudaStreamDefault, 0);
+  EXPECT_EQ(cudaStreamNonBlocking, 1);
+  EXPECT_EQ(cudaEventDefault, 0);
+  EXPECT_EQ(cudaEventDisableTiming, 2);
+  EXPECT_EQ(sizeof(cudaUUID_t), 16u);
+  EXPECT_EQ(offsetof(cudaDeviceProp, uuid), 256u);
+}
+
+// Its library needs no GPU for that.
+TEST(EmulatedToolkit, TheCudaRuntimeNamesErrorsAsNvidiasDoes) {
+  struct Known {
+    cudaError_t error;
+    int number;
+    const char *name, *text;
+  };
+  for (const auto& [error, number, name, text] :
+       {Known{cudaSuccess, 0, "cudaSuccess", "no error"},
+        {cudaErrorInvalidValue, 1, "cudaErrorInvalidValue", "invalid argument"},
+        {cudaErrorMemoryAllocation, 2, "cudaErrorMemoryAllocation", "out of memory"},
+        {cudaErrorInvalidPitchValue, 12, "cudaErrorInvalidPitchValue", "invalid pitch argument"},
+        {cudaErrorInvalidMemcpyDirection, 21, "cudaErrorInvalidMemcpyDirection",
+         "invalid copy direction for memcpy"},
+        {cudaErrorInvalidDevice, 101, "cudaErrorInvalidDevice", "invalid device ordinal"},
+        {cudaErrorInvalidResourceHandle, 400, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
+        {cudaErrorNotReady, 600, "cudaErrorNotReady", "device not ready"},
+        {cudaErrorLaunchFailure, 719, "cudaErrorLaunchFailure", "unspecified launch failure"}}) {
+    EXPECT_EQ(error, number);
+    EXPECT_STREQ(cudaGetErrorName(error), name);
+    EXPECT_STREQ(cudaGetErrorString(error), text);
+  }
+  EXPECT_EQ(cudaDriverGetVersion(nullptr), cudaErrorInvalidValue);
+}
 
 TEST(EmulatedToolkit, CublasLtIsAsNvidiasHeadersHaveIt) {
   EXPECT_EQ(CUBLAS_STATUS_SUCCESS, 0);

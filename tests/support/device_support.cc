@@ -1,5 +1,7 @@
 #include "tests/support/device_support.h"
 
+#include "runtime/cuda_device.h"
+
 namespace lime {
 
 std::vector<Device> test_cuda_devices() {
@@ -24,6 +26,11 @@ std::string skip_reason(Device device) {
   } catch (const UserError& e) {
     return e.what();
   }
+}
+
+bool device_is_emulated() {
+  const Device first{DeviceType::cuda, 0};
+  return skip_reason(first).empty() && cuda::identity(first.index).starts_with("emulated");
 }
 
 Tensor device_scalar(Context& ctx, double value) {

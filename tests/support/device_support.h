@@ -25,6 +25,9 @@ std::string device_name(const testing::TestParamInfo<Device>& info);  // "cpu", 
 // Why tests on `device` cannot run on this machine; empty where they can.
 std::string skip_reason(Device device);
 
+// Whether device cuda is the emulator, by what it says of itself.
+bool device_is_emulated();
+
 // A fixture with a context on the device under test. Without the device, the test is skipped before its body.
 class DeviceTest : public testing::Test {
  public:

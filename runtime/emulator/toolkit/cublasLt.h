@@ -1,5 +1,5 @@
 // cuBLASLt for a build whose device is emulated (../cublaslt.cc): of the library's interface what the
-// project uses, by its names, types and numbers (tests/runtime/emulator/toolkit_test.cc compares them with a
+// project uses, by its names, types and numbers (tests/runtime/emulated_toolkit_test.cc compares them with a
 // toolkit's where there is one). Contract: NVIDIA's documentation of cuBLASLt, of CUDA 12.4 and later.
 //
 // What the library leaves undefined is an Error here: memory that is not the device's, a result that overlaps

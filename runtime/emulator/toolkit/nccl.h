@@ -1,5 +1,5 @@
 // NCCL for a build whose device is emulated (parallel/nccl_emulated.cc): of the library's interface what the
-// project uses, by its names, types and numbers (tests/runtime/emulator/toolkit_test.cc compares them with
+// project uses, by its names, types and numbers (tests/runtime/emulated_toolkit_test.cc compares them with
 // NCCL's where it is installed). Contract: NCCL's documentation, 2.18 and later. For the ranks of one host.
 //
 // A communicator is non-blocking: what takes its time answers ncclInProgress, and goes on when
