@@ -1,5 +1,5 @@
-// Sorting and running sums on a CUDA device, as the libraries have them: CUB (device_sort_cuda.cu), or loops
-// on the host in the emulator (device_sort_emulated.cc).
+// Sorting and running sums on a CUDA device, by CUB, which the emulator has one of its own of
+// (runtime/emulator/cub.cc).
 #pragma once
 
 #include <cstdint>

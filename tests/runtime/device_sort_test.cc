@@ -1,4 +1,4 @@
-// The library's sort and sums on a device, and their twins in the emulator: one contract.
+// Sorts and sums on a device.
 #include "runtime/device_sort.h"
 
 #include <gtest/gtest.h>

@@ -5,11 +5,14 @@
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_scan.cuh>
 #include <functional>
 #include <thread>
 
 #include "runtime/cuda_kernel.h"
 #include "runtime/device_memory.h"
+#include "runtime/device_sort.h"
 #include "runtime/emulator/work.h"
 #include "runtime/memory.h"
 #include "runtime/primitives.h"
@@ -367,6 +370,54 @@ TEST_F(EmulatedCudaRuntimeDeathTest, AFailureThatNobodyHearsEndsTheProcess) {
   EXPECT_EXIT(fail(false), testing::KilledBySignal(SIGABRT),
               "emulated device: kernel 'wrong' wrote outside .*, found when its stream ended");
   EXPECT_EQ(message([&] { fail(true); }), "left");
+}
+
+TEST_F(EmulatedCudaRuntime, SortsMakeTheirDeviceCurrent) {
+  have_two_devices();
+  auto* const keys = reinterpret_cast<uint64_t*>(data());
+  auto* const numbers = reinterpret_cast<uint32_t*>(data() + 32);
+  KeyValues pairs{keys, numbers}, other{keys + 8, numbers + 8};
+  cudaSetDevice(1);
+  sort_pairs(ctx, pairs, other, 8, 0, 8);
+  cudaSetDevice(1);
+  running_sums(ctx, keys, keys, 8);
+  ctx.synchronize();
+}
+
+TEST_F(EmulatedCudaRuntime, CubAsksForScratchMemory) {
+  auto* const keys = reinterpret_cast<uint64_t*>(data());
+  auto* const numbers = reinterpret_cast<uint32_t*>(data() + 32);
+  cub::DoubleBuffer<uint64_t> k(keys, keys + 8);
+  cub::DoubleBuffer<uint32_t> v(numbers, numbers + 8);
+  size_t bytes = 0;
+  const auto sort = [&](void* scratch) {
+    return cub::DeviceRadixSort::SortPairs(scratch, bytes, k, v, 8, 0, 8, stream());
+  };
+  const auto sum = [&](void* scratch) {
+    return cub::DeviceScan::InclusiveSum(scratch, bytes, keys, keys, 8, stream());
+  };
+  for (const auto& call : {std::function<cudaError_t(void*)>(sort), std::function<cudaError_t(void*)>(sum)}) {
+    bytes = 0;
+    EXPECT_EQ(call(nullptr), cudaSuccess);
+    EXPECT_GT(bytes, 0u);
+    EXPECT_EQ(k.selector, 0);
+    const auto scratch = allocate(0, bytes);
+    std::vector<char> host(bytes);
+    EXPECT_THAT(message([&] { call(host.data()); }), HasSubstr("memory that is not the device's"));
+    k.selector = v.selector = 0;
+    --bytes;
+    expect_refused(call(scratch.get()), cudaErrorInvalidValue);
+    ++bytes;
+    k.selector = v.selector = 0;
+    EXPECT_EQ(cudaSetDevice(3), cudaErrorInvalidDevice);
+    expect_refused(call(scratch.get()), cudaErrorInvalidDevice);  // left behind by another call
+    k.selector = v.selector = 0;
+    have_two_devices();
+    cudaSetDevice(1);
+    expect_refused(call(scratch.get()), cudaErrorInvalidResourceHandle);
+    cudaSetDevice(0);
+    k.selector = v.selector = 0;
+  }
 }
 
 }  // namespace
