@@ -20,6 +20,7 @@
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_device_calls.h"
 #include "runtime/device_memory.h"
+#include "runtime/device_watch.h"
 #include "runtime/emulator/memory.h"
 #include "runtime/emulator/work.h"
 #include "runtime/error.h"
@@ -109,6 +110,7 @@ Mark& mark_of(void* handle) { return *static_cast<Mark*>(handle); }
 void wait_for(Work& work, int64_t given, int64_t promised) {
   ++device_calls.waits;
   Work::let_others_go_on(&work);
+  wait_watchfully([&] { return work.try_finish(given); });
   work.finish(given);
   work.deliver(promised);
 }
@@ -152,8 +154,10 @@ std::shared_ptr<void> allocate(int, size_t bytes, Fill fill) {
     std::memset(memory.get(), 0, bytes);
   }
   void* const at = memory.get();
-  return counted(
-      {at, [memory = std::move(memory)](void*) { Work::finish_all(); }});  // as device_cuda.cc waits
+  return counted({at, [memory = std::move(memory)](void*) {
+                    settle_watched();
+                    Work::finish_all();
+                  }});  // as device_cuda.cc waits
 }
 
 std::shared_ptr<void> allocate_pinned(int, size_t bytes) {
@@ -166,6 +170,7 @@ std::shared_ptr<void> allocate_pinned(int, size_t bytes) {
 Stream::Stream(int index) : index_(index), handle_(new std::shared_ptr<Work>(Work::make())) {}
 Stream::~Stream() {  // what nobody waited for never arrives on the host
   Work& work = *work_of(handle_);
+  settle_watched();
   try {
     work.finish(work.given());
   } catch (const std::exception& e) {
