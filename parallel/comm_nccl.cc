@@ -1,197 +1,38 @@
 #include "parallel/comm_nccl.h"
 
-#include <sched.h>
-
-#include <algorithm>
-#include <chrono>
-#include <cstring>
 #include <exception>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "parallel/comm_checks.h"
-#include "parallel/nccl_library.h"
+#include "parallel/nccl_channel.h"
 #include "parallel/reduce_parts.h"
 
 namespace lime {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-// What is under way, for messages.
-struct Call {
-  const char* name;
-  int64_t elements;
-  DType dtype;
-};
-
-// NCCL's communicator, with the stream and the scratch memory of its collectives.
-class Channel {
- public:
-  Channel(Communicator& host, Context& of_user, const NcclLimits& limits)
-      : rank(host.rank()), size(host.size()), user(of_user), ctx(of_user.device()), limits_(limits) {
-    ncclUniqueId id = shared_id(host);
-    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    config.blocking = 0;
-    ctx.stream().activate();
-    const Call call{"the meeting of all ranks", 0, DType::f32};
-    settle(nccl().init_rank(&comm_, size, id, rank, &config), call, limits_.connect_s);
-  }
-
-  ~Channel() {
-    if (!comm_) return;
-    if (std::uncaught_exceptions() == 0 && finalized()) {
-      nccl().destroy(comm_);
-    } else {
-      abandon();
-    }
-  }
-  Channel(const Channel&) = delete;
-  Channel& operator=(const Channel&) = delete;
-
-  bool failed() const { return !comm_; }
-  // Ends what is under way, whatever the other ranks do. Nothing can be started any more.
-  void abandon() {
-    if (comm_) nccl().abort(comm_);
-    comm_ = nullptr;
-  }
-  cudaStream_t stream() const { return static_cast<cudaStream_t>(ctx.stream().handle()); }
-  ncclComm_t comm() const { return comm_; }
-
-  // A collective begins: it comes after what the user's stream holds.
-  void begin(const Call& call) {
-    check_alive(call);
-    cuda::Event before(ctx.device().index);
-    before.record(user.stream());
-    ctx.stream().wait(before);
-    ctx.stream().activate();
-  }
-
-  // Messages that `enqueue` starts, together. It is given a function that takes each call's result.
-  template <typename Enqueue>
-  void group(const Call& call, Enqueue&& enqueue) {
-    ncclResult_t first = nccl().group_start();
-    enqueue([&first](ncclResult_t result) {
-      if (first == ncclSuccess || first == ncclInProgress) first = result;
-    });
-    const ncclResult_t end = nccl().group_end();
-    settle(first == ncclSuccess || first == ncclInProgress ? end : first, call, limits_.collective_s);
-  }
-
-  // Waits until NCCL has taken what it was given.
-  void settle(ncclResult_t result, const Call& call, double limit_s) {
-    const auto begin = Clock::now();
-    while (result == ncclInProgress) {
-      if (seconds_since(begin) > limit_s) fail(call, str("no end after ", limit_s, " s"));
-      sched_yield();
-      const ncclResult_t asked = nccl().async_error(comm_, &result);
-      if (asked != ncclSuccess) result = asked;
-    }
-    if (result != ncclSuccess) fail(call, nccl().error_string(result));
-  }
-
-  // One look at a collective under way, since `begin`, or that has ended: perhaps because it failed.
-  void watch(const Call& call, Clock::time_point begin, bool ended) {
-    check_alive(call);
-    ncclResult_t state = ncclSuccess;
-    const ncclResult_t asked = nccl().async_error(comm_, &state);
-    if (asked != ncclSuccess) state = asked;
-    if (state != ncclSuccess && state != ncclInProgress) fail(call, nccl().error_string(state));
-    if (!ended && seconds_since(begin) > limits_.collective_s)
-      fail(call,
-           str("no end after ", limits_.collective_s, " s: a rank is gone or calls another collective"));
-  }
-
-  const int rank, size;
-  Context& user;
-  Context ctx;  // of the collectives: a stream of their own
-
- private:
-  static double seconds_since(Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  }
-
-  // Rank 0's id, on all ranks; or the reason of the lowest rank that has no library.
-  ncclUniqueId shared_id(Communicator& host) const {
-    std::string reason;
-    ncclUniqueId id{};
-    try {
-      const ncclResult_t result = rank == 0 ? nccl().unique_id(&id) : (nccl(), ncclSuccess);
-      if (result != ncclSuccess) reason = str("ncclGetUniqueId failed: ", nccl().error_string(result));
-    } catch (const UserError& e) {
-      reason = e.what();
-    }
-    int64_t lowest = reason.empty() ? size : rank;
-    host.all_reduce(View(&lowest, 1, 1), ReduceOp::min)->wait();
-    std::vector<char> bytes(reason.begin(), reason.end());
-    if (lowest == size) bytes.assign(id.internal, id.internal + sizeof id.internal);
-    broadcast_bytes(host, bytes, lowest == size ? 0 : static_cast<int>(lowest));
-    if (lowest < size) throw UserError(std::string(bytes.begin(), bytes.end()));
-    std::memcpy(id.internal, bytes.data(), sizeof id.internal);
-    return id;
-  }
-
-  std::string describe(const Call& call) const {
-    return str(call.name, " of ", call.elements, " ", to_string(call.dtype), " on rank ", rank, "/", size,
-               " (", to_string(ctx.device()), ")");
-  }
-  void check_alive(const Call& call) const {
-    if (failed()) throw Error(str("nccl: ", describe(call), " after an earlier failure"));
-  }
-
-  [[noreturn]] void fail(const Call& call, const std::string& reason) {
-    const char* last = comm_ ? nccl().last_error(comm_) : nullptr;
-    std::string detail = last && *last ? str(": ", last) : "";
-    while (!detail.empty() && detail.back() == '\n') detail.pop_back();
-    abandon();
-    throw Error(str("nccl: ", describe(call), " failed: ", reason, detail, " (NCCL_DEBUG=INFO tells more)"));
-  }
-
-  // All ranks come here with all collectives done; one that does not is not waited for.
-  bool finalized() const {
-    ncclResult_t state = nccl().finalize(comm_);
-    for (const auto begin = Clock::now();
-         state == ncclInProgress && seconds_since(begin) < std::min(30.0, limits_.collective_s);) {
-      sched_yield();
-      if (nccl().async_error(comm_, &state) != ncclSuccess) return false;
-    }
-    return state == ncclSuccess;
-  }
-
-  const NcclLimits limits_;
-  ncclComm_t comm_ = nullptr;  // null once it failed
-};
+using Call = NcclChannel::Call;
 
 class NcclWork final : public Work {
  public:
-  NcclWork(std::shared_ptr<Channel> channel, const Call& call)
-      : channel_(std::move(channel)), call_(call), done_(std::in_place, channel_->ctx.device().index) {
-    done_->record(channel_->ctx.stream());
-  }
+  NcclWork(std::shared_ptr<NcclChannel> channel, const Call& call)
+      : channel_(std::move(channel)), collective_(channel_->started(call)) {}
   // Left by an exception, the other ranks may never do their part: nobody must wait for them, nor for the
   // device that does, as whoever frees its memory would.
   ~NcclWork() override {
-    if (!done_ || channel_->failed()) return;
+    if (waited_ || channel_->failed()) return;
     std::uncaught_exceptions() > exceptions_ ? channel_->abandon() : wait();
   }
-  bool test() override {
-    if (!done_) return true;
-    const bool ended = done_->reached();
-    channel_->watch(call_, begin_, ended);
-    if (!ended) return false;
-    done_.reset();
-    return true;
-  }
+  bool test() override { return waited_ || channel_->has_ended(*collective_); }
   void wait() override {
-    for (begin_ = Clock::now(); !test();) sched_yield();
+    if (!waited_) channel_->make_user_wait_for(*collective_);
+    waited_ = true;
   }
 
  private:
-  std::shared_ptr<Channel> channel_;
-  Call call_;
-  std::optional<cuda::Event> done_;  // empty once it was reached
-  Clock::time_point begin_ = Clock::now();
+  std::shared_ptr<NcclChannel> channel_;
+  std::shared_ptr<NcclCollective> collective_;
+  bool waited_ = false;
   int exceptions_ = std::uncaught_exceptions();
 };
 
@@ -201,12 +42,12 @@ class NcclCommunicator final : public Communicator {
       : host_(host),
         limits_(limits),
         arrivals_(ctx.device(), DType::i64, 1, host.size()),
-        channel_(std::make_shared<Channel>(host, ctx, limits)) {}
+        channel_(NcclChannel::make(host, ctx, limits)) {}
 
   int rank() const override { return channel_->rank; }
   int size() const override { return channel_->size; }
   const char* name() const override { return "nccl"; }
-  Device device() const override { return channel_->ctx.device(); }
+  Device device() const override { return channel_->device(); }
 
   WorkPtr all_reduce(View buffer, ReduceOp op) override {
     check_buffer(*this, buffer, "all_reduce");
@@ -304,7 +145,7 @@ class NcclCommunicator final : public Communicator {
   static constexpr int64_t direct_bytes = 256 << 10;
 
   static int64_t bytes_of(DType dtype) { return static_cast<int64_t>(size_of(dtype)); }
-  Arena& arena() { return channel_->ctx.arena(); }
+  Arena& arena() { return channel_->ctx().arena(); }
 
   Call begin(const char* name, const ConstView& v) {
     const Call call{name, v.size(), v.dtype()};
@@ -339,13 +180,13 @@ class NcclCommunicator final : public Communicator {
         if (part > 0) note(receive(others + (r < rank() ? r : r - 1) * part * value, part * value, r));
       });
     });
-    cuda::reduce_parts(channel_->ctx, dtype, op, {own, others, rank(), size()}, part, out);
+    cuda::reduce_parts(channel_->ctx(), dtype, op, {own, others, rank(), size()}, part, out);
   }
 
   Communicator& host_;
   NcclLimits limits_;
   Tensor arrivals_;  // for barriers
-  std::shared_ptr<Channel> channel_;
+  std::shared_ptr<NcclChannel> channel_;
 };
 
 }  // namespace

@@ -5,9 +5,16 @@
 // kernel adds them along the tree of tree_sum.h, NCCL moves the sums. As many bytes as a ring takes, and the
 // bits of every other communicator.
 //
-// Failure: works are waited for by polling. A rank that is gone, an asynchronous error of NCCL or a
-// collective that makes no end within the time limit aborts the communicator and is an Error that names rank,
-// collective and size.
+// Waiting: wait() makes the context's stream wait, not the host, which goes on giving work. Work::test() says
+// whether a collective has ended.
+//
+// Order: all ranks make the calls to all their communicators of a device, duplicates too, in one order
+// (nccl_channel.h).
+//
+// Failure: the host looks after what is under way while it waits for the device or for messages
+// (runtime/device_watch.h). A rank that is gone, an asynchronous error of NCCL or a collective that makes no
+// end within the time limit aborts the communicator and is an Error that names rank, collective and size,
+// thrown by that wait, or by the next call.
 #pragma once
 
 #include <memory>
@@ -18,15 +25,12 @@ namespace lime {
 
 struct NcclLimits {
   double connect_s = 120;     // for all ranks to meet
-  double collective_s = 600;  // for a collective, from its wait() on
+  double collective_s = 600;  // for a collective that is the next to end, while the host waits for the device
 };
 
 // Over the ranks of `host`, which carries NCCL's id, each on the device of its context: no two on the same
 // one. Collective. Throws the same UserError on all ranks if the library cannot be opened on one. `host` and
 // the context must outlive it and its works.
-//
-// The collectives of duplicates are independent in order, but their kernels share the device: have few under
-// way.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Context&, const NcclLimits& = {});
 
 }  // namespace lime

@@ -6,8 +6,9 @@
 //
 // Devices: a communicator's buffers are on one device, device(). One of a CUDA device belongs to a context: a
 // collective begins after the work that the context's stream holds when it is called, and after wait() the
-// context may be given work on the buffers, without any further waiting. What the host sees of them, it sees
-// by copies and Context::synchronize(), as ever.
+// context may be given work on the buffers, without any further waiting: the stream may have to wait, the
+// host need not have, for a barrier either. What the host sees of them, it sees by copies and
+// Context::synchronize(), as ever, which throws if the collective failed.
 //
 //   self     one rank; any device
 //   mpi      host memory
@@ -69,7 +70,7 @@ class Communicator {
   virtual WorkPtr barrier() = 0;
 
   // A communicator of the same ranks whose collectives are ordered independently of this one's (collective
-  // call).
+  // call). Not so for nccl: there all calls to all communicators of a device have one order on all ranks.
   virtual std::unique_ptr<Communicator> duplicate() = 0;
 
   // Milliseconds that this process has spent in wait() so far, for works of this communicator and of all that

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "runtime/primitives.h"
-#include "runtime/stopwatch.h"
 #include "runtime/trace.h"
 
 namespace lime {
@@ -30,7 +29,6 @@ struct GradientBuckets::Impl {
   bool in_micro_batch = false;
   int64_t leaf = 0;     // micro-batches begun or skipped
   size_t launched = 0;  // buckets whose all-reduce has started, in order
-  double wait_ms = 0;
 
   Impl(Context& context, Communicator& communicator, std::vector<int64_t> parameter_ends, int64_t leaf_count)
       : ctx(context), comm(communicator), ends(std::move(parameter_ends)), leaves(leaf_count) {}
@@ -155,9 +153,7 @@ void GradientBuckets::finish(View sum) {
     m.launch_complete();
   }
   TraceRange range(m.ctx, "gradients.wait");
-  const Stopwatch watch;
   for (Impl::Bucket& b : m.buckets) b.work->wait();
-  m.wait_ms += watch.ms();
   for (Impl::Bucket& b : m.buckets) {
     b.work.reset();
     b.complete = false;
@@ -169,7 +165,6 @@ void GradientBuckets::finish(View sum) {
   m.in_micro_batch = false;
 }
 
-double GradientBuckets::wait_ms() const { return impl_->wait_ms; }
 int64_t GradientBuckets::buckets() const { return static_cast<int64_t>(impl_->buckets.size()); }
 
 }  // namespace lime

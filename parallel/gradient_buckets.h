@@ -33,9 +33,8 @@ class GradientBuckets {
   // This micro-batch is empty: no forward, no backward, nothing added.
   void skip_micro_batch();
   // After the last micro-batch: writes the sum over all micro-batches and ranks. Where every leaf of a rank
-  // was absent the rank contributes zeros. Milliseconds spent waiting go to wait_ms().
+  // was absent the rank contributes zeros.
   void finish(View sum);
-  double wait_ms() const;  // in all finish() so far
   int64_t buckets() const;
 
  private:

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "runtime/device_watch.h"
 #include "runtime/error.h"
 #include "runtime/stopwatch.h"
 #include "runtime/text.h"
@@ -213,6 +214,7 @@ class MpiWork final : public Work {
     for (int polls = 0; !test(); ++polls) {
       if (polls < tuning.spins) continue;
       if (watch.seconds() > tuning.wait_limit_s) give_up();
+      cuda::look_after_watched(cuda::Watched::Clock::now());  // this wait has the limit
       sched_yield();
     }
     engine_->add_wait(watch.ms());

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -38,6 +39,20 @@ thread_local Group group;
 
 void must(bool holds, const std::string& found) {
   if (!holds) throw Error(str("NCCL, emulated: ", found));
+}
+
+// Kernels of NCCL wait for other ranks' on the device. Two at once, of whatever communicators, may do so for
+// ever where ranks run them in different orders: they must be ordered on the device, here by one stream.
+void must_be_ordered(const Group& next) {
+  struct Last {
+    cudaStream_t stream;
+    std::weak_ptr<Operation> operation;
+  };
+  static std::map<int, Last> last_of_device;
+  Last& last = last_of_device[lime::emulator::active_device()];
+  must(last.operation.expired() || last.stream == next.stream,
+       "collectives of two streams are under way at once on a device");
+  last = {next.stream, next.operation};
 }
 
 ncclResult_t invalid(Member& member, ncclResult_t result, const std::string& reason) {
@@ -91,7 +106,8 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   Member& member = *comm->member;
   if (member.state != ncclSuccess) return ncclInvalidUsage;
-  for (void* stream : member.streams) lime::emulator::finish_work(stream);
+  for (const auto& [stream, operation] : std::exchange(member.operations, {}))
+    if (!operation.expired()) lime::emulator::finish_work(stream);
   if (member.stopped()) return member.state;
   member.polls = 1;
   return member.state = ncclInProgress;
@@ -167,11 +183,12 @@ ncclResult_t ncclGroupEnd() {
          "a rank sends itself more or less than it receives");
     operation.copies.push_back({sent[i].data, received[i].data, sent[i].header.bytes});
   }
+  must_be_ordered(ended);
   lime::emulator::add_work(ended.stream, [whose = ended.member, operation = ended.operation] {
     return whose->carry_on(*operation);
   });
-  if (std::find(member.streams.begin(), member.streams.end(), ended.stream) == member.streams.end())
-    member.streams.push_back(ended.stream);
+  std::erase_if(member.operations, [](const auto& o) { return o.second.expired(); });
+  member.operations.push_back({ended.stream, ended.operation});
   member.polls = 1;
   return member.state = ncclInProgress;
 }

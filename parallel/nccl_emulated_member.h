@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,8 +67,8 @@ class Member {
   const int rank, size;
   ncclResult_t state = ncclInProgress;
   std::string last_error;
-  int polls = 0;               // until what is in progress is done
-  std::vector<void*> streams;  // that have its work
+  int polls = 0;                                                       // until what is in progress is done
+  std::vector<std::pair<void*, std::weak_ptr<Operation>>> operations;  // and their streams; gone when done
 
   bool connected() const { return connected_; }
   bool stopped() const { return state != ncclSuccess && state != ncclInProgress; }

@@ -7,6 +7,7 @@
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_device_calls.h"
 #include "runtime/device_memory.h"
+#include "runtime/device_watch.h"
 #include "runtime/error.h"
 
 namespace lime::cuda {
@@ -19,6 +20,16 @@ void forget_answer() { static_cast<void>(cudaGetLastError()); }
 
 void check(cudaError_t status, const std::string& what) {
   if (status != cudaSuccess) throw_failure(what, status);
+}
+
+// What a query answered.
+bool is_done(cudaError_t status) {
+  if (status == cudaErrorNotReady) {
+    forget_answer();
+    return false;
+  }
+  check(status, "work on the device");
+  return true;
 }
 
 void set_device(int index) { check(cudaSetDevice(index), str("cudaSetDevice(", index, ")")); }
@@ -82,6 +93,7 @@ std::shared_ptr<void> allocate(int index, size_t bytes, Fill fill) {
   ++device_calls.allocations;
   std::shared_ptr<void> owner(memory, [index](void* p) {
     // cudaFree waits for the device, as it is; CUDA says that it may.
+    settle_watched();
     if (cudaSetDevice(index) == cudaSuccess) cudaDeviceSynchronize();
     cudaFree(p);
     ++device_calls.frees;
@@ -99,6 +111,7 @@ std::shared_ptr<void> allocate_pinned(int index, size_t bytes) {
   check(cudaMallocHost(&memory, std::max<size_t>(bytes, 1)), str("cudaMallocHost(", bytes, " bytes)"));
   ++device_calls.allocations;
   return {memory, [](void* p) {
+            settle_watched();  // cudaFreeHost waits for the device
             cudaFreeHost(p);
             ++device_calls.frees;
           }};
@@ -112,6 +125,7 @@ Stream::Stream(int index) : index_(index) {
 }
 
 Stream::~Stream() {
+  settle_watched();
   cudaStreamSynchronize(stream_of(handle_));
   cudaStreamDestroy(stream_of(handle_));
 }
@@ -149,6 +163,7 @@ void Stream::copy(const void* from, void* to, size_t bytes) {
 
 void Stream::synchronize() {
   ++device_calls.waits;
+  wait_watchfully([this] { return is_done(cudaStreamQuery(stream_of(handle_))); });
   check(cudaStreamSynchronize(stream_of(handle_)), "work on the device");
 }
 
@@ -173,18 +188,11 @@ void Event::record(Stream& stream) {
 
 void Event::synchronize() const {
   ++device_calls.waits;
+  wait_watchfully([this] { return reached(); });
   check(cudaEventSynchronize(event_of(handle_)), "work on the device");
 }
 
-bool Event::reached() const {
-  const cudaError_t status = cudaEventQuery(event_of(handle_));
-  if (status == cudaErrorNotReady) {
-    forget_answer();
-    return false;
-  }
-  check(status, "work on the device");
-  return true;
-}
+bool Event::reached() const { return is_done(cudaEventQuery(event_of(handle_))); }
 
 double Event::milliseconds_since(const Event& earlier) const {
   float ms = 0;

@@ -7,6 +7,7 @@
 // much memory.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>

@@ -157,7 +157,6 @@ TEST(GradientBuckets, ReduceABucketWhileBackwardStillRuns) {
   EXPECT_EQ(recorder.sizes.size(), 2u);
   buckets.finish(view_of(sum));
   EXPECT_EQ(sum, std::vector<float>(2000, static_cast<float>(test_group().size())));
-  EXPECT_GE(buckets.wait_ms(), 0);
 }
 
 TEST(GradientBuckets, ALaterBucketWaitsForItsTurn) {

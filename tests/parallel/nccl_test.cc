@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "runtime/cuda_device.h"
+#include "runtime/cuda_device_calls.h"
+#include "runtime/primitives.h"
 #include "tests/parallel/transports.h"
 #include "tests/support/device_support.h"
 
@@ -40,8 +42,14 @@ class Nccl : public testing::Test {
     }
     return "nothing was thrown";
   }
+  // Until the host sees the result, or why there is none.
+  void finish(WorkPtr work) {
+    work->wait();
+    ctx_->synchronize();
+  }
   Tensor values(int64_t n) { return {device_, DType::f32, 1, n}; }
   int rank() const { return test_group().rank(); }
+  static int sum_of_ranks() { return test_group().size() * (test_group().size() - 1) / 2; }  // of ranks
 
   Device device_;
   std::unique_ptr<Context> ctx_;
@@ -51,7 +59,7 @@ TEST_F(Nccl, ARankThatDoesNotComeIsAnErrorThatSaysWhatWasUnderWay) {
   auto comm = connect(1);
   const Tensor mine = values(5), all = values(5 * comm->size());
   if (rank() == 0) {
-    const std::string failure = message([&] { comm->all_gather(mine.view(), all)->wait(); });
+    const std::string failure = message([&] { finish(comm->all_gather(mine.view(), all)); });
     EXPECT_THAT(failure, HasSubstr(str("nccl: all_gather of 5 f32 on rank 0/", comm->size(), " (cuda")));
     EXPECT_THAT(failure, HasSubstr("no end after 1 s: a rank is gone or calls another collective"));
     EXPECT_THAT(message([&] { comm->barrier(); }),
@@ -73,7 +81,7 @@ TEST_F(Nccl, ARankThatLeavesByAnExceptionReleasesTheOthers) {
     return;
   }
   const Tensor mine = values(3), all = values(3 * comm->size());
-  EXPECT_THAT(message([&] { comm->all_gather(mine.view(), all)->wait(); }),
+  EXPECT_THAT(message([&] { finish(comm->all_gather(mine.view(), all)); }),
               HasSubstr("nccl: all_gather of 3 f32"));
 }
 
@@ -130,13 +138,76 @@ TEST_F(Nccl, AWorkIsNotDoneBeforeTheLastRankHasCome) {
   EXPECT_EQ(to_host<float>(*ctx_, all.view()).back(), static_cast<float>(comm->size() - 1));
 }
 
+// Nor does the host wait for it: here rank 0 calls the others after its wait.
+TEST_F(Nccl, TheStreamWaitsAndTheHostDoesNot) {
+  auto comm = connect(5);
+  const Tensor sum = values(1000);
+  fill(*ctx_, sum.view(), rank() + 1);
+  const auto waits = cuda::device_calls.waits.load();
+  const auto reduce = [&] { comm->all_reduce(sum.view(), ReduceOp::sum)->wait(); };
+  if (rank() == 0) reduce();
+  test_group().world().barrier()->wait();
+  if (rank() != 0) reduce();
+  scale(*ctx_, 2, sum.view());
+  comm->barrier()->wait();
+  EXPECT_EQ(cuda::device_calls.waits.load(), waits);
+  const int size = comm->size();
+  EXPECT_EQ(to_host<float>(*ctx_, sum.view()),
+            std::vector<float>(1000, static_cast<float>(size * (size + 1))));
+}
+
+// Memory that a collective uses is freed after it, while the other ranks are still to come.
+TEST_F(Nccl, MemoryGoesAfterTheCollective) {
+  auto comm = connect(5);
+  const Tensor all = values(3 * comm->size());
+  std::optional<Tensor> mine(values(3));
+  fill(*ctx_, mine->view(), rank());
+  comm->all_gather(mine->view(), all)->wait();
+  mine.reset();
+  EXPECT_EQ(to_host<float>(*ctx_, all.view()).back(), static_cast<float>(comm->size() - 1));
+}
+
+// A host that waits for messages looks after what its device does: it hears of a rank that is gone.
+TEST_F(Nccl, AHostThatWaitsForMessagesHearsOfARankThatIsGone) {
+  if (!device_is_emulated())
+    GTEST_SKIP() << "NCCL hears of a rank that aborts on other hosts alone";
+  auto comm = connect(60);
+  const auto messages = test_group().world().duplicate();
+  const Tensor mine = values(3), all = values(3 * comm->size());
+  if (rank() == 0) {
+    comm->all_gather(mine.view(), all)->wait();
+    EXPECT_THAT(message([&] { messages->barrier()->wait(); }),
+                HasSubstr("nccl: all_gather of 3 f32 on rank 0"));
+  } else {
+    message([&] {
+      const auto dies = std::move(comm);
+      throw Error("lost");
+    });
+  }
+}
+
+// All communicators of a device take turns in the order of the calls.
+TEST_F(Nccl, CollectivesOfTwoCommunicatorsHaveOneOrder) {
+  auto one = connect(5), other = connect(5);
+  const Tensor a = values(5), b = values(7);
+  fill(*ctx_, a.view(), rank());
+  fill(*ctx_, b.view(), 2 * rank());
+  const auto first = one->all_reduce(a.view(), ReduceOp::sum);
+  const auto second = other->all_reduce(b.view(), ReduceOp::sum);
+  second->wait();
+  first->wait();
+  const int sum = sum_of_ranks();
+  EXPECT_EQ(to_host<float>(*ctx_, a.view()), std::vector<float>(5, static_cast<float>(sum)));
+  EXPECT_EQ(to_host<float>(*ctx_, b.view()), std::vector<float>(7, static_cast<float>(2 * sum)));
+}
+
 // By the library: the emulated one finds more than NCCL does.
 TEST_F(Nccl, EmulatedFindsRanksThatDisagree) {
   if (!device_is_emulated()) GTEST_SKIP() << "NCCL compares no sizes: such ranks wait for ever";
   auto comm = connect(5);
   const int64_t n = rank() == 0 ? 4 : 5;
   const Tensor mine = values(n), all = values(n * comm->size());
-  const std::string failure = message([&] { comm->all_gather(mine.view(), all)->wait(); });
+  const std::string failure = message([&] { finish(comm->all_gather(mine.view(), all)); });
   comm.reset();
   const auto found = gather_bytes(test_group().world(), failure, 0);
   if (rank() != 0) return;
