@@ -8,6 +8,7 @@
 #include "io/generate.h"
 #include "launch/command.h"
 #include "launch/command_writer.h"
+#include "launch/option_checks.h"
 #include "runtime/error.h"
 #include "runtime/stopwatch.h"
 
@@ -113,7 +114,7 @@ void add_generate_command(CLI::App& app, Job& job) {
   command.add_option("--out", chosen->out, "Dataset directory to make")->required()->type_name("DIR");
   command
       .add_option("--preset", chosen->preset, "Settings of configs/PRESET.yaml; options given besides it win")
-      ->check(CLI::IsMember({"quickstart", "bench-xor", "long-history"}));
+      ->check(one_of({"quickstart", "bench-xor", "long-history"}));
   add_settings(command, chosen);
   add_writer_options(command, chosen->choices);
   command.footer(

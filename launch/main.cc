@@ -1,5 +1,10 @@
 // lime: imports logs, trains ranking models on them, evaluates and scores.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
 #include <regex>
 
 #include "launch/command.h"
@@ -23,15 +28,6 @@ std::string full_name(const CLI::App& app) {
   return app.get_parent() ? full_name(*app.get_parent()) + " " + app.get_name() : app.get_name();
 }
 
-// Help without the library's words for checks ("INT:INT in [1 - 99999]=8" is "INT=8"); choices stay.
-class HelpFormatter : public CLI::Formatter {
- public:
-  std::string make_option_opts(const CLI::Option* option) const override {
-    static const std::regex check(":(INT in \\[[^\\]]*\\]|NONNEGATIVE|POSITIVE)");
-    return std::regex_replace(CLI::Formatter::make_option_opts(option), check, "");
-  }
-};
-
 // One line: what was found, what is close to it, where the help is.
 std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& command = innermost(app);
@@ -41,6 +37,9 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   for (const auto* option : command.get_options())
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
   std::string message = error.what();
+  static const std::regex not_converted("^Could not convert: (\\S+) = (.*)$");
+  if (std::smatch words; std::regex_match(message, words, not_converted))
+    message = str(words.str(1), ": found '", words.str(2), "', expected a number");
   const auto extras = command.remaining();
   if (!extras.empty()) {
     message = str("unknown ", extras.front().starts_with("-") ? "option '" : "command or argument '",
@@ -51,11 +50,30 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   return str(message, "; see: ", full_name(command), " --help");
 }
 
+// An empty name is a shell's variable that is not set: --from "$RUN" must not mean to begin anew.
+void refuse_empty_names(const CLI::App& command) {
+  for (const auto* option : command.get_options()) {
+    const std::string type = option->get_type_name();
+    const bool is_name =
+        type == "FILE" || type == "DIR" || type == "RUN" || type == "DATASET" || type == "NAME";
+    const auto& values = option->results();
+    if (is_name && std::find(values.begin(), values.end(), "") != values.end())
+      throw UserError(
+          str(option->get_name(), ": found '', expected a name; see: ", full_name(command), " --help"));
+  }
+}
+
+// A result that is lost because the disk is full must not look like success.
+void require_output_written() {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::cout.good() && std::ferror(stdout) == 0) return;
+  throw UserError(str("standard output cannot be written: ", std::strerror(errno)));
+}
+
 int run(int argc, char** argv, ProcessGroup& group) {
   CLI::App app("Trains LIME ranking models on impression logs.", "lime");
   app.require_subcommand(1);
   app.set_version_flag("--version", version_text(), "Show version, commit and libraries, and exit");
-  app.formatter(std::make_shared<HelpFormatter>());
   app.get_formatter()->column_width(34);
   Job job{group, false, {}};
   add_import_command(app, job);
@@ -81,6 +99,7 @@ int run(int argc, char** argv, ProcessGroup& group) {
     if (error.get_exit_code() != 0) throw UserError(usage_error(app, error));
     return group.rank() == 0 ? app.exit(error) : 0;  // --help, --version
   }
+  refuse_empty_names(innermost(app));
   return job.action();
 }
 
@@ -91,7 +110,9 @@ int main(int argc, char** argv) {
   FailureReporter failures(group);
   try {
     require_same_program(group);
-    return run(argc, argv, group);
+    const int code = run(argc, argv, group);
+    require_output_written();
+    return code;
   } catch (const std::exception& error) {
     return failures.report(error);
   }

@@ -1,17 +1,14 @@
 #include "model/config.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 #include "model/config_keys.h"
 #include "model/config_yaml.h"
 #include "runtime/device.h"
 #include "runtime/error.h"
+#include "runtime/file_text.h"
 #include "runtime/text.h"
 
 namespace lime {
@@ -225,11 +222,7 @@ Config parse_config(const std::string& text, const std::string& origin, const Ov
 Config load_config(const std::string& path, const Overrides& overrides) {
   if (std::error_code status; std::filesystem::is_directory(path, status))
     throw UserError(str(path, ": is a directory, expected a YAML file"));
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file)
-    throw UserError(str(path, ": cannot read the configuration: ", std::strerror(errno ? errno : EIO)));
-  return parse_config(text, path, overrides);
+  return parse_config(file_text(path), path, overrides);
 }
 
 }  // namespace lime

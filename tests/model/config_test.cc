@@ -292,7 +292,7 @@ TEST(Config, AMistakeInAnOverrideNamesTheOption) {
 
 TEST(Config, AFileThatIsNotThereIsNamed) {
   EXPECT_EQ(user_error([] { load_config("nowhere/x.yaml", {}); }),
-            "nowhere/x.yaml: cannot read the configuration: No such file or directory");
+            "nowhere/x.yaml: cannot be read: No such file or directory");
 }
 
 // What decides the tensors changes the signature; what does not, does not.
