@@ -231,6 +231,10 @@ TEST(IdOverlap, IsExactOfFewIdsAndCloseOfMany) {
   for (int64_t id = 700'000; id < 730'000; ++id) many.add_known(id);  // fewer: another sample
   for (int64_t id = 3'000'000; id < 3'010'000; ++id) many.add_known(id);
   EXPECT_NEAR(many.share(), 0.03, 0.003);
+  IdOverlap among_many;
+  for (int64_t id = 0; id < 1'000'000; ++id) among_many.add_known(id);
+  for (int64_t id = 995'000; id < 1'005'000; ++id) among_many.add(id);
+  EXPECT_NEAR(among_many.share(), 0.5, 0.1);
 }
 
 TEST(DatasetWriter, TwoOfOneProcessDoNotShareADirectory) {
