@@ -82,6 +82,28 @@ TEST(Cli, AnOutputThatIsLostIsNoSuccess) {
   }
 }
 
+TEST(Cli, AnImportSaysWhatLooksWrong) {
+  const TempDirectory temp;
+  write_file(temp.file("log.csv"), "user,item,ts,clicked\nu1,i1,1651363200,1\nu1,i2,1651363300,0\n");
+  write_file(temp.file("items.csv"), "item,price\nI1,3\n i2,4\n");
+  const auto import = [&](const std::string& unit, const std::string& name) {
+    write_file(temp.file("shop.yaml"),
+               str("impressions: {files: log.csv, user: user, item: item, time: {column: ts, unit: ", unit,
+                   "}, labels: {click: clicked}}\nitems: {files: items.csv, item: item, features: {price: "
+                   "{kind: real}}}\n"));
+    return lime_program(str("import csv --mapping ", temp.file("shop.yaml"), " --out ", temp.file(name))).out;
+  };
+  const std::string wrong = import("ms", "wrong");
+  EXPECT_THAT(wrong,
+              HasSubstr("\nfeatures of 0.0% of the items shown\nnote: hardly any item of the log has a row "
+                        "in the table of items: are their ids written alike in both?\n"));
+  EXPECT_THAT(wrong, HasSubstr("\nnote: all days are before 1980: is the unit of time right?\n"));
+  write_file(temp.file("items.csv"), "item,price\ni1,3\n");
+  const std::string right = import("s", "right");
+  EXPECT_THAT(right, HasSubstr("\nfeatures of 50.0% of the items shown\n"));
+  EXPECT_THAT(right, testing::Not(HasSubstr("note:")));
+}
+
 struct Mistake {
   std::string arguments;
   std::string line;
