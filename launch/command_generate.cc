@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "io/generate.h"
@@ -50,14 +51,14 @@ struct Generate {
 template <typename T>
 void add_setting(CLI::App& command, const std::shared_ptr<Generate>& chosen, const std::string& name,
                  T GenerateOptions::*member, const std::string& help) {
-  command
-      .add_option_function<T>(
-          name,
-          [chosen = chosen.get(), member](const T& value) {
-            chosen->given.push_back([=](GenerateOptions& options) { options.*member = value; });
-          },
-          help)
-      ->default_str(str(GenerateOptions{}.*member));
+  auto& option = *command.add_option_function<T>(
+      name,
+      [chosen = chosen.get(), member](const T& value) {
+        chosen->given.push_back([=](GenerateOptions& options) { options.*member = value; });
+      },
+      help);
+  option.default_str(str(GenerateOptions{}.*member));
+  if constexpr (std::is_unsigned_v<T>) option.check(integer_from(0));  // else -1 is 2^64 - 1
 }
 
 void add_settings(CLI::App& command, const std::shared_ptr<Generate>& chosen) {

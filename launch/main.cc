@@ -6,6 +6,7 @@
 #include <cstring>
 #include <iostream>
 #include <regex>
+#include <utility>
 
 #include "launch/command.h"
 #include "launch/failure.h"
@@ -28,6 +29,17 @@ std::string full_name(const CLI::App& app) {
   return app.get_parent() ? full_name(*app.get_parent()) + " " + app.get_name() : app.get_name();
 }
 
+// What the library says of values, as our checks say it (launch/option_checks.h).
+std::string in_our_words(const std::string& message) {
+  static const std::pair<std::regex, const char*> phrases[] = {
+      {std::regex("Could not convert: (\\S+) = (.*)"), "$1: found '$2', expected a number"},
+      {std::regex("(\\S+): At [Mm]ost 1 required but received (\\d+)"), "$1: found $2 times, expected once"},
+      {std::regex("(\\S+): 1 required (\\S+) missing"), "$1: found nothing, expected $2"}};
+  for (const auto& [theirs, ours] : phrases)
+    if (std::regex_match(message, theirs)) return std::regex_replace(message, theirs, ours);
+  return message;
+}
+
 // One line: what was found, what is close to it, where the help is.
 std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& command = innermost(app);
@@ -36,10 +48,7 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
     names.push_back(sub->get_name());
   for (const auto* option : command.get_options())
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
-  std::string message = error.what();
-  static const std::regex not_converted("^Could not convert: (\\S+) = (.*)$");
-  if (std::smatch words; std::regex_match(message, words, not_converted))
-    message = str(words.str(1), ": found '", words.str(2), "', expected a number");
+  std::string message = in_our_words(error.what());
   const auto extras = command.remaining();
   if (!extras.empty()) {
     message = str("unknown ", extras.front().starts_with("-") ? "option '" : "command or argument '",
