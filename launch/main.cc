@@ -59,16 +59,16 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   return str(message, "; see: ", full_name(command), " --help");
 }
 
-// An empty name is a shell's variable that is not set: --from "$RUN" must not mean to begin anew.
-void refuse_empty_names(const CLI::App& command) {
+// An empty value is a shell's variable that is not set: --from "$RUN" must not mean to begin anew.
+void refuse_empty_values(const CLI::App& command) {
   for (const auto* option : command.get_options()) {
     const std::string type = option->get_type_name();
-    const bool is_name =
-        type == "FILE" || type == "DIR" || type == "RUN" || type == "DATASET" || type == "NAME";
+    const bool needs_value = type == "FILE" || type == "DIR" || type == "RUN" || type == "DATASET" ||
+                             type == "NAME" || type == "DAYS";
     const auto& values = option->results();
-    if (is_name && std::find(values.begin(), values.end(), "") != values.end())
+    if (needs_value && std::find(values.begin(), values.end(), "") != values.end())
       throw UserError(
-          str(option->get_name(), ": found '', expected a name; see: ", full_name(command), " --help"));
+          str(option->get_name(), ": found '', expected a value; see: ", full_name(command), " --help"));
   }
 }
 
@@ -108,7 +108,7 @@ int run(int argc, char** argv, ProcessGroup& group) {
     if (error.get_exit_code() != 0) throw UserError(usage_error(app, error));
     return group.rank() == 0 ? app.exit(error) : 0;  // --help, --version
   }
-  refuse_empty_names(innermost(app));
+  refuse_empty_values(innermost(app));
   return job.action();
 }
 

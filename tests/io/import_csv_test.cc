@@ -185,39 +185,6 @@ TEST_F(ImportCsvTest, ReadsUsersAndItems) {
   EXPECT_THAT(data.items.at(hashed_id("b")).lists.at("tags"), ElementsAre());
 }
 
-TEST_F(ImportCsvTest, SaysHowManyHaveFeatures) {
-  write_full(directory_);
-  import();
-  EXPECT_EQ(report_.coverage.users, 1.0);
-  EXPECT_DOUBLE_EQ(report_.coverage.items.value(), 2.0 / 3);  // a and b of a, b and c
-  write("users.txt", "6::Oslo::31\n7::::\n");
-  options_.writer.overwrite = true;
-  import();
-  EXPECT_EQ(report_.coverage.users, 0.5);  // 6 of 5 and 6
-  write("mapping.yaml", minimal);
-  write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
-  import();
-  EXPECT_EQ(report_.coverage.users, std::nullopt);
-  EXPECT_EQ(report_.coverage.items, std::nullopt);
-}
-
-TEST_F(ImportCsvTest, RowsOfOneIdAreNamed) {
-  const std::string tables =
-      "users: {files: users*.csv, user: user, features: {age: {kind: real}}}\n"
-      "items: {files: items.csv, item: item, features: {tag: {kind: id}}}\n";
-  write("mapping.yaml", minimal + tables);
-  write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
-  write("users_a.csv", "user,age\nann,3\n1,4\n");
-  write("users_b.csv", "user,age\nbob,3\nann,5\n");
-  write("items.csv", "item,tag\n2,x\n");
-  EXPECT_EQ(failure(), str(directory_.file("users_b.csv"), ":3: user ", hashed_id("ann"),
-                           ": given twice (first ", directory_.file("users_a.csv"), ":2)"));
-  write("users_b.csv", "user,age\nbob,3\n");
-  write("items.csv", "item,tag\n2,x\n\n7,y\n2.0,z\n");
-  EXPECT_EQ(failure(), str(directory_.file("items.csv"), ":5: item 2: given twice (first ",
-                           directory_.file("items.csv"), ":2)"));
-}
-
 TEST_F(ImportCsvTest, WordsOfTruthAreNoLabels) {
   write("mapping.yaml", minimal);
   write("log.csv", "user,item,ts,clicked\n1,2,100,True\n");
