@@ -236,7 +236,8 @@ bool DatasetWriter::add_request(const RequestRow& request) {
   if (w.is_past(request.day, w.added.known_requests, w.added.late_requests)) return false;
   if (day == w.day_codes.end()) w.day_codes.emplace(request.day, static_cast<int64_t>(w.day_codes.size()));
   w.add(w.requests, {request.user, request.time_ms, 0, w.rows++});
-  for (const auto& candidate : request.candidates) w.items_shown.add(candidate.item);
+  if (!w.layouts.item.columns().empty())
+    for (const auto& candidate : request.candidates) w.items_shown.add(candidate.item);
   ++w.request_count;
   return true;
 }

@@ -125,6 +125,11 @@ void print_report(const ImportReport& report, const std::string& dataset, double
   for (size_t k = 0; rates && k < report.label_rates.size() && k < labels.size(); ++k)
     std::cout << (k == 0 ? "label rates: " : ", ") << labels[k] << " " << report.label_rates[k];
   if (rates && !labels.empty()) std::cout << "\n";
+  for (size_t k = 0; !report.added && k < report.label_rates.size() && k < labels.size(); ++k)
+    if (const double rate = report.label_rates[k]; rate == 0 || rate == 1)
+      std::cout << "note: " << labels[k] << " is " << rate
+                << " in every row, of which nothing is learned: is it read from the right column, by the "
+                   "right value?\n";
   if (!written.days().empty() && written.days().back().day < "1980")
     std::cout << "note: all days are before 1980: is the unit of time right?\n";
   if (!written.days().empty())

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "model/config_keys.h"
 #include "model/config_yaml.h"
@@ -114,8 +115,9 @@ class Parser {
                 ", expected f32, or device cuda"));
     require(!c.data.path.empty(), "data.path", "found nothing, expected a dataset directory");
     require(!c.data.train.empty(), "data.train", "found nothing, expected days");
-    require(!c.features.candidate.empty(), "features.candidate",
-            "found an empty list, expected at least one feature");
+    for (const auto& [key, list] : {std::pair("features.history", &c.features.history),
+                                    std::pair("features.candidate", &c.features.candidate)})
+      require(!list->empty(), key, "found an empty list, expected at least one feature");
     const auto v = c.train.micro_batches;
     require((v & (v - 1)) == 0, "train.micro_batches", str("found ", v, ", expected a power of two"));
     const auto parts = c.train.context_parallel;

@@ -87,16 +87,22 @@ TEST(Cli, AnImportSaysWhatLooksWrong) {
   write_file(temp.file("log.csv"), "user,item,ts,clicked\nu1,i1,1651363200,1\nu1,i2,1651363300,0\n");
   write_file(temp.file("items.csv"), "item,price\nI1,3\n i2,4\n");
   const auto import = [&](const std::string& unit, const std::string& name) {
-    write_file(temp.file("shop.yaml"),
-               str("impressions: {files: log.csv, user: user, item: item, time: {column: ts, unit: ", unit,
-                   "}, labels: {click: clicked}}\nitems: {files: items.csv, item: item, features: {price: "
-                   "{kind: real}}}\n"));
+    write_file(
+        temp.file("shop.yaml"),
+        str("impressions: {files: log.csv, user: user, item: item, time: {column: ts, unit: ", unit,
+            "}, labels: {click: clicked, good: {column: clicked, equals: \"", name == "wrong" ? "yes" : "1",
+            "\"}}}\nitems: {files: items.csv, item: item, features: {price: "
+            "{kind: real}}}\n"));
     return lime_program(str("import csv --mapping ", temp.file("shop.yaml"), " --out ", temp.file(name))).out;
   };
   const std::string wrong = import("ms", "wrong");
   EXPECT_THAT(wrong,
               HasSubstr("\nfeatures of 0.0% of the items shown\nnote: hardly any item of the log has a row "
                         "in the table of items: are their ids written alike in both?\n"));
+  EXPECT_THAT(wrong,
+              HasSubstr("\nnote: good is 0 in every row, of which nothing is learned: is it read from the "
+                        "right column, by the right value?\n"));
+  EXPECT_THAT(wrong, testing::Not(HasSubstr("note: click")));
   EXPECT_THAT(wrong, HasSubstr("\nnote: all days are before 1980: is the unit of time right?\n"));
   write_file(temp.file("items.csv"), "item,price\ni1,3\n");
   const std::string right = import("s", "right");

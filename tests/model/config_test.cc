@@ -257,6 +257,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{small + "data: {}\n", "x.yaml:5: duplicate key 'data' (first on line 1)"},
         Mistake{small + "train:\n  epochs: 1\n  epochs: 2\n",
                 "x.yaml:7: duplicate key 'train.epochs' (first on line 6)"},
+        Mistake{small + "features: {history: []}\n",
+                "x.yaml:5: features.history: found an empty list, expected at least one feature"},
         Mistake{small + "features: {candidate: []}\n",
                 "x.yaml:5: features.candidate: found an empty list, expected at least one feature"},
         Mistake{small + "features: {user: [user, user]}\n",
