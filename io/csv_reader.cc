@@ -59,10 +59,14 @@ class QuoteScanner {
 // What files are that are often taken for text, by their first bytes.
 const char* not_text(std::string_view begin) {
   if (begin.starts_with("PK\x03\x04")) return "a zip archive or a spreadsheet, expected text";
+  if (begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF"))
+    return "UTF-16, expected UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)";
   if (begin.starts_with("PAR1")) return "Parquet, expected text (pandas.read_parquet(...).to_csv(...))";
   constexpr size_t magic_of_tar = 257;
   if (begin.size() > magic_of_tar && begin.substr(magic_of_tar).starts_with("ustar"))
     return "a tar archive, expected text; unpack it first (tar xf)";
+  if (begin.substr(0, magic_of_tar).find('\0') != std::string_view::npos)
+    return "bytes that are no text, expected text in UTF-8";
   return nullptr;
 }
 
@@ -89,8 +93,11 @@ bool CsvReader::has_column(std::string_view name) const {
 size_t CsvReader::column(std::string_view name) const {
   const auto found = std::find(columns_.begin(), columns_.end(), name);
   if (found == columns_.end())
-    throw UserError(str(path_, ":1: no column '", name, "' (nearest: '", nearest_word(name, columns_),
-                        "'); found ", joined(columns_)));
+    throw UserError(str(path_, ":1: no column '", name, "' (",
+                        columns_.size() == 1 && columns_[0].find(name) != std::string::npos
+                            ? str("is the separator '", options_.separator, "'?")
+                            : str("nearest: '", nearest_word(name, columns_), "'"),
+                        "); found ", joined(columns_)));
   if (std::find(found + 1, columns_.end(), name) != columns_.end())
     throw UserError(str(path_, ":1: found column '", name, "' twice, expected names that differ"));
   return static_cast<size_t>(found - columns_.begin());

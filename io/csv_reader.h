@@ -36,8 +36,8 @@ struct CsvOptions {
 
 class CsvReader {
  public:
-  // Throws UserError where the file cannot be read, is empty, or is Parquet, a zip or a tar archive by its
-  // first bytes.
+  // Throws UserError where the file cannot be read, is empty, or is UTF-16, Parquet, a zip or a tar archive
+  // or other bytes that are no text, by its beginning.
   explicit CsvReader(const std::string& path, const CsvOptions& = {});
 
   const std::string& path() const { return path_; }
@@ -57,6 +57,7 @@ class CsvReader {
   [[noreturn]] void reject(size_t column, std::string_view expected) const;
 
   int64_t line() const { return line_; }                // of the current row's first line, from 1
+  TextPlace place() const { return {path_, line_}; }    // of the current row
   int64_t rows() const { return rows_; }                // read so far, without the header, bad ones included
   int64_t bytes() const { return bytes_read_; }         // of text, read so far
   double fraction() const { return file_.fraction(); }  // of the file, read so far; 0: not known

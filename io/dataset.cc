@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
 #include "runtime/error.h"
+#include "runtime/file_text.h"
 #include "runtime/text.h"
 
 namespace lime {
@@ -90,13 +90,11 @@ Dataset Dataset::describe(const std::string& directory) {
                             : "",
                         ", expected a dataset (lime import and lime generate make them; --set "
                         "data.path=DIR or --data DIR says where one is)"));
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw UserError(str(path, ": cannot be read, expected a dataset's description"));
-  std::ostringstream text;
-  text << file.rdbuf();
+  if (!std::filesystem::exists(path, status) && !status)
+    throw UserError(str(directory, ": is not a dataset (it has no dataset.yaml)"));
   Dataset dataset;
   dataset.directory_ = directory;
-  dataset.parse(text.str());
+  dataset.parse(file_text(path));
   return dataset;
 }
 

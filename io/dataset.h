@@ -132,6 +132,7 @@ void check_schema(const DatasetSchema&);
 // Days since 1970-01-01 of "YYYY-MM-DD"; minutes east of UTC of "+08:00". Throw UserError on anything else.
 int64_t parse_day(const std::string& text);
 int64_t parse_time_zone(const std::string& text);
+bool is_time_zone(const std::string& text);
 std::string format_day(int64_t days_since_epoch);
 // Days as select_days() takes them, of any dataset, in as few ranges as name the same, in order.
 std::string merged_days(const std::string& text, const std::string& key);

@@ -141,6 +141,21 @@ void DatasetWriter::Impl::add(ExternalSorter& sorter, const SortKey& key) {
   keep_within(memory());
 }
 
+SortKey DatasetWriter::Impl::key_of(int64_t id, TextPlace place) {
+  if (sources.empty() || sources.back() != place.path) sources.emplace_back(place.path);
+  return {id, static_cast<int64_t>(sources.size()) - 1, place.line, rows++};
+}
+
+void DatasetWriter::Impl::refuse_twice(const char* what, const SortKey& first, const SortKey& again) const {
+  const auto place = [&](const SortKey& key) {
+    const std::string& path = sources[static_cast<size_t>(key.middle)];
+    return path.empty() ? "" : str(path, ":", key.minor);
+  };
+  const std::string here = place(again), there = place(first);
+  throw UserError(str(here, here.empty() ? "" : ": ", what, " ", again.major, ": given twice",
+                      there.empty() ? "" : str(" (first ", there, ")")));
+}
+
 void DatasetWriter::Impl::progress(const char* phase, int64_t done, int64_t all) const {
   if (options.progress && (done % 65536 == 0 || done == all))
     options.progress(phase, all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 1.0);
@@ -221,23 +236,26 @@ bool DatasetWriter::add_request(const RequestRow& request) {
   if (w.is_past(request.day, w.added.known_requests, w.added.late_requests)) return false;
   if (day == w.day_codes.end()) w.day_codes.emplace(request.day, static_cast<int64_t>(w.day_codes.size()));
   w.add(w.requests, {request.user, request.time_ms, 0, w.rows++});
+  if (!w.layouts.item.columns().empty())
+    for (const auto& candidate : request.candidates) w.items_shown.add(candidate.item);
   ++w.request_count;
   return true;
 }
 
-void DatasetWriter::add_user(int64_t user, const RowValues& values) {
+void DatasetWriter::add_user(int64_t user, const RowValues& values, TextPlace place) {
   auto& w = *impl_;
   w.record.clear();
   w.layouts.user.encode(values, w.record);
-  w.add(w.users, {user, 0, 0, w.rows++});
+  w.add(w.users, w.key_of(user, place));
 }
 
-void DatasetWriter::add_item(int64_t item, const RowValues& values) {
+void DatasetWriter::add_item(int64_t item, const RowValues& values, TextPlace place) {
   auto& w = *impl_;
   if (item < 0) throw UserError(str("item ", item, ": expected an id of 0 or more"));
   w.record.clear();
   w.layouts.item.encode(values, w.record);
-  w.add(w.items, {item, 0, 0, w.rows++});
+  w.add(w.items, w.key_of(item, place));
+  w.items_shown.add_known(item);
 }
 
 Dataset DatasetWriter::finish() {
@@ -264,5 +282,16 @@ bool DatasetWriter::adds() const { return impl_->target.before.has_value(); }
 std::string DatasetWriter::scratch() const { return impl_->scratch(); }
 
 const AddedRows& DatasetWriter::added() const { return impl_->added; }
+
+FeatureCoverage DatasetWriter::coverage() const {
+  const auto& w = *impl_;
+  FeatureCoverage coverage;
+  if (adds()) return coverage;
+  if (!w.layouts.user.columns().empty())
+    coverage.users =
+        static_cast<double>(w.described_users) / static_cast<double>(std::max<int64_t>(w.added.users, 1));
+  if (!w.layouts.item.columns().empty()) coverage.items = w.items_shown.share();
+  return coverage;
+}
 
 }  // namespace lime

@@ -16,10 +16,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "io/dataset.h"
+#include "io/text_file.h"
 
 namespace lime {
 
@@ -34,7 +36,7 @@ struct RowValues {
 
 struct EventRow {
   int64_t user = 0, time_ms = 0, item = 0;  // item -1: none
-  RowValues values;      // group event
+  RowValues values;                         // group event
   std::string day = {};  // "2022-05-05": of the row that it comes from; "": it comes without a day
 };
 
@@ -71,6 +73,13 @@ struct AddedRows {
   bool any() const { return users + events + requests + changed_users + changed_items > 0; }
 };
 
+// What share of those that a new dataset's log names have a row of features. None where their group has no
+// columns.
+struct FeatureCoverage {
+  std::optional<double> users;
+  std::optional<double> items;  // of the items shown; an estimate where there are many (io/id_overlap.h)
+};
+
 class DatasetWriter {
  public:
   // Throws UserError if `directory` exists (without overwrite) or cannot be made; to add: if it is no
@@ -80,9 +89,11 @@ class DatasetWriter {
   ~DatasetWriter();
 
   void add_event(const EventRow&);
-  bool add_request(const RequestRow&);            // false: left out, the dataset has its day or later ones
-  void add_user(int64_t user, const RowValues&);  // group user; users without a row here get -1 and 0
-  void add_item(int64_t item, const RowValues&);  // group item
+  bool add_request(const RequestRow&);  // false: left out, the dataset has its day or later ones
+  // Groups user and item; those without a row here get -1 and 0. Of one with two rows finish() throws
+  // UserError naming the place of both.
+  void add_user(int64_t user, const RowValues&, TextPlace = {});
+  void add_item(int64_t item, const RowValues&, TextPlace = {});
   // The written dataset. history_end of each request = how many of its user's events have a time before the
   // request's. Where there is nothing to add, the dataset stays as it is.
   Dataset finish();
@@ -91,6 +102,8 @@ class DatasetWriter {
       const;  // a folder for sorted runs; gone when the dataset is finished, or by the next import
   // What finish() added; of a new dataset: all.
   const AddedRows& added() const;
+  // After finish().
+  FeatureCoverage coverage() const;
 
  private:
   struct Impl;

@@ -1,6 +1,7 @@
 // The files of an import: users and events, days, items, index.
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <utility>
 
 #include "io/dataset_writer_impl.h"
@@ -15,14 +16,16 @@ namespace {
 
 int64_t file_bytes(const std::string& path) { return static_cast<int64_t>(fs::file_size(path)); }
 
-// The rows of a sorter keyed by user or item, walked in step with ascending ids.
+// The rows of a sorter keyed by user, walked in step with ascending ids.
 class Lookup {
  public:
-  Lookup(ExternalSorter& rows, const char* what) : rows_(rows), what_(what) { advance(); }
+  using Refuse =
+      std::function<void(const SortKey& first, const SortKey& again)>;  // of one that is there twice
+  Lookup(ExternalSorter& rows, Refuse refuse) : rows_(rows), refuse_(std::move(refuse)) { advance(); }
   // The record of `id`, or null. Ids must ascend from call to call.
   const std::string* find(int64_t id) {
-    while (more_ && id_ < id) advance();
-    return more_ && id_ == id ? &record_ : nullptr;
+    while (more_ && key_.major < id) advance();
+    return more_ && key_.major == id ? &record_ : nullptr;
   }
   // Walks to the end, so that every row has been checked.
   void finish() {
@@ -34,14 +37,14 @@ class Lookup {
     const bool first = !more_;
     more_ = rows_.next();
     if (!more_) return;
-    if (!first && rows_.key().major == id_) throw UserError(str(what_, " ", id_, ": given twice"));
-    id_ = rows_.key().major;
+    if (!first && rows_.key().major == key_.major) refuse_(key_, rows_.key());
+    key_ = rows_.key();
     record_ = rows_.record();
   }
   ExternalSorter& rows_;
-  const char* what_;
+  Refuse refuse_;
   bool more_ = false;
-  int64_t id_ = 0;
+  SortKey key_;
   std::string record_;
 };
 
@@ -101,7 +104,8 @@ void DatasetWriter::Impl::write_users(ExternalSorter& by_day) {
   }
   import.parts.resize(folder.parts.size());
   UserIndexFile index(index_file(directory.path()), h5);
-  Lookup user_rows(users, "user");
+  Lookup user_rows(
+      users, [this](const SortKey& first, const SortKey& again) { refuse_twice("user", first, again); });
   const auto old = known_users();
   bool known = old && old->next();
   folder.event = events.next(), folder.request = requests.next();
@@ -119,7 +123,9 @@ void DatasetWriter::Impl::write_users(ExternalSorter& by_day) {
       entry.id = user;
       entry.part = assignment.part_of(user);
     }
-    write_user(folder, entry, is_known, user_rows.find(user));
+    const std::string* features = user_rows.find(user);
+    described_users += features != nullptr;
+    write_user(folder, entry, is_known, features);
     write_rows(folder, entry, is_known, by_day);
     index.add(entry);
   }
@@ -249,15 +255,15 @@ void DatasetWriter::Impl::write_items() {
   if (has_table) old.emplace(*target.before, layouts.item);
   bool more_old = old && old->next();
   RowValues values;
-  for (int64_t last = -1; more || more_old;) {
+  for (SortKey last{-1}; more || more_old;) {
     if (!more || (more_old && old->id() < items.key().major)) {
       file.add_item(old->id(), old->values());
       more_old = old->next();
       continue;
     }
     const int64_t id = items.key().major;
-    if (id == last) throw UserError(str("item ", id, ": given twice"));
-    last = id;
+    if (id == last.major) refuse_twice("item", last, items.key());
+    last = items.key();
     RecordReader reader(items.record());
     layouts.item.decode(reader, values);
     const bool replaces = more_old && old->id() == id;

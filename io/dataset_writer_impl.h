@@ -11,6 +11,7 @@
 #include "io/dataset_writer.h"
 #include "io/directory_lock.h"
 #include "io/external_sort.h"
+#include "io/id_overlap.h"
 #include "io/part_assignment.h"
 #include "io/part_files.h"
 #include "io/partial_directory.h"
@@ -44,8 +45,11 @@ struct DatasetWriter::Impl {
   int64_t rows = 0, event_count = 0, request_count = 0;
   bool finished = false;
   RecordWriter record;
-  ImportInfo import;          // what is written
-  std::vector<DayInfo> days;  // of it
+  std::vector<std::string> sources = {};  // of rows of users and items: the middle of their keys
+  IdOverlap items_shown;
+  int64_t described_users = 0;  // with a row of features
+  ImportInfo import;            // what is written
+  std::vector<DayInfo> days;    // of it
   AddedRows added;
 
   Impl(const std::string& dataset, DatasetSchema, WriterOptions);
@@ -54,6 +58,9 @@ struct DatasetWriter::Impl {
   std::string scratch() const { return directory.path() + "/sort"; }
   void keep_within(int64_t bytes);
   void add(ExternalSorter&, const SortKey&);
+  // Of a user's or item's row: by id, then place.
+  SortKey key_of(int64_t id, TextPlace);
+  [[noreturn]] void refuse_twice(const char* what, const SortKey& first, const SortKey& again) const;
   void progress(const char* phase, int64_t done, int64_t all) const;
 
   // Whether the dataset is past a row of this day. Counts it in `known` or `late` then.

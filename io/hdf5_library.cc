@@ -1,6 +1,8 @@
 #include "io/hdf5_library.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 namespace lime {
 namespace {
@@ -63,6 +65,9 @@ std::string hdf5_error() {
     const size_t begin = at + cause.size();
     text = text.substr(0, details) + ": " + text.substr(begin, text.find('\'', begin) - begin);
   }
+  if (text.find("unable to lock file") != std::string::npos &&
+      text.find(std::strerror(EAGAIN)) != std::string::npos)
+    text = "another process has it open";
   // HDF5 1.14 no longer says which filter it was: of ours, checksums come first.
   for (const char* filter : {"Fletcher32", "filter returned failure during read"})
     if (text.find(filter) != std::string::npos) text = "checksum error (" + text + ")";

@@ -59,9 +59,11 @@ class Importer {
 
   ImportReport run() {
     if (mapping_.users)
-      read_rows(*mapping_.users, [&](int64_t id, const RowValues& v) { writer_.add_user(id, v); });
+      read_rows(*mapping_.users,
+                [&](int64_t id, const RowValues& v, TextPlace p) { writer_.add_user(id, v, p); });
     if (mapping_.items)
-      read_rows(*mapping_.items, [&](int64_t id, const RowValues& v) { writer_.add_item(id, v); });
+      read_rows(*mapping_.items,
+                [&](int64_t id, const RowValues& v, TextPlace p) { writer_.add_item(id, v, p); });
     if (mapping_.events)
       for (const auto& path : expand_patterns(mapping_.events->source.patterns)) read_events(path);
     for (const auto& path : expand_patterns(mapping_.impressions.source.patterns)) read_impressions(path);
@@ -103,7 +105,7 @@ class Importer {
       RowValues values;
       for_each_row(reader, bad_, report_, [&] {
         features.read(values);
-        add_row(read_entity(reader, key), values);
+        add_row(read_entity(reader, key), values, reader.place());
         progress(reader);
       });
     }

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <initializer_list>
-#include <iterator>
 #include <utility>
 
 #include "io/yaml_document.h"
 #include "runtime/error.h"
+#include "runtime/file_text.h"
 #include "runtime/text.h"
 
 namespace lime {
@@ -28,7 +27,7 @@ class Node {
 
   // This is a map of these keys and no others.
   void need_map(std::initializer_list<const char*> keys) const {
-    if (!node_.IsMap()) fail(str("expected keys such as ", *keys.begin()));
+    if (!node_.IsMap()) fail(str("found ", found(), ", expected keys such as ", *keys.begin()));
     const std::vector<std::string> known(keys.begin(), keys.end());
     for (const auto& entry : node_) {
       const auto key = entry.first.as<std::string>();
@@ -49,7 +48,7 @@ class Node {
     return *child;
   }
   std::vector<std::pair<std::string, Node>> entries() const {
-    if (!node_.IsMap()) fail("expected names with their columns");
+    if (!node_.IsMap()) fail(str("found ", found(), ", expected names with their columns"));
     std::vector<std::pair<std::string, Node>> out;
     for (const auto& entry : node_) {
       const auto name = entry.first.as<std::string>();
@@ -60,7 +59,7 @@ class Node {
 
   bool is_text() const { return node_.IsScalar(); }
   std::string text() const {
-    if (!node_.IsScalar()) fail("expected one value");
+    if (!node_.IsScalar()) fail(str("found ", found(), ", expected one value"));
     return node_.Scalar();
   }
   std::string text_or(const char* key, std::string otherwise) const {
@@ -69,7 +68,7 @@ class Node {
   }
   std::vector<std::string> texts() const {
     if (node_.IsScalar()) return {node_.Scalar()};
-    if (!node_.IsSequence() || node_.size() == 0) fail("expected a list");
+    if (!node_.IsSequence() || node_.size() == 0) fail(str("found ", found(), ", expected a list"));
     std::vector<std::string> out;
     for (const auto& entry : node_) out.push_back(Node(path_, entry, key_).text());
     return out;
@@ -84,6 +83,12 @@ class Node {
   }
 
  private:
+  std::string found() const {
+    if (node_.IsScalar()) return str("'", node_.Scalar(), "'");
+    if (!node_.IsMap() && !node_.IsSequence()) return "nothing";
+    return str(node_.size() == 0 ? "an empty " : "a ", node_.IsMap() ? "map" : "list");
+  }
+
   const std::string& path_;
   YAML::Node node_;
   std::string key_;
@@ -224,19 +229,13 @@ bool same_columns(const CsvFeatures& a, const CsvFeatures& b) {
 CsvMapping read_mapping(const std::string& path) {
   if (std::error_code status; std::filesystem::is_directory(path, status))
     throw UserError(str(path, ": is a directory, expected a mapping (YAML)"));
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) throw UserError(str(path, ": cannot open this mapping"));
-  const Node node(path, load_yaml(text, path), "");
+  const Node node(path, load_yaml(file_text(path), path), "");
   node.need_map({"name", "time_zone", "impressions", "events", "users", "items"});
   CsvMapping mapping;
   mapping.name = node.text_or("name", std::filesystem::path(path).stem().string());
   mapping.time_zone = node.text_or("time_zone", mapping.time_zone);
-  try {
-    parse_time_zone(mapping.time_zone);
-  } catch (const UserError& error) {
-    node.at("time_zone").fail(error.what());
-  }
+  if (!is_time_zone(mapping.time_zone))
+    node.at("time_zone").fail(str("found '", mapping.time_zone, "', expected hours from UTC such as +08:00"));
   const auto events = node.find("events");
   mapping.impressions = read_impressions(node.at("impressions"), path, events.has_value());
   if (events) {
@@ -256,6 +255,11 @@ CsvMapping read_mapping(const std::string& path) {
   }
   if (const auto users = node.find("users")) mapping.users = read_rows(*users, path, "user");
   if (const auto items = node.find("items")) mapping.items = read_rows(*items, path, "item");
+  try {
+    check_schema(schema_of(mapping, ""));
+  } catch (const UserError& error) {
+    throw UserError(str(path, ": ", error.what()));
+  }
   return mapping;
 }
 

@@ -119,7 +119,7 @@ class CsvTimeReader {
 
  private:
   int64_t read_unit() const;
-  int64_t since_epoch(int64_t times, int64_t through, const char* expected) const;
+  int64_t since_epoch(int64_t times, int64_t through, const char* expected, const char* too_large) const;
 
   const CsvReader& reader_;
   TimeUnit unit_;

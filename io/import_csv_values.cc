@@ -50,6 +50,10 @@ bool CsvNumberReader::holds() const {
 
 double CsvNumberReader::read(double max) const {
   if (number_.equals || number_.at_least) return holds() ? 1.0 : 0.0;
+  const std::string_view text = reader_.text(column_);
+  if (text == "True" || text == "False" || text == "true" || text == "false")
+    reader_.reject(column_, str("a number; of True and False: {column: ", number_.column, ", equals: \"",
+                                text.front() == 'T' || text.front() == 'F' ? "True" : "true", "\"}"));
   const double value = reader_.real(column_);
   if (value < 0 || value > max)
     reader_.reject(column_, max == 1.0 ? "a number from 0 to 1" : "a number of at least 0");
@@ -69,11 +73,11 @@ int64_t CsvTimeReader::read() const {
 int64_t CsvTimeReader::read_unit() const {
   switch (unit_) {
     case TimeUnit::s:
-      return since_epoch(1000, 1, "s since 1970, up to the year 9999; is it in ms?");
+      return since_epoch(1000, 1, "s since 1970, up to the year 9999", "; is it in ms?");
     case TimeUnit::ms:
-      return since_epoch(1, 1, "ms since 1970, up to the year 9999; is it in us?");
+      return since_epoch(1, 1, "ms since 1970, up to the year 9999", "; is it in us?");
     case TimeUnit::us:
-      return since_epoch(1, 1000, "us since 1970, up to the year 9999; is it in ns?");
+      return since_epoch(1, 1000, "us since 1970, up to the year 9999", "; is it in ns?");
     case TimeUnit::iso8601:
       break;
   }
@@ -84,15 +88,17 @@ int64_t CsvTimeReader::read_unit() const {
 
 // The number in the column, times `times`, through `through`: 1709251200, or 1709251200.5 as it comes from
 // programs that keep times as floats.
-int64_t CsvTimeReader::since_epoch(int64_t times, int64_t through, const char* expected) const {
+int64_t CsvTimeReader::since_epoch(int64_t times, int64_t through, const char* expected,
+                                   const char* too_large) const {
   const bool whole = reader_.text(column_).find_first_of(".eE") == std::string_view::npos;
   const int64_t most = max_ms * through / times;
   const double value =
       whole ? 0
             : std::floor(reader_.real(column_) * static_cast<double>(times) / static_cast<double>(through));
   const int64_t integer = whole ? reader_.integer(column_) : 0;
-  if (integer < 0 || integer > most || value < 0 || value > static_cast<double>(max_ms))
-    reader_.reject(column_, expected);
+  if (integer < 0 || value < 0) reader_.reject(column_, expected);
+  if (integer > most || value > static_cast<double>(max_ms))
+    reader_.reject(column_, str(expected, too_large));
   return whole ? integer * times / through : static_cast<int64_t>(value);
 }
 

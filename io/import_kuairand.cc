@@ -125,7 +125,7 @@ class Importer {
     for_each_row(reader, bad_, report_, [&] {
       for (size_t k = 0; k < ids.size(); ++k) values.ids[k] = feature_id(reader.text(ids[k]));
       for (size_t k = 0; k < reals.size(); ++k) values.reals[k] = log1p_count(reader, reals[k], 1.0);
-      writer_.add_user(reader.integer(user, 0), values);
+      writer_.add_user(reader.integer(user, 0), values, reader.place());
     });
   }
 
@@ -149,7 +149,7 @@ class Importer {
       for (size_t k = 0; k < ids.size(); ++k) values.ids[k] = feature_id(reader.text(ids[k]));
       split_ids(reader.text(tag), ",", values.lists[0]);
       values.reals[0] = log1p_count(reader, duration, 1e-3);
-      writer_.add_item(reader.integer(video, 0), values);
+      writer_.add_item(reader.integer(video, 0), values, reader.place());
     });
   }
 

@@ -129,7 +129,7 @@ class Importer {
     for_each_row(reader, bad_, report_, [&] {
       values.ids = {feature_id(reader.text(gender)), feature_id(reader.text(age)),
                     feature_id(reader.text(occupation))};
-      writer_.add_user(reader.integer(user, 0), values);
+      writer_.add_user(reader.integer(user, 0), values, reader.place());
     });
   }
 
@@ -147,7 +147,7 @@ class Importer {
         for (size_t g = 0; g < genre_flags; ++g)
           if (reader.integer(columns.size() - genre_flags + g, 0, 1) == 1)
             genres.push_back(static_cast<int64_t>(g));
-        writer_.add_item(reader.integer(0, 0), values);
+        writer_.add_item(reader.integer(0, 0), values, reader.place());
       });
       return;
     }
@@ -159,7 +159,7 @@ class Importer {
       } else {
         split_ids(reader.text(names), "|", genres);
       }
-      writer_.add_item(reader.integer(movie, 0), values);
+      writer_.add_item(reader.integer(movie, 0), values, reader.place());
     });
   }
 

@@ -23,6 +23,9 @@ struct ImportReport {
   // the label rates.
   std::optional<AddedRows> added;
 
+  // Of a new dataset.
+  FeatureCoverage coverage;
+
   // Of the dataset written.
   int64_t events = 0, requests = 0, candidates = 0, users = 0, days = 0;
   int64_t items = 0;                // rows of items.h5

@@ -62,6 +62,7 @@ void finish_import(DatasetWriter& writer, const LabelMeans& labels, const std::s
                         " rows read, ", report.bad_rows, " of them left out)"));
   describe(writer.finish(), labels, report);
   if (writer.adds()) report.added = writer.added();
+  report.coverage = writer.coverage();
 }
 
 }  // namespace lime

@@ -124,7 +124,7 @@ class Importer {
       const double found = is_unknown(reader.text(price)) ? 0.0 : reader.real(price);
       if (found < 0) reader.reject(price, "a price of at least 0");
       values.reals[0] = static_cast<float>(std::log1p(found));
-      writer_.add_item(reader.integer(ad, 0), values);
+      writer_.add_item(reader.integer(ad, 0), values, reader.place());
     });
   }
 
@@ -137,7 +137,7 @@ class Importer {
     values.ids.resize(ids.size());
     for_each_row(reader, bad_, report_, [&] {
       for (size_t k = 0; k < ids.size(); ++k) values.ids[k] = known_id(reader.text(ids[k]));
-      writer_.add_user(reader.integer(user, 0), values);
+      writer_.add_user(reader.integer(user, 0), values, reader.place());
     });
   }
 

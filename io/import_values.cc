@@ -97,9 +97,8 @@ void split_ids(std::string_view text, std::string_view separator, std::vector<in
 }
 
 std::optional<int64_t> entity_id(std::string_view text) {
-  if (text.empty()) return std::nullopt;
-  if (const auto integer = whole<int64_t>(text)) return *integer < 0 ? std::nullopt : std::optional(*integer);
-  return hashed_id(text);
+  const int64_t id = feature_id(text);
+  return id < 0 ? std::nullopt : std::optional(id);
 }
 
 int64_t epoch_day(int64_t time_ms, int64_t zone_ms) {

@@ -19,8 +19,8 @@ int64_t feature_id(std::string_view text);
 // The feature ids of a list such as "12,65"; missing ones are left out, and an empty text is an empty list.
 void split_ids(std::string_view text, std::string_view separator, std::vector<int64_t>& ids);
 
-// A user's, item's or request's id: an integer >= 0 as it is, other text hashed; nullopt where empty or
-// negative.
+// A user's, item's or request's id: feature_id, so that a text has one id wherever it stands; nullopt where
+// empty or negative.
 std::optional<int64_t> entity_id(std::string_view text);
 
 // The day of a time (ms since epoch) at an offset from UTC: in days since epoch, and as "2022-05-08".

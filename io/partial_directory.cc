@@ -55,18 +55,19 @@ void rename_path(const std::string& from, const std::string& to) {
 
 PartialDirectory::PartialDirectory(const std::string& target,
                                    const std::function<void(const std::string&)>& notice)
-    : target_(target), path_(str(target, infix, ::getpid())) {
+    : target_(target), path_(str(target, infix, ::getpid())), replaces_(fs::exists(target)) {
   for (const Leftover& leftover : leftovers_of(target)) {
+    const DirectoryLock lock(leftover.path);
+    if (!lock.held())
+      throw UserError(str(target, ": process ", leftover.process, " is making it (", leftover.path, ")"));
+    // Nobody's lock, but a process of that number: it may be between making the directory and locking it.
     const bool may_live = leftover.process != ::getpid() && is_alive(leftover.process);
-    std::optional<DirectoryLock> lock;
-    if (!may_live) lock.emplace(leftover.path);
-    const bool removes = lock && lock->held();
     std::error_code status;
-    if (removes) fs::remove_all(leftover.path, status);
+    if (!may_live) fs::remove_all(leftover.path, status);
     if (status) throw UserError(str(leftover.path, ": cannot be removed: ", status.message()));
     if (notice)
-      notice(removes ? str("removed ", leftover.path, ", which a killed process left")
-                     : str(leftover.path, " is there: process ", leftover.process, " is making ", target));
+      notice(may_live ? str(leftover.path, " is left: there is a process ", leftover.process)
+                      : str("removed ", leftover.path, ", which a killed process left"));
   }
   make_folder("");
   lock_.emplace(path_);
@@ -87,12 +88,13 @@ void PartialDirectory::make_folder(const std::string& name) const {
 
 void PartialDirectory::publish() {
   const std::string old = str(target_, ".old-", ::getpid());
-  const bool replaces = fs::exists(target_);
-  if (replaces) rename_path(target_, old);
+  if (!replaces_ && fs::exists(target_))
+    throw UserError(str(target_, ": was made meanwhile by somebody else, and is left as it is"));
+  if (replaces_) rename_path(target_, old);
   rename_path(path_, target_);
   published_ = true;
   sync_path(folder_of(target_));
-  if (replaces) fs::remove_all(old);
+  if (replaces_) fs::remove_all(old);
 }
 
 }  // namespace lime

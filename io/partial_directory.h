@@ -12,9 +12,9 @@ namespace lime {
 
 class PartialDirectory {
  public:
-  // Removes what killed processes left of the same target, and makes this process's own. Whose process is
-  // alive, or whose lock is held (on another host, say), stays. `notice`, where given, is told of each, a
-  // line. Throws UserError.
+  // Removes what killed processes left of the same target, and makes this process's own. `notice`, where
+  // given, is told of each, a line. Throws UserError: also where another process is making the target, on
+  // this host or another.
   PartialDirectory(const std::string& target, const std::function<void(const std::string&)>& notice);
   ~PartialDirectory();  // not published: removes it
   PartialDirectory(const PartialDirectory&) = delete;
@@ -25,12 +25,14 @@ class PartialDirectory {
   // Makes a folder in it (or those on the way to it).
   void make_folder(const std::string& name) const;
 
-  // Gives it its name, durably; what had that name is removed then. The files in it must be synced.
+  // Gives it its name, durably; what had that name from the beginning is removed then. The files in it must
+  // be synced. Throws UserError where something has got that name meanwhile.
   void publish();
 
  private:
   std::string target_, path_;
   std::optional<DirectoryLock> lock_;  // of path_, as long as this lives
+  bool replaces_ = false;              // something had the name from the beginning
   bool published_ = false;
 };
 

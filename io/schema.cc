@@ -116,10 +116,15 @@ std::string format_day(int64_t days_since_epoch) {
   return text;
 }
 
+bool is_time_zone(const std::string& text) {
+  const int64_t hours = digits(text, 1, 2), minutes = digits(text, 4, 2);
+  return text.size() == 6 && (text[0] == '+' || text[0] == '-') && text[3] == ':' && hours >= 0 &&
+         hours <= 14 && minutes >= 0 && minutes <= 59;
+}
+
 int64_t parse_time_zone(const std::string& text) {
   const int64_t hours = digits(text, 1, 2), minutes = digits(text, 4, 2);
-  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' || hours < 0 || hours > 14 ||
-      minutes < 0 || minutes > 59)
+  if (!is_time_zone(text))
     throw UserError(str("time zone: found '", text, "', expected hours from UTC such as +08:00"));
   return (text[0] == '-' ? -1 : 1) * (hours * 60 + minutes);
 }

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace lime {
 
@@ -36,6 +37,12 @@ class TextFile {
   int file_ = -1, text_ = -1, complaints_ = -1;  // text_: what is read, file_ itself or the program's output
   const char* program_ = nullptr;                // null: plain text
   pid_t pid_ = -1;                               // of the program, while it runs
+};
+
+// A row's place, for messages: "log.csv:17". An empty path: the row comes from no file.
+struct TextPlace {
+  std::string_view path = {};
+  int64_t line = 0;
 };
 
 // The path without the ending that a compressing program gives it: "log.tsv.gz" is "log.tsv".

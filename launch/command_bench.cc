@@ -7,6 +7,7 @@
 
 #include "launch/command.h"
 #include "launch/latency_report.h"
+#include "launch/option_checks.h"
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
@@ -69,9 +70,7 @@ void add_bench_command(CLI::App& app, Job& job) {
   plan.models = {"mha", "hstu", "lime_mha", "lime_xor"};
   plan.options.model = latency_model("lime_xor");
   const auto size = [&](const std::string& name, int64_t& value, const std::string& what) {
-    command.add_option(name, value, what)
-        ->capture_default_str()
-        ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+    command.add_option(name, value, what)->capture_default_str()->check(integer_in(0, int64_t{1} << 24));
   };
   command.add_option("--models", plan.models, "Models, apart by commas")
       ->delimiter(',')
@@ -98,12 +97,12 @@ void add_bench_command(CLI::App& app, Job& job) {
       .add_option_function<std::string>(
           "--precision", [&plan](const std::string& name) { plan.options.precision = precisions.at(name); },
           "Of the network on a GPU")
-      ->check(CLI::IsMember({"f32", "tf32", "bf16"}))
+      ->check(one_of({"f32", "tf32", "bf16"}))
       ->default_str("f32")
       ->type_name("TYPE");
   command.add_option("--seconds", plan.options.seconds, "Time for each point, which has at least 5 requests")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(positive_number());
   command.add_option("--out", chosen->out, "Directory for latency.json and the charts")
       ->required()
       ->type_name("DIR");

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "launch/command.h"
+#include "launch/option_checks.h"
 #include "launch/rank_bench.h"
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
@@ -51,10 +52,10 @@ void add_bench_ranks_command(CLI::App& bench, Job& job) {
       ->type_name("DIR");
   command.add_option("--file-mb", chosen->file_mb, "MiB of that file: a rank's part of a checkpoint")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+      ->check(integer_in(1, int64_t{1} << 20));
   command.add_option("--seconds", chosen->options.seconds, "Time for each measurement")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(positive_number());
   command.add_option("--json", chosen->json, "Write all numbers, and what stands out, to this file")
       ->type_name("FILE");
   command.add_flag("--verbose", job.verbose, "Log lines of all ranks");

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "launch/command.h"
+#include "launch/option_checks.h"
 #include "runtime/log.h"
 #include "runtime/stopwatch.h"
 #include "serving/build_item_cache.h"
@@ -52,7 +53,7 @@ void add_cache_command(CLI::App& app, Job& job) {
       .add_option(
           "--type", chosen->type,
           "How values are stored: f32, f16, or int8 with two scales a row (docs/scoring.md has the errors)")
-      ->check(CLI::IsMember({"f32", "f16", "int8"}))
+      ->check(one_of({"f32", "f16", "int8"}))
       ->capture_default_str()
       ->type_name("TYPE");
   command.add_flag("--verbose", job.verbose, "More log lines");

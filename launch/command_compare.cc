@@ -12,6 +12,7 @@
 #include "launch/compare/report.h"
 #include "launch/compare/runner.h"
 #include "launch/latency.h"
+#include "launch/option_checks.h"
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
@@ -104,6 +105,7 @@ void add_compare_command(CLI::App& app, Job& job) {
   request.seeds = {1, 2, 3};
   command.add_option("--seeds", request.seeds, "Seeds, apart by commas [1,2,3]")
       ->delimiter(',')
+      ->check(integer_from(0))
       ->allow_extra_args(false)
       ->type_name("LIST");
   command.add_option("--baseline", request.baseline, "What differences are to [the first of --models]")
@@ -119,10 +121,10 @@ void add_compare_command(CLI::App& app, Job& job) {
   command
       .add_option("--jobs", chosen->runner.jobs, "Runs at a time; with more than one, requests/s mean little")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{1024}));
+      ->check(integer_in(1, 1024));
   command.add_option("--ranks", chosen->runner.ranks, "Ranks of each run, started by --launcher")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+      ->check(integer_in(1, int64_t{1} << 20));
   command
       .add_option("--launcher", chosen->runner.launcher,
                   "Starts the ranks of a run: LAUNCHER -np RANKS lime train ...")
@@ -130,7 +132,7 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->type_name("COMMAND");
   command.add_option("--resamples", chosen->results.resamples, "Bootstrap resamples of users")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
+      ->check(integer_in(1, 1000000));
   add_sizes_option(command, "--latency", chosen->latency_candidates,
                    "Candidates at which a request's latency is measured");
   command.add_flag("--verbose", job.verbose, "Log lines");

@@ -5,6 +5,7 @@
 
 #include "launch/eval_report.h"
 #include "launch/evaluator.h"
+#include "launch/option_checks.h"
 #include "launch/scoring_choices.h"
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
@@ -23,8 +24,9 @@ int run_eval(Job& job, Eval& choices) {
   if (text.empty())
     throw UserError(
         str("--days: expected the days to evaluate: data.eval of ", choices.run.run, " is empty"));
-  const auto days = run.dataset.select_days(text, choices.days.empty() ? "data.eval" : "--days");
-  refuse_trained_days(run.config, run.dataset, days);
+  const std::string option = choices.days.empty() ? "data.eval" : "--days";
+  const auto days = run.dataset.select_days(text, option);
+  refuse_trained_days(run.config, run.dataset, days, option);
   TrainedRun trained(job.group, std::move(run));
   const auto results =
       evaluate_modes(trained.scoring(), days, choices.rows, live_requests(job.group, "evaluating"));
@@ -47,7 +49,7 @@ void add_eval_command(CLI::App& app, Job& job) {
   command
       .add_option("--history", chosen->history,
                   str(history_help, ", both (running, then frozen) [eval.history]"))
-      ->check(CLI::IsMember({"running", "frozen", "both", "none", "stranger"}))
+      ->check(one_of({"running", "frozen", "both", "none", "stranger"}))
       ->type_name("MODE");
   command.add_option("--json", chosen->json, "Write the results here as well")->type_name("FILE");
   add_rows_option(command, chosen->rows);

@@ -3,11 +3,13 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "io/generate.h"
 #include "launch/command.h"
 #include "launch/command_writer.h"
+#include "launch/option_checks.h"
 #include "runtime/error.h"
 #include "runtime/stopwatch.h"
 
@@ -49,14 +51,14 @@ struct Generate {
 template <typename T>
 void add_setting(CLI::App& command, const std::shared_ptr<Generate>& chosen, const std::string& name,
                  T GenerateOptions::*member, const std::string& help) {
-  command
-      .add_option_function<T>(
-          name,
-          [chosen = chosen.get(), member](const T& value) {
-            chosen->given.push_back([=](GenerateOptions& options) { options.*member = value; });
-          },
-          help)
-      ->default_str(str(GenerateOptions{}.*member));
+  auto& option = *command.add_option_function<T>(
+      name,
+      [chosen = chosen.get(), member](const T& value) {
+        chosen->given.push_back([=](GenerateOptions& options) { options.*member = value; });
+      },
+      help);
+  option.default_str(str(GenerateOptions{}.*member));
+  if constexpr (std::is_unsigned_v<T>) option.check(integer_from(0));  // else -1 is 2^64 - 1
 }
 
 void add_settings(CLI::App& command, const std::shared_ptr<Generate>& chosen) {
@@ -113,7 +115,7 @@ void add_generate_command(CLI::App& app, Job& job) {
   command.add_option("--out", chosen->out, "Dataset directory to make")->required()->type_name("DIR");
   command
       .add_option("--preset", chosen->preset, "Settings of configs/PRESET.yaml; options given besides it win")
-      ->check(CLI::IsMember({"quickstart", "bench-xor", "long-history"}));
+      ->check(one_of({"quickstart", "bench-xor", "long-history"}));
   add_settings(command, chosen);
   add_writer_options(command, chosen->choices);
   command.footer(

@@ -35,27 +35,41 @@ std::string help_of(const CLI::App& app, const std::vector<std::string>& words) 
   return command->get_formatter()->make_help(command, "lime" + above, CLI::AppFormatMode::Normal);
 }
 
+// All keys, or with words behind "config" those of a section.
+std::string help_of_config(const std::vector<std::string>& topic, bool markdown) {
+  if (topic.size() == 1) return describe_keys(markdown);
+  std::string text;
+  for (size_t i = 1; i < topic.size(); ++i) {
+    const std::string keys = describe_keys_of(topic[i]);
+    if (keys.empty())
+      throw UserError(str("lime help config: no key is, or begins with, '", topic[i], "'",
+                          did_you_mean(nearest_key(split_path(topic[i])))));
+    text += keys;
+  }
+  return text;
+}
+
 }  // namespace
 
 void add_help_command(CLI::App& app, Job& job) {
-  auto& command =
-      *app.add_subcommand("help", "Explain a command, or all configuration keys: lime help config");
+  auto& command = *app.add_subcommand("help", "Explain a command, or configuration keys: lime help config");
   struct Choice {
     std::vector<std::string> topic;
     bool markdown = false;
   };
   auto chosen = std::make_shared<Choice>();
-  command.add_option("topic", chosen->topic, "A command, or config")->type_name("TOPIC");
+  command.add_option("topic", chosen->topic, "A command, or config and a section of it")->type_name("TOPIC");
   command.add_flag("--markdown", chosen->markdown, "config: as the tables of docs/configuration.md");
   command.footer(
       "Examples:\n"
       "  lime help config\n"
+      "  lime help config train.adamw\n"
       "  lime help import csv");
   command.callback([&app, &job, chosen] {
     job.action = [&app, &job, chosen] {
-      const std::string text = chosen->topic == std::vector<std::string>{"config"}
-                                   ? describe_keys(chosen->markdown)
-                                   : help_of(app, chosen->topic);
+      const bool config = !chosen->topic.empty() && chosen->topic.front() == "config";
+      const std::string text =
+          config ? help_of_config(chosen->topic, chosen->markdown) : help_of(app, chosen->topic);
       if (job.group.rank() == 0) std::cout << text;
       return 0;
     };

@@ -7,6 +7,7 @@
 #include "io/import_taobao.h"
 #include "launch/command.h"
 #include "launch/command_writer.h"
+#include "launch/option_checks.h"
 #include "runtime/stopwatch.h"
 
 namespace lime {
@@ -31,7 +32,7 @@ void finish_importer(CLI::App& command, Job& job, std::shared_ptr<Import<Options
       .add_option("--max-bad-rows", chosen->options.max_bad_rows,
                   "Malformed rows that may be left out, in all")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(integer_from(0));
   add_writer_options(command, chosen->choices);
   command.callback([&job, chosen, import] {
     chosen->options.out = target_dataset(chosen->choices);
@@ -78,7 +79,7 @@ void add_movielens(CLI::App& importers, Job& job) {
   command
       .add_option("--period", options.period,
                   "What one day of the dataset covers; for years of ratings: month")
-      ->check(CLI::IsMember({"day", "month", "year"}))
+      ->check(one_of({"day", "month", "year"}))
       ->capture_default_str();
   command.add_option("--time-zone", options.time_zone, "Of the days")
       ->capture_default_str()

@@ -48,6 +48,9 @@ void add_inspect_command(CLI::App& app, Job& job) {
     job.action = [&job, chosen] {
       require_single_process(job.group, "inspect");
       const std::string& path = chosen->path;
+      if (!fs::is_directory(path))
+        throw UserError(str(path, fs::exists(path) ? ": is a file" : ": no such directory",
+                            ", expected a dataset, run or checkpoint directory"));
       const bool is_checkpoint = fs::exists(path + "/manifest.json"), is_run = fs::exists(config_path(path)),
                  is_dataset = fs::exists(path + "/dataset.yaml");
       if (chosen->digests && is_dataset)

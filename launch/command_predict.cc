@@ -3,9 +3,11 @@
 #include <memory>
 #include <utility>
 
+#include "launch/option_checks.h"
 #include "launch/predict.h"
 #include "launch/scoring_choices.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -23,7 +25,15 @@ int run_predict(Job& job, Predict& choices) {
     throw UserError(str("--history: found ", run.config.eval.history, ", expected one mode"));
   TrainedRun trained(job.group, std::move(run));
   predict(trained.scoring(), days, modes.front(), choices.out, live_requests(job.group, "scoring"));
-  if (job.group.rank() == 0) std::cout << "wrote " << choices.out << " (" << trained.checkpoint() << ")\n";
+  if (job.group.rank() == 0) {
+    int64_t requests = 0, candidates = 0;
+    for (const auto& day : days) {
+      requests += trained.scoring().dataset.day(day).requests;
+      candidates += trained.scoring().dataset.day(day).candidates;
+    }
+    std::cout << "wrote " << choices.out << ": " << grouped(candidates) << " candidates of "
+              << grouped(requests) << " requests (" << trained.checkpoint() << ")\n";
+  }
   return 0;
 }
 
@@ -41,7 +51,7 @@ void add_predict_command(CLI::App& app, Job& job) {
   chosen->history = "running";
   command.add_option("--history", chosen->history, history_help)
       ->capture_default_str()
-      ->check(CLI::IsMember({"running", "frozen", "none", "stranger"}))
+      ->check(one_of({"running", "frozen", "none", "stranger"}))
       ->type_name("MODE");
   command.footer(
       "Scores are written as they come: memory does not grow with the days.\n"

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "launch/command.h"
+#include "launch/option_checks.h"
 #include "launch/score_requests.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
@@ -56,18 +57,18 @@ void add_score_command(CLI::App& app, Job& job) {
       .add_option("--candidates", options.candidates,
                   "Candidates a request beside those it showed: a sample of the cached items, drawn by the "
                   "run's seed")
-      ->check(CLI::NonNegativeNumber)
+      ->check(integer_from(0))
       ->capture_default_str()
       ->type_name("K");
   command.add_option("--top", options.top, "Best candidates to keep; 0: all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(integer_from(0))
       ->capture_default_str()
       ->type_name("N");
   command.add_option("--task", options.task, "Label to rank by [the first]")->type_name("LABEL");
   command
       .add_option("--missing", chosen->missing,
                   "Candidates that the cache lacks: score without it, and count; or refuse")
-      ->check(CLI::IsMember({"score", "refuse"}))
+      ->check(one_of({"score", "refuse"}))
       ->capture_default_str()
       ->type_name("WHAT");
   command.add_option("--out", options.out, "Write the best candidates and their scores here (HDF5)")
@@ -76,11 +77,11 @@ void add_score_command(CLI::App& app, Job& job) {
       .add_option("--history", chosen->history,
                   "Histories: running (events up to each request), frozen (before the first of the days), "
                   "none (empty)")
-      ->check(CLI::IsMember({"running", "frozen", "none"}))
+      ->check(one_of({"running", "frozen", "none"}))
       ->capture_default_str()
       ->type_name("MODE");
   command.add_option("--threads", options.threads, "Threads that score requests at once")
-      ->check(CLI::PositiveNumber)
+      ->check(integer_from(1))
       ->capture_default_str()
       ->type_name("N");
   command.add_flag("--verbose", job.verbose, "More log lines");

@@ -87,7 +87,8 @@ void add_train_command(CLI::App& app, Job& job) {
   command.footer(
       "A run directory holds config.yaml (every key, resolved), environment.json, metrics.jsonl, "
       "tensorboard/ and\n"
-      "checkpoints/. SIGTERM, SIGINT or SIGUSR1 finishes the step, checkpoints and exits with 0; an mpirun "
+      "checkpoints/. SIGTERM, SIGINT or SIGUSR1 finishes the step, checkpoints and exits with 0, a second "
+      "one ends it at once; an mpirun "
       "is\n"
       "sent SIGUSR1, which it passes on.\n"
       "Examples:\n"

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "launch/command.h"
+#include "launch/option_checks.h"
 #include "runtime/error.h"
 #include "runtime/one_line.h"
 #include "runtime/text.h"
@@ -17,13 +18,13 @@ void add_writer_options(CLI::App& command, WriterChoices& choices) {
       .add_option("--parts", choices.writer.parts,
                   "Parts that users are divided into: at least train.micro_batches")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{99999}));
+      ->check(integer_in(1, 99999));
   command.add_option("--memory-mb", choices.memory_mb, "Memory for sorting, in MiB")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{16}, int64_t{1} << 24));
+      ->check(integer_in(16, int64_t{1} << 24));
   command.add_option("--compression", choices.writer.compression, "Deflate level of the columns; 0: none")
       ->capture_default_str()
-      ->check(CLI::Range(0, 9));
+      ->check(integer_in(0, 9));
   command.add_flag("--overwrite", choices.writer.overwrite, "Replace a dataset that is already there");
   if (auto* adds = command.get_option_no_throw("--add-to"))
     adds->excludes("--parts")->excludes("--overwrite");
@@ -77,6 +78,28 @@ void print_added(const AddedRows& added, const std::string& dataset) {
             << " items new or with other features\n";
 }
 
+void print_coverage(const FeatureCoverage& coverage) {
+  const auto percent = [](double share) {
+    char text[16];
+    std::snprintf(text, sizeof text, "%.1f%%", 100 * share);
+    return std::string(text);
+  };
+  constexpr double hardly_any = 0.1;
+  std::vector<std::string> shares, missing;
+  const auto add = [&](const std::optional<double>& share, const std::string& of_all,
+                       const std::string& of_one) {
+    if (!share) return;
+    shares.push_back(str(percent(*share), " of the ", of_all));
+    if (*share < hardly_any) missing.push_back(of_one);
+  };
+  add(coverage.users, "users", "user");
+  add(coverage.items, "items shown", "item");
+  if (!shares.empty()) std::cout << "features of " << joined(shares, " and ") << "\n";
+  for (const auto& what : missing)
+    std::cout << "note: hardly any " << what << " of the log has a row in the table of " << what
+              << "s: are their ids written alike in both?\n";
+}
+
 }  // namespace
 
 void print_report(const ImportReport& report, const std::string& dataset, double seconds) {
@@ -96,11 +119,19 @@ void print_report(const ImportReport& report, const std::string& dataset, double
             << " candidates, " << report.days << " days";
   if (report.items > 0) std::cout << ", " << report.items << " items with features";
   std::cout << "\n";
+  print_coverage(report.coverage);
   const auto& labels = written.schema().labels;
   const bool rates = !report.added || report.added->candidates > 0;  // of what was written
   for (size_t k = 0; rates && k < report.label_rates.size() && k < labels.size(); ++k)
     std::cout << (k == 0 ? "label rates: " : ", ") << labels[k] << " " << report.label_rates[k];
   if (rates && !labels.empty()) std::cout << "\n";
+  for (size_t k = 0; !report.added && k < report.label_rates.size() && k < labels.size(); ++k)
+    if (const double rate = report.label_rates[k]; rate == 0 || rate == 1)
+      std::cout << "note: " << labels[k] << " is " << rate
+                << " in every row, of which nothing is learned: is it read from the right column, by the "
+                   "right value?\n";
+  if (!written.days().empty() && written.days().back().day < "1980")
+    std::cout << "note: all days are before 1980: is the unit of time right?\n";
   if (!written.days().empty())
     std::cout << "days " << written.days().front().day << ".." << written.days().back().day
               << "; see: lime inspect " << dataset << "\n";

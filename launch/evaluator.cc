@@ -85,15 +85,16 @@ TaskMetrics metrics_of(const std::string& task, const std::vector<std::string>& 
 
 }  // namespace
 
-void refuse_trained_days(const Config& config, const Dataset& dataset, const std::vector<std::string>& days) {
+void refuse_trained_days(const Config& config, const Dataset& dataset, const std::vector<std::string>& days,
+                         const std::string& option) {
   for (const auto& [key, trained] :
        {std::pair("data.train", config.data.train), std::pair("data.seen", config.data.seen)}) {
     std::vector<std::string> overlap;
     for (const auto& day : dataset.days_among(trained, key))
       if (std::find(days.begin(), days.end(), day) != days.end()) overlap.push_back(day);
     if (!overlap.empty())
-      throw UserError(str("held-out days were trained on: found ", joined(overlap), " in ", key, " = ",
-                          trained, ", expected days outside of it"));
+      throw UserError(str(option, ": held-out days were trained on: found ", joined(overlap), " in ", key,
+                          " = ", trained, ", expected days outside of it"));
   }
 }
 

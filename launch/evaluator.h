@@ -26,8 +26,9 @@ struct EvalResult {
 };
 
 // Throws UserError naming those of `days` that config.data.train or data.seen holds: what a model was trained
-// on tells nothing of it.
-void refuse_trained_days(const Config&, const Dataset&, const std::vector<std::string>& days);
+// on tells nothing of it. `option` is what named the days: "data.eval".
+void refuse_trained_days(const Config&, const Dataset&, const std::vector<std::string>& days,
+                         const std::string& option);
 
 // Collective; the result is complete on rank 0 (and empty elsewhere), the same bits for any number of ranks
 // but for `seconds`. Scores with the tables as they are: unseen ids read as their initial values. A candidate

@@ -107,8 +107,10 @@ void RunDirectory::open_and_lock(bool resume) {
             " cannot be resumed: it has no config.yaml; start a run with: lime train CONFIG --out ", path_));
   if (!resume && exists && holds_files(path_)) {
     if (fs::exists(path_ + "/.lock")) lock();  // says so if a job is at work there
-    throw UserError(str("run directory ", path_, " is not empty: go on with 'lime train --resume ", path_,
-                        "', or choose another --out"));
+    throw UserError(str("run directory ", path_, " is not empty",
+                        fs::exists(config_path(path_))
+                            ? str(": go on with 'lime train --resume ", path_, "', or choose another --out")
+                            : " and holds no run; choose another --out"));
   }
   make_directories();
   lock();

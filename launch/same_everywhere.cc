@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <span>
 #include <sstream>
@@ -16,6 +14,7 @@
 #include "parallel/communicator.h"
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
+#include "runtime/file_text.h"
 
 namespace lime {
 namespace {
@@ -52,11 +51,6 @@ void require_same(ProcessGroup& group, const std::string& what, const std::strin
     throw UserError(str(what, " is another one on ", group.host(), " (rank ", group.rank(), "): found '",
                         found, "', expected '", wanted, "' as on ", root_host));
   });
-}
-
-std::string file_text(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 // Where it throws on some ranks, all throw what the lowest of them did; a host is named if others did not

@@ -1,6 +1,6 @@
 // StopSignal: SIGTERM, SIGINT and SIGUSR1 ask the program to finish its step, checkpoint and leave. A second
-// one ends it at once. Of the three, mpirun passes SIGUSR1 alone on to its ranks; told by the others, it
-// kills them.
+// one ends it at once; on a terminal the first one says so. Of the three, mpirun passes SIGUSR1 alone on to
+// its ranks; told by the others, it kills them.
 #pragma once
 
 #include <array>

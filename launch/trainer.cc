@@ -178,7 +178,8 @@ class Trainer {
       throw UserError(str("train.eval_every: found ", config_.train.eval_every,
                           ", but data.eval names no days to evaluate"));
     if (!config_.data.eval.empty())
-      refuse_trained_days(config_, dataset_, dataset_.select_days(config_.data.eval, "data.eval"));
+      refuse_trained_days(config_, dataset_, dataset_.select_days(config_.data.eval, "data.eval"),
+                          "data.eval");
   }
 
   int64_t planned_steps(const BatchSource& source) const {

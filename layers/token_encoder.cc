@@ -44,14 +44,23 @@ double TokenEncoder::forward_flops(int64_t tokens) const {
   return 2.0 * static_cast<double>(tokens) * static_cast<double>(linear_.in() * linear_.out());
 }
 
+namespace {
+
+// Rows [first, first + rows) of the histories, which `later` has the ends of, where it has any.
+void check_rows_of(const Jagged& history, const Jagged& later, int64_t first, int64_t rows) {
+  LIME_CHECK(first >= 0 && first + rows <= history.rows(), "rows ", first, " + ", rows, " of ",
+             history.rows());
+  LIME_CHECK(later.segments() == 0 || later.segments() == history.segments(), later.segments(), " of ",
+             history.segments(), " histories");
+}
+
+}  // namespace
+
 void add_positions(Context& ctx, const ConstView& table, const Jagged& history, const Jagged& later,
                    int64_t first, View tokens) {
   check_shape(ctx, table, table.rows(), tokens.cols(), "positions");
   check_shape(ctx, tokens, tokens.rows(), table.cols(), "tokens");
-  LIME_CHECK(first >= 0 && first + tokens.rows() <= history.rows(), "rows ", first, " + ", tokens.rows(),
-             " of ", history.rows());
-  LIME_CHECK(later.segments() == 0 || later.segments() == history.segments(), later.segments(), " of ",
-             history.segments(), " histories");
+  check_rows_of(history, later, first, tokens.rows());
   dispatch(
       ctx, "positions", [&](auto) { cpu::add_positions(table, history, later, first, tokens); },
       [&] { cuda::add_positions(ctx, table, history, later, first, tokens); });
@@ -62,10 +71,7 @@ void add_positions_backward(Context& ctx, const ConstView& dtokens, const Jagged
   check_shape(ctx, dtokens, dtokens.rows(), dtable.cols(), "gradient of tokens");
   check_parameter(ctx, dtable, dtable.rows(), dtokens.cols(), "gradient of positions");
   LIME_CHECK(dtable.rows() > 0 && dtable.contiguous(), "gradient of positions of ", dtable.rows(), " rows");
-  LIME_CHECK(first >= 0 && first + dtokens.rows() <= history.rows(), "rows ", first, " + ", dtokens.rows(),
-             " of ", history.rows());
-  LIME_CHECK(later.segments() == 0 || later.segments() == history.segments(), later.segments(), " of ",
-             history.segments(), " histories");
+  check_rows_of(history, later, first, dtokens.rows());
   dispatch(
       ctx, "positions", [&](auto) { cpu::add_positions_backward(dtokens, history, later, first, dtable); },
       [&] { cuda::add_positions_backward(ctx, dtokens, history, later, first, dtable); });

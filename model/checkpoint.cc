@@ -9,6 +9,7 @@
 #include "model/together.h"
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
+#include "runtime/file_text.h"
 #include "runtime/log.h"
 #include "runtime/one_line.h"
 
@@ -93,7 +94,7 @@ namespace {
 
 bool is_text_of(const std::string& path, const std::string& text) {
   try {
-    return read_text(path) == text;
+    return file_text(path) == text;
   } catch (const UserError&) {
     return false;
   }
@@ -107,7 +108,7 @@ VerifiedCheckpoint::VerifiedCheckpoint(Communicator& comm, std::string directory
   const std::string path = join(directory_, manifest_name);
   together(comm, [&] {
     if (comm.rank() != 0) return;
-    const std::string text = read_text(path);
+    const std::string text = file_text(path);
     bytes.assign(text.begin(), text.end());
   });
   broadcast_bytes(comm, bytes, 0);

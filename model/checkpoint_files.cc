@@ -8,8 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "model/checkpoint.h"
 #include "runtime/durable_file.h"
@@ -72,14 +70,6 @@ void make_directories(const std::string& path) {
   std::error_code error;
   fs::create_directories(path, error);
   if (error) fail(path, error.value());
-}
-
-std::string read_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) fail(path, errno);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (in.bad()) fail(path, EIO);
-  return text;
 }
 
 void publish(const std::string& partial, const std::string& directory) {

@@ -18,7 +18,6 @@ std::string partial_name(const std::string& directory);
 
 // All of these throw UserError: "PATH: Permission denied".
 void make_directories(const std::string& path);
-std::string read_text(const std::string& path);
 // Syncs the directory `partial`, gives it its final name (in place of one that has it, which goes), and syncs
 // the directories above it.
 void publish(const std::string& partial, const std::string& directory);

@@ -1,17 +1,15 @@
 #include "model/config.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <set>
+#include <utility>
 
 #include "model/config_keys.h"
 #include "model/config_yaml.h"
 #include "runtime/device.h"
 #include "runtime/error.h"
+#include "runtime/file_text.h"
 #include "runtime/text.h"
 
 namespace lime {
@@ -117,8 +115,9 @@ class Parser {
                 ", expected f32, or device cuda"));
     require(!c.data.path.empty(), "data.path", "found nothing, expected a dataset directory");
     require(!c.data.train.empty(), "data.train", "found nothing, expected days");
-    require(!c.features.candidate.empty(), "features.candidate",
-            "found an empty list, expected at least one feature");
+    for (const auto& [key, list] : {std::pair("features.history", &c.features.history),
+                                    std::pair("features.candidate", &c.features.candidate)})
+      require(!list->empty(), key, "found an empty list, expected at least one feature");
     const auto v = c.train.micro_batches;
     require((v & (v - 1)) == 0, "train.micro_batches", str("found ", v, ", expected a power of two"));
     const auto parts = c.train.context_parallel;
@@ -225,11 +224,7 @@ Config parse_config(const std::string& text, const std::string& origin, const Ov
 Config load_config(const std::string& path, const Overrides& overrides) {
   if (std::error_code status; std::filesystem::is_directory(path, status))
     throw UserError(str(path, ": is a directory, expected a YAML file"));
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file)
-    throw UserError(str(path, ": cannot read the configuration: ", std::strerror(errno ? errno : EIO)));
-  return parse_config(text, path, overrides);
+  return parse_config(file_text(path), path, overrides);
 }
 
 }  // namespace lime

@@ -113,5 +113,8 @@ TableConfig table_config(const EmbeddingConfig&, const std::string& table);
 std::string model_signature(const Config&);
 // Table of all keys with type, default, range and meaning, as text for --help and as Markdown for the docs.
 std::string describe_keys(bool markdown);
+// The keys of a section ("train.adamw", "embeddings.tables.user"), or the one of that name, as text; "":
+// there is none.
+std::string describe_keys_of(const std::string& section);
 
 }  // namespace lime

@@ -79,9 +79,12 @@ std::string describe_markdown() {
   return text;
 }
 
-std::string describe_text() {
+// Of the keys that are `wanted`.
+template <typename Wanted>
+std::string describe_text(Wanted&& wanted) {
   std::string text, section;
   for (const auto& key : config_keys()) {
+    if (!wanted(key)) continue;
     if (section_of(key) != section && !text.empty()) text += "\n";
     section = section_of(key);
     text += str(key.path, "  (", key.expected, "; ", key.required ? "" : "default ", default_of(key),
@@ -144,6 +147,18 @@ std::string model_signature(const Config& config) {
   return text;
 }
 
-std::string describe_keys(bool markdown) { return markdown ? describe_markdown() : describe_text(); }
+std::string describe_keys_of(const std::string& section) {
+  const KeyPath asked = split_path(section);
+  return describe_text([&](const ConfigKey& key) {
+    const KeyPath path = split_path(key.path);
+    return path.size() >= asked.size() &&
+           std::equal(asked.begin(), asked.end(), path.begin(),
+                      [](const auto& a, const auto& p) { return is_placeholder(p) || a == p; });
+  });
+}
+
+std::string describe_keys(bool markdown) {
+  return markdown ? describe_markdown() : describe_text([](const ConfigKey&) { return true; });
+}
 
 }  // namespace lime

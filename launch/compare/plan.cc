@@ -118,7 +118,7 @@ void check_days(const Config& config) {
     throw UserError("data.eval: found nothing, expected the held-out days that models are compared on");
   const Dataset dataset = Dataset::open(config.data.path);
   dataset.select_days(config.data.train, "data.train");
-  refuse_trained_days(config, dataset, dataset.select_days(config.data.eval, "data.eval"));
+  refuse_trained_days(config, dataset, dataset.select_days(config.data.eval, "data.eval"), "data.eval");
 }
 
 // An output directory is new, empty, or that of a comparison with the same runs (and perhaps further ones).

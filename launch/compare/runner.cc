@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <deque>
 #include <filesystem>
-#include <fstream>
 #include <list>
 #include <optional>
 #include <sstream>
@@ -18,6 +17,7 @@
 #include "launch/stop_signal.h"
 #include "model/run_choice.h"
 #include "runtime/error.h"
+#include "runtime/file_text.h"
 #include "runtime/stopwatch.h"
 
 namespace lime {
@@ -25,16 +25,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_from(const std::string& path, std::streamoff offset) {
-  std::ifstream file(path, std::ios::binary);
-  file.seekg(offset);
-  return {std::istreambuf_iterator<char>(file), {}};
+// What a run has said so far; nothing where there was no room for its log.
+std::string read_from(const std::string& log, int64_t offset) {
+  return fs::exists(log) ? file_text(log, offset) : "";
 }
 
 struct Active {
   const ComparisonRun* run;
   std::string log;
-  std::streamoff log_begin;  // where this attempt's output begins
+  int64_t log_begin;  // where this attempt's output begins
   ChildProcess process;
   Stopwatch watch = {};
 };

@@ -125,9 +125,7 @@ void run(std::string_view bytes) {
     if (add && !twice) break;
     for (int f = 0; f < 4; ++f) scratch_file(str("import/log_", f), input.until(file_end));
     const auto refused = refusal("", [&] { import_files(how, add); });
-    // Of a user or item with two rows only the id is named: they meet when rows are sorted, by then without a
-    // file.
-    if (refused && !refused->ends_with(": given twice")) check_message(*refused, file(""));
+    if (refused) check_message(*refused, file(""));
     if (refused && !add) {
       require(!fs::exists(file("dataset")), "refused, and left something behind");
       return;

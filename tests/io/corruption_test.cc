@@ -1,6 +1,7 @@
 // Broken datasets: every file cut, changed, removed or of another kind is one UserError that names it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <hdf5.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -196,6 +197,34 @@ TEST_F(Corruption, ValuesThatPointNowhereAreRefused) {
   }
 }
 
+// A file with a column of 8-byte integers, none of which is written.
+void write_empty_column(const std::string& path, const std::string& name, hsize_t rows) {
+  const hsize_t chunk = 1024;
+  const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+              space = H5Screate_simple(1, &rows, nullptr), layout = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_chunk(layout, 1, &chunk);
+  H5Dclose(H5Dcreate2(file, name.c_str(), H5T_STD_I64LE, space, H5P_DEFAULT, layout, H5P_DEFAULT));
+  H5Pclose(layout), H5Sclose(space), H5Fclose(file);
+}
+
+TEST(Hdf5Size, AColumnThatTheFileHasNoRoomForIsRefused) {
+  const TempDirectory temp;
+  const std::string path = temp.file("x.h5");
+  for (const hsize_t rows :
+       {hsize_t{1} << 20, hsize_t{1} << 61, (hsize_t{1} << 61) + 1}) {  // bytes of 2^64: 0
+    write_empty_column(path, "column", rows);
+    EXPECT_EQ(user_error([&] { Hdf5File(path, Hdf5File::Mode::read).read<int64_t>("/column", 0, 1); }),
+              str(path, ": /column: says that it has ", rows, " rows, found 0 bytes of them in the file"));
+  }
+  // What deflate makes a thousandth of has room.
+  const std::vector<int64_t> zeros(4 << 20);
+  Hdf5File file(path, Hdf5File::Mode::create);
+  file.write<int64_t>("/column", zeros, 0, {.compression = 9});
+  file.close();
+  EXPECT_LT(fs::file_size(path), zeros.size() * sizeof(int64_t) / 300);
+  EXPECT_EQ(Hdf5File(path, Hdf5File::Mode::read).read<int64_t>("/column"), zeros);
+}
+
 TEST_F(Corruption, BrokenDescriptionsNameTheKey) {
   const auto path = yaml_path();
   EXPECT_THAT(edited_yaml("format: lime-dataset", "format: parquet"),
@@ -218,7 +247,8 @@ TEST_F(Corruption, BrokenDescriptionsNameTheKey) {
     EXPECT_THAT(user_error([&] { Dataset::open(dataset_.directory()); }), HasSubstr(path));
   }
   fs::remove(path);
-  EXPECT_THAT(user_error([&] { Dataset::open(dataset_.directory()); }), HasSubstr(path));
+  EXPECT_EQ(user_error([&] { Dataset::open(dataset_.directory()); }),
+            dataset_.directory() + ": is not a dataset (it has no dataset.yaml)");
   EXPECT_THAT(user_error([&] { Dataset::open(temp_.file("nowhere")); }),
               HasSubstr("no such directory, expected a dataset"));
   // A relative name means something only together with where the program was started.

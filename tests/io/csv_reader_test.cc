@@ -147,6 +147,8 @@ TEST_F(CsvReaderTest, NamesTheNearestColumn) {
   EXPECT_EQ(reader.column("time"), 2U);
   EXPECT_THAT(message<UserError>([&] { reader.column("userid"); }),
               HasSubstr("in.csv:1: no column 'userid' (nearest: 'user_id'); found user_id, item_id, time"));
+  EXPECT_THAT(user_error([&] { CsvReader(write("user;item\n1;2\n")).column("user"); }),
+              testing::EndsWith("in.csv:1: no column 'user' (is the separator ','?); found user;item"));
 }
 
 TEST_F(CsvReaderTest, ATwofoldColumnIsRefusedWhereItIsAskedFor) {
@@ -162,6 +164,11 @@ TEST_F(CsvReaderTest, NamesWhatIsNotText) {
   EXPECT_THAT(user_error([&] { CsvReader(write("PAR1 and more")); }), HasSubstr("in.csv: found Parquet"));
   const std::string tar = std::string("raw_sample.csv").append(243, '\0') + "ustar\00000user,item\n1,2\n";
   EXPECT_THAT(user_error([&] { CsvReader(write(tar)); }), HasSubstr("in.csv: found a tar archive"));
+  const std::string wide("u\0,\0i\0\n\0", 8);
+  EXPECT_THAT(
+      user_error([&] { CsvReader(write("\xFF\xFE" + wide)); }),
+      testing::EndsWith("in.csv: found UTF-16, expected UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)"));
+  EXPECT_THAT(user_error([&] { CsvReader(write(wide)); }), HasSubstr("in.csv: found bytes that are no text"));
 }
 
 TEST_F(CsvReaderTest, RefusesWhatIsNoFileOrHasNoHeader) {

@@ -1,8 +1,11 @@
 #include "io/hdf5_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -179,6 +182,12 @@ TEST(Hdf5File, MistakesNameFileAndObject) {
               HasSubstr("text.h5: cannot open as HDF5"));
   write_file(temp.file("empty.h5"), "");
   EXPECT_THAT(user_error([&] { Hdf5File(temp.file("empty.h5"), Mode::read); }), HasSubstr("is empty"));
+  write_file(temp.file("busy.h5"), "");
+  const int busy = open(temp.file("busy.h5").c_str(), O_RDWR);
+  ASSERT_EQ(flock(busy, LOCK_EX), 0);  // as a program does that is writing it
+  EXPECT_EQ(user_error([&] { Hdf5File(temp.file("busy.h5"), Mode::create); }),
+            temp.file("busy.h5") + ": cannot create: another process has it open");
+  close(busy);
   const auto whole = read_file(path);
   write_file(temp.file("cut.h5"), whole.substr(0, whole.size() - 100));
   EXPECT_THAT(user_error([&] { Hdf5File(temp.file("cut.h5"), Mode::read); }),

@@ -36,6 +36,8 @@ TEST(ImportValuesTest, TextIsHashedTheSameForEver) {
 TEST(ImportValuesTest, EntityIdsRefuseEmptyAndNegative) {
   EXPECT_EQ(entity_id("17"), 17);
   EXPECT_EQ(entity_id("u-17"), hashed_id("u-17"));
+  EXPECT_EQ(entity_id("17.0"), 17);  // as programs write ids that keep them as floats
+  EXPECT_EQ(entity_id("-17.0"), std::nullopt);
   EXPECT_EQ(entity_id(""), std::nullopt);
   EXPECT_EQ(entity_id("-17"), std::nullopt);
 }

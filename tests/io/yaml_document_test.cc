@@ -33,6 +33,18 @@ TEST(YamlDocument, AliasesWithoutEndAreRefused) {
   EXPECT_THAT(refused(text), HasSubstr("found aliases that make"));
 }
 
+TEST(YamlDocument, AliasesMayRepeatAFewThousandValues) {
+  const auto text = [](int times) {
+    std::string all = "a: &a [0";
+    for (int i = 1; i < 100; ++i) all += ",0";
+    all += "]\nb: [*a";
+    for (int i = 1; i < times; ++i) all += ",*a";
+    return all + "]\n";
+  };
+  EXPECT_EQ(load_yaml(text(90), "x.yaml")["b"][89].size(), 100u);  // 9,193 values of 485 bytes
+  EXPECT_THAT(refused(text(130)), StartsWith("x.yaml:1: found aliases that make"));  // 13,233 of 605
+}
+
 TEST(YamlDocument, WhatIsBehindADocumentIsNotPassedOver) {
   EXPECT_THAT(refused("a: 1\n---\nb: 2\n"), StartsWith("x.yaml:2: found more behind the document's end"));
   EXPECT_THAT(refused(",a"), HasSubstr("found more behind the document's end"));

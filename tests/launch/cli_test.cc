@@ -65,6 +65,51 @@ TEST(Cli, HelpConfigListsEveryKey) {
   EXPECT_EQ(lime_program("help config --markdown").out, describe_keys(true));
 }
 
+TEST(Cli, HelpConfigOfASectionIsThatSection) {
+  const Outcome section = lime_program("help config train.adamw");
+  EXPECT_EQ(section.exit_code, 0);
+  EXPECT_THAT(section.out, HasSubstr("train.adamw.beta1  ("));
+  EXPECT_THAT(section.out, testing::Not(HasSubstr("train.epochs")));
+  EXPECT_THAT(lime_program("help config").out, HasSubstr(section.out));
+  EXPECT_THAT(lime_program("help config seed").out, testing::StartsWith("seed  ("));
+}
+
+TEST(Cli, AnOutputThatIsLostIsNoSuccess) {
+  for (const std::string command : {"help config", "--help", "--version"}) {
+    const Outcome outcome = lime_program(command + " > /dev/full");
+    EXPECT_EQ(outcome.exit_code, 2) << command;
+    EXPECT_EQ(outcome.err, "lime: error: standard output cannot be written: No space left on device\n");
+  }
+}
+
+TEST(Cli, AnImportSaysWhatLooksWrong) {
+  const TempDirectory temp;
+  write_file(temp.file("log.csv"), "user,item,ts,clicked\nu1,i1,1651363200,1\nu1,i2,1651363300,0\n");
+  write_file(temp.file("items.csv"), "item,price\nI1,3\n i2,4\n");
+  const auto import = [&](const std::string& unit, const std::string& name) {
+    write_file(
+        temp.file("shop.yaml"),
+        str("impressions: {files: log.csv, user: user, item: item, time: {column: ts, unit: ", unit,
+            "}, labels: {click: clicked, good: {column: clicked, equals: \"", name == "wrong" ? "yes" : "1",
+            "\"}}}\nitems: {files: items.csv, item: item, features: {price: "
+            "{kind: real}}}\n"));
+    return lime_program(str("import csv --mapping ", temp.file("shop.yaml"), " --out ", temp.file(name))).out;
+  };
+  const std::string wrong = import("ms", "wrong");
+  EXPECT_THAT(wrong,
+              HasSubstr("\nfeatures of 0.0% of the items shown\nnote: hardly any item of the log has a row "
+                        "in the table of items: are their ids written alike in both?\n"));
+  EXPECT_THAT(wrong,
+              HasSubstr("\nnote: good is 0 in every row, of which nothing is learned: is it read from the "
+                        "right column, by the right value?\n"));
+  EXPECT_THAT(wrong, testing::Not(HasSubstr("note: click")));
+  EXPECT_THAT(wrong, HasSubstr("\nnote: all days are before 1980: is the unit of time right?\n"));
+  write_file(temp.file("items.csv"), "item,price\ni1,3\n");
+  const std::string right = import("s", "right");
+  EXPECT_THAT(right, HasSubstr("\nfeatures of 50.0% of the items shown\n"));
+  EXPECT_THAT(right, testing::Not(HasSubstr("note:")));
+}
+
 struct Mistake {
   std::string arguments;
   std::string line;
@@ -88,7 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"train",
                 "lime train: expected either a configuration file or --resume DIR (lime train --help)"},
         Mistake{"train nowhere.yaml --out nowhere",
-                "nowhere.yaml: cannot read the configuration: No such file or directory"},
+                "nowhere.yaml: cannot be read: No such file or directory"},
         Mistake{"train " LIME_SOURCE_DIR "/configs",
                 LIME_SOURCE_DIR "/configs: is a directory, expected a YAML file"},
         Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --trace nowhere/t.json",
@@ -105,8 +150,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "--out: cannot write nowhere/c.h5: there is no directory nowhere"},
         Mistake{"score nowhere --requests 2022-01-01 --out nowhere/b.h5",
                 "--out: cannot write nowhere/b.h5: there is no directory nowhere"},
-        Mistake{"inspect " + std::string(300, 'x'),
-                std::string(300, 'x') + "/manifest.json: File name too long"},
+        Mistake{"inspect " + std::string(300, 'x'), std::string(300, 'x') + ": File name too long"},
         Mistake{"train --resume nowhere", "--resume: nowhere is not a run directory (it has no config.yaml)"},
         Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --set model.widht=3",
                 "--set: unknown key 'model.widht' (did you mean 'model.width'?)"},
@@ -114,11 +158,17 @@ INSTANTIATE_TEST_SUITE_P(
                 "--set: found 'model.width', expected key=value"},
         Mistake{"eval nowhere", "nowhere is not a run directory (it has no config.yaml)"},
         Mistake{"eval nowhere --history runing",
-                "--history: runing not in {running,frozen,both,none,stranger}; see: lime eval --help"},
+                "--history: found 'runing', expected one of running, frozen, both, none, stranger; see: lime "
+                "eval "
+                "--help"},
         Mistake{"predict nowhere --days 2022-01-01", "--out is required; see: lime predict --help"},
         Mistake{"inspect nowhere",
-                "nowhere: found no dataset.yaml, config.yaml or manifest.json, expected a dataset, run or "
+                "nowhere: no such directory, expected a dataset, run or checkpoint directory"},
+        Mistake{"inspect /",
+                "/: found no dataset.yaml, config.yaml or manifest.json, expected a dataset, run or "
                 "checkpoint directory"},
+        Mistake{"inspect " LIME_SOURCE_DIR "/README.md",
+                LIME_SOURCE_DIR "/README.md: is a file, expected a dataset, run or checkpoint directory"},
         Mistake{"import", "A subcommand is required; see: lime import --help"},
         Mistake{"import kuairand --out x", "--logs is required; see: lime import kuairand --help"},
         Mistake{"bench latency --out x --history 3,x",
@@ -127,9 +177,31 @@ INSTANTIATE_TEST_SUITE_P(
                 "model name: found 'lime_xyz', expected two_tower, din, mha, truncated_mha, linformer, hstu, "
                 "lime_mha or lime_xor"},
         Mistake{"bench latency --out x --precision f8",
-                "--precision: f8 not in {f32,tf32,bf16}; see: lime bench latency --help"},
+                "--precision: found 'f8', expected one of f32, tf32, bf16; see: lime bench latency --help"},
+        Mistake{"bench latency --out x --seconds 0",
+                "--seconds: found '0', expected a number > 0; see: lime bench latency --help"},
+        Mistake{"bench latency --out x --blocks x",
+                "--blocks: found 'x', expected an integer in 0..16777216; see: lime bench latency --help"},
+        Mistake{"generate --out x --users many",
+                "--users: found 'many', expected a number; see: lime generate --help"},
+        Mistake{"import csv --out x --mapping m --parts 0",
+                "--parts: found '0', expected an integer in 1..99999; see: lime import csv --help"},
+        Mistake{"import csv --out x --mapping m --max-bad-rows -1",
+                "--max-bad-rows: found '-1', expected an integer >= 0; see: lime import csv --help"},
+        Mistake{"compare c.yaml --models din --out x --seeds 1,x",
+                "--seeds: found 'x', expected an integer >= 0; see: lime compare --help"},
+        Mistake{"train c.yaml --out a --out b",
+                "--out: found 2 times, expected once; see: lime train --help"},
+        Mistake{"train c.yaml --out", "--out: found nothing, expected DIR; see: lime train --help"},
+        Mistake{"generate --out x --seed -1",
+                "--seed: found '-1', expected an integer >= 0; see: lime generate --help"},
+        Mistake{"train c.yaml --from ''", "--from: found '', expected a value; see: lime train --help"},
+        Mistake{"eval r --days ''", "--days: found '', expected a value; see: lime eval --help"},
+        Mistake{"eval ''", "run: found '', expected a value; see: lime eval --help"},
         Mistake{"import csv --out x", "--mapping is required; see: lime import csv --help"},
         Mistake{"help confg", "lime help: unknown topic 'confg' (did you mean 'config'?)"},
+        Mistake{"help config modell",
+                "lime help config: no key is, or begins with, 'modell' (did you mean 'model'?)"},
         Mistake{"help import cvs", "lime help: unknown topic 'cvs' (did you mean 'csv'?)"},
         Mistake{"help nonsense",
                 "lime help: unknown topic 'nonsense', expected config or a command of: lime --help"}));
@@ -149,8 +221,7 @@ TEST(Cli, AMistakeOfAllRanksIsOneLine) {
   const Outcome outcome = lime_program_on(3, "train nowhere.yaml --out nowhere");
   EXPECT_EQ(outcome.exit_code, 2);
   ASSERT_EQ(outcome.error_lines().size(), 1u) << outcome.err;
-  EXPECT_EQ(outcome.error_lines()[0],
-            "lime: error: nowhere.yaml: cannot read the configuration: No such file or directory");
+  EXPECT_EQ(outcome.error_lines()[0], "lime: error: nowhere.yaml: cannot be read: No such file or directory");
 }
 
 TEST(Cli, OneProcessCommandsRefuseSeveralRanks) {

@@ -156,11 +156,12 @@ TEST_F(Evaluator, LeavesNoTraceInTheTables) {
 
 TEST_F(Evaluator, RefusesDaysThatWereTrainedOn) {
   const Config config = small_config(directory_->file("data"));  // trains on the first two days
-  refuse_trained_days(config, *dataset_, {"2024-01-03"});
+  refuse_trained_days(config, *dataset_, {"2024-01-03"}, "--days");
   EXPECT_THAT(user_error([&] {
-                refuse_trained_days(config, *dataset_, {"2024-01-02", "2024-01-03"});
+                refuse_trained_days(config, *dataset_, {"2024-01-02", "2024-01-03"}, "--days");
               }),
-              testing::AllOf(HasSubstr("2024-01-02"), testing::Not(HasSubstr("2024-01-03")),
+              testing::AllOf(testing::StartsWith("--days: held-out"), HasSubstr("2024-01-02"),
+                             testing::Not(HasSubstr("2024-01-03")),
                              HasSubstr("data.train = 2024-01-01..2024-01-02")));
 }
 

@@ -86,10 +86,15 @@ TEST_F(RunDirectoryTest, ADirectoryWithFilesIsRefusedAndLeftAlone) {
   }
   barrier();
   EXPECT_EQ(failure(path_, false),
-            str("run directory ", path_, " is not empty: go on with 'lime train --resume ", path_,
-                "', or choose another --out"));
+            str("run directory ", path_, " is not empty and holds no run; choose another --out"));
   barrier();
   EXPECT_EQ(std::distance(fs::directory_iterator(path_), fs::directory_iterator()), 1);
+  barrier();
+  if (test_group().rank() == 0) write_file(path_ + "/config.yaml", "");
+  barrier();
+  EXPECT_EQ(failure(path_, false),
+            str("run directory ", path_, " is not empty: go on with 'lime train --resume ", path_,
+                "', or choose another --out"));
 }
 
 TEST_F(RunDirectoryTest, ResumingNeedsARun) {

@@ -257,6 +257,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{small + "data: {}\n", "x.yaml:5: duplicate key 'data' (first on line 1)"},
         Mistake{small + "train:\n  epochs: 1\n  epochs: 2\n",
                 "x.yaml:7: duplicate key 'train.epochs' (first on line 6)"},
+        Mistake{small + "features: {history: []}\n",
+                "x.yaml:5: features.history: found an empty list, expected at least one feature"},
         Mistake{small + "features: {candidate: []}\n",
                 "x.yaml:5: features.candidate: found an empty list, expected at least one feature"},
         Mistake{small + "features: {user: [user, user]}\n",
@@ -292,7 +294,7 @@ TEST(Config, AMistakeInAnOverrideNamesTheOption) {
 
 TEST(Config, AFileThatIsNotThereIsNamed) {
   EXPECT_EQ(user_error([] { load_config("nowhere/x.yaml", {}); }),
-            "nowhere/x.yaml: cannot read the configuration: No such file or directory");
+            "nowhere/x.yaml: cannot be read: No such file or directory");
 }
 
 // What decides the tensors changes the signature; what does not, does not.

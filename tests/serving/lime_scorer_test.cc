@@ -117,6 +117,11 @@ TEST_F(CScorer, FailuresAreCodesAndOneLine) {
   EXPECT_THAT(lime_last_error(), HasSubstr("group 7"));
   EXPECT_EQ(lime_request_set_ids(request_, LIME_HISTORY, nullptr, items, 2), LIME_USER_ERROR);
   EXPECT_EQ(lime_request_set_lists(request_, LIME_HISTORY, "topics", items, nullptr, 2), LIME_USER_ERROR);
+  // Rows + 1 are none then: what is in front of the offsets must not pass for the last of them.
+  const int64_t offsets[] = {2, 0, 1, 2};
+  EXPECT_EQ(lime_request_set_lists(request_, LIME_HISTORY, "topics", items, offsets + 1, SIZE_MAX),
+            LIME_USER_ERROR);
+  EXPECT_THAT(lime_last_error(), HasSubstr(" rows, expected fewer"));
   EXPECT_EQ(lime_request_set_reals(request_, LIME_USER, "hour", logits, 1), LIME_USER_ERROR);
   // Another thread's failures are its own.
   std::thread([] { EXPECT_STREQ(lime_last_error(), ""); }).join();
