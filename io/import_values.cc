@@ -82,7 +82,9 @@ int64_t feature_id(std::string_view text) {
   if (const auto real = whole<double>(text); real && std::isfinite(*real)) {
     if (*real < 0) return -1;
     constexpr double exact = 9007199254740992.0;  // 2^53: beyond it a double no longer tells integers apart
-    if (*real < exact && *real == std::floor(*real)) return static_cast<int64_t>(*real);
+    // With an exponent it is rather hexadecimal: "12e4".
+    const bool has_exponent = text.find_first_of("eE") != std::string_view::npos;
+    if (*real < exact && *real == std::floor(*real) && !has_exponent) return static_cast<int64_t>(*real);
   }
   return hashed_id(text);
 }

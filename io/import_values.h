@@ -13,7 +13,7 @@ namespace lime {
 int64_t hashed_id(std::string_view text);
 
 // A feature's id: an integer >= 0 as it is, also if written as a float with nothing after the point ("1.0");
-// empty or negative ("-124") is -1, missing; any other text is hashed.
+// empty or negative ("-124") is -1, missing; any other text ("12e4" too) is hashed.
 int64_t feature_id(std::string_view text);
 
 // The feature ids of a list such as "12,65"; missing ones are left out, and an empty text is an empty list.

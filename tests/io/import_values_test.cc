@@ -25,12 +25,12 @@ TEST(ImportValuesTest, TextIsHashedTheSameForEver) {
   EXPECT_EQ(hashed_id(""), 0x2d06800538d394c2);  // XXH3's own test vector
   std::set<int64_t> ids;
   for (const char* text :
-       {"full_active", "middle_active", "[100,1k)", "500+", "1.5", "18446744073709551615", "nan"}) {
+       {"full_active", "middle_active", "[100,1k)", "500+", "1.5", "18446744073709551615", "nan", "12e4"}) {
     EXPECT_GE(feature_id(text), 0) << text;
     EXPECT_EQ(feature_id(text), hashed_id(text)) << text;
     ids.insert(feature_id(text));
   }
-  EXPECT_EQ(ids.size(), 7U);
+  EXPECT_EQ(ids.size(), 8U);
 }
 
 TEST(ImportValuesTest, EntityIdsRefuseEmptyAndNegative) {
