@@ -101,6 +101,23 @@ TEST_F(Nccl, WorksThatAnExceptionLeavesBehindWaitForNobody) {
   test_group().world().barrier()->wait();
 }
 
+// Waits look after the communicators that there are.
+TEST_F(Nccl, WhatACommunicatorLeavesUnderWayIsForgotten) {
+  const auto stays = connect(5);
+  auto comm = connect(5);
+  const Tensor mine = values(3), all = values(3 * comm->size());
+  if (rank() == 0) {
+    EXPECT_EQ(message([&] {
+                const auto dies = std::move(comm);
+                dies->all_gather(mine.view(), all)->wait();
+                throw Error("lost");
+              }),
+              "lost");
+    EXPECT_EQ(message([&] { ctx_->synchronize(); }), "nothing was thrown");
+  }
+  test_group().world().barrier()->wait();
+}
+
 // What the user's stream still copies when the collective begins goes before it.
 TEST_F(Nccl, ComesAfterWhatTheUsersStreamWasGiven) {
   auto comm = connect();
@@ -156,6 +173,19 @@ TEST_F(Nccl, TheStreamWaitsAndTheHostDoesNot) {
             std::vector<float>(1000, static_cast<float>(size * (size + 1))));
 }
 
+// The limit is a collective's, not that of all that a wait comes after.
+TEST_F(Nccl, ManyCollectivesMayTakeLongerThanOneMay) {
+  auto comm = connect(3);
+  const Tensor mine = values(3), all = values(3 * comm->size());
+  const auto gather = [&] { comm->all_gather(mine.view(), all)->wait(); };
+  for (int i = 0; i < 4; ++i) {
+    if (rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+    gather();
+    if (rank() != 0) ctx_->synchronize();
+  }
+  EXPECT_EQ(message([&] { ctx_->synchronize(); }), "nothing was thrown");
+}
+
 // Memory that a collective uses is freed after it, while the other ranks are still to come.
 TEST_F(Nccl, MemoryGoesAfterTheCollective) {
   auto comm = connect(5);
@@ -169,8 +199,7 @@ TEST_F(Nccl, MemoryGoesAfterTheCollective) {
 
 // A host that waits for messages looks after what its device does: it hears of a rank that is gone.
 TEST_F(Nccl, AHostThatWaitsForMessagesHearsOfARankThatIsGone) {
-  if (!device_is_emulated())
-    GTEST_SKIP() << "NCCL hears of a rank that aborts on other hosts alone";
+  if (!device_is_emulated()) GTEST_SKIP() << "NCCL hears of a rank that aborts on other hosts alone";
   auto comm = connect(60);
   const auto messages = test_group().world().duplicate();
   const Tensor mine = values(3), all = values(3 * comm->size());
