@@ -157,6 +157,7 @@ TEST_F(Nccl, AWorkIsNotDoneBeforeTheLastRankHasCome) {
 
 // Nor does the host wait for it: here rank 0 calls the others after its wait.
 TEST_F(Nccl, TheStreamWaitsAndTheHostDoesNot) {
+  if (device_works_at_once()) GTEST_SKIP() << "work is done when it is given";
   auto comm = connect(5);
   const Tensor sum = values(1000);
   fill(*ctx_, sum.view(), rank() + 1);

@@ -1,6 +1,10 @@
 #include "tests/support/device_support.h"
 
+#include <cstdlib>
+#include <string_view>
+
 #include "runtime/cuda_device.h"
+#include "runtime/sanitizer.h"
 
 namespace lime {
 
@@ -31,6 +35,11 @@ std::string skip_reason(Device device) {
 bool device_is_emulated() {
   const Device first{DeviceType::cuda, 0};
   return skip_reason(first).empty() && cuda::identity(first.index).starts_with("emulated");
+}
+
+bool device_works_at_once() {
+  const char* said = std::getenv("LIME_EMULATED_STREAMS");
+  return device_is_emulated() && (sanitizer::finds_addresses || (said && std::string_view(said) == "eager"));
 }
 
 Tensor device_scalar(Context& ctx, double value) {

@@ -27,6 +27,8 @@ std::string skip_reason(Device device);
 
 // Whether device cuda is the emulator, by what it says of itself.
 bool device_is_emulated();
+// Whether work is done when it is given, as the emulator's may be (runtime/emulator/work.h): the host waits.
+bool device_works_at_once();
 
 // A fixture with a context on the device under test. Without the device, the test is skipped before its body.
 class DeviceTest : public testing::Test {
