@@ -2,22 +2,17 @@
 
 #include <algorithm>
 
+#include "runtime/philox.h"
+
 namespace lime {
 namespace {
 
 constexpr size_t most_ids = 65536;
 
-// A permutation of 64-bit numbers: SplitMix64's.
-uint64_t mixed(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
-
 }  // namespace
 
 void IdOverlap::Sample::add(int64_t id) {
-  const uint64_t hash = mixed(static_cast<uint64_t>(id) + 0x9e3779b97f4a7c15);
+  const uint64_t hash = mix64(static_cast<uint64_t>(id));
   if (hash > limit_) return;
   hashes_.insert(hash);
   while (hashes_.size() > most_ids) {
