@@ -42,7 +42,7 @@ class NcclCommunicator final : public Communicator {
       : host_(host),
         limits_(limits),
         arrivals_(ctx.device(), DType::i64, 1, host.size()),
-        channel_(NcclChannel::make(host, ctx, limits)) {}
+        channel_(std::make_shared<NcclChannel>(host, ctx, limits)) {}
 
   int rank() const override { return channel_->rank; }
   int size() const override { return channel_->size; }

@@ -68,10 +68,6 @@ void NcclQueue::abandon() noexcept {
   for (const auto& collective : std::exchange(under_way_, {})) collective->channel->abandon();
 }
 
-std::shared_ptr<NcclChannel> NcclChannel::make(Communicator& host, Context& user, const NcclLimits& limits) {
-  return std::make_shared<NcclChannel>(host, user, limits);
-}
-
 NcclChannel::NcclChannel(Communicator& host, Context& of_user, const NcclLimits& limits)
     : rank(host.rank()),
       size(host.size()),

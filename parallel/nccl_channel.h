@@ -59,7 +59,6 @@ class NcclChannel {
   using Call = NcclCollective::Call;
   using Clock = NcclQueue::Clock;
 
-  static std::shared_ptr<NcclChannel> make(Communicator& host, Context& user, const NcclLimits&);
   NcclChannel(Communicator& host, Context& user, const NcclLimits&);
   // Ends with the other ranks' (collective); aborts if an exception passes or they do not come.
   ~NcclChannel();
