@@ -9,6 +9,7 @@
 
 #include "io/import_csv_mapping.h"
 #include "io/import_values.h"
+#include "tests/io/import_csv_fixture.h"
 #include "tests/io/import_dump.h"
 #include "tests/support/test_support.h"
 
@@ -18,14 +19,8 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class ImportCsvTest : public testing::Test {
+class ImportCsvTest : public CsvImport {
  protected:
-  ImportCsvTest() {
-    options_.mapping = directory_.file("mapping.yaml");
-    options_.out = directory_.file("dataset");
-    options_.writer.parts = 2;
-  }
-  void write(const std::string& name, const std::string& text) { write_file(directory_.file(name), text); }
   DumpedDataset import() {
     report_ = import_csv(options_);
     return dump(Dataset::open(options_.out));
@@ -37,8 +32,6 @@ class ImportCsvTest : public testing::Test {
     return error;
   }
 
-  TempDirectory directory_;
-  CsvImportOptions options_;
   ImportReport report_;
 };
 

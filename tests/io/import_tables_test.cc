@@ -3,6 +3,7 @@
 
 #include "io/import_csv.h"
 #include "io/import_values.h"
+#include "tests/io/import_csv_fixture.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -15,26 +16,19 @@ constexpr const char* tables_mapping =
     "users: {files: users*.csv, user: user, features: {age: {kind: real}}}\n"
     "items: {files: items.csv, item: item, features: {tag: {kind: id}}}\n";
 
-class ImportTables : public testing::Test {
+class ImportTables : public CsvImport {
  protected:
   ImportTables() {
-    options_.mapping = directory_.file("mapping.yaml");
-    options_.out = directory_.file("dataset");
-    options_.writer.parts = 2;
     options_.writer.overwrite = true;
     write("mapping.yaml", str(log_mapping, tables_mapping));
     write("log.csv", "user,item,ts,clicked\nann,a,100,1\n1,b,100,1\n1,a,200,0\n1,c,300,0\n");
     write("users_a.csv", "user,age\nann,3\n1,4\n");
     write("items.csv", "item,tag\na,x\nb,y\n");
   }
-  void write(const std::string& name, const std::string& text) { write_file(directory_.file(name), text); }
   FeatureCoverage coverage() { return import_csv(options_).coverage; }
   std::string failure() {
     return user_error([&] { import_csv(options_); });
   }
-
-  TempDirectory directory_;
-  CsvImportOptions options_;
 };
 
 TEST_F(ImportTables, HowManyHaveARow) {

@@ -3,13 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <vector>
 
-#include "launch/batch_source.h"
-#include "launch/train_step.h"
 #include "parallel/device_communicator.h"
 #include "runtime/cuda_device_calls.h"
 #include "tests/launch/small_run.h"
+#include "tests/launch/step_loop.h"
 #include "tests/support/device_support.h"
 #include "tests/support/test_support.h"
 
@@ -38,25 +36,16 @@ TEST_P(TrainStepOnRanks, TheHostWaitsForNoExchange) {
   AdamW adamw(ctx, network.parameters(), config.train.adamw);
   TrainStep step(group, ctx, config, network, adamw);
   BatchSource source(group, dataset, config, 0, {});
-  std::vector<GlobalBatch> batches;
-  for (int i = 0; i < 2; ++i) batches.push_back(*source.next(false));
+  StepLoop loop(step, source, 2);
 
-  int64_t number = 0;
-  std::vector<double> losses;
-  const auto epoch = [&] {
-    for (size_t i = 0; i < batches.size(); ++i) {
-      step.run(batches[i], &batches[(i + 1) % batches.size()], ++number, 1e-2, 1.0);
-      for (const StepOutcome& outcome : step.outcomes(1)) losses.push_back(outcome.loss);
-    }
-  };
-  epoch(), epoch();  // all ids get rows
+  loop.epoch(), loop.epoch();  // all ids get rows
   const int64_t waits = cuda::device_calls.waits;
-  epoch();
+  loop.epoch();
   // As on one device (train_step_test): the counts of the next step's ids, the outcome of the step before,
   // the number of rows there were four updates ago.
-  EXPECT_LE(cuda::device_calls.waits - waits, 3 * static_cast<int64_t>(batches.size()));
-  for (const StepOutcome& outcome : step.outcomes()) losses.push_back(outcome.loss);
-  EXPECT_LT(losses.back(), losses[batches.size() - 1]);  // of the same batch
+  EXPECT_LE(cuda::device_calls.waits - waits, 3 * static_cast<int64_t>(loop.batches.size()));
+  loop.hear();
+  EXPECT_LT(loop.losses.back(), loop.losses[loop.batches.size() - 1]);  // of the same batch
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "runtime/cuda_device_calls.h"
 #include "runtime/stopwatch.h"
 #include "tests/launch/small_run.h"
+#include "tests/launch/step_loop.h"
 #include "tests/support/device_support.h"
 #include "tests/support/test_support.h"
 
@@ -37,35 +38,23 @@ TEST(TrainStep, OnADeviceTakesNoMemoryAndWaitsOnlyForWhatItReports) {
   for (const Device device : test_cuda_devices()) {
     if (!skip_reason(device).empty()) GTEST_SKIP() << skip_reason(device);
     SmallTraining training(device);
-    TrainStep& step = *training.step;
-    BatchSource& source = *training.source;
-    std::vector<GlobalBatch> batches;
-    for (int i = 0; i < 3; ++i) batches.push_back(*source.next(false));
-
-    int64_t number = 0;
-    std::vector<double> losses;
-    const auto epoch = [&] {
-      for (size_t i = 0; i < batches.size(); ++i) {
-        step.run(batches[i], &batches[(i + 1) % batches.size()], ++number, 1e-2, 1.0);
-        for (const StepOutcome& outcome : step.outcomes(1)) losses.push_back(outcome.loss);
-      }
-    };
-    epoch(), epoch(), epoch();  // memory grows, all ids get rows
+    StepLoop loop(*training.step, *training.source, 3);
+    loop.epoch(), loop.epoch(), loop.epoch();  // memory grows, all ids get rows
     // On a GPU, page-locked memory grows while copies are under way that were not before: a matter of time.
     const auto taken = [] { return cuda::device_calls.allocations + cuda::device_calls.frees; };
     int64_t before = 0, waits = 0;
     int epochs = 3;
     do {
       before = taken(), waits = cuda::device_calls.waits;
-      epoch(), ++epochs;
+      loop.epoch(), ++epochs;
     } while (taken() != before && epochs < 10);
     EXPECT_EQ(taken(), before);
     // A step: the counts of its distinct ids, sorted under the step before; the outcome of the step before;
     // how many rows there were four updates ago, which only the emulator has not told of by then.
-    EXPECT_LE(cuda::device_calls.waits - waits, 3 * static_cast<int64_t>(batches.size()));
-    for (const StepOutcome& outcome : step.outcomes()) losses.push_back(outcome.loss);
-    ASSERT_EQ(losses.size(), batches.size() * static_cast<size_t>(epochs));
-    EXPECT_LT(losses.back(), losses[2]);  // of the same batch
+    EXPECT_LE(cuda::device_calls.waits - waits, 3 * static_cast<int64_t>(loop.batches.size()));
+    loop.hear();
+    ASSERT_EQ(loop.losses.size(), loop.batches.size() * static_cast<size_t>(epochs));
+    EXPECT_LT(loop.losses.back(), loop.losses[2]);  // of the same batch
   }
 }
 
