@@ -1,7 +1,6 @@
 #include "io/csv_reader.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 
@@ -119,21 +118,16 @@ void CsvReader::reject(size_t column, std::string_view expected) const {
 }
 
 int64_t CsvReader::integer(size_t column, int64_t min, int64_t max) const {
-  const auto field = fields_[column];
-  int64_t value = 0;
-  const auto [stop, error] = std::from_chars(field.data(), field.data() + field.size(), value);
-  if (error != std::errc{} || stop != field.data() + field.size()) reject(column, "an integer");
-  if (value < min || value > max) reject(column, str("an integer from ", min, " to ", max));
-  return value;
+  const auto value = parse_number<int64_t>(fields_[column]);
+  if (!value) reject(column, "an integer");
+  if (*value < min || *value > max) reject(column, str("an integer from ", min, " to ", max));
+  return *value;
 }
 
 double CsvReader::real(size_t column) const {
-  const auto field = fields_[column];
-  double value = 0;
-  const auto [stop, error] = std::from_chars(field.data(), field.data() + field.size(), value);
-  if (error != std::errc{} || stop != field.data() + field.size() || !std::isfinite(value))
-    reject(column, "a number");
-  return value;
+  const auto value = parse_number<double>(fields_[column]);
+  if (!value || !std::isfinite(*value)) reject(column, "a number");
+  return *value;
 }
 
 bool CsvReader::refill() {

@@ -3,26 +3,18 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <limits>
 
 #include "io/dataset.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
 
 constexpr int64_t ms_per_minute = 60'000;
 constexpr int64_t ms_per_day = 86'400'000;
-
-template <typename T>
-std::optional<T> whole(std::string_view text) {
-  T value{};
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 // Exactly `digits` decimal digits at the front, which are taken off.
 std::optional<int> take_digits(std::string_view& text, size_t digits) {
@@ -78,8 +70,8 @@ int64_t hashed_id(std::string_view text) {
 
 int64_t feature_id(std::string_view text) {
   if (text.empty()) return -1;
-  if (const auto integer = whole<int64_t>(text)) return *integer < 0 ? -1 : *integer;
-  if (const auto real = whole<double>(text); real && std::isfinite(*real)) {
+  if (const auto integer = parse_number<int64_t>(text)) return *integer < 0 ? -1 : *integer;
+  if (const auto real = parse_number<double>(text); real && std::isfinite(*real)) {
     if (*real < 0) return -1;
     constexpr double exact = 9007199254740992.0;  // 2^53: beyond it a double no longer tells integers apart
     // With an exponent it is rather hexadecimal: "12e4".

@@ -5,13 +5,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
+#include <string_view>
 #include <vector>
 
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace fs = std::filesystem;
@@ -36,10 +37,9 @@ std::vector<Leftover> leftovers_of(const std::string& target) {
   for (const auto& entry : fs::directory_iterator(folder_of(target), missing)) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(prefix) || !entry.is_directory()) continue;
-    Leftover leftover{target + name.substr(prefix.size() - std::strlen(infix)), 0};
-    const char *begin = name.data() + prefix.size(), *end = name.data() + name.size();
-    const auto [last, error] = std::from_chars(begin, end, leftover.process);
-    if (error == std::errc() && last == end && leftover.process > 0) found.push_back(leftover);
+    const auto process = parse_number<int>(std::string_view(name).substr(prefix.size()));
+    if (process && *process > 0)
+      found.push_back({target + name.substr(prefix.size() - std::strlen(infix)), *process});
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
   return found;

@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -60,11 +59,10 @@ void add_sizes_option(CLI::App& command, const std::string& name, std::vector<in
     sizes.clear();
     std::istringstream words(text);
     for (std::string word; std::getline(words, word, ',');) {
-      int64_t n = 0;
-      const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), n);
-      if (error != std::errc() || end != word.data() + word.size() || n < 1)
+      const auto n = parse_number<int64_t>(word);
+      if (!n || *n < 1)
         throw UserError(str(name, ": found '", word, "', expected whole numbers > 0 apart by commas"));
-      sizes.push_back(n);
+      sizes.push_back(*n);
     }
     std::sort(sizes.begin(), sizes.end());
   };

@@ -1,24 +1,14 @@
 #include "launch/option_checks.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
-#include <optional>
 
 #include "runtime/error.h"
 #include "runtime/text.h"
 
 namespace lime {
 namespace {
-
-template <typename T>
-std::optional<T> read(const std::string& text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 // Where `holds` does not: what was found, and `expected`.
 template <typename Holds>
@@ -32,7 +22,7 @@ CLI::Validator check(const std::string& description, const std::string& expected
 
 CLI::Validator integer(int64_t least, int64_t most, const std::string& expected) {
   return check("", expected, [least, most](const std::string& text) {
-    const auto value = read<int64_t>(text);
+    const auto value = parse_number<int64_t>(text);
     return value && *value >= least && *value <= most;
   });
 }
@@ -49,7 +39,7 @@ CLI::Validator integer_from(int64_t least) {
 
 CLI::Validator positive_number() {
   return check("", "a number > 0", [](const std::string& text) {
-    const auto value = read<double>(text);
+    const auto value = parse_number<double>(text);
     return value && std::isfinite(*value) && *value > 0;
   });
 }

@@ -9,24 +9,22 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "model/config_keys.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime::config_key {
 
+// As YAML has it: a number may begin with "+".
 template <typename T>
-std::optional<T> parse_number(const std::string& text) {
-  T value{};
-  const char* begin = text.data();
-  const char* end = begin + text.size();
-  if (begin != end && *begin == '+') ++begin;
-  const auto [stop, error] = std::from_chars(begin, end, value);
-  if (error != std::errc{} || stop != end || begin == end) return std::nullopt;
-  return value;
+std::optional<T> parse_yaml_number(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  return parse_number<T>(text);
 }
 
 template <typename T>
@@ -82,7 +80,7 @@ template <typename T, typename Access>
 ConfigKey number_key(std::string path, Access access, const char* noun, T low, T high, std::string help) {
   ConfigKey key{std::move(path), range_text(noun, low, high), std::move(help), false, {}, {}, {}};
   key.set = [=](Config& config, const std::string& name, const ConfigValue& value) {
-    const auto number = value.is_list ? std::nullopt : parse_number<T>(value.items.front());
+    const auto number = value.is_list ? std::nullopt : parse_yaml_number<T>(value.items.front());
     if (!number || !(*number >= low && *number <= high)) return false;
     access(config, name) = *number;
     return true;

@@ -1,9 +1,8 @@
 #include "runtime/device.h"
 
-#include <charconv>
-
 #include "runtime/cuda_device.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 
@@ -12,10 +11,8 @@ Device parse_device(std::string_view text) {
   if (text == "cuda") return {DeviceType::cuda, 0};
   constexpr std::string_view prefix = "cuda:";
   if (text.starts_with(prefix)) {
-    int index = -1;
-    const char* end = text.data() + text.size();
-    auto [stop, error] = std::from_chars(text.data() + prefix.size(), end, index);
-    if (error == std::errc{} && stop == end && index >= 0) return {DeviceType::cuda, index};
+    const auto index = parse_number<int>(text.substr(prefix.size()));
+    if (index && *index >= 0) return {DeviceType::cuda, *index};
   }
   throw UserError(str("device '", text, "': expected cpu, cuda or cuda:<index>"));
 }

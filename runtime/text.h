@@ -1,10 +1,13 @@
-// Text for people: lists, and what was probably meant by a word that is not known.
+// Text for people: lists, and what was probably meant by a word that is not known. And the numbers that they
+// write.
 #pragma once
 
+#include <charconv>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "runtime/error.h"
@@ -22,6 +25,16 @@ std::string joined(const Range& items, std::string_view separator = ", ") {
     text += str(item);
   }
   return text;
+}
+
+// The number that a text is, the whole of it, whatever the locale: no space, no "+".
+template <typename T>
+std::optional<T> parse_number(std::string_view text) {
+  T value{};
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc{} || stop != end) return std::nullopt;
+  return value;
 }
 
 // Thousands apart: "12,345".
