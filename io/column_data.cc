@@ -1,6 +1,7 @@
 #include "io/column_data.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "runtime/error.h"
 
@@ -66,6 +67,20 @@ ColumnData load_column(const Hdf5File& file, const std::string& prefix, const Co
     for (auto& offset : data.offsets) offset -= first;
   }
   return data;
+}
+
+ColumnData load_column(const Hdf5File& file, const std::string& prefix, const PlannedColumn& column,
+                       int64_t begin, int64_t end, int64_t rows) {
+  ColumnData data = load_column(file, prefix, column.stored, begin, end, rows);
+  if (!column.buckets) {
+    for (float& value : data.reals)
+      if (std::isnan(value)) value = 0;
+    return data;
+  }
+  ColumnData ids;
+  ids.ids.reserve(data.reals.size());
+  for (const float value : data.reals) ids.ids.push_back(column.buckets->bucket_of(value));
+  return ids;
 }
 
 }  // namespace lime

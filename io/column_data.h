@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "io/dataset.h"
 #include "io/hdf5_file.h"
+#include "io/number_buckets.h"
 
 namespace lime {
 
@@ -39,6 +41,16 @@ int64_t bytes_of(const std::vector<T>& values) {
 // else.
 ColumnData load_column(const Hdf5File&, const std::string& prefix, const ColumnSchema&, int64_t begin,
                        int64_t end, int64_t rows);
+
+// A column as features read it: a number in buckets is the id of its bucket. A missing number is id -1, or 0
+// where it has no buckets.
+struct PlannedColumn {
+  ColumnSchema stored;
+  std::optional<NumberBuckets> buckets = std::nullopt;
+};
+ColumnData load_column(const Hdf5File&, const std::string& prefix, const PlannedColumn&, int64_t begin,
+                       int64_t end, int64_t rows);
+
 // Rows [begin, end) of a column that every file of this kind has.
 std::vector<int64_t> load_integers(const Hdf5File&, const std::string& name, int64_t begin, int64_t end,
                                    int64_t rows);

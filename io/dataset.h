@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,9 +17,10 @@
 namespace lime {
 
 // What a column holds. `id`: one int64 (>= 0; -1 missing). `ids`: any number of int64 (a CSR column). `real`:
-// one float.
+// one float, NaN missing.
 enum class ColumnKind : uint8_t { id, ids, real };
 const char* to_string(ColumnKind);
+inline constexpr float missing_number = std::numeric_limits<float>::quiet_NaN();
 
 // Where a column lives, and so what it describes: the user (events part, /user/X), one past event (/event/X),
 // the request (day part, /request/X), one shown candidate (/candidate/X), or an item (items.h5, /item/X:

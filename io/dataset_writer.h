@@ -31,7 +31,7 @@ struct RowValues {
   std::vector<int64_t> ids;
   std::vector<std::vector<int64_t>> lists;
   std::vector<float> reals;
-  friend bool operator==(const RowValues&, const RowValues&) = default;
+  friend bool operator==(const RowValues&, const RowValues&);  // missing numbers are equal
 };
 
 struct EventRow {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -64,8 +65,23 @@ void check_event_items(const DatasetSchema& schema, const std::vector<std::strin
   }
 }
 
+using Buckets = std::map<std::string, NumberBuckets>;
+
+// The feature, as ids where it is a number that has buckets.
+ResolvedFeature in_buckets(ResolvedFeature feature, const Buckets& buckets) {
+  const auto found = buckets.find(feature.name);
+  if (found == buckets.end() || feature.kind != ColumnKind::real) return feature;
+  if (!found->second.known())
+    throw UserError(str("features.buckets.", feature.name, ": found ", found->second.count,
+                        " buckets, whose boundaries a run finds when it begins; expected these boundaries"));
+  if (found->second.count == 0) return feature;
+  feature.kind = ColumnKind::id;
+  feature.buckets = found->second;
+  return feature;
+}
+
 Group resolve(const std::string& key, const std::vector<std::string>& names,
-              const std::vector<ResolvedFeature>& known) {
+              const std::vector<ResolvedFeature>& known, const Buckets& buckets) {
   Group group;
   std::set<std::string> seen;
   for (const auto& name : names) {
@@ -73,8 +89,8 @@ Group resolve(const std::string& key, const std::vector<std::string>& names,
         std::find_if(known.begin(), known.end(), [&](const auto& feature) { return feature.name == name; });
     if (found == known.end()) unknown(key, "feature", name, names_of(known));
     if (!seen.insert(name).second) throw UserError(str(key, ": feature '", name, "' is given twice"));
-    group.features.push_back(*found);
-    group.reals += found->kind == ColumnKind::real;
+    group.features.push_back(in_buckets(*found, buckets));
+    group.reals += group.features.back().kind == ColumnKind::real;
   }
   return group;
 }
@@ -87,11 +103,29 @@ void check_ages(const Group& history, const std::string& key, const Group& other
       return feature.name == "age" && feature.kind != ColumnKind::real;
     });
   };
-  if (has_age(history) && has_age(others))
-    throw UserError(
-        str(key,
-            ": column 'age' would share a table with the age of features.history, which is the "
-            "time since an event; expected another name for it when it is imported, or one of the two"));
+  if (!has_age(history) || !has_age(others)) return;
+  const bool number = std::ranges::any_of(others.features, [](const auto& feature) {
+    return feature.name == "age" && feature.stored_kind() == ColumnKind::real;
+  });
+  throw UserError(str(key,
+                      ": column 'age' would share a table with the age of features.history, which is the "
+                      "time since an event; expected another name for it when it is imported, ",
+                      number ? "features.buckets.age: 0, " : "", "or one of the two"));
+}
+
+// Of ids there are none. (Not of a column that no feature reads, which harms nothing.)
+void check_buckets(const Buckets& buckets, std::initializer_list<const Group*> groups) {
+  for (const auto& [name, unused] : buckets) {
+    bool read = false, number = false;
+    for (const Group* group : groups)
+      for (const auto& feature : group->features) {
+        if (feature.name != name) continue;
+        read = true;
+        number |= feature.stored_kind() == ColumnKind::real;
+      }
+    if (read && !number)
+      throw UserError(str("features.buckets.", name, ": '", name, "' has ids, expected a column of numbers"));
+  }
 }
 
 void check_column(const std::string& key, const char* what, const std::string& name,
@@ -105,13 +139,14 @@ ResolvedSpec resolve_features(const DatasetSchema& schema, const BatchSpec& spec
   using enum ColumnGroup;
   constexpr auto id = ColumnKind::id;
   check_event_items(schema, spec.history);
-  auto history = resolve("features.history", spec.history, history_features(schema));
+  auto history = resolve("features.history", spec.history, history_features(schema), spec.buckets);
   auto shown = resolve("features.candidate", spec.candidate,
-                       with_columns({{"item", id, candidate}}, schema, {item, candidate}));
-  auto context =
-      resolve("features.user", spec.user, with_columns({{"user", id, user}}, schema, {user, request}));
+                       with_columns({{"item", id, candidate}}, schema, {item, candidate}), spec.buckets);
+  auto context = resolve("features.user", spec.user,
+                         with_columns({{"user", id, user}}, schema, {user, request}), spec.buckets);
   check_ages(history, "features.candidate", shown);
   check_ages(history, "features.user", context);
+  check_buckets(spec.buckets, {&history, &shown, &context});
   for (const auto& task : spec.tasks) check_column("tasks", "label", task, schema.labels);
   for (const auto& weight : spec.sample_weights)
     if (!weight.empty()) check_column("tasks", "sample weight", weight, schema.weights);

@@ -36,7 +36,7 @@ void CsvFeatureReader::read(RowValues& out) const {
     } else if (feature->kind == ColumnKind::ids) {
       split_ids(text, feature->separator, out.lists[place]);
     } else {
-      const double value = text.empty() ? 0.0 : reader_.real(column);
+      const double value = text.empty() ? missing_number : reader_.real(column);
       if (feature->log1p && value <= -1) reader_.reject(column, "a number above -1, for log1p");
       out.reals[place] = static_cast<float>(feature->log1p ? std::log1p(value) : value);
     }

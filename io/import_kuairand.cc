@@ -79,11 +79,11 @@ double stored_bytes(const std::string& path) {
   return none ? 0.0 : static_cast<double>(bytes);
 }
 
-// log1p of a count that may be empty or negative (unknown): 0 then.
+// log1p of a count; empty or negative is unknown.
 float log1p_count(const CsvReader& reader, size_t column, double scale) {
-  if (reader.text(column).empty()) return 0.0F;
+  if (reader.text(column).empty()) return missing_number;
   const double value = reader.real(column);
-  return value > 0 ? static_cast<float>(std::log1p(value * scale)) : 0.0F;
+  return value >= 0 ? static_cast<float>(std::log1p(value * scale)) : missing_number;
 }
 
 class Importer {

@@ -121,7 +121,7 @@ class Importer {
     values.reals.resize(1);
     for_each_row(reader, bad_, report_, [&] {
       for (size_t k = 0; k < ids.size(); ++k) values.ids[k] = known_id(reader.text(ids[k]));
-      const double found = is_unknown(reader.text(price)) ? 0.0 : reader.real(price);
+      const double found = is_unknown(reader.text(price)) ? missing_number : reader.real(price);
       if (found < 0) reader.reject(price, "a price of at least 0");
       values.reals[0] = static_cast<float>(std::log1p(found));
       writer_.add_item(reader.integer(ad, 0), values, reader.place());

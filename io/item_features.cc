@@ -18,7 +18,7 @@ ItemFeatures::ItemFeatures(const DatasetSchema& schema, const BatchSpec& spec, c
     : plan_(schema, spec, HistoryMode::none) {
   check(schema, spec);
   // The plan's list also has the item columns of histories, which stay empty here.
-  std::vector<ColumnSchema> columns;
+  std::vector<PlannedColumn> columns;
   for (auto& source : plan_.candidate) {
     if (source.from != FeatureSource::From::item_column) continue;
     columns.push_back(plan_.item_columns[source.index]);

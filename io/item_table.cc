@@ -55,11 +55,11 @@ uint64_t new_mark() {
 
 }  // namespace
 
-ItemTable::ItemTable(const Dataset& dataset, const std::vector<ColumnSchema>& columns) {
+ItemTable::ItemTable(const Dataset& dataset, const std::vector<PlannedColumn>& columns) {
   if (!columns.empty()) load(dataset.items_path(), dataset.items(), columns);
 }
 
-ItemTable::ItemTable(const std::string& path, const std::vector<ColumnSchema>& columns) {
+ItemTable::ItemTable(const std::string& path, const std::vector<PlannedColumn>& columns) {
   load(path, std::nullopt, columns);
 }
 
@@ -77,7 +77,7 @@ ItemTable::Place ItemTable::place() const {
 
 // An array at a time: that much of the table is in memory twice.
 void ItemTable::load(const std::string& path, std::optional<int64_t> expected,
-                     const std::vector<ColumnSchema>& columns) {
+                     const std::vector<PlannedColumn>& columns) {
   const Hdf5File file(path, Hdf5File::Mode::read);
   check_part_file(file, "items");
   const int64_t rows = expected ? *expected : file.shape("/item/id").front();
@@ -95,8 +95,8 @@ void ItemTable::load(const std::string& path, std::optional<int64_t> expected,
     append(file_, std::span(ids));
     append(file_, RowIndex(ids).slots());
   }
-  for (const auto& schema : columns) {
-    const ColumnData column = load_column(file, "/item", schema, 0, rows, rows);
+  for (const auto& planned : columns) {
+    const ColumnData column = load_column(file, "/item", planned, 0, rows, rows);
     append(file_, static_cast<uint64_t>(column.kind));
     append(file_, std::span(column.ids));
     append(file_, std::span(column.offsets));

@@ -17,9 +17,9 @@ namespace lime {
 class ItemTable {
  public:
   // Empty where the dataset's features need no columns.
-  ItemTable(const Dataset&, const std::vector<ColumnSchema>& columns);
+  ItemTable(const Dataset&, const std::vector<PlannedColumn>& columns);
   // Of any file of that format.
-  ItemTable(const std::string& path, const std::vector<ColumnSchema>& columns);
+  ItemTable(const std::string& path, const std::vector<PlannedColumn>& columns);
 
   // Where another process of this host finds this table's memory, while this process has it.
   struct Place {
@@ -40,7 +40,7 @@ class ItemTable {
   int64_t bytes() const { return static_cast<int64_t>(memory_.size()); }
 
  private:
-  void load(const std::string& path, std::optional<int64_t> rows, const std::vector<ColumnSchema>& columns);
+  void load(const std::string& path, std::optional<int64_t> rows, const std::vector<PlannedColumn>& columns);
   void find_columns();
 
   AnonymousFile file_;  // none where another process has it

@@ -5,8 +5,9 @@
 namespace lime {
 namespace {
 
-size_t index_of(std::vector<ColumnSchema>& columns, const ColumnSchema& column) {
-  const auto found = std::find(columns.begin(), columns.end(), column);
+size_t index_of(std::vector<PlannedColumn>& columns, const PlannedColumn& column) {
+  const auto found = std::find_if(columns.begin(), columns.end(),
+                                  [&](const auto& known) { return known.stored == column.stored; });
   if (found != columns.end()) return static_cast<size_t>(found - columns.begin());
   columns.push_back(column);
   return columns.size() - 1;
@@ -30,7 +31,7 @@ ReadPlan::ReadPlan(const DatasetSchema& schema, const BatchSpec& spec, HistoryMo
   if (!histories) event_columns.clear();
 }
 
-std::vector<ColumnSchema>& ReadPlan::columns_of(ColumnGroup group) {
+std::vector<PlannedColumn>& ReadPlan::columns_of(ColumnGroup group) {
   switch (group) {
     case ColumnGroup::user:
       return user_columns;
@@ -50,7 +51,7 @@ std::vector<FeatureSource> ReadPlan::sources(const std::vector<ResolvedFeature>&
   using From = FeatureSource::From;
   std::vector<FeatureSource> result;
   for (const auto& feature : features) {
-    const ColumnSchema column{feature.name, feature.source, feature.kind};
+    const ColumnSchema column{feature.name, feature.source, feature.stored_kind()};
     const bool is_column = std::find(schema.begin(), schema.end(), column) != schema.end();
     if (!is_column) {  // known to every dataset
       result.push_back({feature.name == "age" ? From::age : From::own_id, ColumnKind::id, 0});
@@ -59,7 +60,7 @@ std::vector<FeatureSource> ReadPlan::sources(const std::vector<ResolvedFeature>&
     const From from = feature.source == ColumnGroup::item   ? From::item_column
                       : feature.source == ColumnGroup::user ? From::user_column
                                                             : From::own_column;
-    result.push_back({from, feature.kind, index_of(columns_of(feature.source), column)});
+    result.push_back({from, feature.kind, index_of(columns_of(feature.source), {column, feature.buckets})});
   }
   return result;
 }

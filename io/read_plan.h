@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "io/column_data.h"
 #include "io/reader.h"
 
 namespace lime {
@@ -21,14 +22,14 @@ struct ReadPlan {
   ReadPlan(const DatasetSchema&, const BatchSpec&, HistoryMode);
   ResolvedSpec resolved;
   std::vector<FeatureSource> history, candidate, user;
-  std::vector<ColumnSchema> user_columns, event_columns, request_columns, candidate_columns, item_columns;
+  std::vector<PlannedColumn> user_columns, event_columns, request_columns, candidate_columns, item_columns;
   bool event_item = false, event_item_row = false, event_time = false;  // which of these histories need
   bool candidate_item_row = false;
 
  private:
   std::vector<FeatureSource> sources(const std::vector<ResolvedFeature>&,
                                      const std::vector<ColumnSchema>& schema);
-  std::vector<ColumnSchema>& columns_of(ColumnGroup);
+  std::vector<PlannedColumn>& columns_of(ColumnGroup);
 };
 
 }  // namespace lime

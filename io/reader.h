@@ -15,12 +15,15 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "io/batch.h"
 #include "io/dataset.h"
+#include "io/number_buckets.h"
 
 namespace lime {
 
@@ -29,7 +32,10 @@ namespace lime {
 // In `user`: "user" (the id), user columns, request columns.
 struct BatchSpec {
   std::vector<std::string> history, candidate, user;
-  int64_t age_buckets = 32;                 // min(floor(log2(1 + seconds)), age_buckets - 1)
+  int64_t age_buckets = 32;  // min(floor(log2(1 + seconds)), age_buckets - 1)
+  // Of real columns, by name: such a feature is the id of the number's bucket. Without an entry, or with
+  // count 0, it is the number itself.
+  std::map<std::string, NumberBuckets> buckets;
   std::vector<std::string> tasks;           // labels
   std::vector<double> task_weights;         // by task
   std::vector<std::string> sample_weights;  // by task: a weight column, or "" for 1
@@ -38,9 +44,11 @@ struct BatchSpec {
 
 struct ResolvedFeature {
   std::string name;
-  ColumnKind kind = ColumnKind::id;
+  ColumnKind kind = ColumnKind::id;  // in a batch
   // Where it is read ("item" in history: event; in candidate: candidate).
   ColumnGroup source = ColumnGroup::event;
+  std::optional<NumberBuckets> buckets = std::nullopt;  // of a real column whose buckets are the ids
+  ColumnKind stored_kind() const { return buckets ? ColumnKind::real : kind; }
 };
 // Features in order: those of kind id and ids are IdColumns in this order, real ones columns of `real`, of
 // which there are so many.
@@ -49,7 +57,7 @@ struct ResolvedSpec {
   int64_t history_real = 0, candidate_real = 0, user_real = 0;
 };
 // Throws UserError naming the config key (features.history ...), the unknown name and the nearest known one,
-// or what events without an item cannot have.
+// what events without an item cannot have, or buckets of no real column or of unknown boundaries.
 ResolvedSpec resolve_features(const DatasetSchema&, const BatchSpec&);
 
 class ItemTable;

@@ -1,10 +1,16 @@
 #include "io/row_columns.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "runtime/error.h"
 
 namespace lime {
+
+bool operator==(const RowValues& a, const RowValues& b) {
+  const auto same = [](float x, float y) { return x == y || (std::isnan(x) && std::isnan(y)); };
+  return a.ids == b.ids && a.lists == b.lists && std::ranges::equal(a.reals, b.reals, same);
+}
 
 RowLayout::RowLayout(const DatasetSchema& schema, ColumnGroup group) : group_(group) {
   for (const auto& column : schema.columns) {
@@ -19,7 +25,7 @@ void RowLayout::encode(const RowValues& values, RecordWriter& out) const {
              "a row of group ", to_string(group_), " has ", values.ids.size(), " ids, ", values.lists.size(),
              " lists, ", values.reals.size(), " reals; the schema has ", ids_, ", ", lists_, ", ", reals_);
   for (const float value : values.reals)
-    if (!std::isfinite(value))
+    if (std::isinf(value))
       throw UserError(str("group ", to_string(group_), ": found ", value, ", expected a finite number"));
   out.put_all(values.ids.data(), ids_);
   out.put_all(values.reals.data(), reals_);
@@ -39,7 +45,7 @@ RowValues RowLayout::missing() const {
   RowValues values;
   values.ids.assign(ids_, -1);
   values.lists.resize(lists_);
-  values.reals.assign(reals_, 0.0f);
+  values.reals.assign(reals_, missing_number);
   return values;
 }
 

@@ -16,7 +16,7 @@ class RowLayout {
  public:
   RowLayout(const DatasetSchema&, ColumnGroup);
   const std::vector<ColumnSchema>& columns() const { return columns_; }
-  // Throws Error if the row has not one value for each column; UserError where a real is not finite.
+  // Throws Error if the row has not one value for each column; UserError where a real is infinite.
   void encode(const RowValues&, RecordWriter&) const;
   void decode(RecordReader&, RowValues&) const;
   RowValues missing() const;  // -1, empty lists, 0

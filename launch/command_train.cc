@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "launch/command.h"
+#include "launch/number_features.h"
 #include "launch/same_everywhere.h"
 #include "launch/trainer.h"
 #include "model/run_choice.h"
@@ -56,6 +57,7 @@ int run(Job& job, const Train& chosen) {
                  options.run_directory);
   if (!resume && !config.train.from.empty())
     options.first_weights = resolve_first_weights(job.group.world(), config);
+  if (!resume) config = make_once(job.group, [&] { return with_buckets(config); });
   start_logging("lime", job.group.rank(), job.group.size(), job.verbose);
   return train(job.group, config, options);
 }

@@ -92,6 +92,15 @@ Config load_everywhere(ProcessGroup& group, const std::function<Config()>& load)
   return config;
 }
 
+Config make_once(ProcessGroup& group, const std::function<Config()>& make) {
+  Config config;
+  together(group.world(), [&] {
+    if (group.rank() == 0) config = make();
+  });
+  const std::string text = of_root(group, group.rank() == 0 ? to_yaml(config) : "");
+  return group.rank() == 0 ? config : parse_config(text, "rank 0", {});
+}
+
 Dataset open_everywhere(ProcessGroup& group, const std::string& directory) {
   Dataset dataset;
   on_every_host(group, [&] { dataset = Dataset::open(directory); });

@@ -17,6 +17,8 @@ namespace lime {
 void require_same_program(ProcessGroup&);
 // What `load` returns; it takes part in no collective, and may fail on some hosts only.
 Config load_everywhere(ProcessGroup&, const std::function<Config()>& load);
+// What `make` returns on rank 0, which alone calls it.
+Config make_once(ProcessGroup&, const std::function<Config()>& make);
 // Each host may have a copy of its own: the descriptions (dataset.yaml) are compared.
 Dataset open_everywhere(ProcessGroup&, const std::string& directory);
 // Every rank sees what rank 0 writes to this directory, which is there.

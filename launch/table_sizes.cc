@@ -37,6 +37,18 @@ std::string shortened(const std::vector<std::string>& words, const char* more) {
   return str(joined(first), " and ", words.size() - shown, more);
 }
 
+// Ids of buckets alone: so many.
+std::optional<int64_t> buckets_of(const Config& config, const std::set<std::string>& features) {
+  if (features.empty()) return std::nullopt;
+  int64_t most = 0;
+  for (const auto& name : features) {
+    const auto found = config.features.buckets.find(name);
+    if (found == config.features.buckets.end() || found->second.count == 0) return std::nullopt;
+    most = std::max(most, found->second.count);
+  }
+  return most;
+}
+
 struct KnownTable {
   std::string text;
   int64_t bytes;
@@ -59,6 +71,7 @@ std::string table_sizes(const Config& config, const Dataset& dataset, const Embe
     const auto at_most = [&](int64_t rows) { most = std::min(most.value_or(rows), rows); };
     if (features == std::set<std::string>{"user"}) at_most(dataset.users());
     if (features == std::set<std::string>{"age"}) at_most(config.features.age_buckets);
+    if (const auto buckets = buckets_of(config, features)) at_most(*buckets);
     // Items that have no features may come too.
     const bool of_items = features == std::set<std::string>{"item"} && dataset.items() > 0;
     const bool about = of_items && (!most || dataset.items() < *most);

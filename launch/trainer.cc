@@ -15,6 +15,7 @@
 #include "launch/evaluator.h"
 #include "launch/host_items.h"
 #include "launch/metrics_log.h"
+#include "launch/number_features.h"
 #include "launch/progress.h"
 #include "launch/rank_work.h"
 #include "launch/run_context.h"
@@ -208,6 +209,7 @@ class Trainer {
                            config_.train.batch_requests, " requests in ", config_.train.micro_batches,
                            " micro-batches; writing ", options_.run_directory));
     progress_->message(table_sizes(config_, dataset_, network_->tables()));
+    if (const auto line = buckets_line(config_); !line.empty()) progress_->message(line);
   }
 
   // How many there are, and what joins them.

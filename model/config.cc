@@ -175,6 +175,8 @@ class Parser {
     }
     for (const auto& [name, pooling] : e.pooling)
       check_name("embeddings.pooling." + name, name, feature_set, "feature");
+    for (const auto& [name, buckets] : config_.features.buckets)
+      check_name("features.buckets." + name, name, feature_set, "feature");
   }
 
   std::string origin_;

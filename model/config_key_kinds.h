@@ -160,6 +160,9 @@ ConfigKey choice(std::string path, Access access, Choices<T> choices, std::strin
 // "[a, b]", each as YAML reads it back.
 std::string list_text(const std::vector<std::string>& items);
 
+std::optional<NumberBuckets> parse_buckets(const ConfigValue&);
+std::string buckets_text(const NumberBuckets&);
+
 template <typename Access>
 ConfigKey names(std::string path, Access access, std::string help) {
   ConfigKey key{std::move(path), "a list of different names", std::move(help), false, {}, {}, {}};
@@ -171,6 +174,25 @@ ConfigKey names(std::string path, Access access, std::string help) {
     return true;
   };
   key.get = [=](const Config& config, const std::string& name) { return list_text(access(config, name)); };
+  return key;
+}
+
+// A number of buckets, or the list of their boundaries.
+template <typename Access>
+ConfigKey buckets(std::string path, Access access, std::string help) {
+  ConfigKey key{std::move(path),
+                "an integer in 0..65536, or a list of rising numbers",
+                std::move(help),
+                false,
+                {},
+                {},
+                {}};
+  key.set = [=](Config& config, const std::string& name, const ConfigValue& value) {
+    const std::optional<NumberBuckets> buckets = parse_buckets(value);
+    if (buckets) access(config, name) = *buckets;
+    return buckets.has_value();
+  };
+  key.get = [=](const Config& config, const std::string& name) { return buckets_text(access(config, name)); };
   return key;
 }
 

@@ -89,6 +89,16 @@ void add_feature_keys(std::vector<ConfigKey>& keys) {
                        "of each request: user (the id), user and request columns"));
   keys.push_back(integer("features.age_buckets", features(&BatchSpec::age_buckets), 1, 64,
                          "buckets of age: min(floor(log2(1 + seconds)), buckets - 1)"));
+  keys.push_back(buckets(
+      "features.buckets.<column>", [](auto& c, const std::string& name) -> auto& {
+        if constexpr (std::is_const_v<std::remove_reference_t<decltype(c)>>)
+          return c.features.buckets.at(name);
+        else
+          return c.features.buckets[name];
+      },
+      "a column of numbers: buckets with an embedding each, with equally many of the values of the training "
+      "days, or with these boundaries; 0: none, the number itself goes into the network"));
+  keys.back().names = [](const Config& c) { return keys_of(c.features.buckets); };
 }
 
 void add_embedding_keys(std::vector<ConfigKey>& keys) {

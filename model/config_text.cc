@@ -57,6 +57,8 @@ std::string default_of(const ConfigKey& key) {
   if (key.path.starts_with("embeddings.tables.")) return "as in embeddings";
   Config one;
   one.tasks.emplace_back();
+  one.features.buckets[""];
+  if (key.path.starts_with("features.buckets.")) return key.get(one, "");
   return key.path.starts_with("tasks.") ? key.get(one, "0") : "none";
 }
 
@@ -121,8 +123,11 @@ std::string model_signature(const Config& config) {
   std::string text;
   const auto add = [&](const std::string& key, const auto& value) { text += str(key, ": ", value, "\n"); };
   for (const auto& key : config_keys()) {
-    const bool feature_list = key.path.starts_with("features.");
-    if (key.path.starts_with("model.") || feature_list) add(key.path, key.get(config, ""));
+    if (!key.path.starts_with("model.") && !key.path.starts_with("features.")) continue;
+    if (!key.names)
+      add(key.path, key.get(config, ""));
+    else
+      for (const auto& name : key.names(config)) add(join_path(with_name(key, name)), key.get(config, name));
   }
   std::set<std::string> tables;
   for (const auto& feature : all_features(config.features)) {

@@ -38,6 +38,23 @@ VerifiedCheckpoint choose_checkpoint(Communicator& comm, const RunChoice& choice
                       known.empty() ? "(it has none)" : known));
 }
 
+namespace {
+
+// Those that the run's own configuration does not fix: its numbers are then what the first weights take them
+// for, whatever they are on other days.
+void take_buckets(const Config& origin, Config& config) {
+  const auto& known = origin.features.buckets;
+  for (const auto& feature : all_features(config.features)) {
+    const auto there = known.find(feature);
+    const auto own = config.features.buckets.find(feature);
+    const bool open = own == config.features.buckets.end() || (!own->second.known() && there != known.end() &&
+                                                               there->second.count <= own->second.count);
+    if (there != known.end() && open) config.features.buckets[feature] = there->second;
+  }
+}
+
+}  // namespace
+
 VerifiedCheckpoint resolve_first_weights(Communicator& comm, Config& config) {
   const std::filesystem::path from(config.train.from);
   const bool is_run = std::filesystem::exists(config_path(from.string()));
@@ -53,6 +70,7 @@ VerifiedCheckpoint resolve_first_weights(Communicator& comm, Config& config) {
   for (const std::string& days : {config.data.seen, origin.data.seen, origin.data.train})
     if (!days.empty()) seen.push_back(days);
   config.data.seen = merged_days(joined(seen, ","), "data.seen");
+  take_buckets(origin, config);
   VerifiedCheckpoint first = is_run ? choose_checkpoint(comm, {run.string(), "", "", {}})
                                     : VerifiedCheckpoint(comm, config.train.from);
   config.train.from = first.directory();

@@ -30,8 +30,9 @@ Config without_optimizer_state(Config);
 VerifiedCheckpoint choose_checkpoint(Communicator&, const RunChoice&);
 
 // Collective. The checkpoint that config.train.from names: itself, or a run, of which it becomes the newest
-// good checkpoint. Has config.data.seen name all days that its weights were trained on. Throws UserError
-// where it is neither run nor checkpoint, or broken.
+// good checkpoint. Has config.data.seen name all days that its weights were trained on, and
+// config.features.buckets the buckets that they know. Throws UserError where it is neither run nor
+// checkpoint, or broken.
 VerifiedCheckpoint resolve_first_weights(Communicator&, Config&);
 
 }  // namespace lime

@@ -57,9 +57,9 @@ size_t ScoringRequest::find(const Values& group, const std::string& name, Column
   std::string known;
   for (size_t f = 0; f < group.features.size(); ++f) {
     const ResolvedFeature& feature = group.features[f];
-    if (feature.name == name && feature.kind == kind) return f;
+    if (feature.name == name && feature.stored_kind() == kind) return f;
     if (feature.name == name)
-      throw UserError(str("features.", group.key, ": '", name, "' holds ", to_string(feature.kind),
+      throw UserError(str("features.", group.key, ": '", name, "' holds ", to_string(feature.stored_kind()),
                           " values, found ", to_string(kind)));
     known += (known.empty() ? "" : ", ") + feature.name;
   }
@@ -116,11 +116,19 @@ void ScoringRequest::set_reals(Group which, const std::string& feature, std::spa
   Values& group = values(which);
   const size_t f = find(group, feature, ColumnKind::real);
   for (size_t i = 0; i < reals.size(); ++i)
-    if (!std::isfinite(reals[i]))
+    if (std::isinf(reals[i]))
       throw UserError(str("features.", group.key, ": '", feature, "': value ", i, " is ", reals[i],
                           ", expected finite numbers"));
-  group.reals_of[f].assign(reals.begin(), reals.end());
   set_rows(group, f, static_cast<int64_t>(reals.size()));
+  if (const auto& buckets = group.features[f].buckets) {
+    auto& ids = id_column(group, f).ids;
+    ids.resize(reals.size());
+    std::ranges::transform(reals, ids.begin(), [&](float value) { return buckets->bucket_of(value); });
+    return;
+  }
+  group.reals_of[f].resize(reals.size());
+  std::ranges::transform(reals, group.reals_of[f].begin(),
+                         [](float value) { return std::isnan(value) ? 0.0f : value; });
   join_reals(group);
 }
 
@@ -147,7 +155,7 @@ void ScoringRequest::assign(const MicroBatch& batch, int64_t row) {
 
 void ScoringRequest::check_made_for(const ResolvedSpec& spec) const {
   const auto same = [](const ResolvedFeature& a, const ResolvedFeature& b) {
-    return a.name == b.name && a.kind == b.kind;
+    return a.name == b.name && a.kind == b.kind && a.buckets == b.buckets;
   };
   for (const auto& [group, features] : {std::pair{&history_, &spec.history}, std::pair{&user_, &spec.user}})
     if (!std::equal(group->features.begin(), group->features.end(), features->begin(), features->end(), same))

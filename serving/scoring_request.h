@@ -2,7 +2,7 @@
 //
 // Features are those of features.history and features.user in the run's configuration, by name. A history
 // feature has one value (or list of values) an event, oldest event first; a user feature has one. What is not
-// set is missing, as in training: no event; a user's id -1, an empty list, 0.
+// set is missing, as in training: no event; a user's id -1, an empty list, no number.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ class ScoringRequest {
   // Scorer::make_request() makes them.
   ScoringRequest(const ResolvedSpec&, int64_t age_buckets, int64_t max_history);
 
-  // Each throws UserError naming the feature where there is none of that name and kind, or a value is not
-  // finite.
+  // Each throws UserError naming the feature where there is none of that name and kind, or a number is
+  // infinite. NaN is a missing number. Numbers are given as they are: in buckets the model puts them itself.
   void set_ids(Group, const std::string& feature, std::span<const int64_t> ids);
   // Row i has the ids [offsets[i], offsets[i+1]).
   void set_lists(Group, const std::string& feature, std::span<const int64_t> ids,

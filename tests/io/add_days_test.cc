@@ -149,7 +149,11 @@ class SmallLog {
     return *this;
   }
   SmallLog& user(int64_t id, int64_t age) { return log_.users[id] = {{age}, {{}}, {0.0f}}, *this; }
-  SmallLog& item(int64_t id, int64_t author) { return log_.items[id] = {{author}, {{1, 2}}, {0.5f}}, *this; }
+  // An odd one has no price.
+  SmallLog& item(int64_t id, int64_t author) {
+    const float price = id % 2 == 0 ? 0.5f : missing_number;
+    return log_.items[id] = {{author}, {{1, 2}}, {price}}, *this;
+  }
   RandomLog log_;
 
  private:

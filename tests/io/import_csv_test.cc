@@ -173,7 +173,7 @@ TEST_F(ImportCsvTest, ReadsUsersAndItems) {
   EXPECT_EQ(data.users.at(5).ids.at("city"), hashed_id("Oslo"));
   EXPECT_EQ(data.users.at(5).reals.at("age"), 31);
   EXPECT_EQ(data.users.at(6).ids.at("city"), -1);
-  EXPECT_EQ(data.users.at(6).reals.at("age"), 0);
+  EXPECT_THAT(data.users.at(6).reals.at("age"), testing::IsNan());
   EXPECT_THAT(data.items.at(hashed_id("a")).lists.at("tags"), ElementsAre(hashed_id("red"), 12));
   EXPECT_THAT(data.items.at(hashed_id("b")).lists.at("tags"), ElementsAre());
 }

@@ -1,6 +1,7 @@
 #include "tests/io/import_dump.h"
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 
 #include "io/hdf5_file.h"
@@ -105,6 +106,13 @@ const DumpedRequest& DumpedDataset::request(int64_t user, int64_t time) const {
   for (const auto& request : requests)
     if (request.user == user && request.time == time) return request;
   throw Error(str("no request of user ", user, " at ", time));
+}
+
+bool operator==(const DumpedRow& a, const DumpedRow& b) {
+  const auto same = [](const auto& x, const auto& y) {
+    return x.first == y.first && (x.second == y.second || (std::isnan(x.second) && std::isnan(y.second)));
+  };
+  return a.ids == b.ids && a.lists == b.lists && std::ranges::equal(a.reals, b.reals, same);
 }
 
 DumpedDataset dump(const Dataset& dataset) {

@@ -32,12 +32,12 @@ struct DumpedRequest {
   friend bool operator==(const DumpedRequest&, const DumpedRequest&) = default;
 };
 
-// One row of a user or an item.
+// One row of a user or an item. Missing numbers are equal.
 struct DumpedRow {
   std::map<std::string, int64_t> ids;
   std::map<std::string, std::vector<int64_t>> lists;
   std::map<std::string, float> reals;
-  friend bool operator==(const DumpedRow&, const DumpedRow&) = default;
+  friend bool operator==(const DumpedRow&, const DumpedRow&);
 };
 
 struct DumpedDataset {

@@ -177,7 +177,7 @@ TEST_F(KuaiRandTest, ReadsVideoFeatures) {
   EXPECT_EQ(data.items.at(2).ids.at("upload_type"), -1);
   EXPECT_EQ(data.items.at(2).ids.at("music_id"), -1);
   EXPECT_THAT(data.items.at(2).lists.at("tag"), ElementsAre());
-  EXPECT_EQ(data.items.at(2).reals.at("video_duration"), 0.0F);
+  EXPECT_THAT(data.items.at(2).reals.at("video_duration"), testing::IsNan());
 }
 
 TEST_F(KuaiRandTest, RefusesStatisticsOfTheWholeMonth) {

@@ -155,7 +155,7 @@ TEST_F(TaobaoTest, ReadsAdsAndUsersWithWhatIsNotKnown) {
   EXPECT_EQ(data.items.at(5).ids.at("brand"), 95471);
   EXPECT_FLOAT_EQ(data.items.at(5).reals.at("price"), static_cast<float>(std::log1p(170.0)));
   EXPECT_EQ(data.items.at(6).ids.at("brand"), -1);
-  EXPECT_EQ(data.items.at(7).reals.at("price"), 0.0F);
+  EXPECT_THAT(data.items.at(7).reals.at("price"), testing::IsNan());
   EXPECT_EQ(data.users.at(7).ids.at("cms_group_id"), 5);
   EXPECT_EQ(data.users.at(7).ids.at("pvalue_level"), -1);
   EXPECT_EQ(data.users.at(7).ids.at("new_user_class_level"), 3);

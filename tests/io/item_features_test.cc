@@ -105,9 +105,11 @@ TEST_F(Items, HaveNoColumnsOfAnImpression) {
               HasSubstr("features.candidate: 'place' is a column of the impression, not of the item"));
 }
 
-std::vector<ColumnSchema> all_columns() {
+std::vector<PlannedColumn> all_columns() {
   const DatasetSchema s = schema();
-  return {s.columns.begin(), s.columns.begin() + 4};
+  std::vector<PlannedColumn> columns;
+  for (size_t c = 0; c < 4; ++c) columns.push_back({s.columns[c]});
+  return columns;
 }
 
 // For GoogleMock 1.11, which does not take spans.

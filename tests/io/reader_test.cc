@@ -381,6 +381,12 @@ TEST_F(Reader, RefusesWhatItCannotRead) {
       EXPECT_THAT(user_error(resolve), HasSubstr("features.user: column 'age' would share a table"));
     else
       EXPECT_NO_THROW(resolve());
+    if (kind == ColumnKind::real) {
+      spec.buckets["age"] = NumberBuckets::between({18, 30});
+      EXPECT_THAT(user_error(resolve), HasSubstr("when it is imported, features.buckets.age: 0, or one"));
+      spec.buckets["age"] = {0, {}};
+      EXPECT_NO_THROW(resolve());
+    }
     spec.history = {"item"};
     EXPECT_NO_THROW(resolve()) << "no other age";
     schema.columns.pop_back();

@@ -142,7 +142,7 @@ TEST(Config, EveryKeySurvivesTheRoundTrip) {
     if (key.path == "tasks") continue;
     std::string path = key.path;
     for (const auto& [placeholder, name] :
-         {std::pair{"<table>", "item"}, {"<feature>", "item"}, {"<n>", "0"}})
+         {std::pair{"<table>", "item"}, {"<feature>", "item"}, {"<column>", "item"}, {"<n>", "0"}})
       if (const size_t at = path.find(placeholder); at != path.npos)
         path.replace(at, std::string(placeholder).size(), name);
     bool set = false;
@@ -317,6 +317,7 @@ TEST(Config, TheSignatureIsOfTheModelAlone) {
                                             {"embeddings.type", "bf16"},
                                             {"embeddings.tables.item.type", "bf16"},
                                             {"features.user", "[]"},
+                                            {"features.buckets.item", "[1, 2]"},
                                             {"tasks", "[is_like]"},
                                             {"embeddings.capacity", "10"}})
     EXPECT_NE(model_signature(parse(small, {{key, value}})), base) << key;

@@ -67,6 +67,40 @@ TEST_P(LinkModels, ScoreAsTheNetworkDoes) {
 
 INSTANTIATE_TEST_SUITE_P(Models, LinkModels, testing::Values("lime_xor", "lime_mha"));
 
+TEST(Buckets, OfNumbersScoreAsTheNetworkDoes) {
+  ServedRun run({{"features.buckets.price", "[0.25, 0.5]"}, {"features.history", "[item, price, age]"}});
+  run.train(3);
+  const Scorer scorer(run.options(run.cache("cache.h5", RowType::f32), MissingItems::refuse));
+  EXPECT_LT(worst(run, scorer, HistoryMode::running), 1e-5);
+  EXPECT_LT(worst(run, Scorer(run.options()), HistoryMode::running), 1e-5);
+
+  // A caller gives numbers, not buckets.
+  ScoringRequest request = scorer.make_request();
+  constexpr float missing = std::numeric_limits<float>::quiet_NaN();
+  request.set_reals(Group::history, "price", std::vector<float>{0.1f, 0.25f, 7, missing});
+  EXPECT_THAT(request.history().id_columns.at(1).ids, ElementsAre(0, 1, 2, -1));
+  EXPECT_THAT(user_error([&] { request.set_ids(Group::history, "price", std::vector<int64_t>{1}); }),
+              HasSubstr("'price' holds real values, found id"));
+  ServedRun raw(Overrides{{"features.history", "[item, price, age]"}});
+  raw.train(1);
+  ScoringRequest numbers = Scorer(raw.options()).make_request();
+  numbers.set_reals(Group::history, "price", std::vector<float>{0.5f, missing});
+  EXPECT_THAT(numbers.history().real, ElementsAre(0.5f, 0)) << "as in training";
+  EXPECT_THAT(user_error([&] {
+                numbers.set_reals(Group::history, "price",
+                                  std::vector<float>{std::numeric_limits<float>::infinity()});
+              }),
+              HasSubstr("value 0 is inf, expected finite numbers"));
+  ServedRun other(
+      Overrides{{"features.buckets.price", "[0.25, 0.6]"}, {"features.history", "[item, price, age]"}});
+  other.train(1);
+  EXPECT_THAT(user_error([&] {
+                std::vector<float> logits(2);
+                Scorer(other.options()).score(request, std::vector<int64_t>{1}, logits);
+              }),
+              HasSubstr("the request was made for another model"));
+}
+
 class OtherModels : public testing::TestWithParam<std::string> {};
 
 TEST_P(OtherModels, AreScoredWholeAndTakeNoCache) {

@@ -1,0 +1,125 @@
+#include "io/number_boundaries.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "io/column_data.h"
+#include "io/part_files.h"
+#include "runtime/error.h"
+
+namespace lime {
+namespace {
+
+constexpr int64_t most_files = 256;
+constexpr int64_t most_places = 16;  // in a file that is not read whole
+constexpr int64_t day_ms = 86400000;
+
+// A file that has rows of a column.
+struct Rows {
+  std::string path, kind;
+  int64_t rows;
+};
+
+std::vector<Rows> files_of(const Dataset& dataset, const std::vector<std::string>& days, ColumnGroup group) {
+  std::vector<Rows> files;
+  if (group == ColumnGroup::item) files.push_back({dataset.items_path(), "items", dataset.items()});
+  if (group == ColumnGroup::user || group == ColumnGroup::event)
+    for (size_t i = 0; i < dataset.imports().size(); ++i)
+      for (int64_t part = 0; part < dataset.parts(); ++part) {
+        const PartInfo& info = dataset.imports()[i].parts[static_cast<size_t>(part)];
+        files.push_back({dataset.events_path(part, static_cast<int64_t>(i)), "events",
+                         group == ColumnGroup::user ? info.described : info.events});
+      }
+  if (group == ColumnGroup::request || group == ColumnGroup::candidate)
+    for (const auto& day : days)
+      for (int64_t part = 0; part < dataset.parts(); ++part) {
+        const DayInfo& info = dataset.day(day);
+        const auto& rows = group == ColumnGroup::request ? info.part_requests : info.part_candidates;
+        files.push_back({dataset.day_path(day, part), "day", rows[static_cast<size_t>(part)]});
+      }
+  std::erase_if(files, [](const Rows& file) { return file.rows == 0; });
+  return files;
+}
+
+// The elements 0, n / most, 2 n / most ... of n.
+template <typename T>
+std::vector<T> thinned(const std::vector<T>& all, int64_t most) {
+  const auto n = static_cast<int64_t>(all.size());
+  if (n <= most) return all;
+  std::vector<T> some;
+  for (int64_t i = 0; i < most; ++i) some.push_back(all[static_cast<size_t>(i * n / most)]);
+  return some;
+}
+
+// Appends values of rows [begin, end); of events, those before `until_ms`.
+void append_values(const Hdf5File& file, const ColumnSchema& column, int64_t begin, int64_t end, int64_t rows,
+                   int64_t until_ms, std::vector<float>& values) {
+  const std::string prefix = str("/", to_string(column.group));
+  std::vector<float> found = load_column(file, prefix, column, begin, end, rows).reals;
+  if (column.group == ColumnGroup::event) {
+    const auto time = load_integers(file, "/event/time", begin, end, rows);
+    size_t kept = 0;
+    for (size_t i = 0; i < found.size(); ++i)
+      if (time[i] < until_ms) found[kept++] = found[i];
+    found.resize(kept);
+  }
+  values.insert(values.end(), found.begin(), found.end());
+}
+
+std::vector<float> values_of(const Dataset& dataset, const std::vector<std::string>& days,
+                             const ColumnSchema& column, int64_t most_values) {
+  const int64_t until_ms = dataset.day_start_ms(days.back()) + day_ms;
+  const std::vector<Rows> files = thinned(files_of(dataset, days, column.group), most_files);
+  int64_t total = 0;
+  for (const auto& file : files) total += file.rows;
+  std::vector<float> values;
+  for (const auto& [path, kind, rows] : files) {
+    const Hdf5File file(path, Hdf5File::Mode::read);
+    check_part_file(file, kind);
+    const int64_t places = total <= most_values ? 1 : std::min(rows, most_places);
+    const double share =
+        total <= most_values ? 1 : static_cast<double>(most_values) / static_cast<double>(total);
+    for (int64_t place = 0; place < places; ++place) {
+      const int64_t begin = rows * place / places, end = rows * (place + 1) / places;
+      const auto taken = static_cast<int64_t>(static_cast<double>(end - begin) * share + 0.5);
+      append_values(file, column, begin, begin + std::clamp<int64_t>(taken, 1, end - begin), rows, until_ms,
+                    values);
+    }
+  }
+  return values;
+}
+
+// The real columns that features read.
+std::set<std::pair<std::string, ColumnGroup>> number_columns(const DatasetSchema& schema, BatchSpec spec) {
+  spec.buckets.clear();
+  const ResolvedSpec resolved = resolve_features(schema, spec);
+  std::set<std::pair<std::string, ColumnGroup>> columns;
+  for (const auto* features : {&resolved.history, &resolved.candidate, &resolved.user})
+    for (const auto& feature : *features)
+      if (feature.kind == ColumnKind::real) columns.emplace(feature.name, feature.source);
+  return columns;
+}
+
+}  // namespace
+
+std::vector<std::string> number_features(const DatasetSchema& schema, const BatchSpec& spec) {
+  std::vector<std::string> names;
+  for (const auto& [name, group] : number_columns(schema, spec))
+    if (names.empty() || names.back() != name) names.push_back(name);
+  return names;
+}
+
+NumberBuckets find_buckets(const Dataset& dataset, const std::vector<std::string>& days,
+                           const BatchSpec& spec, const std::string& column, int64_t count,
+                           int64_t most_values) {
+  std::vector<float> values;
+  for (const auto& [name, group] : number_columns(dataset.schema(), spec)) {
+    if (name != column) continue;
+    const auto found = values_of(dataset, days, {name, group, ColumnKind::real}, most_values);
+    values.insert(values.end(), found.begin(), found.end());
+  }
+  return equal_buckets(std::move(values), count);
+}
+
+}  // namespace lime
