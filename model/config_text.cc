@@ -2,6 +2,7 @@
 #include <set>
 
 #include "model/config.h"
+#include "model/config_key_kinds.h"
 #include "model/config_keys.h"
 #include "runtime/error.h"
 
@@ -124,11 +125,11 @@ std::string model_signature(const Config& config) {
   const auto add = [&](const std::string& key, const auto& value) { text += str(key, ": ", value, "\n"); };
   for (const auto& key : config_keys()) {
     if (!key.path.starts_with("model.") && !key.path.starts_with("features.")) continue;
-    if (!key.names)
-      add(key.path, key.get(config, ""));
-    else
-      for (const auto& name : key.names(config)) add(join_path(with_name(key, name)), key.get(config, name));
+    if (!key.names) add(key.path, key.get(config, ""));
   }
+  // A number that is read as it is has no line, as in checkpoints of before there were buckets.
+  for (const auto& [name, buckets] : config.features.buckets)
+    if (buckets.count > 0) add("features.buckets." + name, config_key::buckets_text(buckets));
   std::set<std::string> tables;
   for (const auto& feature : all_features(config.features)) {
     const std::string table = table_of(config.embeddings, feature);

@@ -50,6 +50,8 @@ TEST(NumberBuckets, AValueThatFillsABucketHasItsOwn) {
   EXPECT_THAT(cut({0, 0, 0, 0, 0, 0, 1, 2, 3, 4}, 5), ElementsAre(1, 3));         // many zeros
   EXPECT_THAT(cut({1, 2, 5, 5, 5, 5, 5, 5, 8, 9}, 5), ElementsAre(5, 8));         // in the middle
   EXPECT_THAT(cut({1, 1, 2, 2, 2, 3, 3, 4, 4, 5}, 32), ElementsAre(2, 3, 4, 5));  // few values: each its own
+  EXPECT_THAT(cut({0, 0, 0, 0, 0, 0, 1, 2, 3, 4}, 2), ElementsAre(1));
+  EXPECT_THAT(cut({1, 2, 5, 5, 5, 5, 5, 5, 8, 9}, 3), ElementsAre(5, 8));
   EXPECT_THAT(cut({7, 7, 7}, 32), IsEmpty());
   EXPECT_THAT(cut({}, 32), IsEmpty());
   EXPECT_THAT(cut({missing_number}, 32), IsEmpty());
@@ -68,7 +70,10 @@ class NumbersOfALog : public testing::Test {
     };
     for (auto& [id, row] : log_.users) lose(row);
     for (auto& [id, row] : log_.items) lose(row);
-    for (auto& event : log_.events) lose(event.values);
+    for (auto& event : log_.events) {
+      event.values.reals[0] += static_cast<float>(event.user);  // so that it depends on the row
+      lose(event.values);
+    }
     for (auto& request : log_.requests) {
       lose(request.values);
       for (auto& candidate : request.candidates) lose(candidate.values);

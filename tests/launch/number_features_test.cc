@@ -108,6 +108,14 @@ TEST_F(NumberFeatures, OfFirstWeightsAreKept) {
   run(train("raw", "--set features.buckets.price=0 --set features.buckets.delay=0"));
   run(train("next_raw", day + path("raw")));
   EXPECT_EQ(buckets_of("next_raw"), buckets_of("raw"));
+  // Of before there were buckets.
+  std::string config = read_file(path("raw") + "/config.yaml");
+  const std::string none = "  buckets:\n    delay: 0\n    price: 0\n";
+  ASSERT_THAT(config, HasSubstr(none));
+  write_file(path("raw") + "/config.yaml", config.erase(config.find(none), none.size()));
+  run(train("next_old", day + path("raw")));
+  EXPECT_EQ(digests("next_old"), digests("next_raw"));
+  run(str("eval ", path("raw"), " --days 2024-01-03"));
   expect_mistake(train("other", day + path("first") + " --set features.buckets.price=[5]"),
                  "features.buckets.price");
 }
