@@ -23,9 +23,9 @@
 #include "launch/same_everywhere.h"
 #include "launch/stop_signal.h"
 #include "launch/table_sizes.h"
+#include "launch/train_checks.h"
 #include "launch/train_step.h"
 #include "model/network.h"
-#include "model/run_choice.h"
 #include "parallel/device_communicator.h"
 #include "runtime/durable_file.h"
 #include "runtime/text.h"
@@ -50,7 +50,7 @@ class Trainer {
         ctx_(device_of_rank(config.device, group), config),
         entropy_(config_.tasks),
         tracer_(group.rank(), !options.trace_path.empty()) {
-    check();
+    check_training(config_, dataset_, group_.size());
     directory_ = std::make_unique<RunDirectory>(group_, options_.run_directory, options_.resume);
     of_tables_ = make_device_communicator(group_.world(), ctx_);
     network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema(), of_tables_.get());
@@ -117,7 +117,7 @@ class Trainer {
   }
 
   void restore() {
-    refuse_changes();
+    refuse_changes(config_, dataset_, options_.run_directory);
     const auto newest = newest_good_checkpoint(group_.world(), options_.run_directory);
     if (newest) {
       state_ = load_checkpoint(group_.world(), *newest, config_, *network_, adamw_.get());
@@ -142,44 +142,6 @@ class Trainer {
                               ? *options_.first_weights
                               : VerifiedCheckpoint(world, config_.train.from);
     load_weights(world, verified, config_, *network_);
-  }
-
-  // Throws UserError where the configuration would forget days that the run was trained on, or its first
-  // weights.
-  void refuse_changes() const {
-    const Config before = load_config(config_path(options_.run_directory), {});
-    const auto days = dataset_.days_among(config_.data.train, "data.train");
-    for (const auto& day : dataset_.days_among(before.data.train, "data.train"))
-      if (std::find(days.begin(), days.end(), day) == days.end())
-        throw UserError(
-            str("data.train: found '", config_.data.train, "', expected all of '", before.data.train,
-                "', on which the run was trained; to go on with other days: lime train CONFIG --from ",
-                options_.run_directory, " --set data.train=DAYS"));
-    if (config_.train.from != before.train.from)
-      throw UserError(str("train.from: found '", config_.train.from, "', expected '", before.train.from,
-                          "', with whose weights the run began"));
-  }
-
-  void check() const {
-    const int64_t parts = config_.train.context_parallel, ranks = group_.size();
-    if (ranks % parts != 0)
-      throw UserError(str("train.context_parallel: found ", parts,
-                          ", expected a divisor of the number of ranks, ", ranks));
-    if (ranks > config_.train.leaves())
-      throw UserError(str("train.micro_batches: found ", config_.train.micro_batches, ", expected at least ",
-                          parts == 1
-                              ? str("the number of ranks, ", ranks)
-                              : str(ranks / parts, ", the number of ranks by train.context_parallel")));
-    if (config_.train.batch_requests < config_.train.micro_batches)
-      throw UserError(str("train.batch_requests: found ", config_.train.batch_requests,
-                          ", expected at least train.micro_batches = ", config_.train.micro_batches));
-    dataset_.select_days(config_.data.train, "data.train");
-    if (config_.train.eval_every > 0 && config_.data.eval.empty())
-      throw UserError(str("train.eval_every: found ", config_.train.eval_every,
-                          ", but data.eval names no days to evaluate"));
-    if (!config_.data.eval.empty())
-      refuse_trained_days(config_, dataset_, dataset_.select_days(config_.data.eval, "data.eval"),
-                          "data.eval");
   }
 
   int64_t planned_steps(const BatchSource& source) const {
@@ -208,6 +170,7 @@ class Trainer {
                            config_.train.batch_requests, " requests in ", config_.train.micro_batches,
                            " micro-batches; writing ", options_.run_directory));
     progress_->message(table_sizes(config_, dataset_, network_->tables()));
+    if (const auto note = note_on_later_days(config_, dataset_)) progress_->message(*note);
   }
 
   // How many there are, and what joins them.
