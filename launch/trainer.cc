@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <deque>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -73,14 +74,15 @@ class Trainer {
     announce();
     work_ = std::make_unique<RankWork>(hosts);
 
-    StopSignal signal;
+    signal_.emplace("stopping after this step, or within an evaluation");
     TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);
     told_ = Clock::now();  // the first step's time holds its wait for data, as all others' do
-    std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, train_step, signal);
+    std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, train_step);
     bool stopped = batch && batch->stop;
+    if (batch && !stopped && evaluation_was_given_up()) stopped = !evaluate_on_the_way();
     while (batch && !stopped) {
       const bool last = config_.train.max_steps > 0 && state_.step + 1 >= config_.train.max_steps;
-      std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, train_step, signal);
+      std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, train_step);
       stopped = next && next->stop;
       const bool more = next && !stopped;
       const bool evaluates = more && due(config_.train.eval_every, state_.step + 1);
@@ -92,15 +94,15 @@ class Trainer {
       }
       if (evaluates) {
         hear(train_step, 0);
-        evaluate_on_the_way();
+        stopped = !evaluate_on_the_way();
       }
       batch = std::move(next);
     }
     hear(train_step, 0);
     if (stopped) {
-      if (state_.step > first_step_) checkpoint(false);
-      progress.message(
-          str("stopped at step ", state_.step, "; go on with: lime train --resume ", options_.run_directory));
+      if (state_.step > saved_step_) checkpoint(false);
+      progress.message(str("stopped at step ", state_.step, stopped_evaluating_ ? ", in its evaluation" : "",
+                           "; go on with: lime train --resume ", options_.run_directory));
     } else {
       finish();
     }
@@ -110,6 +112,7 @@ class Trainer {
 
  private:
   bool root() const { return group_.rank() == 0; }
+  std::string eval_path() const { return options_.run_directory + "/eval.json"; }
 
   ReadingOrder order() const {
     return reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
@@ -128,7 +131,7 @@ class Trainer {
       days.insert(days.end(), held_out.begin(), held_out.end());
       dataset_ = as_read(dataset_, state_.order, days);
       resumed_from_ = newest->directory();
-      first_step_ = state_.step;
+      first_step_ = saved_step_ = state_.step;
       entropy_.restore(state_.extra);
     } else if (!list_checkpoints(options_.run_directory).empty()) {
       throw UserError(str(options_.run_directory,
@@ -185,9 +188,9 @@ class Trainer {
                parts > 1 ? str(", each history on ", parts) : "");
   }
 
-  std::unique_ptr<GlobalBatch> fetch(BatchSource& source, TrainStep& train_step, const StopSignal& signal) {
+  std::unique_ptr<GlobalBatch> fetch(BatchSource& source, TrainStep& train_step) {
     TraceRange range(ctx_, "data wait");
-    auto batch = source.next(signal.received() != 0, train_step.take_work_ms());
+    auto batch = source.next(signal_->received() != 0, train_step.take_work_ms());
     if (batch && root()) work_->add(batch->ranks);
     return batch ? std::make_unique<GlobalBatch>(std::move(*batch)) : nullptr;
   }
@@ -281,21 +284,36 @@ class Trainer {
     entropy_.save(state_.extra);
     const std::string path = save_checkpoint(group_.world(), options_.run_directory, config_, *network_,
                                              *adamw_, state_, config_.train.keep_checkpoints);
+    saved_step_ = state_.step;
     progress_->message("checkpoint " + path);
   }
 
   std::vector<EvalResult> evaluate_held_out(const std::string& rows_path) {
     const auto days = dataset_.select_days(config_.data.eval, "data.eval");
-    auto results =
-        evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_, items_}, days, rows_path);
+    auto results = evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_, items_, &*signal_},
+                                  days, rows_path);
     if (root()) log_->eval(state_.step, results);
     return results;
   }
 
-  void evaluate_on_the_way() {
+  // Collective. False: a signal came, and it was given up.
+  bool evaluate_on_the_way() {
     TraceRange range(ctx_, "evaluation");
-    const auto results = evaluate_held_out("");
-    if (root()) progress_->message(str("held-out days at step ", state_.step, ":\n", to_lines(results)));
+    try {
+      const auto results = evaluate_held_out("");
+      if (root()) progress_->message(str("held-out days at step ", state_.step, ":\n", to_lines(results)));
+    } catch (const Interrupted&) {
+      stopped_evaluating_ = true;
+    }
+    told_ = Clock::now();  // no part of a step
+    return !stopped_evaluating_;
+  }
+
+  // Collective. Of the step that a run is resumed at, if it was stopped or killed in its evaluation.
+  bool evaluation_was_given_up() {
+    if (state_.step == 0 || !due(config_.train.eval_every, state_.step)) return false;
+    const int64_t missing = root() && !has_evaluation(metrics_path(options_.run_directory), state_.step);
+    return all_gather_values(group_.world(), std::span<const int64_t>(&missing, 1)).front() != 0;
   }
 
   void finish() {
@@ -306,6 +324,8 @@ class Trainer {
     }
     if (state_.step > first_step_) {
       checkpoint(true);
+      std::error_code none;
+      if (root()) std::filesystem::remove(eval_path(), none);  // of fewer steps
     } else {
       progress_->message(str("nothing to do: the run is complete at step ", state_.step,
                              "; raise train.epochs or train.max_steps to go on"));
@@ -317,10 +337,16 @@ class Trainer {
                            usage.ru_maxrss / 1024, " MiB"));
     say_who_waits();
     if (config_.data.eval.empty()) return;
-    const auto results = evaluate_held_out(options_.rows_path);
-    if (!root()) return;
-    write_file_atomically(options_.run_directory + "/eval.json", to_json(results));
-    progress_->message(to_table(results));
+    try {
+      const auto results = evaluate_held_out(options_.rows_path);
+      if (!root()) return;
+      write_file_atomically(eval_path(), to_json(results));
+      progress_->message(to_table(results));
+    } catch (const Interrupted&) {
+      progress_->message(str("stopped in the evaluation at the end; the run is complete at step ",
+                             state_.step, ", evaluate it with: lime train --resume ", options_.run_directory,
+                             ", or lime eval ", options_.run_directory));
+    }
   }
 
   // Collective. Where ids wait for rows: how many do, and how many have one.
@@ -357,7 +383,10 @@ class Trainer {
   std::unique_ptr<AdamW> adamw_;
   TrainState state_;
   std::string resumed_from_;
-  int64_t first_step_ = 0;           // steps done before this job
+  int64_t first_step_ = 0;  // steps done before this job
+  int64_t saved_step_ = 0;  // of the newest checkpoint
+  std::optional<StopSignal> signal_;
+  bool stopped_evaluating_ = false;  // the signal came within an evaluation
   std::unique_ptr<MetricsLog> log_;  // rank 0
   Progress* progress_ = nullptr;
   std::unique_ptr<RankWork> work_;  // of use on rank 0
