@@ -123,5 +123,37 @@ TEST_F(Interruption, EvalAndPredictEndSoonAndLeaveNothing) {
   EXPECT_TRUE(left("scores").empty());
 }
 
+TEST_F(Interruption, AnImportAndAGeneratorLeaveNothing) {
+  const std::string made = path("made"), partial = str("ls -d ", made, ".partial-* >/dev/null 2>&1");
+  for (const auto& [signal, code] : {std::pair("INT", 130), std::pair("TERM", 143)})
+    expect_stopped(signal_when(partial, signal, program("generate --users 200000 --out " + made)),
+                   str("SIG", signal), code);
+  EXPECT_TRUE(left("made").empty());
+  // The signal ends the gzip that reads for the program as well, as Ctrl-C does: that is no damaged log. Rows
+  // are long, so that few of them are still in the pipe.
+  const std::string log = path("rows.csv.gz");
+  const Outcome written = run_command(str("{ echo user,item,time,click,note; yes 1,2,1704067200,1,",
+                                          std::string(400, 'x'), " | head -n 1000000; } | gzip -1 > ", log));
+  ASSERT_EQ(written.exit_code, 0) << written.err;
+  write_file(path("mapping.yaml"),
+             "impressions: {files: rows.csv.gz, user: user, item: item, time: {column: time, unit: s}, "
+             "labels: {click: click}}\n");
+  const std::string import = program(str("import csv --mapping ", path("mapping.yaml"), " --out ", made));
+  expect_stopped(
+      run_command(str("setsid ", import, " & until ", partial,
+                      " || ! kill -0 $!; do sleep 0.01; done; sleep 0.1; kill -s TERM -- -$!; wait $!")),
+      "SIGTERM", 143);
+  EXPECT_TRUE(left("made").empty());
+}
+
+TEST_F(Interruption, ARankingLeavesNothing) {
+  train(1, "cached", settings("train.max_steps=1 --set model.max_positions=64 --set data.max_history=40"));
+  const std::string best = path("best.h5");
+  expect_stopped(signal_when(str("[ -f ", best, ".partial ]"), "INT",
+                             program(str("score ", path("cached"), " --requests 2024-01-03 --out ", best))),
+                 "SIGINT", 130);
+  EXPECT_TRUE(left("best").empty());
+}
+
 }  // namespace
 }  // namespace lime
