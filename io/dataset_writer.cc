@@ -261,11 +261,17 @@ void DatasetWriter::add_item(int64_t item, const RowValues& values, TextPlace pl
 Dataset DatasetWriter::finish() {
   auto& w = *impl_;
   LIME_CHECK(!w.finished, "finish() was called twice");
-  w.progress("sort", 0, 1);
+  const auto sorted = [&w](double share) {
+    if (w.options.progress) w.options.progress("sort", share);
+  };
+  sorted(0);
   w.keep_within(w.memory() / 2);
-  for (auto* sorter : {&w.events, &w.requests, &w.users, &w.items}) sorter->seal(w.memory() / 16);
+  for (double share = 0; auto* sorter : {&w.events, &w.requests, &w.users, &w.items}) {
+    sorter->seal(w.memory() / 16);
+    sorted(share += 0.2);
+  }
   w.assign_parts();
-  w.progress("sort", 1, 1);
+  sorted(1);
   ExternalSorter by_day(w.scratch(), "days");
   w.write_users(by_day);
   by_day.seal(w.memory() / 4);

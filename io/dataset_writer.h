@@ -59,6 +59,8 @@ struct WriterOptions {
   int compression = 1;                      // deflate level after shuffle; 0: none
   bool overwrite = false;                   // replace an existing dataset of that name
   bool add = false;  // add to the dataset of that name, in its parts (`parts` is not looked at)
+  // Called now and then while rows are read and written. What it throws gives the work up, which leaves
+  // nothing of it.
   std::function<void(const std::string& phase, double fraction)> progress;
   std::function<void(const std::string& line)> notice;  // told what the user should know
 };

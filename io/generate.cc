@@ -32,6 +32,11 @@ struct Truth {
   ExpectedAuc no_history;          // of the last day
 };
 
+void report_progress(const GenerateOptions& options, const char* phase, int64_t users) {
+  if (users % 128 == 0 && options.writer.progress)
+    options.writer.progress(phase, static_cast<double>(users) / static_cast<double>(options.users));
+}
+
 Truth find_truth(const UserGenerator& generator, const GenerateOptions& options) {
   Truth truth;
   truth.bayes.resize(static_cast<size_t>(options.days));
@@ -39,6 +44,7 @@ Truth find_truth(const UserGenerator& generator, const GenerateOptions& options)
   SyntheticUser user;
   for (int64_t u = 0; u < options.users; ++u) {
     generator.make(u, user);
+    report_progress(options, "reachable AUC", u);
     for (size_t c = 0; c < user.candidates.size(); ++c) {
       const auto& candidate = user.candidates[c];
       truth.bayes[c / per_day].add(candidate.probability, candidate.probability);
@@ -123,8 +129,7 @@ GenerateReport generate(const GenerateOptions& options) {
   UserWriter users(generator, options, report.day_names, writer, means);
   for (int64_t u = 0; u < options.users; ++u) {
     users.write(u);
-    if (u % 1024 == 0 && options.writer.progress)
-      options.writer.progress("generate", static_cast<double>(u) / static_cast<double>(options.users));
+    report_progress(options, "generate", u);
   }
   for (int64_t item = 0; item < options.items; ++item)
     writer.add_item(item, {{generator.topic(item)}, {}, {}});

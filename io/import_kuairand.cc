@@ -150,6 +150,7 @@ class Importer {
       split_ids(reader.text(tag), ",", values.lists[0]);
       values.reals[0] = log1p_count(reader, duration, 1e-3);
       writer_.add_item(reader.integer(video, 0), values, reader.place());
+      if (reader.rows() % 65536 == 0) progress("read videos", reader.fraction());
     });
   }
 

@@ -87,6 +87,13 @@ std::function<void(int64_t, int64_t)> live_count(const std::string& what) {
   return [what](int64_t done, int64_t total) { show_live(str(what, " ", done, "/", total), done >= total); };
 }
 
+std::function<void(int64_t, int64_t)> live_count(const std::string& what, const StopSignal& signal) {
+  return [show = live_count(what), &signal](int64_t done, int64_t total) {
+    show(done, total);
+    signal.check();
+  };
+}
+
 void add_run_options(CLI::App& command, std::string& run, std::string& checkpoint, std::string& data) {
   command.add_option("run", run, "Run directory of lime train")->required()->type_name("RUN");
   command.add_option("--checkpoint", checkpoint, "Name under RUN/checkpoints [the newest good one]")

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "launch/stop_signal.h"
 #include "model/config.h"
 #include "parallel/process_group.h"
 
@@ -51,8 +52,10 @@ void add_sizes_option(CLI::App&, const std::string& name, std::vector<int64_t>& 
 // A line that is written over itself, on a terminal only; gone once `finished`.
 void show_live(const std::string& line, bool finished);
 void show_live_share(const std::string& what, double fraction);  // "sorting  42%"
-// Shows "scoring 42/1000".
+// Shows "scoring 42/1000". The second one gives the work up (Interrupted) where a signal came to this
+// process.
 std::function<void(int64_t done, int64_t total)> live_count(const std::string& what);
+std::function<void(int64_t done, int64_t total)> live_count(const std::string& what, const StopSignal&);
 // Collective. Throws UserError naming the option whose file (if one is given) rank 0 could not write where it
 // is wanted: before hours of work rather than after them. The directory `made_later` need not be there yet.
 void require_places(ProcessGroup&, const std::vector<std::pair<std::string, std::string>>& options,

@@ -48,13 +48,14 @@ int run(Job& job, Choices& chosen) {
   check(plan);
   std::filesystem::create_directories(chosen.out);
   const auto points = measure_latencies(plan, show);
+  std::cout << latency_text(plan, points)
+            << std::flush;  // before the files, for which the disk may have no room
   write_file_atomically(chosen.out + "/latency.json", latency_json(plan, points));
   for (const auto& one : plan.sweeps) {
     write_file_atomically(chosen.out + "/latency-" + to_string(one.what) + ".svg",
                           to_svg(latency_chart(plan, one.what, points), SvgUse::alone));
   }
-  std::cout << latency_text(plan, points) << "wrote " << chosen.out
-            << "/latency.json and a chart of each sweep\n";
+  std::cout << "wrote " << chosen.out << "/latency.json and a chart of each sweep\n";
   return 0;
 }
 

@@ -29,8 +29,8 @@ int run(Job& job, Choices& chosen) {
         if (root) show_live(str(done + 1, "/", total, " ", what), done == total);
       });
   if (!root) return 0;
+  std::cout << ranks_text(bench) << std::flush;  // before the file, for which the disk may have no room
   if (!chosen.json.empty()) write_file_atomically(chosen.json, ranks_json(chosen.options, bench));
-  std::cout << ranks_text(bench);
   return 0;
 }
 

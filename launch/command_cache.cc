@@ -25,8 +25,9 @@ int run_cache_build(Job& job, const Choices& choices) {
   const Stopwatch watch;
   const ServedModel model(choices.run);
   const auto ids = items_to_cache(model, choices.items);
+  const StopSignal signal;
   build_item_cache(model, ids, choices.items, parse_row_type(choices.type), choices.out,
-                   live_count("caching items"));
+                   live_count("caching items", signal));
   std::cout << "wrote " << choices.out << ": " << ids.size() << " items of " << model.checkpoint() << ", "
             << choices.type << ", " << std::fixed << std::setprecision(1)
             << static_cast<double>(std::filesystem::file_size(choices.out)) / 1e6 << " MB, "

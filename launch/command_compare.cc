@@ -78,10 +78,11 @@ int run(Job& job, Compare& chosen) {
   chosen.results.latency = latency_probe(chosen.latency_candidates);
   ComparisonResults results = collect_results(plan, outcome.failures, chosen.results);
   results.jobs = chosen.runner.jobs;
+  std::cout << to_text(results) << std::endl;  // before the files, for which the disk may have no room
   write_file_atomically(plan.out + "/report.json", to_json(results));
   write_file_atomically(plan.out + "/report.md", to_markdown(results));
   write_file_atomically(plan.out + "/report.html", to_html(results));
-  std::cout << to_text(results) << "\nwrote " << plan.out << "/report.html, report.md, report.json\n";
+  std::cout << "wrote " << plan.out << "/report.html, report.md, report.json\n";
   return outcome.failures.empty() ? 0 : 1;
 }
 

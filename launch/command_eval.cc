@@ -28,8 +28,10 @@ int run_eval(Job& job, Eval& choices) {
   const auto days = run.dataset.select_days(text, option);
   refuse_trained_days(run.config, run.dataset, days, option);
   TrainedRun trained(job.group, std::move(run));
-  const auto results =
-      evaluate_modes(trained.scoring(), days, choices.rows, live_requests(job.group, "evaluating"));
+  const StopSignal signal;
+  Scoring scoring = trained.scoring();
+  scoring.signal = &signal;
+  const auto results = evaluate_modes(scoring, days, choices.rows, live_requests(job.group, "evaluating"));
   if (job.group.rank() != 0) return 0;
   std::cout << trained.checkpoint() << "\n" << to_table(results);
   if (!choices.json.empty()) write_file_atomically(choices.json, to_json(results));

@@ -98,7 +98,8 @@ int run(const Job& job, const Generate& chosen) {
   GenerateOptions options = preset_options(chosen.preset);
   for (const auto& set : chosen.given) set(options);
   options.out = chosen.out;
-  options.writer = writer_options(chosen.choices);
+  const StopSignal signal;
+  options.writer = writer_options(chosen.choices, signal);
   const Stopwatch watch;
   const GenerateReport report = generate(options);
   print_report(report, options.out, watch.seconds());

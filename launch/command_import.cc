@@ -38,9 +38,10 @@ void finish_importer(CLI::App& command, Job& job, std::shared_ptr<Import<Options
     chosen->options.out = target_dataset(chosen->choices);
     job.action = [&job, chosen, import] {
       require_single_process(job.group, "import");
-      chosen->options.writer = writer_options(chosen->choices);
+      const StopSignal signal;
+      chosen->options.writer = writer_options(chosen->choices, signal);
       const Stopwatch watch;
-      const ImportReport report = import(chosen->options);
+      const ImportReport report = signal.given_up_for([&] { return import(chosen->options); });
       print_report(report, chosen->options.out, watch.seconds());
       return 0;
     };

@@ -24,12 +24,15 @@ int run_predict(Job& job, Predict& choices) {
   if (modes.size() != 1)
     throw UserError(str("--history: found ", run.config.eval.history, ", expected one mode"));
   TrainedRun trained(job.group, std::move(run));
-  predict(trained.scoring(), days, modes.front(), choices.out, live_requests(job.group, "scoring"));
+  const StopSignal signal;
+  Scoring scoring = trained.scoring();
+  scoring.signal = &signal;
+  predict(scoring, days, modes.front(), choices.out, live_requests(job.group, "scoring"));
   if (job.group.rank() == 0) {
     int64_t requests = 0, candidates = 0;
     for (const auto& day : days) {
-      requests += trained.scoring().dataset.day(day).requests;
-      candidates += trained.scoring().dataset.day(day).candidates;
+      requests += scoring.dataset.day(day).requests;
+      candidates += scoring.dataset.day(day).candidates;
     }
     std::cout << "wrote " << choices.out << ": " << grouped(candidates) << " candidates of "
               << grouped(requests) << " requests (" << trained.checkpoint() << ")\n";

@@ -25,7 +25,8 @@ int run_score(Job& job, Choices& choices) {
   if (options.days.starts_with("days/")) options.days.erase(0, 5);  // as the directory is called
   options.history = history_modes(choices.history).front();
   options.scorer.missing = choices.missing == "refuse" ? MissingItems::refuse : MissingItems::score;
-  const ScoreRequestsReport r = score_requests(options, live_count("scoring"));
+  const StopSignal signal;
+  const ScoreRequestsReport r = score_requests(options, live_count("scoring", signal));
   std::cout << std::fixed << r.requests << " requests (" << r.without_history << " without history), "
             << r.candidates << " candidates: " << r.counts.cached << " from the cache, " << r.counts.uncached
             << " without it\n"

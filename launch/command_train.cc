@@ -89,10 +89,9 @@ void add_train_command(CLI::App& app, Job& job) {
   command.footer(
       "A run directory holds config.yaml (every key, resolved), environment.json, metrics.jsonl, "
       "tensorboard/ and\n"
-      "checkpoints/. SIGTERM, SIGINT or SIGUSR1 finishes the step, checkpoints and exits with 0, a second "
-      "one ends it at once; an mpirun "
-      "is\n"
-      "sent SIGUSR1, which it passes on.\n"
+      "checkpoints/. SIGTERM, SIGINT or SIGUSR1 finishes the step, or leaves the evaluation,\n"
+      "checkpoints and exits with 0, a second one ends it at once; an mpirun is sent SIGUSR1,\n"
+      "which it passes on.\n"
       "Examples:\n"
       "  mpirun -np 2 lime train configs/kuairand.yaml --set data.train=2022-04-25..2022-05-04 --out "
       "runs/first\n"

@@ -44,11 +44,14 @@ std::string target_dataset(const WriterChoices& choices) {
   return choices.out.empty() ? choices.add_to : choices.out;
 }
 
-WriterOptions writer_options(const WriterChoices& choices) {
+WriterOptions writer_options(const WriterChoices& choices, const StopSignal& signal) {
   WriterOptions options = choices.writer;
   options.add = !choices.add_to.empty();
   options.memory_bytes = choices.memory_mb << 20;
-  options.progress = show_live_share;
+  options.progress = [&signal](const std::string& what, double fraction) {
+    show_live_share(what, fraction);
+    signal.check();
+  };
   options.notice = [](const std::string& line) { std::cerr << "lime: " << line << "\n"; };
   return options;
 }

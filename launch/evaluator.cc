@@ -111,6 +111,7 @@ EvalResult evaluate(const Scoring& scoring, const std::vector<std::string>& days
   for (const auto& day : days) candidates += scoring.dataset.day(day).candidates;
   EvalResult result;
   for (size_t t = 0; t < config.tasks.size(); ++t) {
+    if (scoring.signal) scoring.signal->check(comm);
     std::vector<ScoredRow> rows = collector.take(comm, t, candidates);
     if (sink)
       together(comm, [&] {

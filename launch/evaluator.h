@@ -33,14 +33,14 @@ void refuse_trained_days(const Config&, const Dataset&, const std::vector<std::s
 // Collective; the result is complete on rank 0 (and empty elsewhere), the same bits for any number of ranks
 // but for `seconds`. Scores with the tables as they are: unseen ids read as their initial values. A candidate
 // whose sample weight for a task is 0 is left out of that task. Uses the context's arena. A file that is
-// broken is one UserError on all ranks. `sink` is given each task's rows on rank 0, in any order; what it
-// throws is thrown on all ranks.
+// broken is one UserError on all ranks, a signal to any of them (scoring.signal) one Interrupted. `sink` is
+// given each task's rows on rank 0, in any order; what it throws is thrown on all ranks.
 using RowSink = std::function<void(const std::string& task, const std::vector<ScoredRow>&)>;
 EvalResult evaluate(const Scoring&, const std::vector<std::string>& days, HistoryMode,
                     const ScoringProgress& progress = {}, const RowSink& sink = {});
 
 // Collective. Every mode of config.eval.history, in order. Where `rows_path` is not empty, rank 0 writes all
-// rows there (launch/scored_rows.h) once the last mode is done.
+// rows there (launch/scored_rows.h) once the last mode is done; given up before, nothing is left there.
 std::vector<EvalResult> evaluate_modes(const Scoring&, const std::vector<std::string>& days,
                                        const std::string& rows_path, const ScoringProgress& progress = {});
 

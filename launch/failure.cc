@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "launch/stop_signal.h"
 #include "runtime/one_line.h"
 #include "runtime/out_of_memory.h"
 
@@ -41,11 +42,13 @@ int FailureReporter::report(const std::exception& error) {
   // What the file system refuses (a name that is too long, a folder that may not be read) is for the user to
   // mend.
   const auto* of_files = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
-  const bool user = of_files || dynamic_cast<const UserError*>(&error);
-  const int code = user ? 2 : 1;
+  const auto* interrupted = dynamic_cast<const Interrupted*>(&error);
+  const bool user = of_files || interrupted || dynamic_cast<const UserError*>(&error);
+  const int code = interrupted ? 128 + interrupted->signal() : user ? 2 : 1;
   const std::string message =
       of_files ? str(of_files->path1().string(), ": ", of_files->code().message()) : message_of(error);
-  const std::string line = "lime: error: " + one_line(message);  // whatever a library or a file says
+  const std::string line =
+      (interrupted ? "lime: " : "lime: error: ") + one_line(message);  // whatever a library or a file says
   if (!failures_) {
     print_line(line);
     return code;

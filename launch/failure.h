@@ -14,7 +14,8 @@ class FailureReporter {
   explicit FailureReporter(ProcessGroup&);
 
   // Prints "lime: error: MESSAGE" and returns the exit code: 2 for a UserError, 1 (with the rank) for
-  // anything else. If all ranks fail within two seconds each different message is printed once, by the lowest
+  // anything else. Interrupted is no error: "lime: stopped by SIGINT; nothing was written", and 128 + the
+  // signal. If all ranks fail within two seconds each different message is printed once, by the lowest
   // rank that has it, and all return: the job ends in good order. Otherwise some rank is not failing, and
   // perhaps waits for this one: takes the job down.
   int report(const std::exception&);

@@ -101,7 +101,8 @@ int run(int argc, char** argv, ProcessGroup& group) {
       "  lime generate --preset quickstart --out data/quickstart\n"
       "  mpirun -np 2 lime train configs/quickstart.yaml --out runs/first\n"
       "  lime eval runs/first\n"
-      "Errors a user can mend are one line on stderr and exit code 2; anything else exits with 1.");
+      "Errors a user can mend are one line on stderr and exit code 2; anything else exits with 1. After\n"
+      "Ctrl-C a run is resumed; other commands leave nothing behind and exit with 130.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -72,14 +72,28 @@ Json eval_line(int64_t step, const std::string& history, const std::string& task
   return line;
 }
 
-// The step of a line, or nothing where it is not one of ours.
-std::optional<int64_t> step_of(const std::string& line) {
+struct LineKind {
+  int64_t step;
+  bool evaluation;
+};
+
+// Nothing where the line is not one of ours.
+std::optional<LineKind> kind_of(const std::string& line) {
   const Json json = Json::parse(line, nullptr, false);
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
-  return json["step"].get<int64_t>();
+  return LineKind{json["step"].get<int64_t>(), json.value("kind", Json()) == "eval"};
 }
 
 }  // namespace
+
+std::string metrics_path(const std::string& run_directory) { return run_directory + "/metrics.jsonl"; }
+
+bool has_evaluation(const std::string& path, int64_t step) {
+  std::ifstream file(path, std::ios::binary);
+  for (std::string line; std::getline(file, line);)
+    if (const auto kind = kind_of(line); kind && kind->evaluation && kind->step == step) return true;
+  return false;
+}
 
 void truncate_metrics(const std::string& path, int64_t step) {
   std::ifstream file(path, std::ios::binary);
@@ -87,16 +101,15 @@ void truncate_metrics(const std::string& path, int64_t step) {
   std::string line;
   int64_t keep = 0;
   while (std::getline(file, line) && !file.eof()) {  // eof: the last line has no end, it was cut off
-    const auto line_step = step_of(line);
-    if (!line_step || *line_step > step) break;
+    const auto kind = kind_of(line);
+    if (!kind || kind->step > step) break;
     keep += static_cast<int64_t>(line.size()) + 1;
   }
   if (truncate(path.c_str(), keep) != 0)
     throw UserError(str(path, ": cannot be written: ", std::strerror(errno)));
 }
 
-MetricsLog::MetricsLog(const std::string& run_directory, int64_t step)
-    : path_(run_directory + "/metrics.jsonl") {
+MetricsLog::MetricsLog(const std::string& run_directory, int64_t step) : path_(metrics_path(run_directory)) {
   truncate_metrics(path_, step);
   tensorboard_ = std::make_unique<TensorboardWriter>(run_directory + "/tensorboard", step);
   fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);

@@ -41,6 +41,11 @@ class MetricsLog {
   std::unique_ptr<TensorboardWriter> tensorboard_;
 };
 
+std::string metrics_path(const std::string& run_directory);
+
+// Whether the file has an evaluation of that step.
+bool has_evaluation(const std::string& path, int64_t step);
+
 // Cuts RUN/metrics.jsonl back to the lines of steps <= step; nothing if there is no such file.
 void truncate_metrics(const std::string& path, int64_t step);
 

@@ -92,15 +92,12 @@ double upload_rate(Context& ctx, int64_t bytes, double seconds) {
                     sync);
 }
 
-// An open file that is closed, and one that was made removed.
 struct File {
   std::string path;
   int fd;
-  bool remove = false;
   File(const std::string& p, int flags) : path(p), fd(open(p.c_str(), flags | O_CLOEXEC, 0644)) {}
   ~File() {
     if (fd >= 0) close(fd);
-    if (remove) unlink(path.c_str());
   }
   File(const File&) = delete;
   File& operator=(const File&) = delete;
@@ -138,7 +135,7 @@ double writing_rate(const std::string& directory, const std::string& name, int64
   for (size_t i = 0; i < block.size(); ++i) block[i] = static_cast<char>(i * 2654435761U >> 11);
   File file(directory + "/" + name, O_WRONLY | O_CREAT | O_EXCL);
   if (file.fd < 0) throw UserError(str("--out: ", file.path, " cannot be written: ", std::strerror(errno)));
-  file.remove = true;
+  unlink(file.path.c_str());  // at once: whatever ends this leaves nothing
   int64_t bytes = 0;
   const Stopwatch watch;
   do {

@@ -32,7 +32,8 @@ struct ScoreRequestsReport {
 // The K further candidates are one sample, drawn without replacement from the cache's items (without a cache:
 // from the items that would be cached) by the run's seed, the same for every request: so requests can be
 // compared, and the same command gives the same file. A smaller number of items is taken whole. Requests are
-// those of the reader in its unshuffled order. Throws UserError.
+// those of the reader in its unshuffled order. Throws UserError; what `progress` throws gives it up, and
+// leaves no file.
 ScoreRequestsReport score_requests(const ScoreRequestsOptions&, const ScoringProgress& = {});
 
 }  // namespace lime

@@ -22,7 +22,11 @@ struct Scored {
 class Pass {
  public:
   Pass(const Scoring& scoring, const std::vector<std::string>& days, HistoryMode mode)
-      : comm_(scoring.comm), ctx_(scoring.ctx), network_(scoring.network), scores_(ctx_) {
+      : comm_(scoring.comm),
+        ctx_(scoring.ctx),
+        network_(scoring.network),
+        signal_(scoring.signal),
+        scores_(ctx_) {
     ReaderOptions options = scoring_options(comm_, scoring.config, days, mode);
     options.spec.metric_weight = scoring.config.eval.watch_time;
     options.items = scoring.items;
@@ -50,17 +54,19 @@ class Pass {
   std::unique_ptr<Scored> fetch() {
     auto next = std::make_unique<Scored>();
     together(comm_, [&] { next->batch = reader_->next(); });
-    int64_t mine[2] = {0, 0};
+    int64_t mine[3] = {0, 0, signal_ ? signal_->received() : 0};
     for (const auto& micro : next->batch.micro) {
       mine[0] += micro.requests();
       mine[1] += micro.truncated;
     }
     const auto all = all_gather_values(comm_, std::span<const int64_t>(mine));
-    int64_t requests = 0;
-    for (size_t i = 0; i < all.size(); i += 2) {
+    int64_t requests = 0, signal = 0;
+    for (size_t i = 0; i < all.size(); i += 3) {
       requests += all[i];
       totals_.truncated += all[i + 1];
+      signal = std::max(signal, all[i + 2]);
     }
+    if (signal != 0) throw Interrupted(static_cast<int>(signal));
     if (requests == 0) return nullptr;
     totals_.requests += requests;
     next->lookup = network_.begin_lookup(next->batch.micro, /*insert=*/false);
@@ -83,6 +89,7 @@ class Pass {
   Communicator& comm_;
   Context& ctx_;
   Network& network_;
+  const StopSignal* signal_;
   HostReturn scores_;
   std::unique_ptr<BatchReader> reader_;
   ScoringTotals totals_;

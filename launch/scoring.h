@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/reader.h"
+#include "launch/stop_signal.h"
 #include "model/config.h"
 #include "model/network.h"
 #include "parallel/communicator.h"
@@ -23,6 +24,7 @@ struct Scoring {
   const Config& config;
   const Dataset& dataset;
   std::shared_ptr<const ItemTable> items = nullptr;  // of items_of_host; null: every reader has its own
+  const StopSignal* signal = nullptr;  // gives a pass up between two batches, with Interrupted on all ranks
 };
 
 const char* to_string(HistoryMode);
@@ -49,7 +51,7 @@ struct ScoringTotals {  // over all ranks
 
 // Collective. Every rank scores its own virtual shards, and goes on with empty batches until all are dry. The
 // ids of the next batch travel while this one is computed. What the reader throws on one rank is thrown on
-// all.
+// all; so is Interrupted, where scoring.signal came to any of them.
 ScoringTotals score_days(const Scoring&, const std::vector<std::string>& days, HistoryMode,
                          const ScoredVisitor&, const ScoringProgress&, const BetweenBatches& = {});
 

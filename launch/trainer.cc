@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <deque>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,9 +25,9 @@
 #include "launch/same_everywhere.h"
 #include "launch/stop_signal.h"
 #include "launch/table_sizes.h"
+#include "launch/train_checks.h"
 #include "launch/train_step.h"
 #include "model/network.h"
-#include "model/run_choice.h"
 #include "parallel/device_communicator.h"
 #include "runtime/durable_file.h"
 #include "runtime/text.h"
@@ -51,7 +52,7 @@ class Trainer {
         ctx_(device_of_rank(config.device, group), config),
         entropy_(config_.tasks),
         tracer_(group.rank(), !options.trace_path.empty()) {
-    check();
+    check_training(config_, dataset_, group_.size());
     directory_ = std::make_unique<RunDirectory>(group_, options_.run_directory, options_.resume);
     of_tables_ = make_device_communicator(group_.world(), ctx_);
     network_ = std::make_unique<Network>(ctx_, group_.world(), config_, dataset_.schema(), of_tables_.get());
@@ -74,14 +75,15 @@ class Trainer {
     announce();
     work_ = std::make_unique<RankWork>(hosts);
 
-    StopSignal signal;
+    signal_.emplace("stopping after this step, or within an evaluation");
     TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);
     told_ = Clock::now();  // the first step's time holds its wait for data, as all others' do
-    std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, train_step, signal);
+    std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, train_step);
     bool stopped = batch && batch->stop;
+    if (batch && !stopped && evaluation_was_given_up()) stopped = !evaluate_on_the_way();
     while (batch && !stopped) {
       const bool last = config_.train.max_steps > 0 && state_.step + 1 >= config_.train.max_steps;
-      std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, train_step, signal);
+      std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, train_step);
       stopped = next && next->stop;
       const bool more = next && !stopped;
       const bool evaluates = more && due(config_.train.eval_every, state_.step + 1);
@@ -93,15 +95,15 @@ class Trainer {
       }
       if (evaluates) {
         hear(train_step, 0);
-        evaluate_on_the_way();
+        stopped = !evaluate_on_the_way();
       }
       batch = std::move(next);
     }
     hear(train_step, 0);
     if (stopped) {
-      if (state_.step > first_step_) checkpoint(false);
-      progress.message(
-          str("stopped at step ", state_.step, "; go on with: lime train --resume ", options_.run_directory));
+      if (state_.step > saved_step_) checkpoint(false);
+      progress.message(str("stopped at step ", state_.step, stopped_evaluating_ ? ", in its evaluation" : "",
+                           "; go on with: lime train --resume ", options_.run_directory));
     } else {
       finish();
     }
@@ -111,6 +113,7 @@ class Trainer {
 
  private:
   bool root() const { return group_.rank() == 0; }
+  std::string eval_path() const { return options_.run_directory + "/eval.json"; }
 
   ReadingOrder order() const {
     return reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
@@ -118,7 +121,7 @@ class Trainer {
   }
 
   void restore() {
-    refuse_changes();
+    refuse_changes(config_, dataset_, options_.run_directory);
     const auto newest = newest_good_checkpoint(group_.world(), options_.run_directory);
     if (newest) {
       state_ = load_checkpoint(group_.world(), *newest, config_, *network_, adamw_.get());
@@ -129,7 +132,7 @@ class Trainer {
       days.insert(days.end(), held_out.begin(), held_out.end());
       dataset_ = as_read(dataset_, state_.order, days);
       resumed_from_ = newest->directory();
-      first_step_ = state_.step;
+      first_step_ = saved_step_ = state_.step;
       entropy_.restore(state_.extra);
     } else if (!list_checkpoints(options_.run_directory).empty()) {
       throw UserError(str(options_.run_directory,
@@ -143,44 +146,6 @@ class Trainer {
                               ? *options_.first_weights
                               : VerifiedCheckpoint(world, config_.train.from);
     load_weights(world, verified, config_, *network_);
-  }
-
-  // Throws UserError where the configuration would forget days that the run was trained on, or its first
-  // weights.
-  void refuse_changes() const {
-    const Config before = load_config(config_path(options_.run_directory), {});
-    const auto days = dataset_.days_among(config_.data.train, "data.train");
-    for (const auto& day : dataset_.days_among(before.data.train, "data.train"))
-      if (std::find(days.begin(), days.end(), day) == days.end())
-        throw UserError(
-            str("data.train: found '", config_.data.train, "', expected all of '", before.data.train,
-                "', on which the run was trained; to go on with other days: lime train CONFIG --from ",
-                options_.run_directory, " --set data.train=DAYS"));
-    if (config_.train.from != before.train.from)
-      throw UserError(str("train.from: found '", config_.train.from, "', expected '", before.train.from,
-                          "', with whose weights the run began"));
-  }
-
-  void check() const {
-    const int64_t parts = config_.train.context_parallel, ranks = group_.size();
-    if (ranks % parts != 0)
-      throw UserError(str("train.context_parallel: found ", parts,
-                          ", expected a divisor of the number of ranks, ", ranks));
-    if (ranks > config_.train.leaves())
-      throw UserError(str("train.micro_batches: found ", config_.train.micro_batches, ", expected at least ",
-                          parts == 1
-                              ? str("the number of ranks, ", ranks)
-                              : str(ranks / parts, ", the number of ranks by train.context_parallel")));
-    if (config_.train.batch_requests < config_.train.micro_batches)
-      throw UserError(str("train.batch_requests: found ", config_.train.batch_requests,
-                          ", expected at least train.micro_batches = ", config_.train.micro_batches));
-    dataset_.select_days(config_.data.train, "data.train");
-    if (config_.train.eval_every > 0 && config_.data.eval.empty())
-      throw UserError(str("train.eval_every: found ", config_.train.eval_every,
-                          ", but data.eval names no days to evaluate"));
-    if (!config_.data.eval.empty())
-      refuse_trained_days(config_, dataset_, dataset_.select_days(config_.data.eval, "data.eval"),
-                          "data.eval");
   }
 
   int64_t planned_steps(const BatchSource& source) const {
@@ -210,6 +175,7 @@ class Trainer {
                            " micro-batches; writing ", options_.run_directory));
     progress_->message(table_sizes(config_, dataset_, network_->tables()));
     if (const auto line = buckets_line(config_); !line.empty()) progress_->message(line);
+    if (const auto note = note_on_later_days(config_, dataset_)) progress_->message(*note);
   }
 
   // How many there are, and what joins them.
@@ -224,9 +190,9 @@ class Trainer {
                parts > 1 ? str(", each history on ", parts) : "");
   }
 
-  std::unique_ptr<GlobalBatch> fetch(BatchSource& source, TrainStep& train_step, const StopSignal& signal) {
+  std::unique_ptr<GlobalBatch> fetch(BatchSource& source, TrainStep& train_step) {
     TraceRange range(ctx_, "data wait");
-    auto batch = source.next(signal.received() != 0, train_step.take_work_ms());
+    auto batch = source.next(signal_->received() != 0, train_step.take_work_ms());
     if (batch && root()) work_->add(batch->ranks);
     return batch ? std::make_unique<GlobalBatch>(std::move(*batch)) : nullptr;
   }
@@ -320,21 +286,36 @@ class Trainer {
     entropy_.save(state_.extra);
     const std::string path = save_checkpoint(group_.world(), options_.run_directory, config_, *network_,
                                              *adamw_, state_, config_.train.keep_checkpoints);
+    saved_step_ = state_.step;
     progress_->message("checkpoint " + path);
   }
 
   std::vector<EvalResult> evaluate_held_out(const std::string& rows_path) {
     const auto days = dataset_.select_days(config_.data.eval, "data.eval");
-    auto results =
-        evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_, items_}, days, rows_path);
+    auto results = evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_, items_, &*signal_},
+                                  days, rows_path);
     if (root()) log_->eval(state_.step, results);
     return results;
   }
 
-  void evaluate_on_the_way() {
+  // Collective. False: a signal came, and it was given up.
+  bool evaluate_on_the_way() {
     TraceRange range(ctx_, "evaluation");
-    const auto results = evaluate_held_out("");
-    if (root()) progress_->message(str("held-out days at step ", state_.step, ":\n", to_lines(results)));
+    try {
+      const auto results = evaluate_held_out("");
+      if (root()) progress_->message(str("held-out days at step ", state_.step, ":\n", to_lines(results)));
+    } catch (const Interrupted&) {
+      stopped_evaluating_ = true;
+    }
+    told_ = Clock::now();  // no part of a step
+    return !stopped_evaluating_;
+  }
+
+  // Collective. Of the step that a run is resumed at, if it was stopped or killed in its evaluation.
+  bool evaluation_was_given_up() {
+    if (state_.step == 0 || !due(config_.train.eval_every, state_.step)) return false;
+    const int64_t missing = root() && !has_evaluation(metrics_path(options_.run_directory), state_.step);
+    return all_gather_values(group_.world(), std::span<const int64_t>(&missing, 1)).front() != 0;
   }
 
   void finish() {
@@ -345,6 +326,8 @@ class Trainer {
     }
     if (state_.step > first_step_) {
       checkpoint(true);
+      std::error_code none;
+      if (root()) std::filesystem::remove(eval_path(), none);  // of fewer steps
     } else {
       progress_->message(str("nothing to do: the run is complete at step ", state_.step,
                              "; raise train.epochs or train.max_steps to go on"));
@@ -356,10 +339,16 @@ class Trainer {
                            usage.ru_maxrss / 1024, " MiB"));
     say_who_waits();
     if (config_.data.eval.empty()) return;
-    const auto results = evaluate_held_out(options_.rows_path);
-    if (!root()) return;
-    write_file_atomically(options_.run_directory + "/eval.json", to_json(results));
-    progress_->message(to_table(results));
+    try {
+      const auto results = evaluate_held_out(options_.rows_path);
+      if (!root()) return;
+      write_file_atomically(eval_path(), to_json(results));
+      progress_->message(to_table(results));
+    } catch (const Interrupted&) {
+      progress_->message(str("stopped in the evaluation at the end; the run is complete at step ",
+                             state_.step, ", evaluate it with: lime train --resume ", options_.run_directory,
+                             ", or lime eval ", options_.run_directory));
+    }
   }
 
   // Collective. Where ids wait for rows: how many do, and how many have one.
@@ -396,7 +385,10 @@ class Trainer {
   std::unique_ptr<AdamW> adamw_;
   TrainState state_;
   std::string resumed_from_;
-  int64_t first_step_ = 0;           // steps done before this job
+  int64_t first_step_ = 0;  // steps done before this job
+  int64_t saved_step_ = 0;  // of the newest checkpoint
+  std::optional<StopSignal> signal_;
+  bool stopped_evaluating_ = false;  // the signal came within an evaluation
   std::unique_ptr<MetricsLog> log_;  // rank 0
   Progress* progress_ = nullptr;
   std::unique_ptr<RankWork> work_;  // of use on rank 0

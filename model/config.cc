@@ -15,6 +15,14 @@
 namespace lime {
 namespace {
 
+std::string where_keys_are_listed(const KeyPath& unknown) {
+  const std::string& section = unknown.front();
+  const auto in_section = [&](const ConfigKey& key) { return key.path.starts_with(section + "."); };
+  return std::ranges::any_of(config_keys(), in_section)
+             ? str(" (lime help config ", section, " lists the keys of ", section, ")")
+             : " (lime help config lists all keys)";
+}
+
 class Parser {
  public:
   Parser(std::string origin, std::vector<ConfigEntry> entries)
@@ -60,7 +68,7 @@ class Parser {
                           ", expected keys such as ", below.front()));
     const auto nearest = nearest_key(entry.path);
     throw UserError(str(entry.where, ": unknown key '", path, "'",
-                        nearest ? did_you_mean(nearest) : " (lime help config lists all keys)"));
+                        nearest ? did_you_mean(nearest) : where_keys_are_listed(entry.path)));
   }
 
   void apply(const ConfigKey& key) {

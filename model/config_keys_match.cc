@@ -55,15 +55,20 @@ std::optional<std::string> nearest_key(const KeyPath& unknown) {
   for (const auto& key : config_keys()) {
     full.push_back(instantiate(key, unknown));
     const KeyPath path = split_path(full.back());
-    if (path.size() > unknown.size())  // a section's name
-      full.push_back(join_path({path.begin(), path.begin() + static_cast<ptrdiff_t>(unknown.size())}));
+    if (path.size() <= unknown.size()) continue;
+    // A section's name. Where it ends with the user's own, what stands before must be near by itself.
+    const auto end = path.begin() + static_cast<ptrdiff_t>(unknown.size());
+    if (!is_placeholder(split_path(key.path)[unknown.size() - 1]) ||
+        likely_word(join_path({unknown.begin(), unknown.end() - 1}), {join_path({path.begin(), end - 1})}))
+      full.push_back(join_path({path.begin(), end}));
   }
   if (const auto whole = likely_word(join_path(unknown), full)) return whole;
-  // A known last component in the wrong place: the first section that has it, or one like it.
+  // A known last component in the wrong place: the first section that has it, or one very like it. (Of the
+  // section that was named it would be near as a whole.)
   std::vector<std::string> last;
   for (const auto& key : config_keys())
     if (!key.names) last.push_back(split_path(key.path).back());
-  const auto nearest = likely_word(unknown.back(), last);
+  const auto nearest = likely_word(unknown.back(), last, 1);
   for (const auto& key : config_keys())
     if (nearest && !key.names && split_path(key.path).back() == *nearest) return key.path;
   return std::nullopt;

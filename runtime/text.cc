@@ -55,9 +55,10 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
   return best;
 }
 
-std::optional<std::string> likely_word(std::string_view word, const std::vector<std::string>& known) {
+std::optional<std::string> likely_word(std::string_view word, const std::vector<std::string>& known,
+                                       size_t near) {
   std::optional<std::string> best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  size_t best_distance = std::max(near, word.size() / 3) + 1;
   for (const auto& candidate : known) {
     const size_t distance = edit_distance(word, candidate);
     if (distance < best_distance && distance < candidate.size()) {

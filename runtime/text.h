@@ -47,8 +47,9 @@ std::string grouped(double value, int digits);
 std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
 
 // The known word that was probably meant: its edit distance is the smallest, and at most a third of the
-// word's length (2 is always near enough).
-std::optional<std::string> likely_word(std::string_view word, const std::vector<std::string>& known);
+// word's length (`near` is always near enough).
+std::optional<std::string> likely_word(std::string_view word, const std::vector<std::string>& known,
+                                       size_t near = 2);
 
 // " (did you mean 'epochs'?)", or nothing.
 std::string did_you_mean(const std::optional<std::string>& word);

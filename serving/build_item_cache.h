@@ -20,7 +20,7 @@ using CacheProgress = std::function<void(int64_t done, int64_t total)>;
 std::vector<int64_t> items_to_cache(const ServedModel&, const std::string& items);
 
 // Throws UserError, leaving nothing behind, where the model has no links, a row cannot be stored, or the file
-// cannot be written. `items` as above: where the features of the items are.
+// cannot be written; so does what `progress` throws. `items` as above: where the features of the items are.
 void build_item_cache(const ServedModel&, std::span<const int64_t> ids, const std::string& items, RowType,
                       const std::string& out, const CacheProgress& = {});
 

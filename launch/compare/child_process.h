@@ -15,7 +15,8 @@ class ChildProcess {
   // It is a process group of its own, so that Ctrl-C reaches this program alone, which passes it on as it
   // sees fit; it is asked to stop should this program be killed. Variables of an MPI job that this
   // program may be part of are not passed on. A program that cannot be started exits with 127, its reason in
-  // the log. Throws UserError where the log cannot be written.
+  // the log. Throws UserError where the log cannot be written. The log has room on the disk beyond its end,
+  // as long as poll() is called: a program that fails because the disk is full can still say so.
   ChildProcess(const std::vector<std::string>& words, const std::string& log);
   // Kills what is still running.
   ~ChildProcess();
@@ -29,7 +30,11 @@ class ChildProcess {
   std::optional<int> poll();
 
  private:
+  int make_room();  // in the log; 0, or errno
+
   pid_t pid_ = -1;
+  int log_ = -1;
+  int64_t log_size_ = 0;  // when room was last made
   std::optional<int> exit_code_;
 };
 

@@ -80,13 +80,17 @@ class Runner {
     const std::string log = str(plan_.out, "/logs/", run.name, ".log");
     std::error_code none;
     const auto size = fs::file_size(log, none);
-    active_.push_back({&run, log, none ? 0 : static_cast<std::streamoff>(size),
-                       ChildProcess(train_command(plan_, run, options_), log)});
+    try {
+      active_.push_back({&run, log, none ? 0 : static_cast<std::streamoff>(size),
+                         ChildProcess(train_command(plan_, run, options_), log)});
+    } catch (const UserError& error) {  // its log cannot be written; others under way go on
+      fail(run, error.what(), log);
+    }
   }
 
   void stop() {
     outcome_.stopped = true;
-    say("stopping: runs under way finish their step and write a checkpoint");
+    say("stopping: runs under way finish their step, or leave their evaluation, and write a checkpoint");
     for (const auto& active : active_) active.process.ask_to_stop();
   }
 
@@ -116,8 +120,12 @@ class Runner {
     if (reason.empty())
       reason = exit_code > 128 ? str("ended by signal ", exit_code - 128)
                                : str("ended with exit code ", exit_code);
-    say(str(run.name, " failed: ", reason, " (", active.log, ")"));
-    outcome_.failures.push_back({run.name, reason, active.log});
+    fail(run, reason, active.log);
+  }
+
+  void fail(const ComparisonRun& run, const std::string& reason, const std::string& log) {
+    say(str(run.name, " failed: ", reason, " (", log, ")"));
+    outcome_.failures.push_back({run.name, reason, log});
   }
 
   double seconds_left() const {

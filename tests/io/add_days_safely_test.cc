@@ -113,6 +113,39 @@ TEST_F(AddDaysSafely, KilledAtAnyMomentItIsTheOldDatasetOrTheNewOne) {
   EXPECT_GT(unfinished, 3);
 }
 
+// What a report of progress throws, an interruption for one, gives up what is made or added.
+TEST_F(AddDaysSafely, GivenUpAtAnyReportOfProgressItLeavesNothing) {
+  const RandomLog log = daily_log(12);
+  const auto days = days_of(log);
+  const RandomLog rest = between(log, days[3], "");
+  write_log(between(log, "", days[2]), data(), small_writer(2));
+  const auto before = files_of(data());
+  std::vector<std::string> phases;
+  const auto given_up = [&](WriterOptions options, const RandomLog& rows, const std::string& target,
+                            size_t moment) {
+    phases.clear();
+    options.progress = [&](const std::string& phase, double) {
+      phases.push_back(phase);
+      if (phases.size() == moment) throw std::runtime_error("given up");
+    };
+    try {
+      write_log(rows, target, options);
+    } catch (const std::runtime_error&) {
+      return true;
+    }
+    return false;
+  };
+  size_t moment = 1;
+  for (; given_up(small_writer(2), rest, data("new"), moment); ++moment)
+    EXPECT_EQ(std::distance(fs::directory_iterator(temp_.path()), fs::directory_iterator()), 1);
+  EXPECT_GT(moment, 6u);  // sorts, events, days
+  EXPECT_THAT(phases, testing::IsSupersetOf({"sort", "events", "days"}));
+  for (moment = 1; given_up(adding_writer(), rest, data(), moment); ++moment)
+    EXPECT_EQ(files_of(data()), before);
+  EXPECT_GT(moment, 6u);
+  EXPECT_FALSE(fs::exists(data() + "/added-0002"));
+}
+
 TEST_F(AddDaysSafely, WhatIsNotInTheDescriptionIsNotThere) {
   const RandomLog log = daily_log(13);
   const auto days = days_of(log);

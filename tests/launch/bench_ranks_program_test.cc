@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "runtime/error.h"
@@ -49,6 +50,17 @@ TEST(BenchRanks, ASlowRankIsNamed) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out,
               ContainsRegex("\nrank 1 \\([^)]+\\): (products|copies) 0\\.[0-9]+ of the median rank's \\("));
+}
+
+// The file that is written has no name while it is.
+TEST(BenchRanks, KilledWhileItWritesItLeavesNothing) {
+  const TempDirectory disk;
+  const Outcome outcome =
+      run_command(str(LIME_PROGRAM, " bench ranks --seconds 2 --out ", disk.path(),
+                      " & until ls -l /proc/$!/fd | grep -q lime-bench || ! kill -0 $!; do sleep 0.01; done; "
+                      "kill -s KILL $!; wait $!"));
+  EXPECT_EQ(outcome.exit_code, 137) << outcome.err;
+  EXPECT_TRUE(std::filesystem::is_empty(disk.path()));
 }
 
 TEST(BenchRanks, MistakesAreOneLine) {

@@ -14,6 +14,7 @@
 #include "launch/eval_report.h"
 #include "launch/predict.h"
 #include "launch/scores_file.h"
+#include "launch/stop_signal.h"
 #include "tests/launch/small_run.h"
 #include "tests/support/test_support.h"
 
@@ -98,6 +99,36 @@ TEST_F(Evaluator, ABudgetOfHistoryEventsCutsBatchesAndChangesNoResult) {
   }
   EXPECT_EQ(to_json({results[0]}), to_json({results[1]}));
   EXPECT_GT(batches[1], 2 * batches[0]);
+}
+
+// One rank is told to stop; all give up at the same batch, and leave no file.
+TEST_F(Evaluator, ASignalToOneRankStopsAll) {
+  const StopSignal signal;
+  Scoring scoring = scoring_of(*run_);
+  scoring.signal = &signal;
+  const std::string rows = directory_->file("stopped_rows.h5"), scores = directory_->file("stopped.h5");
+  int64_t batches = 0;
+  const auto stop_at_second = [&](int64_t, int64_t) {
+    if (++batches == 1 && test_group().rank() == test_group().size() - 1) raise(SIGTERM);
+  };
+  Config& config = run_->config;
+  const int64_t requests = std::exchange(config.eval.batch_requests, 4);
+  const auto interrupted = [&](const auto& work) {
+    try {
+      work();
+    } catch (const Interrupted& error) {
+      EXPECT_STREQ(error.what(), "stopped by SIGTERM; nothing was written");
+      return error.signal();
+    }
+    return 0;
+  };
+  EXPECT_EQ(interrupted([&] { evaluate_modes(scoring, held_out, rows, stop_at_second); }), SIGTERM);
+  EXPECT_LE(batches, 2);  // the one that was under way is finished
+  EXPECT_EQ(interrupted([&] { predict(scoring, held_out, HistoryMode::none, scores); }), SIGTERM);
+  config.eval.batch_requests = requests;
+  test_group().world().barrier()->wait();
+  for (const auto& entry : fs::directory_iterator(directory_->path()))
+    EXPECT_FALSE(entry.path().filename().string().starts_with("stopped")) << entry;
 }
 
 TEST_F(Evaluator, CountsEveryRowOnce) {

@@ -103,6 +103,19 @@ TEST(MetricsLog, EvaluationHasALineADayAndOneForAll) {
   EXPECT_EQ(lines[2]["day"], "all");
   EXPECT_EQ(lines[2]["auc"], 0.75);
   EXPECT_TRUE(lines[2]["gauc"].is_null());
+  EXPECT_TRUE(has_evaluation(metrics_path(temp.path()), 20));
+}
+
+TEST(MetricsLog, AnEvaluationIsKnownByItsStep) {
+  const TempDirectory temp;
+  EXPECT_FALSE(has_evaluation(metrics_path(temp.path()), 20));  // no file
+  MetricsLog(temp.path(), 0).train(report(20));
+  EXPECT_FALSE(has_evaluation(metrics_path(temp.path()), 20));
+  EvalResult result;
+  result.tasks = {{"click", {}, {}}};
+  MetricsLog(temp.path(), 20).eval(20, {result});
+  EXPECT_TRUE(has_evaluation(metrics_path(temp.path()), 20));
+  EXPECT_FALSE(has_evaluation(metrics_path(temp.path()), 2));
 }
 
 TEST(MetricsLog, LinesAreThereAsSoonAsTheyAreWritten) {

@@ -1,13 +1,18 @@
 // The progress line, live and plain, and the signal that ends a run in good order.
 #include "launch/progress.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 
 #include "launch/stop_signal.h"
+#include "runtime/error.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -108,6 +113,42 @@ TEST(StopSignal, SetsAFlagAndRestoresTheHandlers) {
   }
   StopSignal again;
   EXPECT_EQ(again.received(), 0);
+}
+
+// What a person sees on the terminal of this program's standard error.
+TEST(StopSignal, TheFirstOneIsAnsweredOnATerminal) {
+  const int person = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (person < 0 || grantpt(person) != 0 || unlockpt(person) != 0) GTEST_SKIP() << "no terminals to be had";
+  const int terminal = open(ptsname(person), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  ASSERT_GE(terminal, 0);
+  termios settings{};
+  tcgetattr(terminal, &settings);
+  cfmakeraw(&settings);
+  tcsetattr(terminal, TCSANOW, &settings);
+  const int before = dup(STDERR_FILENO);
+  dup2(terminal, STDERR_FILENO);
+  {
+    const StopSignal signal("stopping after this step");
+    raise(SIGINT);
+  }
+  dup2(before, STDERR_FILENO);
+  close(before), close(terminal);
+  char seen[200];
+  const ssize_t length = read(person, seen, sizeof seen);
+  close(person);
+  ASSERT_GT(length, 0);
+  EXPECT_EQ(std::string(seen, static_cast<size_t>(length)),
+            "\nlime: stopping after this step; once more ends it at once\n");
+}
+
+TEST(StopSignal, IsInterruptedWhateverAProgramThatReadsForItSays) {
+  const StopSignal signal;
+  EXPECT_EQ(signal.given_up_for([] { return 7; }), 7);
+  EXPECT_THROW(signal.given_up_for([]() -> int { throw UserError("gzip ended"); }), UserError);
+  raise(SIGINT);
+  EXPECT_EQ(signal.given_up_for([] { return 7; }), 7);  // it was done when the signal came
+  EXPECT_THROW(signal.given_up_for([]() -> int { throw UserError("gzip ended"); }), Interrupted);
+  EXPECT_THROW(signal.check(), Interrupted);
 }
 
 TEST(StopSignalDeathTest, TheSecondOneEndsTheProcess) {

@@ -159,6 +159,27 @@ TEST_F(Train, InspectSaysWhatARunHolds) {
   expect_mistake("inspect --verify " + path("looked_at"), "is no dataset");
 }
 
+TEST_F(Train, DaysLaterThanHeldOutOnesAreNotedOnce) {
+  const std::string note = "note: data.train has days later than held-out 2024-01-02: 2024-01-03; ";
+  const Outcome later = lime_program_on(
+      2, train_command(
+             "later", "data.train=2024-01-01,2024-01-03 --set data.eval=2024-01-02 --set train.max_steps=1"));
+  EXPECT_EQ(later.exit_code, 0) << later.err;
+  ASSERT_THAT(later.err, HasSubstr(note));
+  EXPECT_EQ(later.err.find(note), later.err.rfind(note));
+  // So do days that first weights have seen.
+  const Outcome next = lime_program(
+      train_command("before", "data.train=2024-01-01 --set data.eval=2024-01-02 --set train.max_steps=1"));
+  EXPECT_EQ(next.exit_code, 0) << next.err;
+  EXPECT_THAT(next.err, Not(HasSubstr("note:")));
+  train(1, "seen", "data.train=2024-01-03 --set train.max_steps=1");
+  const Outcome from = lime_program(train_command(
+      "from_seen",
+      str("data.train=2024-01-01 --set data.eval=2024-01-02 --set train.max_steps=1 --from ", path("seen"))));
+  EXPECT_EQ(from.exit_code, 0) << from.err;
+  EXPECT_THAT(from.err, HasSubstr("note: data.seen has days later than held-out 2024-01-02: 2024-01-03; "));
+}
+
 TEST_F(Train, TheFirstStepsTimeHoldsItsWaitForData) {
   train(1, "first_step", "train.max_steps=1");
   const auto line = metrics("first_step").front();

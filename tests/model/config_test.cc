@@ -218,6 +218,19 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{small + "embeddings: {tables: {item: {dmi: 3}}}\n",
                 "x.yaml:5: unknown key 'embeddings.tables.item.dmi' (did you mean "
                 "'embeddings.tables.item.dim'?)"},
+        // Though "from", of train, is two letters away.
+        Mistake{small + "eval: {foo: 3}\n",
+                "x.yaml:5: unknown key 'eval.foo' (lime help config eval lists the keys of eval)"},
+        // Also a key of train; what is of another section alone is told with it.
+        Mistake{small + "eval: {batch_request: 3}\n",
+                "x.yaml:5: unknown key 'eval.batch_request' (did you mean 'eval.batch_requests'?)"},
+        Mistake{small + "eval: {epochs: 3}\n",
+                "x.yaml:5: unknown key 'eval.epochs' (did you mean 'train.epochs'?)"},
+        Mistake{small + "embeddings: {table: {item: 3}}\n",
+                "x.yaml:5: unknown key 'embeddings.table.item' (did you mean 'embeddings.tables.item'?)"},
+        // Not tasks.memory, though tasks have any names.
+        Mistake{small + "train: {memory: host}\n",
+                "x.yaml:5: unknown key 'train.memory' (did you mean 'embeddings.memory'?)"},
         Mistake{small + "zzzzzzzzz: 3\n",
                 "x.yaml:5: unknown key 'zzzzzzzzz' (lime help config lists all keys)"},
         Mistake{small + "train:\n  epochs: 2\n  batch_requests: -3\n",

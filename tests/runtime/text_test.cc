@@ -35,6 +35,8 @@ TEST(LikelyWord, IsNearOrNothing) {
   EXPECT_EQ(likely_word("rtian", {"train", "eval"}), "train");  // swapped neighbours are one mistake
   EXPECT_EQ(likely_word("abcdef", {"train", "eval"}), std::nullopt);
   EXPECT_EQ(likely_word("x", {"y"}), std::nullopt);
+  EXPECT_EQ(likely_word("foo", {"from"}), "from");
+  EXPECT_EQ(likely_word("foo", {"from"}, 1), std::nullopt);
 }
 
 TEST(DidYouMean, SuggestsOrIsSilent) {

@@ -230,5 +230,30 @@ TEST_F(Compare, RowsOfAnEvaluation) {
   EXPECT_THAT(nowhere.err, HasSubstr("no/rows.h5"));
 }
 
+// What a run says last has room in its log on a disk that is full.
+TEST_F(Compare, OnAFullDiskTheReasonIsTheRunsOwn) {
+  const std::string disk = path("disk");
+  fs::create_directory(disk);
+  const std::string mounted = str("unshare -rm sh -c 'mount -t tmpfs -o size=SIZE tmpfs ", disk, " && ");
+  const auto on_disk = [&](const std::string& size, const std::string& what) {
+    std::string command = mounted;
+    command.replace(command.find("SIZE"), 4, size);
+    return run_command(str(command, what, "'"));
+  };
+  if (on_disk("100k", "true").exit_code != 0) GTEST_SKIP() << "no mounts to be had";
+  const Outcome outcome =
+      on_disk("100k", str(LIME_PROGRAM, " ", command("disk/out", "--models two_tower --seeds 1")));
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.err, testing::ContainsRegex("two_tower-1 failed: .*No space left on device"));
+  EXPECT_THAT(outcome.err,
+              testing::ContainsRegex("the first that failed: two_tower-1: .*No space left on device"));
+  // Full from the beginning: there is no room for a log.
+  const Outcome full =
+      on_disk("100k", str("{ head -c 200000 /dev/zero > ", disk, "/rest 2>/dev/null; ", LIME_PROGRAM, " ",
+                          command("disk/out", "--models two_tower --seeds 1"), "; }"));
+  EXPECT_EQ(full.exit_code, 2);
+  EXPECT_THAT(full.err, HasSubstr("two_tower-1.log: cannot be written: No space left on device"));
+}
+
 }  // namespace
 }  // namespace lime

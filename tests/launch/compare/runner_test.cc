@@ -1,9 +1,12 @@
 // Runs of a comparison as child processes: what is started, what is read from their output, how long is left.
 #include "launch/compare/runner.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -58,6 +61,25 @@ TEST(ChildProcess, StopsWhenAskedAndIsNotPartOfAJob) {
   child.ask_to_stop();
   EXPECT_EQ(wait_for(child), 128 + SIGUSR1);
   EXPECT_EQ(read_file(temp.file("log")), "[] yes\n");
+}
+
+// Whoever fails because the disk is full can still say so.
+TEST(ChildProcess, ItsLogHasRoomBeyondItsEnd) {
+  const TempDirectory temp;
+  const std::string log = temp.file("log");
+  const int probe = open(log.c_str(), O_WRONLY | O_CREAT, 0644);
+  const bool reserves = fallocate(probe, FALLOC_FL_KEEP_SIZE, 0, 4096) == 0;
+  close(probe);
+  if (!reserves) GTEST_SKIP() << "a file system without fallocate";
+  const auto room = [&] {
+    struct stat about {};
+    stat(log.c_str(), &about);
+    return about.st_blocks * 512 - about.st_size;
+  };
+  ChildProcess child({"sh", "-c", "head -c 100000 /dev/zero; exec sleep 60"}, log);
+  while (std::filesystem::file_size(log) < 100000) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_FALSE(child.poll().has_value());
+  EXPECT_GE(room(), 8192);
 }
 
 TEST(ChildProcess, IsEndedWithItsOwner) {
@@ -169,6 +191,16 @@ TEST_F(TrainRuns, TheOthersGoOnWhenOneFails) {
   EXPECT_EQ(outcome.failures[1].reason, "ended with exit code 5");
   EXPECT_TRUE(is_complete(plan_.runs[0]));
   EXPECT_TRUE(is_complete(plan_.runs[3]));
+}
+
+TEST_F(TrainRuns, OneWhoseLogCannotBeWrittenIsAFailureOfItsOwn) {
+  for (const char* name : {"a", "b"}) add(name);
+  std::filesystem::create_directories(plan_.out + "/logs/a-1.log");  // in the place of the file
+  const RunnerOutcome outcome = train_runs(plan_, options_);
+  ASSERT_EQ(outcome.failures.size(), 1u);
+  EXPECT_EQ(outcome.failures[0].run, "a-1");
+  EXPECT_THAT(outcome.failures[0].reason, HasSubstr("a-1.log: cannot be written: Is a directory"));
+  EXPECT_TRUE(is_complete(plan_.runs[1]));
 }
 
 TEST_F(TrainRuns, WhatIsCompleteIsNotTrainedAgain) {

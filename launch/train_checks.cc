@@ -1,0 +1,65 @@
+#include "launch/train_checks.h"
+
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
+#include "launch/evaluator.h"
+#include "model/run_choice.h"
+#include "runtime/text.h"
+
+namespace lime {
+
+void check_training(const Config& config, const Dataset& dataset, int64_t ranks) {
+  const TrainConfig& train = config.train;
+  const int64_t parts = train.context_parallel;
+  if (ranks % parts != 0)
+    throw UserError(
+        str("train.context_parallel: found ", parts, ", expected a divisor of the number of ranks, ", ranks));
+  if (ranks > train.leaves())
+    throw UserError(str("train.micro_batches: found ", train.micro_batches, ", expected at least ",
+                        parts == 1 ? str("the number of ranks, ", ranks)
+                                   : str(ranks / parts, ", the number of ranks by train.context_parallel")));
+  if (train.batch_requests < train.micro_batches)
+    throw UserError(str("train.batch_requests: found ", train.batch_requests,
+                        ", expected at least train.micro_batches = ", train.micro_batches));
+  dataset.select_days(config.data.train, "data.train");
+  if (train.eval_every > 0 && config.data.eval.empty())
+    throw UserError(
+        str("train.eval_every: found ", train.eval_every, ", but data.eval names no days to evaluate"));
+  if (!config.data.eval.empty())
+    refuse_trained_days(config, dataset, dataset.select_days(config.data.eval, "data.eval"), "data.eval");
+}
+
+void refuse_changes(const Config& config, const Dataset& dataset, const std::string& run_directory) {
+  const Config before = load_config(config_path(run_directory), {});
+  const auto days = dataset.days_among(config.data.train, "data.train");
+  for (const auto& day : dataset.days_among(before.data.train, "data.train"))
+    if (std::find(days.begin(), days.end(), day) == days.end())
+      throw UserError(
+          str("data.train: found '", config.data.train, "', expected all of '", before.data.train,
+              "', on which the run was trained; to go on with other days: lime train CONFIG --from ",
+              run_directory, " --set data.train=DAYS"));
+  if (config.train.from != before.train.from)
+    throw UserError(str("train.from: found '", config.train.from, "', expected '", before.train.from,
+                        "', with whose weights the run began"));
+}
+
+std::optional<std::string> note_on_later_days(const Config& config, const Dataset& dataset) {
+  const auto held_out = dataset.days_among(config.data.eval, "data.eval");
+  if (held_out.empty()) return std::nullopt;
+  const std::string& first = held_out.front();
+  for (const auto& [key, text] :
+       {std::pair("data.train", config.data.train), std::pair("data.seen", config.data.seen)}) {
+    std::vector<std::string> later;
+    std::ranges::copy_if(dataset.days_among(text, key), std::back_inserter(later),
+                         [&](const std::string& day) { return day > first; });
+    if (!later.empty())
+      return str("note: ", key, " has days later than held-out ", first, ": ",
+                 merged_days(joined(later, ","), key),
+                 "; metrics of days whose future was learned say little of days to come");
+  }
+  return std::nullopt;
+}
+
+}  // namespace lime

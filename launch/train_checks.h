@@ -1,0 +1,22 @@
+// What is refused, or said, before a run begins. Everything is known on every rank: none is collective.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "io/dataset.h"
+#include "model/config.h"
+
+namespace lime {
+
+// Throws UserError naming the key that does not fit the number of ranks, the dataset's days or other keys.
+void check_training(const Config&, const Dataset&, int64_t ranks);
+
+// Of a run that is resumed: throws UserError where the configuration would forget days that it was trained
+// on, or its first weights.
+void refuse_changes(const Config&, const Dataset&, const std::string& run_directory);
+
+// A note where days of data.train, or those that first weights have seen, are later than a held-out day.
+std::optional<std::string> note_on_later_days(const Config&, const Dataset&);
+
+}  // namespace lime
