@@ -60,7 +60,7 @@ const char* not_text(std::string_view begin) {
   if (begin.starts_with("PK\x03\x04")) return "a zip archive or a spreadsheet, expected text";
   if (begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF"))
     return "UTF-16, expected UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)";
-  if (begin.starts_with("PAR1")) return "Parquet, expected text (pandas.read_parquet(...).to_csv(...))";
+  if (begin.starts_with("PAR1")) return "Parquet in a pipe, expected a file";
   constexpr size_t magic_of_tar = 257;
   if (begin.size() > magic_of_tar && begin.substr(magic_of_tar).starts_with("ustar"))
     return "a tar archive, expected text; unpack it first (tar xf)";
@@ -74,6 +74,11 @@ const char* not_text(std::string_view begin) {
 CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
     : path_(path), options_(options), file_(path), columns_(options.columns) {
   LIME_CHECK(!options_.separator.empty());
+  if (file_.is_parquet()) {  // which has names and types of its own
+    options_ = {};
+    options_.block_bytes = options.block_bytes;
+    columns_.clear();
+  }
   buffer_.resize(static_cast<size_t>(std::max<int64_t>(options_.block_bytes, 16)));
   refill();
   if (const char* what = not_text({buffer_.data(), end_})) throw UserError(str(path_, ": found ", what));

@@ -1,5 +1,5 @@
-// Streaming reader of comma-, tab- or otherwise separated text, plain or compressed (io/text_file.h), in
-// bounded memory.
+// Streaming reader of comma-, tab- or otherwise separated text, plain or compressed, and of Parquet files
+// (io/text_file.h), in bounded memory.
 //
 // Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that
 // begins with a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n;
@@ -27,7 +27,7 @@ class BadRow : public UserError {
   using UserError::UserError;
 };
 
-struct CsvOptions {
+struct CsvOptions {                  // of text; a Parquet file knows its columns itself
   std::string separator = ",";       // any text: "\t", "::"
   bool quotes = true;                // false: a double quote is an ordinary character
   std::vector<std::string> columns;  // names of the columns; empty: the first line holds them
@@ -36,7 +36,7 @@ struct CsvOptions {
 
 class CsvReader {
  public:
-  // Throws UserError where the file cannot be read, is empty, or is UTF-16, Parquet, a zip or a tar archive
+  // Throws UserError where the file cannot be read, is empty, or is UTF-16, a zip or a tar archive
   // or other bytes that are no text, by its beginning.
   explicit CsvReader(const std::string& path, const CsvOptions& = {});
 

@@ -14,34 +14,39 @@
 #include <string_view>
 #include <utility>
 
+#include "parquet_to_csv.h"
 #include "runtime/error.h"
 
 namespace lime {
-namespace {
 
-struct Compression {
+// Reads a file from its standard input, and writes the text.
+struct TextProgram {
   std::string_view begin;  // of its files
-  const char* program;
-  std::string_view ending;
+  const char* name;
+  std::array<const char*, 2> arguments;
+  std::string_view ending;  // of its files' names
 };
 
-constexpr std::array<Compression, 5> compressions = {{{"\x1F\x8B", "gzip", ".gz"},
-                                                      {"BZh", "bzip2", ".bz2"},
-                                                      {"\xFD\x37zXZ", "xz", ".xz"},
-                                                      {"\x28\xB5\x2F\xFD", "zstd", ".zst"},
-                                                      {"\x04\x22\x4D\x18", "lz4", ".lz4"}}};
+namespace {
+
+constexpr std::array<TextProgram, 5> compressions = {{{"\x1F\x8B", "gzip", {"-dc"}, ".gz"},
+                                                      {"BZh", "bzip2", {"-dc"}, ".bz2"},
+                                                      {"\xFD\x37zXZ", "xz", {"-dc"}, ".xz"},
+                                                      {"\x28\xB5\x2F\xFD", "zstd", {"-dc"}, ".zst"},
+                                                      {"\x04\x22\x4D\x18", "lz4", {"-dc"}, ".lz4"}}};
+constexpr TextProgram parquet = {"PAR1", "python3", {"-c", parquet_to_csv}, ""};
 
 constexpr int pipe_bytes = 1 << 20;
 
 // The program that reads a file; null for plain text, and for pipes, whose first bytes cannot be looked at.
-const char* program_for(int file) {
+const TextProgram* program_for(int file) {
   std::array<char, 8> begin{};
   const ssize_t got = pread(file, begin.data(), begin.size(), 0);
   if (got <= 0) return nullptr;
+  const std::string_view found(begin.data(), static_cast<size_t>(got));
   for (const auto& compression : compressions)
-    if (std::string_view(begin.data(), static_cast<size_t>(got)).starts_with(compression.begin))
-      return compression.program;
-  return nullptr;
+    if (found.starts_with(compression.begin)) return &compression;
+  return found.starts_with(parquet.begin) ? &parquet : nullptr;
 }
 
 void close_file(int& file) {
@@ -79,16 +84,19 @@ void TextFile::start_program() {
   posix_spawn_file_actions_adddup2(&actions, file_, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, complaints_, STDERR_FILENO);
-  const std::array<char*, 3> words = {const_cast<char*>(program_), const_cast<char*>("-dc"), nullptr};
-  const int failed = posix_spawnp(&pid_, program_, &actions, nullptr, words.data(), environ);
+  const std::array<char*, 4> words = {const_cast<char*>(program_->name),
+                                      const_cast<char*>(program_->arguments[0]),
+                                      const_cast<char*>(program_->arguments[1]), nullptr};
+  const int failed = posix_spawnp(&pid_, program_->name, &actions, nullptr, words.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   text_ = ends[0];
   if (failed != 0) {
     pid_ = -1;
-    throw UserError(str(path_, ": found ", program_, " data, and the program ", program_,
+    throw UserError(str(path_, ": found ", is_parquet() ? "Parquet" : program_->name,
+                        " data, and the program ", program_->name,
                         " cannot be started: ", std::strerror(failed),
-                        "; install it, or decompress the file"));
+                        is_parquet() ? "; install it, and pyarrow" : "; install it, or decompress the file"));
   }
 }
 
@@ -102,8 +110,11 @@ void TextFile::end_program() {
   std::replace(reason.begin(), reason.end(), '\n', ' ');
   reason.erase(reason.find_last_not_of(' ') + 1);
   if (WIFSIGNALED(status)) reason = str("ended by signal ", WTERMSIG(status));
-  throw UserError(str(path_, ": cannot be decompressed: ", program_, " -dc: ", reason));
+  if (is_parquet()) throw UserError(str(path_, ": found Parquet, which cannot be read: ", reason));
+  throw UserError(str(path_, ": cannot be decompressed: ", program_->name, " -dc: ", reason));
 }
+
+bool TextFile::is_parquet() const { return program_ == &parquet; }
 
 size_t TextFile::read(char* to, size_t size) {
   ssize_t got;

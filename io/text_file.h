@@ -1,8 +1,9 @@
-// The text of a file from its beginning to its end, plain or compressed.
+// The text of a file from its beginning to its end, plain, compressed or made of a Parquet file.
 //
 // gzip, bzip2, xz, zstd and lz4 data is told by its first bytes, whatever the file is called, and is read
 // through the program of that name, as tar does: it runs beside this one, on a core of its own, checks the
-// checksums of its format, and takes several streams that were written after one another.
+// checksums of its format, and takes several streams that were written after one another. So is Parquet, by
+// python3 and pyarrow (io/parquet_to_csv.py), as CSV with a header line.
 #pragma once
 
 #include <sys/types.h>
@@ -12,6 +13,8 @@
 #include <string_view>
 
 namespace lime {
+
+struct TextProgram;
 
 class TextFile {
  public:
@@ -26,6 +29,9 @@ class TextFile {
   // wrong, too.
   size_t read(char* to, size_t size);
 
+  // The text is CSV with a header line and quotes, whatever files of this kind usually are.
+  bool is_parquet() const;
+
   // How much of the file was read, in 0..1, counted as it is stored. 0: not known (a pipe).
   double fraction() const;
 
@@ -35,7 +41,7 @@ class TextFile {
 
   std::string path_;
   int file_ = -1, text_ = -1, complaints_ = -1;  // text_: what is read, file_ itself or the program's output
-  const char* program_ = nullptr;                // null: plain text
+  const TextProgram* program_ = nullptr;         // that reads the file; null: plain text
   pid_t pid_ = -1;                               // of the program, while it runs
 };
 

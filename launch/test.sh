@@ -9,6 +9,8 @@ launch/install_dependencies.sh
 . launch/mpi_environment.sh
 
 tests/check_layers.sh
+tests/pyarrow.sh
+export PATH="$PWD/build/python/bin:$PATH"
 cmake --preset ci
 cmake --build --preset ci
 ctest --preset ci "$@"

@@ -161,7 +161,7 @@ TEST_F(CsvReaderTest, ATwofoldColumnIsRefusedWhereItIsAskedFor) {
 TEST_F(CsvReaderTest, NamesWhatIsNotText) {
   EXPECT_THAT(user_error([&] { CsvReader(write("PK\x03\x04 and more")); }),
               HasSubstr("in.csv: found a zip archive"));
-  EXPECT_THAT(user_error([&] { CsvReader(write("PAR1 and more")); }), HasSubstr("in.csv: found Parquet"));
+  EXPECT_THAT(user_error([&] { CsvReader(write("PAR1 and more")); }), HasSubstr("in.csv: found Parquet, which cannot be read: "));
   const std::string tar = std::string("raw_sample.csv").append(243, '\0') + "ustar\00000user,item\n1,2\n";
   EXPECT_THAT(user_error([&] { CsvReader(write(tar)); }), HasSubstr("in.csv: found a tar archive"));
   const std::string wide("u\0,\0i\0\n\0", 8);

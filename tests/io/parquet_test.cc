@@ -1,0 +1,162 @@
+// Parquet files as imports read them, through python3 and pyarrow. Without pyarrow the tests are skipped.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "io/csv_reader.h"
+#include "io/import_csv.h"
+#include "io/import_values.h"
+#include "tests/io/import_dump.h"
+#include "tests/support/test_support.h"
+
+namespace lime {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class Parquet : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::system("python3 -c 'import pyarrow.parquet' 2> /dev/null") != 0)
+      GTEST_SKIP() << "python3 has no pyarrow";
+  }
+  // The columns of a pyarrow.table, in Python.
+  std::string write(const std::string& columns, const std::string& name, const std::string& more = "") {
+    const std::string script = directory_.file("write.py"), to = directory_.file(name);
+    write_file(script, str("import datetime, decimal\nimport pyarrow as pa, pyarrow.parquet as parquet\n",
+                           "parquet.write_table(pa.table({", columns, "}), '", to, "'", more, ")\n"));
+    EXPECT_EQ(std::system(("python3 " + script).c_str()), 0);
+    return to;
+  }
+  // The header and all rows, fields side by side.
+  static std::vector<std::string> rows_of(const std::string& path) {
+    CsvReader reader(path);
+    std::vector<std::string> rows(1);
+    for (const auto& column : reader.columns()) rows[0] += column + ";";
+    while (reader.next()) {
+      rows.emplace_back();
+      for (size_t c = 0; c < reader.columns().size(); ++c) rows.back() += str(reader.text(c), ";");
+    }
+    return rows;
+  }
+
+  TempDirectory directory_;
+};
+
+TEST_F(Parquet, ScalarsAreTheirText) {
+  EXPECT_THAT(rows_of(write(
+                  "'user': pa.array([7, None], pa.int64()), 'item': ['a,\"b\"', 'c\\nd'],\n"
+                  "'price': [0.1, float('nan')], 'click': [True, False],\n"
+                  "'time': pa.array([datetime.datetime(2024, 1, 2, 3, 4, 5, 600000)] * 2, "
+                  "pa.timestamp('us', tz='UTC')), 'day': [datetime.date(2024, 1, 2)] * 2,\n"
+                  "'name': pa.array(['x', 'y']).dictionary_encode(), 'raw': [b'z', None],\n"
+                  "'cost': [decimal.Decimal('1.20')] * 2, 'took': pa.array([1500, None], pa.duration('ms'))",
+                  "log.parquet")),
+              ElementsAre("user;item;price;click;time;day;name;raw;cost;took;",
+                          "7;a,\"b\";0.1;1;2024-01-02 03:04:05.600000Z;2024-01-02;x;z;1.20;1500;",
+                          ";c\nd;;0;2024-01-02 03:04:05.600000Z;2024-01-02;y;;1.20;;"));
+}
+
+TEST_F(Parquet, ListsAreJoinedAndStructsTakenApart) {
+  EXPECT_THAT(
+      rows_of(write(
+          "'tags': [['x', 'y'], [], None], 'ids': [[1, 2], [3, None], [None]],\n"
+          "'at': [{'shop': 5, 'where': {'city': 'Oslo'}}, None, {'shop': None, 'where': None}],\n"
+          "'map': pa.array([[('k', 1)]] * 3, pa.map_(pa.string(), pa.int64())), 'deep': [[[1]], [], None]",
+          "log.parquet")),
+      ElementsAre("tags;ids;at.shop;at.where.city;", "x|y;1|2;5;Oslo;", ";3;;;", ";;;;"));
+}
+
+TEST_F(Parquet, IsReadInPiecesAndSaysHowFarItIs) {
+  const std::string path = write("'n': list(range(1000000))", "log.parquet", ", row_group_size=70000");
+  CsvReader reader(path);
+  int64_t rows = 0, orderly = 0;
+  double last = 0, early = 0;
+  for (; reader.next(); ++rows) {
+    orderly += reader.integer(0) == rows;
+    EXPECT_GE(reader.fraction(), last);
+    last = reader.fraction();
+    if (rows == 100000) early = last;  // the second batch: the first is done
+  }
+  EXPECT_EQ(rows, 1000000);
+  EXPECT_EQ(orderly, rows);
+  EXPECT_GT(early, 0.05);
+  EXPECT_LT(early, 0.9);
+  EXPECT_EQ(last, 1);
+}
+
+TEST_F(Parquet, ItsNamesAndItsSeparatorAreItsOwn) {
+  CsvOptions options;
+  options.separator = "::", options.quotes = false, options.columns = {"b", "a"};
+  CsvReader reader(write("'a': ['1,2'], 'b': [3]", "log.dat"), options);
+  ASSERT_TRUE(reader.next());
+  EXPECT_EQ(reader.text(reader.column("a")), "1,2");
+  EXPECT_EQ(reader.integer(reader.column("b")), 3);
+}
+
+TEST_F(Parquet, ACutOrDamagedFileIsNamed) {
+  const std::string path = write("'n': list(range(100000))", "log.parquet"), whole = read_file(path);
+  const auto refusal = HasSubstr(path + ": found Parquet, which cannot be read: ");
+  write_file(path, whole.substr(0, whole.size() / 2));
+  EXPECT_THAT(user_error([&] { rows_of(path); }), AllOf(refusal, HasSubstr("footer")));
+  std::string damaged = whole;
+  for (size_t i = 100; i < 200; ++i) damaged[i] = '\xFF';
+  write_file(path, damaged);
+  EXPECT_THAT(user_error([&] { rows_of(path); }), refusal);
+}
+
+TEST_F(Parquet, IsImportedAsTextIs) {
+  write(
+      "'user': [1, 1, 2], 'item': ['a', 'b', 'a'], 'clicked': [True, False, True], 'price': [1.5, None, "
+      "2.0],\n"
+      "'at': pa.array([1704110400000, 1704110460000, 1704114000000], pa.timestamp('ms'))",
+      "log.parquet");
+  write("'item': ['a', 'b'], 'tags': [['red', 'old'], None]", "items.parquet");
+  write_file(directory_.file("shop.yaml"),
+             "impressions: {files: log.parquet, user: user, item: item, time: {column: at, unit: iso8601},\n"
+             "  labels: {click: clicked}, candidate_features: {price: {kind: real}}}\n"
+             "items: {files: items.parquet, item: item, features: {tags: {kind: ids}}}\n");
+  CsvImportOptions options;
+  options.mapping = directory_.file("shop.yaml");
+  options.out = directory_.file("data");
+  import_csv(options);
+  const auto data = dump(Dataset::open(options.out));
+  ASSERT_EQ(data.requests.size(), 3u);
+  const auto& first = data.request(1, 1704110400000);
+  EXPECT_EQ(first.candidates.at(0).item, hashed_id("a"));
+  EXPECT_EQ(first.candidates.at(0).labels.at("click"), 1);
+  EXPECT_EQ(first.candidates.at(0).reals.at("price"), 1.5f);
+  EXPECT_THAT(data.request(1, 1704110460000).candidates.at(0).reals.at("price"), testing::IsNan());
+  EXPECT_THAT(data.items.at(hashed_id("a")).lists.at("tags"),
+              ElementsAre(hashed_id("red"), hashed_id("old")));
+  EXPECT_THAT(data.items.at(hashed_id("b")).lists.at("tags"), ElementsAre());
+}
+
+TEST(ParquetWithout, PyarrowIsTold) {
+  TempDirectory directory;
+  const std::string path = directory.file("log.parquet");
+  write_file(path, "PAR1 and more");
+  const auto refused_with = [&](const std::string& python) {
+    const std::string search = std::getenv("PATH");
+    if (!python.empty()) {
+      write_file(directory.file("python3"), python);
+      EXPECT_EQ(std::system(("chmod +x " + directory.file("python3")).c_str()), 0);
+    }
+    setenv("PATH", directory.path().c_str(), 1);
+    const std::string error = user_error([&] { CsvReader{path}; });
+    setenv("PATH", search.c_str(), 1);
+    return error;
+  };
+  EXPECT_EQ(refused_with(""), path +
+                                  ": found Parquet data, and the program python3 cannot be started: No such "
+                                  "file or directory; install it, and pyarrow");
+  // An interpreter that sees no packages at all.
+  EXPECT_EQ(refused_with("#!/bin/sh\nexec /usr/bin/env -i PATH=/usr/bin:/bin python3 -I -S \"$@\"\n"),
+            path + ": found Parquet, which cannot be read: No module named 'pyarrow'; pip install pyarrow");
+}
+
+}  // namespace
+}  // namespace lime
