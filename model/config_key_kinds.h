@@ -41,6 +41,18 @@ auto at(Members... members) {
   return [=](auto& config, const std::string&) -> auto& { return (config.*....*members); };
 }
 
+// The entry called `name` of the map at a chain of member pointers: a new one on first touch.
+template <typename... Members>
+auto at_entry(Members... members) {
+  return [=](auto& config, const std::string& name) -> auto& {
+    auto& entries = (config.*....*members);
+    if constexpr (std::is_const_v<std::remove_reference_t<decltype(config)>>)
+      return entries.at(name);
+    else
+      return entries[name];
+  };
+}
+
 // A member of the table called `name`: a copy of the defaults on first touch.
 template <typename Member>
 auto at_table(Member member) {

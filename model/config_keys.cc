@@ -1,7 +1,6 @@
 #include "model/config_keys.h"
 
 #include <set>
-#include <type_traits>
 
 #include "model/config_key_kinds.h"
 
@@ -90,12 +89,7 @@ void add_feature_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(integer("features.age_buckets", features(&BatchSpec::age_buckets), 1, 64,
                          "buckets of age: min(floor(log2(1 + seconds)), buckets - 1)"));
   keys.push_back(buckets(
-      "features.buckets.<column>", [](auto& c, const std::string& name) -> auto& {
-        if constexpr (std::is_const_v<std::remove_reference_t<decltype(c)>>)
-          return c.features.buckets.at(name);
-        else
-          return c.features.buckets[name];
-      },
+      "features.buckets.<column>", at_entry(&Config::features, &BatchSpec::buckets),
       "a column of numbers: buckets with an embedding each, with equally many of the values of the training "
       "days, or with these boundaries; 0: none, the number itself goes into the network"));
   keys.back().names = [](const Config& c) { return keys_of(c.features.buckets); };
@@ -109,23 +103,12 @@ void add_embedding_keys(std::vector<ConfigKey>& keys) {
                         "where tables are with device cuda: device: beside the network; host: in host "
                         "memory, for tables that the devices have no room for, and slower"));
   add_table_keys(keys, "embeddings.tables.<table>.", true, [](auto member) { return at_table(member); });
-  keys.push_back(text(
-      "embeddings.shared.<feature>", [](auto& c, const std::string& name) -> auto& {
-        if constexpr (std::is_const_v<std::remove_reference_t<decltype(c)>>)
-          return c.embeddings.shared.at(name);
-        else
-          return c.embeddings.shared[name];
-      },
-      "a table's name", "table that the feature looks up, in place of one of its own name"));
+  keys.push_back(text("embeddings.shared.<feature>", at_entry(&Config::embeddings, &EmbeddingConfig::shared),
+                      "a table's name", "table that the feature looks up, in place of one of its own name"));
   keys.back().names = [](const Config& c) { return keys_of(c.embeddings.shared); };
-  keys.push_back(choice(
-      "embeddings.pooling.<feature>", [](auto& c, const std::string& name) -> auto& {
-        if constexpr (std::is_const_v<std::remove_reference_t<decltype(c)>>)
-          return c.embeddings.pooling.at(name);
-        else
-          return c.embeddings.pooling[name];
-      },
-      poolings, "how the rows of a multi-valued feature are joined; mean where not given"));
+  keys.push_back(choice("embeddings.pooling.<feature>",
+                        at_entry(&Config::embeddings, &EmbeddingConfig::pooling), poolings,
+                        "how the rows of a multi-valued feature are joined; mean where not given"));
   keys.back().names = [](const Config& c) { return keys_of(c.embeddings.pooling); };
 }
 
