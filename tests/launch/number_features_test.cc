@@ -118,6 +118,10 @@ TEST_F(NumberFeatures, OfFirstWeightsAreKept) {
   run(str("eval ", path("raw"), " --days 2024-01-03"));
   expect_mistake(train("other", day + path("first") + " --set features.buckets.price=[5]"),
                  "features.buckets.price");
+  expect_mistake(train("other", day + path("first") + " --set features.buckets.price=3"),
+                 "features.buckets.price");
+  run(train("as_asked_before", day + path("first") + " --set features.buckets.delay=32"));
+  EXPECT_EQ(buckets_of("as_asked_before"), buckets_of("first")) << "ten of at most 32";
 }
 
 TEST_F(NumberFeatures, MistakesAreNamed) {
