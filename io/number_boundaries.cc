@@ -1,6 +1,7 @@
 #include "io/number_boundaries.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -52,28 +53,31 @@ std::vector<T> thinned(const std::vector<T>& all, int64_t most) {
   return some;
 }
 
-// Appends values of rows [begin, end); of events, those before `until_ms`.
-void append_values(const Hdf5File& file, const ColumnSchema& column, int64_t begin, int64_t end, int64_t rows,
-                   int64_t until_ms, std::vector<float>& values) {
-  const std::string prefix = str("/", to_string(column.group));
-  std::vector<float> found = load_column(file, prefix, column, begin, end, rows).reals;
-  if (column.group == ColumnGroup::event) {
-    const auto time = load_integers(file, "/event/time", begin, end, rows);
-    size_t kept = 0;
+// Of one group, with what was found in them.
+struct Column {
+  ColumnSchema schema;
+  std::vector<float> values;
+};
+
+// Appends the values of rows [begin, end); of events, those before `until_ms`.
+void append_values(const Hdf5File& file, ColumnGroup group, int64_t begin, int64_t end, int64_t rows,
+                   int64_t until_ms, std::vector<Column>& columns) {
+  std::vector<int64_t> time;
+  if (group == ColumnGroup::event) time = load_integers(file, "/event/time", begin, end, rows);
+  for (auto& [schema, values] : columns) {
+    const auto found = load_column(file, str("/", to_string(group)), schema, begin, end, rows).reals;
     for (size_t i = 0; i < found.size(); ++i)
-      if (time[i] < until_ms) found[kept++] = found[i];
-    found.resize(kept);
+      if (time.empty() || time[i] < until_ms) values.push_back(found[i]);
   }
-  values.insert(values.end(), found.begin(), found.end());
 }
 
-std::vector<float> values_of(const Dataset& dataset, const std::vector<std::string>& days,
-                             const ColumnSchema& column, int64_t most_values) {
+// A file is opened once for all columns.
+void find_values(const Dataset& dataset, const std::vector<std::string>& days, ColumnGroup group,
+                 int64_t most_values, std::vector<Column>& columns) {
   const int64_t until_ms = dataset.day_start_ms(days.back()) + day_ms;
-  const std::vector<Rows> files = thinned(files_of(dataset, days, column.group), most_files);
+  const std::vector<Rows> files = thinned(files_of(dataset, days, group), most_files);
   int64_t total = 0;
   for (const auto& file : files) total += file.rows;
-  std::vector<float> values;
   for (const auto& [path, kind, rows] : files) {
     const Hdf5File file(path, Hdf5File::Mode::read);
     check_part_file(file, kind);
@@ -83,11 +87,10 @@ std::vector<float> values_of(const Dataset& dataset, const std::vector<std::stri
     for (int64_t place = 0; place < places; ++place) {
       const int64_t begin = rows * place / places, end = rows * (place + 1) / places;
       const auto taken = static_cast<int64_t>(static_cast<double>(end - begin) * share + 0.5);
-      append_values(file, column, begin, begin + std::clamp<int64_t>(taken, 1, end - begin), rows, until_ms,
-                    values);
+      append_values(file, group, begin, begin + std::clamp<int64_t>(taken, 1, end - begin), rows, until_ms,
+                    columns);
     }
   }
-  return values;
 }
 
 // The real columns that features read.
@@ -110,16 +113,24 @@ std::vector<std::string> number_features(const DatasetSchema& schema, const Batc
   return names;
 }
 
-NumberBuckets find_buckets(const Dataset& dataset, const std::vector<std::string>& days,
-                           const BatchSpec& spec, const std::string& column, int64_t count,
-                           int64_t most_values) {
-  std::vector<float> values;
-  for (const auto& [name, group] : number_columns(dataset.schema(), spec)) {
-    if (name != column) continue;
-    const auto found = values_of(dataset, days, {name, group, ColumnKind::real}, most_values);
-    values.insert(values.end(), found.begin(), found.end());
+std::map<std::string, NumberBuckets> find_buckets(const Dataset& dataset,
+                                                  const std::vector<std::string>& days, const BatchSpec& spec,
+                                                  const std::map<std::string, int64_t>& counts,
+                                                  int64_t most_values) {
+  std::map<ColumnGroup, std::vector<Column>> groups;
+  for (const auto& [name, group] : number_columns(dataset.schema(), spec))
+    if (counts.contains(name)) groups[group].push_back({{name, group, ColumnKind::real}, {}});
+  std::map<std::string, std::vector<float>> values;
+  for (auto& [group, columns] : groups) {
+    find_values(dataset, days, group, most_values, columns);
+    for (const auto& column : columns) {
+      auto& all = values[column.schema.name];
+      all.insert(all.end(), column.values.begin(), column.values.end());
+    }
   }
-  return equal_buckets(std::move(values), count);
+  std::map<std::string, NumberBuckets> buckets;
+  for (const auto& [name, count] : counts) buckets[name] = equal_buckets(std::move(values[name]), count);
+  return buckets;
 }
 
 }  // namespace lime

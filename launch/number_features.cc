@@ -1,5 +1,7 @@
 #include "launch/number_features.h"
 
+#include <utility>
+
 #include "io/number_boundaries.h"
 #include "runtime/error.h"
 
@@ -9,12 +11,14 @@ Config with_buckets(Config config) {
   const Dataset dataset = Dataset::open(config.data.path);
   const std::vector<std::string> days = dataset.select_days(config.data.train, "data.train");
   std::map<std::string, NumberBuckets>& buckets = config.features.buckets;
+  std::map<std::string, int64_t> unknown;
   for (const auto& name : number_features(dataset.schema(), config.features)) {
     const auto [chosen, added] = buckets.try_emplace(name);
     if (added && !config.train.from.empty()) chosen->second = {0, {}};
-    if (!chosen->second.known())
-      chosen->second = find_buckets(dataset, days, config.features, name, chosen->second.count);
+    if (!chosen->second.known()) unknown[name] = chosen->second.count;
   }
+  for (auto& [name, found] : find_buckets(dataset, days, config.features, unknown))
+    buckets[name] = std::move(found);
   return config;
 }
 

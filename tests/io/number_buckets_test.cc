@@ -58,6 +58,12 @@ TEST(NumberBuckets, AValueThatFillsABucketHasItsOwn) {
   EXPECT_EQ(equal_buckets({7, 7, 7}, 32).count, 1);
 }
 
+NumberBuckets find_buckets(const Dataset& dataset, const std::vector<std::string>& days,
+                           const BatchSpec& spec, const std::string& column, int64_t count,
+                           int64_t most_values = int64_t{1} << 20) {
+  return lime::find_buckets(dataset, days, spec, {{column, count}}, most_values).at(column);
+}
+
 const std::vector<std::string> all_numbers = {"bid", "dwell", "hour", "price", "score"};
 
 // A log some of whose numbers are missing, in every group.
@@ -69,7 +75,11 @@ class NumbersOfALog : public testing::Test {
       if (++n % 5 == 0) row.reals[0] = missing_number;
     };
     for (auto& [id, row] : log_.users) lose(row);
-    for (auto& [id, row] : log_.items) lose(row);
+    log_.schema.columns.push_back({"weight", ColumnGroup::item, ColumnKind::real});
+    for (auto& [id, row] : log_.items) {
+      lose(row);
+      row.reals.push_back(static_cast<float>(1000 - id));
+    }
     for (auto& event : log_.events) {
       event.values.reals[0] += static_cast<float>(event.user);  // so that it depends on the row
       lose(event.values);
@@ -122,9 +132,24 @@ TEST_F(NumbersOfALog, AreCutWhereTheTrainingDaysSay) {
                 equal_buckets(values_of(column, days), 16))
           << column << " on " << days.size() << " days";
   }
+  std::map<std::string, int64_t> counts;
+  for (const auto& column : all_numbers) counts[column] = 16;
+  for (const auto& [column, found] : lime::find_buckets(dataset_, days, full_spec(), counts))
+    EXPECT_EQ(found, equal_buckets(values_of(column, days), 16)) << column << ", with the others";
   EXPECT_NE(find_buckets(dataset_, {days[0]}, full_spec(), "dwell", 16),
             find_buckets(dataset_, days, full_spec(), "dwell", 16))
       << "events after the training days do not count";
+}
+
+TEST_F(NumbersOfALog, OfOneFileAreEachTheirOwn) {
+  BatchSpec spec = full_spec();
+  spec.candidate = {"weight", "price"};
+  std::vector<float> weights;
+  for (const auto& [id, row] : log_.items) weights.push_back(row.reals[1]);
+  const std::vector<std::string> days = {dataset_.days()[0].day};
+  const auto found = lime::find_buckets(dataset_, days, spec, {{"price", 8}, {"weight", 4}});
+  EXPECT_EQ(found.at("price"), equal_buckets(values_of("price", days), 8));
+  EXPECT_EQ(found.at("weight"), equal_buckets(weights, 4));
 }
 
 TEST_F(NumbersOfALog, OfManyASampleFromEverywhereIsRead) {
