@@ -69,10 +69,26 @@ const char* not_text(std::string_view begin) {
   return nullptr;
 }
 
+// Those that directories name are usually not in the file.
+WantedColumns wanted_of(const std::vector<std::string>& names, const std::string& path) {
+  WantedColumns wanted;
+  const auto directories = columns_of_path(path);
+  for (const auto& name : names) {
+    const bool in_path =
+        std::any_of(directories.begin(), directories.end(), [&](const auto& c) { return c.name == name; });
+    (in_path ? wanted.optional : wanted.needed).push_back(name);
+  }
+  return wanted;
+}
+
 }  // namespace
 
 CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
-    : path_(path), options_(options), file_(path), columns_(options.columns) {
+    : path_(path),
+      options_(options),
+      file_(path, wanted_of(options.wanted, path)),
+      path_columns_(columns_of_path(path)),
+      columns_(options.columns) {
   LIME_CHECK(!options_.separator.empty());
   if (file_.is_parquet()) {  // which has names and types of its own
     options_ = {};
@@ -88,6 +104,8 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
       throw UserError(str(path_, ": found an empty file, expected a line with column names"));
     for (const auto field : fields_) columns_.emplace_back(trimmed(field));
   }
+  std::erase_if(path_columns_, [&](const PathColumn& column) { return has_column(column.name); });
+  for (const auto& column : path_columns_) columns_.push_back(column.name);
 }
 
 bool CsvReader::has_column(std::string_view name) const {
@@ -98,7 +116,7 @@ size_t CsvReader::column(std::string_view name) const {
   const auto found = std::find(columns_.begin(), columns_.end(), name);
   if (found == columns_.end())
     throw UserError(str(path_, ":1: no column '", name, "' (",
-                        columns_.size() == 1 && columns_[0].find(name) != std::string::npos
+                        own_columns() == 1 && columns_[0].find(name) != std::string::npos
                             ? str("is the separator '", options_.separator, "'?")
                             : str("nearest: '", nearest_word(name, columns_), "'"),
                         "); found ", joined(columns_)));
@@ -110,9 +128,10 @@ size_t CsvReader::column(std::string_view name) const {
 bool CsvReader::next() {
   if (!read_record()) return false;
   ++rows_;
-  if (fields_.size() != columns_.size())
-    throw BadRow(str(path_, ":", line_, ": found ", fields_.size(), " fields, expected ", columns_.size(),
-                     " (", columns_.front(), " ... ", columns_.back(), ")"));
+  if (fields_.size() != own_columns())
+    throw BadRow(str(path_, ":", line_, ": found ", fields_.size(), " fields, expected ", own_columns(), " (",
+                     columns_.front(), " ... ", columns_[own_columns() - 1], ")"));
+  for (const auto& column : path_columns_) fields_.emplace_back(column.value);
   return true;
 }
 

@@ -1,5 +1,6 @@
 // Streaming reader of comma-, tab- or otherwise separated text, plain or compressed, and of Parquet files
-// (io/text_file.h), in bounded memory.
+// (io/text_file.h), in bounded memory. Columns that the file's directories name (io/log_files.h) are columns
+// of it, after its own; one that the file has itself is the file's.
 //
 // Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that
 // begins with a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n;
@@ -17,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/log_files.h"
 #include "io/text_file.h"
 #include "runtime/error.h"
 
@@ -31,6 +33,8 @@ struct CsvOptions {                  // of text; a Parquet file knows its column
   std::string separator = ",";       // any text: "\t", "::"
   bool quotes = true;                // false: a double quote is an ordinary character
   std::vector<std::string> columns;  // names of the columns; empty: the first line holds them
+  std::vector<std::string> wanted;   // columns that will be asked for, all that a Parquet file is read for;
+                                     // empty: all
   int64_t block_bytes = int64_t{1} << 20;
 };
 
@@ -41,7 +45,8 @@ class CsvReader {
   explicit CsvReader(const std::string& path, const CsvOptions& = {});
 
   const std::string& path() const { return path_; }
-  const std::vector<std::string>& columns() const { return columns_; }  // spaces around names removed
+  // Spaces around names removed. Of a Parquet file, those wanted, if it has them all.
+  const std::vector<std::string>& columns() const { return columns_; }
   bool has_column(std::string_view name) const;
   // Index of a column; throws UserError that names the nearest one found, or where two have the name.
   size_t column(std::string_view name) const;
@@ -63,6 +68,7 @@ class CsvReader {
   double fraction() const { return file_.fraction(); }  // of the file, read so far; 0: not known
 
  private:
+  size_t own_columns() const { return columns_.size() - path_columns_.size(); }
   bool read_record();  // finds the extent of the next non-empty record and splits it
   bool refill();       // false at the end of the file
   bool find_line_end(size_t from, size_t& end);
@@ -72,6 +78,7 @@ class CsvReader {
   std::string path_;
   CsvOptions options_;
   TextFile file_;
+  std::vector<PathColumn> path_columns_;  // of those that the file lacks
   std::vector<std::string> columns_;
   std::vector<std::string_view> fields_;
   std::vector<char> buffer_;

@@ -7,6 +7,7 @@
 #include "io/import_csv_mapping.h"
 #include "io/import_rows.h"
 #include "io/import_values.h"
+#include "io/log_files.h"
 #include "io/request_grouper.h"
 #include "runtime/text.h"
 
@@ -99,7 +100,7 @@ class Importer {
   template <typename Add>
   void read_rows(const CsvRows& rows, Add&& add_row) {
     for (const auto& path : expand_patterns(rows.source.patterns)) {
-      CsvReader reader = open_source(rows.source, path);
+      CsvReader reader = open_source(rows, path);
       const size_t key = reader.column(rows.key);
       const CsvFeatureReader features(reader, rows.features);
       RowValues values;
@@ -113,7 +114,7 @@ class Importer {
 
   void read_events(const std::string& path) {
     const auto& spec = *mapping_.events;
-    CsvReader reader = open_source(spec.source, path);
+    CsvReader reader = open_source(spec, path);
     const size_t user = reader.column(spec.user);
     std::optional<size_t> item;
     if (!spec.item.empty()) item = reader.column(spec.item);
@@ -132,7 +133,7 @@ class Importer {
 
   void read_impressions(const std::string& path) {
     const auto& spec = mapping_.impressions;
-    CsvReader reader = open_source(spec.source, path);
+    CsvReader reader = open_source(spec, path);
     const size_t user = reader.column(spec.user), item = reader.column(spec.item),
                  day_column = spec.day.empty() ? 0 : reader.column(spec.day),
                  request_id = spec.request.empty() ? 0 : reader.column(spec.request);

@@ -3,7 +3,7 @@
 //   name: shop                         # of the dataset
 //   time_zone: "+08:00"                # of the days; default +00:00
 //   impressions:                       # what was shown, one row a candidate
-//     files: ["log_*.csv"]             # patterns, relative to the mapping file
+//     files: ["log_*.csv"]             # patterns or directories, relative to the mapping file
 //     separator: ","                   # any text; default: a tab for .tsv, else a comma
 //     columns: [user, item, ...]       # names, for files without a header line
 //     user: user_id                    # integer or text (hashed)

@@ -77,8 +77,10 @@ struct CsvMapping {
 CsvMapping read_mapping(const std::string& path);
 DatasetSchema schema_of(const CsvMapping&, const std::string& source);
 
-// Opens a file of a source.
-CsvReader open_source(const CsvSource&, const std::string& path);
+// Opens a file of a section's source, for the columns that the section names.
+CsvReader open_source(const CsvImpressions&, const std::string& path);
+CsvReader open_source(const CsvEvents&, const std::string& path);
+CsvReader open_source(const CsvRows&, const std::string& path);
 
 // Features bound to a file's columns.
 class CsvFeatureReader {

@@ -1,5 +1,6 @@
 // Values that a mapping names, read from a row (import_csv_mapping.h).
 #include <cmath>
+#include <utility>
 
 #include "io/import_csv_mapping.h"
 #include "io/import_values.h"
@@ -9,15 +10,45 @@ namespace {
 
 constexpr int64_t max_ms = 253402300799999;  // the last of the year 9999
 
-}  // namespace
-
-CsvReader open_source(const CsvSource& source, const std::string& path) {
+CsvReader open_for(const CsvSource& source, const std::string& path, std::vector<std::string> wanted) {
+  std::erase(wanted, "");  // what the section leaves out
   CsvOptions options;
+  options.wanted = std::move(wanted);
   const bool tabs = without_compression(path).ends_with(".tsv");
   options.separator = !source.separator.empty() ? source.separator : tabs ? "\t" : ",";
   options.quotes = source.quotes;
   options.columns = source.columns;
   return CsvReader(path, options);
+}
+
+// Adds the columns of features, labels or weights.
+template <typename Named>
+void add_columns(const std::vector<Named>& named, std::vector<std::string>& columns) {
+  for (const auto& each : named) columns.push_back(each.column);
+}
+
+}  // namespace
+
+CsvReader open_source(const CsvImpressions& spec, const std::string& path) {
+  std::vector<std::string> columns = {spec.user, spec.item, spec.time.column, spec.day, spec.request};
+  for (const auto* features : {&spec.request_features, &spec.candidate_features, &spec.event_features})
+    add_columns(*features, columns);
+  add_columns(spec.labels, columns);
+  add_columns(spec.weights, columns);
+  if (spec.event_when) columns.push_back(spec.event_when->column);
+  return open_for(spec.source, path, std::move(columns));
+}
+
+CsvReader open_source(const CsvEvents& spec, const std::string& path) {
+  std::vector<std::string> columns = {spec.user, spec.item, spec.time.column};
+  add_columns(spec.features, columns);
+  return open_for(spec.source, path, std::move(columns));
+}
+
+CsvReader open_source(const CsvRows& spec, const std::string& path) {
+  std::vector<std::string> columns = {spec.key};
+  add_columns(spec.features, columns);
+  return open_for(spec.source, path, std::move(columns));
 }
 
 CsvFeatureReader::CsvFeatureReader(const CsvReader& reader, const CsvFeatures& features) : reader_(reader) {

@@ -7,6 +7,7 @@
 
 #include "io/import_rows.h"
 #include "io/import_values.h"
+#include "io/log_files.h"
 #include "runtime/text.h"
 
 namespace lime {

@@ -1,25 +1,8 @@
 #include "io/import_rows.h"
 
-#include <glob.h>
-
 #include <algorithm>
 
 namespace lime {
-
-std::vector<std::string> expand_patterns(const std::vector<std::string>& patterns) {
-  std::vector<std::string> files;
-  for (const auto& pattern : patterns) {
-    glob_t found{};
-    const int failed = ::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE, nullptr, &found);
-    if (failed == 0) files.insert(files.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
-    ::globfree(&found);
-    if (failed != 0) throw UserError(str(pattern, ": found no file of this name or pattern"));
-  }
-  if (files.empty()) throw UserError("found no input file, expected at least one");
-  std::sort(files.begin(), files.end());
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  return files;
-}
 
 void BadRows::add(const BadRow& error) {
   constexpr size_t examples = 5;

@@ -1,5 +1,4 @@
-// What importers share: files of a pattern, rows with a tolerance for bad ones, and the report of what was
-// written.
+// What importers share: rows with a tolerance for bad ones, and the report of what was written.
 #pragma once
 
 #include <string>
@@ -10,10 +9,6 @@
 #include "io/import_report.h"
 
 namespace lime {
-
-// Files that match any of the patterns (glob(7)), sorted, each once. Throws UserError for a pattern that
-// matches none.
-std::vector<std::string> expand_patterns(const std::vector<std::string>& patterns);
 
 // Counts bad rows over all files of an import, and ends it where there are more than allowed.
 class BadRows {

@@ -11,6 +11,7 @@
 
 #include "io/import_rows.h"
 #include "io/import_values.h"
+#include "io/log_files.h"
 #include "io/request_grouper.h"
 #include "io/user_index.h"
 #include "runtime/text.h"

@@ -2,6 +2,9 @@
 
 A list becomes its values, joined by "|"; a struct its members, as struct.member; true and false 1 and 0; NaN and null
 nothing. Maps, and lists of lists or of structs, are left out.
+
+Arguments: names of the columns to write, an empty one, and names of those to write where the file has them. All are
+written where there are no arguments before the empty one, or where the file lacks one of these.
 """
 import os
 import sys
@@ -49,14 +52,24 @@ def as_table(table):
     return pa.table({name: field for name, field in fields.items() if field is not None})
 
 
+def chosen(names):
+    """Which of the columns are written."""
+    end = sys.argv.index("") if "" in sys.argv else len(sys.argv)
+    needed, optional = set(sys.argv[1:end]), set(sys.argv[end + 1 :])
+    if not needed or not needed <= set(names):
+        return names
+    return [name for name in names if name in needed | optional]
+
+
 def main():
     # Opened anew, for a position of its own: the import takes that of standard input for how far this is.
     log = parquet.ParquetFile("/proc/self/fd/0", pre_buffer=False, buffer_size=1 << 20)
     size, rows, done = os.fstat(0).st_size, log.metadata.num_rows, 0
     schema = as_table(log.schema_arrow.empty_table()).schema
-    with csv.CSVWriter(sys.stdout.buffer, schema) as out:
-        for batch in log.iter_batches(ROWS):
-            out.write_table(as_table(pa.Table.from_batches([batch])))
+    names = chosen(schema.names)
+    with csv.CSVWriter(sys.stdout.buffer, pa.schema([schema.field(name) for name in names])) as out:
+        for batch in log.iter_batches(ROWS, columns=names):
+            out.write_table(as_table(pa.Table.from_batches([batch])).select(names))
             done += batch.num_rows
             os.lseek(0, size * done // rows, os.SEEK_SET)
 

@@ -56,11 +56,12 @@ void close_file(int& file) {
 
 }  // namespace
 
-TextFile::TextFile(const std::string& path) : path_(path), file_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+TextFile::TextFile(const std::string& path, const WantedColumns& wanted)
+    : path_(path), file_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
   if (file_ < 0) throw UserError(str(path_, ": cannot open: ", std::strerror(errno)));
   text_ = file_;
   program_ = program_for(file_);
-  if (program_) start_program();
+  if (program_) start_program(wanted);
 }
 
 TextFile::~TextFile() {
@@ -73,7 +74,19 @@ TextFile::~TextFile() {
   }
 }
 
-void TextFile::start_program() {
+void TextFile::start_program(const WantedColumns& wanted) {
+  std::vector<std::string> words = {program_->name};
+  for (const char* const argument : program_->arguments)
+    if (argument) words.emplace_back(argument);
+  if (is_parquet()) {
+    words.insert(words.end(), wanted.needed.begin(), wanted.needed.end());
+    words.emplace_back();  // the end of those needed
+    words.insert(words.end(), wanted.optional.begin(), wanted.optional.end());
+  }
+  std::vector<char*> arguments;
+  for (auto& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+
   complaints_ = memfd_create("complaints", MFD_CLOEXEC);
   int ends[2];
   if (complaints_ < 0 || pipe2(ends, O_CLOEXEC) != 0)
@@ -84,10 +97,7 @@ void TextFile::start_program() {
   posix_spawn_file_actions_adddup2(&actions, file_, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, complaints_, STDERR_FILENO);
-  const std::array<char*, 4> words = {const_cast<char*>(program_->name),
-                                      const_cast<char*>(program_->arguments[0]),
-                                      const_cast<char*>(program_->arguments[1]), nullptr};
-  const int failed = posix_spawnp(&pid_, program_->name, &actions, nullptr, words.data(), environ);
+  const int failed = posix_spawnp(&pid_, program_->name, &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   text_ = ends[0];

@@ -11,15 +11,22 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lime {
 
 struct TextProgram;
 
+// Columns that a file of columns is read for, which costs what these cost. Where one of those `needed` is
+// missing, or none is named, all are read.
+struct WantedColumns {
+  std::vector<std::string> needed, optional;
+};
+
 class TextFile {
  public:
   // Throws UserError where the file cannot be opened, or the program that reads it cannot be started.
-  explicit TextFile(const std::string& path);
+  explicit TextFile(const std::string& path, const WantedColumns& = {});
   ~TextFile();  // the program ends with it
   TextFile(const TextFile&) = delete;
   TextFile& operator=(const TextFile&) = delete;
@@ -36,7 +43,7 @@ class TextFile {
   double fraction() const;
 
  private:
-  void start_program();
+  void start_program(const WantedColumns&);
   void end_program();  // throws UserError with what it said, if it failed
 
   std::string path_;

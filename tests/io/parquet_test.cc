@@ -97,6 +97,35 @@ TEST_F(Parquet, ItsNamesAndItsSeparatorAreItsOwn) {
   EXPECT_EQ(reader.integer(reader.column("b")), 3);
 }
 
+TEST_F(Parquet, IsReadForTheColumnsWanted) {
+  const std::string path = write(
+      "'user': [7], 'wide': ['x' * 1000], 'at': [{'shop': 5, 'where': 'Oslo'}], 'tags': [['x', 'y']],\n"
+      "'a.b': [3], 'dt': ['2024-01-02']",
+      "log.parquet");
+  const auto columns_for = [](const std::string& file, std::vector<std::string> wanted) {
+    CsvOptions options;
+    options.wanted = std::move(wanted);
+    CsvReader reader(file, options);
+    EXPECT_TRUE(reader.next());
+    std::string row;
+    for (size_t c = 0; c < reader.columns().size(); ++c)
+      row += str(reader.columns()[c], "=", reader.text(c), ";");
+    return row;
+  };
+  EXPECT_EQ(columns_for(path, {"tags", "user", "tags"}), "user=7;tags=x|y;");
+  EXPECT_EQ(columns_for(path, {"at.where", "a.b"}), "at.where=Oslo;a.b=3;");
+  // One that is missing: all, for the message and for what may do without it.
+  EXPECT_THAT(columns_for(path, {"user", "usr"}), AllOf(HasSubstr("wide=xxx"), HasSubstr("tags=x|y")));
+  // One that the directories name may be the file's own, or not be there.
+  const std::string below = directory_.file("dt=2024-02-03");
+  ASSERT_EQ(std::system(str("mkdir -p ", below, "/user=9; cp ", path, " ", below, "; cp ", path, " ", below,
+                            "/user=9")
+                            .c_str()),
+            0);
+  EXPECT_EQ(columns_for(below + "/log.parquet", {"tags", "dt"}), "tags=x|y;dt=2024-01-02;");
+  EXPECT_EQ(columns_for(below + "/user=9/log.parquet", {"tags", "user"}), "user=7;tags=x|y;dt=2024-02-03;");
+}
+
 TEST_F(Parquet, ACutOrDamagedFileIsNamed) {
   const std::string path = write("'n': list(range(100000))", "log.parquet"), whole = read_file(path);
   const auto refusal = HasSubstr(path + ": found Parquet, which cannot be read: ");
