@@ -164,6 +164,45 @@ TEST_F(Parquet, IsImportedAsTextIs) {
   EXPECT_THAT(data.items.at(hashed_id("b")).lists.at("tags"), ElementsAre());
 }
 
+TEST_F(Parquet, IsImportedForAllThatAMappingNames) {
+  write(
+      "'user': [1, 1], 'item': [5, 6], 'ts': [86400, 86401], 'date': ['1970-01-05'] * 2, 'session': [3, 3], "
+      "'clicked': "
+      "[1, 0], 'dwell': [9.5, 0.0], 'hour': [0, 0], 'rank': [1, 2], 'why': ['a', 'b'], 'shown': [True, "
+      "False], 'more': [0, 0]",
+      "log.parquet");
+  write("'who': [1], 'item': [7], 'ts': [86399], 'what': [4]", "events.parquet");
+  const std::string mapping =
+      "impressions: {files: log.parquet, user: user, item: item, time: {column: ts, unit: s}, day: date, "
+      "request: session,\n"
+      "  labels: {click: clicked}, weights: {dwell: dwell}, request_features: {hour: {kind: id}},\n"
+      "  candidate_features: {rank: {kind: real}}, event: {when: {column: shown, at_least: 1}, features: "
+      "{kind: {column: "
+      "why, kind: id}}}}\n"
+      "events: {files: events.parquet, user: who, item: item, time: {column: ts, unit: s},\n"
+      "  features: {kind: {column: what, kind: id}}}\n";
+  CsvImportOptions options;
+  options.mapping = directory_.file("shop.yaml");
+  options.out = directory_.file("data");
+  write_file(options.mapping, mapping);
+  import_csv(options);
+  const auto data = dump(Dataset::open(options.out));
+  ASSERT_EQ(data.requests.size(), 1u);
+  const auto& request = data.request(1, 86400000);
+  EXPECT_EQ(request.day, "1970-01-05");
+  ASSERT_EQ(request.candidates.size(), 2u);
+  EXPECT_EQ(request.candidates[0].weights.at("dwell"), 9.5f);
+  EXPECT_EQ(request.candidates[1].reals.at("rank"), 2);
+  EXPECT_EQ(request.ids.at("hour"), 0);
+  ASSERT_EQ(request.history.size(), 1u);
+  EXPECT_EQ(request.history[0].ids.at("kind"), 4);
+  // A column that is missing is said as of text, beside all that are there.
+  std::string misspelt = mapping;
+  misspelt.replace(misspelt.find("dwell: dwell"), 12, "dwell: mora");
+  write_file(options.mapping, misspelt);
+  EXPECT_THAT(user_error([&] { import_csv(options); }), HasSubstr("no column 'mora' (nearest: 'more')"));
+}
+
 TEST(ParquetWithout, PyarrowIsTold) {
   TempDirectory directory;
   const std::string path = directory.file("log.parquet");
