@@ -200,6 +200,7 @@ TEST_F(Parquet, IsImportedForAllThatAMappingNames) {
   std::string misspelt = mapping;
   misspelt.replace(misspelt.find("dwell: dwell"), 12, "dwell: mora");
   write_file(options.mapping, misspelt);
+  options.out = directory_.file("more");
   EXPECT_THAT(user_error([&] { import_csv(options); }), HasSubstr("no column 'mora' (nearest: 'more')"));
 }
 
