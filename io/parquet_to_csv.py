@@ -69,7 +69,7 @@ def main():
     names = chosen(schema.names)
     with csv.CSVWriter(sys.stdout.buffer, pa.schema([schema.field(name) for name in names])) as out:
         for batch in log.iter_batches(ROWS, columns=names):
-            out.write_table(as_table(pa.Table.from_batches([batch])).select(names))
+            out.write_table(as_table(pa.Table.from_batches([batch])))
             done += batch.num_rows
             os.lseek(0, size * done // rows, os.SEEK_SET)
 
