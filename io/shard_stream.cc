@@ -6,19 +6,9 @@
 #include "io/part_files.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
+#include "runtime/shuffle.h"
 
 namespace lime {
-namespace {
-
-// Fisher-Yates with random numbers at positions base + 1 .. base + size - 1.
-template <typename T>
-void shuffle(std::vector<T>& values, const Philox& random, int64_t base) {
-  for (size_t i = values.size(); i-- > 1;)
-    std::swap(values[i], values[random.below(i + 1, static_cast<uint64_t>(base) + i)]);
-}
-
-}  // namespace
-
 RequestWindow::RequestWindow(const Hdf5File& file, const ReadPlan& plan, const BatchSpec& spec,
                              const ItemTable& items, const EventsPart& events, int64_t first_row,
                              int64_t last, int64_t requests, int64_t candidates)

@@ -28,6 +28,7 @@ void add_generate_command(CLI::App&, Job&);
 void add_inspect_command(CLI::App&, Job&);
 void add_train_command(CLI::App&, Job&);
 void add_eval_command(CLI::App&, Job&);
+void add_importance_command(CLI::App&, Job&);
 void add_predict_command(CLI::App&, Job&);
 void add_cache_command(CLI::App&, Job&);
 void add_score_command(CLI::App&, Job&);

@@ -29,8 +29,7 @@ int run_eval(Job& job, Eval& choices) {
   refuse_trained_days(run.config, run.dataset, days, option);
   TrainedRun trained(job.group, std::move(run));
   const StopSignal signal;
-  Scoring scoring = trained.scoring();
-  scoring.signal = &signal;
+  const Scoring scoring = trained.scoring(&signal);
   const auto results = evaluate_modes(scoring, days, choices.rows, live_requests(job.group, "evaluating"));
   if (job.group.rank() != 0) return 0;
   std::cout << trained.checkpoint() << "\n" << to_table(results);

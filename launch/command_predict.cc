@@ -25,8 +25,7 @@ int run_predict(Job& job, Predict& choices) {
     throw UserError(str("--history: found ", run.config.eval.history, ", expected one mode"));
   TrainedRun trained(job.group, std::move(run));
   const StopSignal signal;
-  Scoring scoring = trained.scoring();
-  scoring.signal = &signal;
+  const Scoring scoring = trained.scoring(&signal);
   predict(scoring, days, modes.front(), choices.out, live_requests(job.group, "scoring"));
   if (job.group.rank() == 0) {
     int64_t requests = 0, candidates = 0;

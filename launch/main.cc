@@ -90,6 +90,7 @@ int run(int argc, char** argv, ProcessGroup& group) {
   add_inspect_command(app, job);
   add_train_command(app, job);
   add_eval_command(app, job);
+  add_importance_command(app, job);
   add_predict_command(app, job);
   add_cache_command(app, job);
   add_score_command(app, job);

@@ -25,6 +25,7 @@ class Pass {
       : comm_(scoring.comm),
         ctx_(scoring.ctx),
         network_(scoring.network),
+        shuffles_(scoring.shuffles),
         signal_(scoring.signal),
         scores_(ctx_) {
     ReaderOptions options = scoring_options(comm_, scoring.config, days, mode);
@@ -54,6 +55,9 @@ class Pass {
   std::unique_ptr<Scored> fetch() {
     auto next = std::make_unique<Scored>();
     together(comm_, [&] { next->batch = reader_->next(); });
+    if (shuffles_)
+      for (auto& micro : next->batch.micro)
+        for (const auto& shuffle : *shuffles_) shuffle.apply(micro);
     int64_t mine[3] = {0, 0, signal_ ? signal_->received() : 0};
     for (const auto& micro : next->batch.micro) {
       mine[0] += micro.requests();
@@ -89,6 +93,7 @@ class Pass {
   Communicator& comm_;
   Context& ctx_;
   Network& network_;
+  const std::vector<FeatureShuffle>* shuffles_;
   const StopSignal* signal_;
   HostReturn scores_;
   std::unique_ptr<BatchReader> reader_;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "io/feature_shuffle.h"
 #include "io/reader.h"
 #include "launch/stop_signal.h"
 #include "model/config.h"
@@ -25,6 +26,7 @@ struct Scoring {
   const Dataset& dataset;
   std::shared_ptr<const ItemTable> items = nullptr;  // of items_of_host; null: every reader has its own
   const StopSignal* signal = nullptr;  // gives a pass up between two batches, with Interrupted on all ranks
+  const std::vector<FeatureShuffle>* shuffles = nullptr;  // applied to what is scored, one after the other
 };
 
 const char* to_string(HistoryMode);

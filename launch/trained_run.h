@@ -29,7 +29,10 @@ class TrainedRun {
   // Collective.
   TrainedRun(ProcessGroup&, RunDescription);
 
-  Scoring scoring() { return {group_.world(), context_, network_, config_, dataset_, items_}; }
+  // `signal`: gives a pass up; must outlive it.
+  Scoring scoring(const StopSignal* signal = nullptr) {
+    return {group_.world(), context_, network_, config_, dataset_, items_, signal};
+  }
   const std::string& checkpoint() const { return checkpoint_.directory(); }
 
  private:

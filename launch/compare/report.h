@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "launch/compare/results.h"
+#include "launch/report_page.h"
 
 namespace lime {
 
@@ -40,14 +41,9 @@ ReportTable report_table(const ComparisonResults&, const std::string& task);
 
 // "56,658 rows of 17,213 users, 21,043 positive": what the task's table was measured on.
 std::string measured_on(const ComparisonResults&, const std::string& task);
-// "2022-05-05..2022-05-08 (4 days)".
-std::string held_out(const ComparisonResults&);
 // What the intervals and marks mean, in a sentence or two. `better`, `worse`: the marks.
 std::string how_to_read(const ComparisonResults&, const std::string& better, const std::string& worse);
 
-struct ReportFigure {
-  std::string svg, caption;
-};
 std::vector<ReportFigure> task_figures(const ComparisonResults&, const std::string& task);
 // Training curves; latency where it was measured.
 std::vector<ReportFigure> run_figures(const ComparisonResults&);

@@ -1,10 +1,9 @@
 // The report for programs.
-#include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "launch/compare/bootstrap_json.h"
 #include "launch/compare/report.h"
-#include "launch/json_number.h"
 
 namespace lime {
 namespace {
@@ -15,16 +14,6 @@ Json numbers(const std::vector<double>& values) {
   Json list = Json::array();
   for (const double value : values) list.push_back(json_number(value));
   return list;
-}
-
-Json to_object(const Estimate& e) {
-  return {{"value", json_number(e.value)}, {"low", json_number(e.low)}, {"high", json_number(e.high)}};
-}
-
-std::string key_of(MetricKind kind) {  // "WT-AUC" as in eval.json: wt_auc
-  std::string key = to_string(kind);
-  for (char& c : key) c = c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return key;
 }
 
 Json to_object(const TrainingCurve& curve) {
@@ -55,17 +44,17 @@ Json to_object(const ModelResult& result, const std::string& name) {
   Json object = {{"name", name}};
   for (const MetricKind kind : metric_kinds) {
     const MetricResult& metric = result.metric(kind);
-    Json entry = to_object(metric.value);
+    Json entry = to_json(metric.value);
     entry["by_seed"] = numbers(metric.by_seed);
     if (std::isfinite(metric.difference.value)) {
-      entry["difference"] = to_object(metric.difference);
+      entry["difference"] = to_json(metric.difference);
       entry["difference"]["by_seed"] = numbers(metric.difference_by_seed);
     }
-    object[key_of(kind)] = entry;
+    object[json_key(kind)] = entry;
   }
   object["calibration"] = json_number(result.calibration);
   object["auc_by_day"] = Json::array();
-  for (const auto& day : result.auc_by_day) object["auc_by_day"].push_back(to_object(day));
+  for (const auto& day : result.auc_by_day) object["auc_by_day"].push_back(to_json(day));
   object["reliability"] = Json::array();
   for (const auto& bin : result.reliability)
     object["reliability"].push_back(

@@ -135,12 +135,6 @@ std::string measured_on(const ComparisonResults& results, const std::string& tas
              " positive; histories ", result.history);
 }
 
-std::string held_out(const ComparisonResults& results) {
-  const auto& days = results.held_out_days;
-  if (days.size() < 2) return days.empty() ? "" : days.front();
-  return str(days.front(), "..", days.back(), " (", days.size(), " days)");
-}
-
 std::string how_to_read(const ComparisonResults& results, const std::string& better,
                         const std::string& worse) {
   std::string text =

@@ -41,8 +41,8 @@ std::string failures_of(const ComparisonResults& results, const char* bullet) {
 std::string to_text(const ComparisonResults& results) {
   std::string text;
   for (const auto& task : results.task_names()) {
-    text += str(task, ": ", measured_on(results, task), "; held out ", held_out(results), "; seeds ",
-                joined(results.seeds), "\n");
+    text += str(task, ": ", measured_on(results, task), "; held out ", days_text(results.held_out_days),
+                "; seeds ", joined(results.seeds), "\n");
     const ReportTable table = report_table(results, task);
     std::vector<std::vector<std::string>> lines{{"model"}};
     lines[0].insert(lines[0].end(), table.columns.begin(), table.columns.end());
@@ -66,9 +66,9 @@ std::string to_text(const ComparisonResults& results) {
 }
 
 std::string to_markdown(const ComparisonResults& results) {
-  std::string text =
-      str("# Comparison\n\n`", results.config, "` on `", results.data, "`: trained on ", results.train_days,
-          ", held out ", held_out(results), "; seeds ", joined(results.seeds), settings_of(results), ".\n");
+  std::string text = str("# Comparison\n\n`", results.config, "` on `", results.data, "`: trained on ",
+                         results.train_days, ", held out ", days_text(results.held_out_days), "; seeds ",
+                         joined(results.seeds), settings_of(results), ".\n");
   for (const auto& task : results.task_names()) {
     text += str("\n## ", escape_markdown(task), "\n\n", measured_on(results, task), "\n\n| model |");
     const ReportTable table = report_table(results, task);
