@@ -69,19 +69,18 @@ class Shuffle : public testing::Test {
     auto options = reader_options(dataset, 2);
     options.requests = 40;
     BatchReader reader(dataset, options);
-    batches_ = new std::vector<MicroBatch>(reader.next().micro);
+    original_ = new MicroBatch(reader.next().micro.front());
   }
   static void TearDownTestSuite() {
     delete spec_;
-    delete batches_;
+    delete original_;
   }
-  static MicroBatch shuffled(FeatureSide side, const std::vector<std::string>& features, uint64_t seed = 1,
-                             size_t batch = 0) {
-    MicroBatch micro = (*batches_)[batch];
+  static MicroBatch shuffled(FeatureSide side, const std::vector<std::string>& features, uint64_t seed = 1) {
+    MicroBatch micro = original();
     FeatureShuffle(*spec_, side, features, seed).apply(micro);
     return micro;
   }
-  static const MicroBatch& original() { return batches_->front(); }
+  static const MicroBatch& original() { return *original_; }
   // What is no feature, and features of all sides but those named.
   static void expect_others_as_they_were(const MicroBatch& batch, FeatureSide side,
                                          const std::vector<std::string>& shuffled) {
@@ -100,7 +99,7 @@ class Shuffle : public testing::Test {
   }
 
   static inline ResolvedSpec* spec_;
-  static inline std::vector<MicroBatch>* batches_;
+  static inline MicroBatch* original_;
 };
 
 TEST_F(Shuffle, OneFeatureIsAnotherRowsAndNothingElseMoves) {
@@ -178,20 +177,18 @@ TEST_F(Shuffle, WholeHistoriesChangeHands) {
 }
 
 TEST_F(Shuffle, TheOrderIsThatOfSeedAndMicroBatch) {
-  const auto order = [&](uint64_t seed, size_t batch) {
-    return values_of(*spec_, shuffled(FeatureSide::user, {"rid"}, seed, batch), FeatureSide::user, "rid");
+  const auto order = [&](uint64_t seed) {
+    return values_of(*spec_, shuffled(FeatureSide::user, {"rid"}, seed), FeatureSide::user, "rid");
   };
-  EXPECT_EQ(order(1, 0), order(1, 0));
-  EXPECT_NE(order(1, 0), order(2, 0));
-  // Two micro-batches of as many requests: which place is taken from which.
-  ASSERT_EQ((*batches_)[0].requests(), (*batches_)[1].requests());
-  const auto places = [&](size_t batch) {
-    const Values was = values_of(*spec_, (*batches_)[batch], FeatureSide::user, "rid"), is = order(1, batch);
-    std::vector<int64_t> from;
-    for (const auto& value : is) from.push_back(std::find(was.begin(), was.end(), value) - was.begin());
-    return from;
-  };
-  EXPECT_NE(places(0), places(1));
+  EXPECT_EQ(order(1), order(1));
+  EXPECT_NE(order(1), order(2));
+  // A micro-batch is told by its first request's day, part and row there.
+  for (auto place : {&MicroBatch::day, &MicroBatch::part, &MicroBatch::row}) {
+    MicroBatch elsewhere = original();
+    ++(elsewhere.*place)[0];
+    FeatureShuffle(*spec_, FeatureSide::user, {"rid"}, 1).apply(elsewhere);
+    EXPECT_NE(values_of(*spec_, elsewhere, FeatureSide::user, "rid"), order(1));
+  }
 }
 
 TEST_F(Shuffle, AnEmptyMicroBatchStaysEmpty) {

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
+#include <set>
 
 #include "launch/evaluator.h"
 #include "launch/importance/report.h"
@@ -19,6 +21,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 const std::vector<std::string> held_out{"2024-01-02", "2024-01-03"};
+constexpr int64_t resamples = 16;
 
 class Importance : public testing::Test {
  protected:
@@ -45,7 +48,7 @@ class Importance : public testing::Test {
   static Scoring together() { return scoring_of(*run_, test_group().world()); }
   static ImportanceResult measure(const Scoring& scoring, const std::vector<ShuffledSet>& shuffled) {
     ImportanceOptions options;
-    options.resamples = 16;
+    options.resamples = resamples;
     return measure_importance(scoring, held_out, HistoryMode::running, shuffled, options);
   }
 
@@ -66,8 +69,8 @@ TEST_F(Importance, SetsAreSidesThenFeatures) {
               ElementsAre("history* 1", "candidate* 1", "user* 1", "history.item 1", "history.topics 1",
                           "history.action 1", "history.age 1", "candidate.item 1", "candidate.topics 1",
                           "candidate.price 1", "user.user 1", "user.hour 1"));
-  EXPECT_THAT(names(sets({"user.hour", "history+candidate.item", "user.hour+user.user"})),
-              ElementsAre("user.hour 1", "history+candidate.item 2", "user.hour+user.user 1"));
+  EXPECT_THAT(names(sets({"user.hour", "history+candidate", "user.hour+user.user"})),
+              ElementsAre("user.hour 1", "history+candidate 2", "user.hour+user.user 1"));
   Config config = run_->config;
   config.data.max_history = 0;
   config.features.user = {"user"};
@@ -86,13 +89,22 @@ TEST_F(Importance, SetsAreSidesThenFeatures) {
 TEST_F(Importance, IsWhatEvaluationLosesByTheShuffle) {
   const auto chosen = sets({"user.hour", "candidate", "history", "history+candidate.item"});
   const auto result = measure(together(), chosen);
-  const EvalResult whole = evaluate(together(), held_out, HistoryMode::running);
-  std::map<std::string, EvalResult> shuffled;
-  for (const auto& set : chosen) {
+  // The same by hand: evaluations, whose rows are resampled side by side.
+  struct Evaluated {
+    EvalResult metrics;
+    std::map<std::string, std::vector<ScoredRow>> rows;
+  };
+  const auto evaluated = [&](const std::vector<FeatureShuffle>* shuffles) {
     Scoring scoring = together();
-    scoring.shuffles = &set.shuffles;
-    shuffled[set.name] = evaluate(scoring, held_out, HistoryMode::running);
-  }
+    scoring.shuffles = shuffles;
+    Evaluated found;
+    found.metrics = evaluate(scoring, held_out, HistoryMode::running, {},
+                             [&](const std::string& task, const auto& rows) { found.rows[task] = rows; });
+    return found;
+  };
+  const Evaluated whole = evaluated(nullptr);
+  std::map<std::string, Evaluated> shuffled;
+  for (const auto& set : chosen) shuffled[set.name] = evaluated(&set.shuffles);
   if (test_group().rank() != 0) {
     EXPECT_TRUE(result.tasks.empty());
     return;
@@ -100,26 +112,40 @@ TEST_F(Importance, IsWhatEvaluationLosesByTheShuffle) {
   ASSERT_EQ(result.tasks.size(), 2u);
   for (size_t t = 0; t < 2; ++t) {
     const TaskImportance& task = result.tasks[t];
-    const Metrics& as_they_are = whole.tasks[t].all;
-    EXPECT_EQ(task.task, whole.tasks[t].task);
+    const Metrics& as_they_are = whole.metrics.tasks[t].all;
+    EXPECT_EQ(task.task, whole.metrics.tasks[t].task);
     EXPECT_EQ(task.whole.auc, as_they_are.auc);
-    EXPECT_GT(task.users, 10);
+    const auto users = distinct_users(whole.rows.at(task.task));
+    EXPECT_EQ(task.users, static_cast<int64_t>(users.size()));
     ASSERT_EQ(task.sets.size(), chosen.size());
+    std::set<double> losses;
+    for (const auto& set : task.sets) {
+      SCOPED_TRACE(str(task.task, ", ", set.name));
+      const Evaluated& without = shuffled.at(set.name);
+      std::vector<ResampledRows> rows;
+      rows.emplace_back(whole.rows.at(task.task), users, false);
+      rows.emplace_back(without.rows.at(task.task), users, false);
+      const auto values = resample(rows, static_cast<int64_t>(users.size()), resamples, 1, 1);
+      for (const MetricKind kind : {MetricKind::auc, MetricKind::ne}) {
+        const double sign = kind == MetricKind::ne ? -1 : 1;
+        std::vector<double> differences;
+        for (size_t b = 0; b < values[0].size(); ++b)
+          differences.push_back(
+              sign * (values[0][b][static_cast<size_t>(kind)] - values[1][b][static_cast<size_t>(kind)]));
+        const Estimate expected = estimate(
+            sign * (value_of(as_they_are, kind) - value_of(without.metrics.tasks[t].all, kind)), differences);
+        EXPECT_EQ(set.of(kind).value, expected.value);
+        EXPECT_EQ(set.of(kind).low, expected.low);
+        EXPECT_EQ(set.of(kind).high, expected.high);
+      }
+      losses.insert(set.of(MetricKind::ne).value);
+    }
+    EXPECT_EQ(losses.size(), chosen.size());
+    EXPECT_FALSE(losses.contains(0));
+    // Whole sides first, then by what they are worth.
     EXPECT_TRUE(task.sets[0].whole_side && task.sets[1].whole_side);
     EXPECT_GE(task.sets[0].of(MetricKind::auc).value, task.sets[1].of(MetricKind::auc).value);
     EXPECT_GE(task.sets[2].of(MetricKind::auc).value, task.sets[3].of(MetricKind::auc).value);
-    for (const auto& set : task.sets) {
-      const Metrics& without = shuffled.at(set.name).tasks[t].all;
-      EXPECT_EQ(set.of(MetricKind::auc).value, as_they_are.auc - without.auc) << set.name;
-      EXPECT_EQ(set.of(MetricKind::ne).value, without.ne - as_they_are.ne) << set.name;
-      EXPECT_NE(set.of(MetricKind::ne).value, 0) << set.name;
-      for (const MetricKind kind : {MetricKind::auc, MetricKind::ne}) {
-        EXPECT_LT(set.of(kind).low, set.of(kind).high);
-        // Differences over the same users: far narrower than 16 resamples of one AUC, and about the value.
-        EXPECT_LT(set.of(kind).low, set.of(kind).value + 0.1);
-        EXPECT_GT(set.of(kind).high, set.of(kind).value - 0.1);
-      }
-    }
   }
 }
 
