@@ -5,6 +5,7 @@
 
 #include "io/inspect.h"
 #include "launch/command.h"
+#include "launch/profile_text.h"
 #include "launch/run_summary.h"
 #include "model/checkpoint.h"
 #include "model/run_choice.h"
@@ -22,13 +23,21 @@ std::string newest_checkpoint(const std::string& run) {
   return checkpoint_directory(run, names.front());
 }
 
+void describe_features(const Dataset& dataset, const std::string& text) {
+  std::vector<std::string> days;
+  for (const auto& day : dataset.days()) days.push_back(day.day);
+  if (!text.empty()) days = dataset.select_days(text, "--days");
+  const StopSignal signal;
+  std::cout << to_text(profile_features(dataset, days, live_count("reading", signal)));
+}
+
 }  // namespace
 
 void add_inspect_command(CLI::App& app, Job& job) {
   auto& command = *app.add_subcommand("inspect", "Say what a dataset, run or checkpoint directory holds");
   struct Choice {
-    std::string path;
-    bool verify = false, digests = false;
+    std::string path, days;
+    bool verify = false, digests = false, features = false;
   };
   auto chosen = std::make_shared<Choice>();
   command.add_option("path", chosen->path, "Dataset, run or checkpoint directory")
@@ -38,9 +47,19 @@ void add_inspect_command(CLI::App& app, Job& job) {
   command.add_flag("--digests", chosen->digests,
                    "Of a checkpoint, or a run's newest: a digest of each tensor and table, the same on any "
                    "number of ranks");
+  auto& features = *command.add_flag(
+      "--features", chosen->features,
+      "What each column of a dataset holds, as a model reads it: missing values, different ones,\n"
+      "numbers; and the days that are unlike the others");
+  command
+      .add_option("--days", chosen->days,
+                  "With --features: 2022-05-05..2022-05-08, one day, or several with commas [all]")
+      ->needs(&features)
+      ->type_name("DAYS");
   command.footer(
       "Examples:\n"
       "  lime inspect data/quickstart --verify\n"
+      "  lime inspect data/quickstart --features\n"
       "  lime inspect runs/first\n"
       "  lime inspect runs/first --digests\n"
       "  lime inspect runs/first/checkpoints/step-000002813 --digests");
@@ -55,6 +74,8 @@ void add_inspect_command(CLI::App& app, Job& job) {
                  is_dataset = fs::exists(path + "/dataset.yaml");
       if (chosen->digests && is_dataset)
         throw UserError(str("--digests: ", path, " is a dataset, expected a run or a checkpoint"));
+      if (chosen->features && (is_checkpoint || is_run))
+        throw UserError(str("--features: ", path, " is no dataset"));
       if (chosen->verify && (is_checkpoint || is_run))
         throw UserError(
             str("--verify: ", path, " is no dataset; a checkpoint is verified whenever it is read"));
@@ -63,7 +84,11 @@ void add_inspect_command(CLI::App& app, Job& job) {
       } else if (is_run) {
         std::cout << (chosen->digests ? describe_checkpoint(newest_checkpoint(path)) : summarize_run(path));
       } else if (is_dataset) {
-        std::cout << inspect(Dataset::open(path), chosen->verify);
+        const Dataset dataset = Dataset::open(path);
+        if (chosen->features)
+          describe_features(dataset, chosen->days);
+        else
+          std::cout << inspect(dataset, chosen->verify);
       } else {
         throw UserError(str(path,
                             ": found no dataset.yaml, config.yaml or manifest.json, expected a dataset, run "

@@ -1,0 +1,104 @@
+#include "launch/profile_text.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "launch/text_table.h"
+#include "runtime/error.h"
+#include "runtime/text.h"
+
+namespace lime {
+namespace {
+
+std::string share(double part) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f %%", 100 * part);
+  return text;
+}
+
+std::string share(int64_t part, int64_t all) {
+  return all == 0 ? "-" : share(static_cast<double>(part) / static_cast<double>(all));
+}
+
+std::string number(float value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", static_cast<double>(value));
+  return text;
+}
+
+// What there is of the values.
+std::string values_of(const FeatureProfile& feature) {
+  if (feature.kind == ColumnKind::real) {
+    if (feature.percentiles.empty()) return feature.values == 0 ? "no number" : "one number";
+    std::string text;
+    for (size_t i = 0; i < feature.percentiles.size(); ++i)
+      text += str(i == 0 ? "P" : ", P", these_percentiles[i], feature.percentiles[i].less ? " <" : " ",
+                  number(feature.percentiles[i].value));
+    return text;
+  }
+  if (feature.values == 0) return "no id";
+  std::string text;
+  if (feature.distinct == 1)
+    return feature.missing == 0 ? str("always ", feature.most_frequent)
+                                : str(feature.most_frequent, " or missing");
+  if (feature.times * 1000 >= feature.values)
+    text = str(feature.most_frequent, " in ", share(feature.times, feature.values));
+  if (feature.kind == ColumnKind::ids)
+    text +=
+        str(text.empty() ? "" : "; ",
+            grouped(static_cast<double>(feature.values) / static_cast<double>(feature.rows), 1), " a row");
+  return text;
+}
+
+}  // namespace
+
+std::string to_text(const DatasetProfile& profile, size_t most_days) {
+  std::string text = str("features of ", profile.days.size(), profile.days.size() == 1 ? " day, " : " days, ",
+                         grouped(profile.requests), " requests, ", grouped(profile.candidates),
+                         " candidates; of histories the last ", profiled_events, " events\n");
+  std::vector<std::string> names, missing, distinct, values;
+  size_t name_width = 0, missing_width = 7, distinct_width = 8;
+  for (const auto& feature : profile.features) {
+    names.push_back(str(feature.name, " (", to_string(feature.kind), ")"));
+    missing.push_back(share(feature.missing, feature.rows));
+    distinct.push_back(feature.kind == ColumnKind::real
+                           ? ""
+                           : str(feature.distinct_is_exact ? "" : "~", grouped(feature.distinct)));
+    values.push_back(values_of(feature));
+    name_width = std::max(name_width, names.back().size());
+    missing_width = std::max(missing_width, missing.back().size());
+    distinct_width = std::max(distinct_width, distinct.back().size());
+  }
+  const auto line = [&](const std::string& name, const std::string& gap, const std::string& ids,
+                        const std::string& rest) {
+    const auto right = [](const std::string& s, size_t width) {
+      return std::string(width - s.size(), ' ') + s;
+    };
+    std::string all = str("  ", name, std::string(name_width - name.size(), ' '), "  ",
+                          right(gap, missing_width), "  ", right(ids, distinct_width), "  ", rest);
+    all.erase(all.find_last_not_of(' ') + 1);
+    text += all + "\n";
+  };
+  line("", "missing", "distinct", "most frequent id, or numbers that so many of a hundred are below");
+  for (size_t f = 0; f < names.size(); ++f) line(names[f], missing[f], distinct[f], values[f]);
+  if (profile.unlike.empty()) {
+    if (profile.days.size() > 1) text += "no day is unlike the usual one\n";
+    return text;
+  }
+  text += "days unlike the usual one, by the share of their rows that would have to change:\n";
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& day : profile.unlike) {
+    if (rows.size() == most_days) break;
+    rows.push_back({str("  ", day.day, " ", day.feature), share(day.distance)});
+    if (std::abs(day.missing - day.usually_missing) >= 0.005)
+      rows.back().push_back(
+          str("missing in ", share(day.missing), ", usually in ", share(day.usually_missing)));
+  }
+  text += aligned_table(rows);
+  if (profile.unlike.size() > rows.size())
+    text += str("  and ", profile.unlike.size() - rows.size(), " more\n");
+  return text;
+}
+
+}  // namespace lime
