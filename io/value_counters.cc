@@ -10,7 +10,7 @@ namespace lime {
 void DistinctCounter::add(int64_t id) {
   const uint64_t hash = mix64(static_cast<uint64_t>(id));
   if (least_.size() == kept && hash >= *least_.rbegin()) return;
-  if (!least_.insert(hash).second) return;
+  least_.insert(hash);
   if (least_.size() > kept) least_.erase(std::prev(least_.end()));
 }
 

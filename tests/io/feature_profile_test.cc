@@ -49,6 +49,9 @@ TEST(FrequentIds, AreExactForFewAndFoundAmongMany) {
   EXPECT_LE(many.most_frequent().times, 10'000);
   EXPECT_GE(many.most_frequent().times, 10'000 - 200'000 / 1024);
   EXPECT_EQ(FrequentIds().most_frequent().id, -1);
+  FrequentIds ties;
+  for (const int64_t id : {9, 4, 8, 4, 9, 8, 1}) ties.add(id);
+  EXPECT_EQ(ties.most_frequent().id, 4);
 }
 
 const FeatureProfile& feature(const DatasetProfile& profile, const std::string& name) {
@@ -139,7 +142,7 @@ TEST(FeatureProfile, CountsWhatAModelWouldRead) {
                               full_spec().user.size());
 }
 
-// A log of four days, 150 users a day and two requests each.
+// A log of four days, two requests a day of each user.
 class UnlikeDays : public testing::Test {
  protected:
   // What request k of a day has: hour, tab and delay.
@@ -156,7 +159,7 @@ class UnlikeDays : public testing::Test {
     options.overwrite = true;
     DatasetWriter writer(directory_.file("data"), schema, options);
     for (int64_t day = 0; day < 4; ++day)
-      for (int64_t k = 0; k < 300; ++k) {
+      for (int64_t k = 0; k < requests_; ++k) {
         RequestRow row;
         row.user = k / 2;
         row.time_ms = 1704067200000 + day * 86400000 + k * 1000;
@@ -186,6 +189,7 @@ class UnlikeDays : public testing::Test {
     return values;
   }
   TempDirectory directory_;
+  int64_t requests_ = 300;  // a day
 };
 
 TEST_F(UnlikeDays, ThereAreNoneWhereDaysAreAlike) {
@@ -215,14 +219,25 @@ TEST_F(UnlikeDays, AColumnThatBrokeOrChangedIsTold) {
 }
 
 TEST_F(UnlikeDays, RowsOfFewUsersTellLittle) {
-  // Each user has an hour of its own, another one every day: as 150 draws of 24 hours, and not as 300 rows.
-  const Philox random(1, stream_of("hours"));
+  // Each user has a place of its own, another one every day: as 150 draws of 200 places, and not as 300 rows.
+  const Philox random(1, stream_of("places"));
   const auto found = profile([&](int64_t day, int64_t k) {
     RowValues values = usual(day, k);
-    values.ids[0] = static_cast<int64_t>(random.below(24, static_cast<uint64_t>(day * 1000 + k / 2)));
+    values.ids[0] = static_cast<int64_t>(random.below(200, static_cast<uint64_t>(day * 1000 + k / 2)));
     return values;
   });
   EXPECT_THAT(unlike(found), ElementsAre());
+}
+
+TEST_F(UnlikeDays, ADayOfAlmostNobodyIsNotTold) {
+  const auto changed = [](int64_t day, int64_t k) {
+    RowValues values = usual(day, k);
+    if (day == 1) values.ids[1] = 77;
+    return values;
+  };
+  EXPECT_THAT(unlike(profile(changed)), ElementsAre("2024-01-02 user.tab"));
+  requests_ = 198;  // of 99 users
+  EXPECT_THAT(unlike(profile(changed)), ElementsAre());
 }
 
 TEST_F(UnlikeDays, AGapIsToldHoweverSmallItsDistance) {

@@ -70,6 +70,22 @@ TEST_F(ImportanceProgram, WithoutAListItIsEachSideAndFeature) {
     EXPECT_TRUE(shuffled.contains(name)) << name;
 }
 
+TEST_F(ImportanceProgram, InspectSaysWhatTheFeaturesHold) {
+  const Outcome all = lime_program(str("inspect ", path("data"), " --features"));
+  ASSERT_EQ(all.exit_code, 0) << all.err;
+  EXPECT_THAT(
+      all.out,
+      StartsWith("features of 3 days, 540 requests, 1,620 candidates; of histories the last 16 events\n"));
+  EXPECT_THAT(all.out, testing::ContainsRegex("\n  user.user \\(id\\) +0.0 % +60  "));
+  EXPECT_THAT(all.out, testing::ContainsRegex("\n  candidate.item \\(id\\) +0.0 % +50  "));
+  const Outcome day = lime_program(str("inspect ", path("data"), " --features --days 2024-01-02"));
+  EXPECT_THAT(day.out, StartsWith("features of 1 day, 180 requests, "));
+  expect_mistake(str("inspect ", path("data"), " --features --days 2025-01-02"), "--days: ");
+  expect_mistake(str("inspect ", path("data"), " --days 2024-01-02"), "--days requires --features");
+  expect_mistake(str("inspect ", path("run"), " --features"),
+                 "--features: " + path("run") + " is no dataset");
+}
+
 TEST_F(ImportanceProgram, MistakesAreOneLine) {
   const std::string command = str("importance ", path("run"), " ");
   expect_mistake(command + "--days 2024-01-02", "--days: held-out days were trained on");
