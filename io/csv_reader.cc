@@ -90,7 +90,7 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
       path_columns_(columns_of_path(path)),
       columns_(options.columns) {
   LIME_CHECK(!options_.separator.empty());
-  if (file_.is_parquet()) {  // which has names and types of its own
+  if (file_.is_columnar()) {  // which has names and types of its own
     options_ = {};
     options_.block_bytes = options.block_bytes;
     columns_.clear();

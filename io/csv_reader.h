@@ -1,6 +1,6 @@
-// Streaming reader of comma-, tab- or otherwise separated text, plain or compressed, and of Parquet files
-// (io/text_file.h), in bounded memory. Columns that the file's directories name (io/log_files.h) are columns
-// of it, after its own; one that the file has itself is the file's.
+// Streaming reader of comma-, tab- or otherwise separated text, plain or compressed, and of Parquet, ORC and
+// Arrow files (io/text_file.h), in bounded memory. Columns that the file's directories name (io/log_files.h)
+// are columns of it, after its own; one that the file has itself is the file's.
 //
 // Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that
 // begins with a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n;
@@ -29,12 +29,12 @@ class BadRow : public UserError {
   using UserError::UserError;
 };
 
-struct CsvOptions {                  // of text; a Parquet file knows its columns itself
+struct CsvOptions {                  // of text; a file of columns knows them itself
   std::string separator = ",";       // any text: "\t", "::"
   bool quotes = true;                // false: a double quote is an ordinary character
   std::vector<std::string> columns;  // names of the columns; empty: the first line holds them
-  std::vector<std::string> wanted;   // columns that will be asked for, all that a Parquet file is read for;
-                                     // empty: all
+  std::vector<std::string> wanted;  // columns that will be asked for, all that a file of columns is read for;
+                                    // empty: all
   int64_t block_bytes = int64_t{1} << 20;
 };
 
@@ -45,7 +45,7 @@ class CsvReader {
   explicit CsvReader(const std::string& path, const CsvOptions& = {});
 
   const std::string& path() const { return path_; }
-  // Spaces around names removed. Of a Parquet file, those wanted, if it has them all.
+  // Spaces around names removed. Of a file of columns, those wanted, if it has them all.
   const std::vector<std::string>& columns() const { return columns_; }
   bool has_column(std::string_view name) const;
   // Index of a column; throws UserError that names the nearest one found, or where two have the name.

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <utility>
 
-#include "parquet_to_csv.h"
+#include "columns_to_csv.h"
 #include "runtime/error.h"
 
 namespace lime {
@@ -22,21 +22,37 @@ namespace lime {
 // Reads a file from its standard input, and writes the text.
 struct TextProgram {
   std::string_view begin;  // of its files
+  const char* format;      // of these, for messages
   const char* name;
   std::array<const char*, 2> arguments;
-  std::string_view ending;  // of its files' names
+  std::string_view ending;                 // of its files' names
+  std::string_view before_last_byte = {};  // of its files, where their beginning may be that of a text
 };
 
 namespace {
 
-constexpr std::array<TextProgram, 5> compressions = {{{"\x1F\x8B", "gzip", {"-dc"}, ".gz"},
-                                                      {"BZh", "bzip2", {"-dc"}, ".bz2"},
-                                                      {"\xFD\x37zXZ", "xz", {"-dc"}, ".xz"},
-                                                      {"\x28\xB5\x2F\xFD", "zstd", {"-dc"}, ".zst"},
-                                                      {"\x04\x22\x4D\x18", "lz4", {"-dc"}, ".lz4"}}};
-constexpr TextProgram parquet = {"PAR1", "python3", {"-c", parquet_to_csv}, ""};
+constexpr std::array<TextProgram, 5> compressions = {{{"\x1F\x8B", "gzip", "gzip", {"-dc"}, ".gz"},
+                                                      {"BZh", "bzip2", "bzip2", {"-dc"}, ".bz2"},
+                                                      {"\xFD\x37zXZ", "xz", "xz", {"-dc"}, ".xz"},
+                                                      {"\x28\xB5\x2F\xFD", "zstd", "zstd", {"-dc"}, ".zst"},
+                                                      {"\x04\x22\x4D\x18", "lz4", "lz4", {"-dc"}, ".lz4"}}};
+constexpr std::array<TextProgram, 3> columnar = {
+    {{"PAR1", "Parquet", "python3", {"-c", columns_to_csv}, ""},
+     {"ORC", "ORC", "python3", {"-c", columns_to_csv}, "", "ORC"},
+     {"ARROW1", "Arrow", "python3", {"-c", columns_to_csv}, ""}}};
 
 constexpr int pipe_bytes = 1 << 20;
+
+// Whether this stands before the file's last byte.
+bool ends_with(int file, std::string_view text) {
+  std::array<char, 8> end{};
+  struct stat about {};
+  if (text.empty()) return true;
+  if (fstat(file, &about) != 0) return false;
+  const auto size = static_cast<off_t>(text.size());
+  return pread(file, end.data(), text.size(), about.st_size - 1 - size) == static_cast<ssize_t>(size) &&
+         std::string_view(end.data(), text.size()) == text;
+}
 
 // The program that reads a file; null for plain text, and for pipes, whose first bytes cannot be looked at.
 const TextProgram* program_for(int file) {
@@ -44,9 +60,14 @@ const TextProgram* program_for(int file) {
   const ssize_t got = pread(file, begin.data(), begin.size(), 0);
   if (got <= 0) return nullptr;
   const std::string_view found(begin.data(), static_cast<size_t>(got));
-  for (const auto& compression : compressions)
-    if (found.starts_with(compression.begin)) return &compression;
-  return found.starts_with(parquet.begin) ? &parquet : nullptr;
+  const auto reads = [&](const TextProgram& program) {
+    return found.starts_with(program.begin) && ends_with(file, program.before_last_byte);
+  };
+  for (const auto& program : compressions)
+    if (reads(program)) return &program;
+  for (const auto& program : columnar)
+    if (reads(program)) return &program;
+  return nullptr;
 }
 
 void close_file(int& file) {
@@ -78,7 +99,7 @@ void TextFile::start_program(const WantedColumns& wanted) {
   std::vector<std::string> words = {program_->name};
   for (const char* const argument : program_->arguments)
     if (argument) words.emplace_back(argument);
-  if (is_parquet()) {
+  if (is_columnar()) {
     words.insert(words.end(), wanted.needed.begin(), wanted.needed.end());
     words.emplace_back();  // the end of those needed
     words.insert(words.end(), wanted.optional.begin(), wanted.optional.end());
@@ -103,10 +124,10 @@ void TextFile::start_program(const WantedColumns& wanted) {
   text_ = ends[0];
   if (failed != 0) {
     pid_ = -1;
-    throw UserError(str(path_, ": found ", is_parquet() ? "Parquet" : program_->name,
-                        " data, and the program ", program_->name,
-                        " cannot be started: ", std::strerror(failed),
-                        is_parquet() ? "; install it, and pyarrow" : "; install it, or decompress the file"));
+    throw UserError(
+        str(path_, ": found ", program_->format, " data, and the program ", program_->name,
+            " cannot be started: ", std::strerror(failed),
+            is_columnar() ? "; install it, and pyarrow" : "; install it, or decompress the file"));
   }
 }
 
@@ -120,11 +141,14 @@ void TextFile::end_program() {
   std::replace(reason.begin(), reason.end(), '\n', ' ');
   reason.erase(reason.find_last_not_of(' ') + 1);
   if (WIFSIGNALED(status)) reason = str("ended by signal ", WTERMSIG(status));
-  if (is_parquet()) throw UserError(str(path_, ": found Parquet, which cannot be read: ", reason));
+  if (is_columnar())
+    throw UserError(str(path_, ": found ", program_->format, ", which cannot be read: ", reason));
   throw UserError(str(path_, ": cannot be decompressed: ", program_->name, " -dc: ", reason));
 }
 
-bool TextFile::is_parquet() const { return program_ == &parquet; }
+bool TextFile::is_columnar() const {
+  return program_ && std::string_view(program_->arguments[0]) == columnar[0].arguments[0];
+}
 
 size_t TextFile::read(char* to, size_t size) {
   ssize_t got;

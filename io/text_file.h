@@ -1,9 +1,9 @@
-// The text of a file from its beginning to its end, plain, compressed or made of a Parquet file.
+// The text of a file from its beginning to its end, plain, compressed or made of a file of columns.
 //
 // gzip, bzip2, xz, zstd and lz4 data is told by its first bytes, whatever the file is called, and is read
 // through the program of that name, as tar does: it runs beside this one, on a core of its own, checks the
-// checksums of its format, and takes several streams that were written after one another. So is Parquet, by
-// python3 and pyarrow (io/parquet_to_csv.py), as CSV with a header line.
+// checksums of its format, and takes several streams that were written after one another. So are Parquet, ORC
+// and Arrow files, by python3 and pyarrow (io/columns_to_csv.py), as CSV with a header line.
 #pragma once
 
 #include <sys/types.h>
@@ -37,7 +37,7 @@ class TextFile {
   size_t read(char* to, size_t size);
 
   // The text is CSV with a header line and quotes, whatever files of this kind usually are.
-  bool is_parquet() const;
+  bool is_columnar() const;
 
   // How much of the file was read, in 0..1, counted as it is stored. 0: not known (a pipe).
   double fraction() const;

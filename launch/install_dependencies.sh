@@ -11,7 +11,7 @@ packages=(
   libcli11-dev libyaml-cpp-dev nlohmann-json3-dev
   libxxhash-dev zlib1g-dev
   gzip bzip2 xz-utils zstd lz4        # import reads compressed logs through them
-  python3-venv                        # import reads Parquet logs through python3; for its tests, pyarrow from PyPI
+  python3-venv                        # import reads Parquet and the like through python3; for its tests, pyarrow from PyPI
   libboost-context-dev                # fibers: the CUDA emulator's threads
   libgtest-dev libgmock-dev libbenchmark-dev
   dpkg-dev file                       # Debian packages

@@ -1,4 +1,5 @@
-// Parquet files as imports read them, through python3 and pyarrow. Without pyarrow the tests are skipped.
+// Parquet, ORC and Arrow files as imports read them, through python3 and pyarrow. Without pyarrow the tests
+// are skipped.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -199,6 +200,76 @@ TEST_F(Parquet, IsImportedForAllThatAMappingNames) {
   write_file(options.mapping, misspelt);
   options.out = directory_.file("more");
   EXPECT_THAT(user_error([&] { import_csv(options); }), HasSubstr("no column 'mora' (nearest: 'more')"));
+}
+
+// The same table in each format. ORC knows no dictionaries and durations; Arrow's library writes no unsigned
+// numbers there.
+TEST_F(Parquet, OrcAndArrowFilesAreReadAlike) {
+  const std::string script = directory_.file("write.py");
+  write_file(
+      script,
+      str("import datetime, decimal, pyarrow as pa, pyarrow.parquet, pyarrow.orc, pyarrow.feather\n"
+          "table = pa.table({'user': pa.array([7, None, 9], pa.int64()), 'item': ['a,\"b\"', 'c\\nd', "
+          "'ORC'],\n"
+          "  'price': [0.1, float('nan'), 2], 'click': [True, False, True], 'wide': ['x' * 99] * 3,\n"
+          "  'time': pa.array([datetime.datetime(2024, 1, 2, 3, 4, 5, 600000)] * 3, pa.timestamp('ns')),\n"
+          "  'tags': [['x', 'y'], [], None], 'cost': [decimal.Decimal('1.20')] * 3,\n"
+          "  'at': [{'shop': 5, 'city': 'Oslo'}, None, {'shop': None, 'city': None}]})\n"
+          "long = pa.table({'n': range(300000), 'm': range(300000)})\n"
+          "for name, of in (('', table), ('long.', long)):\n"
+          "  pa.parquet.write_table(of, '",
+          directory_.file("'"),
+          " + name + 'parquet')\n"
+          "  pa.orc.write_table(of, '",
+          directory_.file("'"),
+          " + name + 'orc', stripe_size=1 << 16)\n"
+          "  pa.feather.write_feather(of, '",
+          directory_.file("'"), " + name + 'feather')\n"));
+  ASSERT_EQ(std::system(("python3 " + script).c_str()), 0);
+  const auto rows = rows_of(directory_.file("parquet"));
+  EXPECT_THAT(rows, ElementsAre("user;item;price;click;wide;time;tags;cost;at.shop;at.city;",
+                                HasSubstr("7;a,\"b\";0.1;1;xxx"), testing::StartsWith(";c\nd;;0;"),
+                                testing::EndsWith("x;2024-01-02 03:04:05.600000000;;1.20;;;")));
+  for (const char* format : {"orc", "feather"}) {
+    SCOPED_TRACE(format);
+    EXPECT_EQ(rows_of(directory_.file(format)), rows);
+    CsvOptions options;
+    options.wanted = {"at.city", "user"};
+    CsvReader chosen(directory_.file(format), options);
+    EXPECT_THAT(chosen.columns(), ElementsAre("user", "at.city"));
+    ASSERT_TRUE(chosen.next());
+    EXPECT_EQ(chosen.text(1), "Oslo");
+
+    CsvReader reader(directory_.file(str("long.", format)));
+    int64_t n = 0;
+    double early = 0;
+    for (; reader.next(); ++n) {
+      if (n == 100000) early = reader.fraction();
+      if (reader.integer(0) != n || reader.integer(1) != n) ADD_FAILURE() << n;
+    }
+    EXPECT_EQ(n, 300000);
+    EXPECT_GT(early, 0.1);
+    EXPECT_LT(early, 0.9);
+    EXPECT_EQ(reader.fraction(), 1);
+
+    const std::string whole = read_file(directory_.file(str("long.", format)));
+    std::string damaged = whole;
+    for (size_t i = 1000; i < 60000; ++i) damaged[i] = '\xFF';
+    const std::string path = directory_.file("damaged");
+    write_file(path, damaged);
+    EXPECT_THAT(user_error([&] { rows_of(path); }),
+                HasSubstr(str(path, ": found ", std::string(format) == "orc" ? "ORC" : "Arrow",
+                              ", which cannot be read: ")));
+  }
+}
+
+TEST(ParquetWithout, ATextMayBeginAsAnOrcFileDoes) {
+  TempDirectory directory;
+  const std::string path = directory.file("log.csv");
+  write_file(path, "ORCID,item\n1,2\n");
+  EXPECT_THAT(CsvReader(path).columns(), ElementsAre("ORCID", "item"));
+  write_file(path, "ORC");
+  EXPECT_THAT(CsvReader(path).columns(), ElementsAre("ORC"));
 }
 
 TEST(ParquetWithout, PyarrowIsTold) {

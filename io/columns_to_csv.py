@@ -1,4 +1,4 @@
-"""CSV of the Parquet file that is standard input: what io/text_file.cc runs beside an import.
+"""CSV of the Parquet, ORC or Arrow file that is standard input: what io/text_file.cc runs beside an import.
 
 A list becomes its values, joined by "|"; a struct its members, as struct.member; true and false 1 and 0; NaN and null
 nothing. Maps, and lists of lists or of structs, are left out.
@@ -61,17 +61,60 @@ def chosen(names):
     return [name for name in names if name in needed | optional]
 
 
+class Parquet:
+    def __init__(self, path):
+        self.file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+        self.schema, self.rows = self.file.schema_arrow, self.file.metadata.num_rows
+
+    def batches(self, names):
+        """Each with the number of its first row: of all rows, how far this is."""
+        first = 0
+        for batch in self.file.iter_batches(ROWS, columns=names):
+            yield first, batch
+            first += batch.num_rows
+
+
+class Orc:
+    def __init__(self, path):
+        from pyarrow import orc  # which not every pyarrow has
+
+        self.file = orc.ORCFile(path)
+        self.schema, self.rows = self.file.schema, self.file.nrows
+
+    def batches(self, names):
+        first = 0
+        for stripe in range(self.file.nstripes):
+            batch = self.file.read_stripe(stripe, columns=names)
+            yield first, batch
+            first += batch.num_rows
+
+
+class Arrow:
+    def __init__(self, path):
+        self.file = pa.ipc.open_file(pa.memory_map(path))
+        self.schema, self.rows = self.file.schema, self.file.num_record_batches  # whose rows are not counted
+
+    def batches(self, names):
+        roots = [root for root in self.schema.names if any((name + ".").startswith(root + ".") for name in names)]
+        for number in range(self.rows):
+            yield number, self.file.get_batch(number).select(roots)
+
+
 def main():
     # Opened anew, for a position of its own: the import takes that of standard input for how far this is.
-    log = parquet.ParquetFile("/proc/self/fd/0", pre_buffer=False, buffer_size=1 << 20)
-    size, rows, done = os.fstat(0).st_size, log.metadata.num_rows, 0
-    schema = as_table(log.schema_arrow.empty_table()).schema
+    path = "/proc/self/fd/0"
+    with open(path, "rb") as file:
+        begin = file.read(3)
+    log = {b"PAR": Parquet, b"ORC": Orc, b"ARR": Arrow}[begin](path)
+    size = os.fstat(0).st_size
+    schema = as_table(log.schema.empty_table()).schema
     names = chosen(schema.names)
     with csv.CSVWriter(sys.stdout.buffer, pa.schema([schema.field(name) for name in names])) as out:
-        for batch in log.iter_batches(ROWS, columns=names):
-            out.write_table(as_table(pa.Table.from_batches([batch])))
-            done += batch.num_rows
-            os.lseek(0, size * done // rows, os.SEEK_SET)
+        for done, batch in log.batches(names):
+            os.lseek(0, size * done // log.rows, os.SEEK_SET)
+            for begin in range(0, batch.num_rows, ROWS):
+                out.write_table(as_table(pa.Table.from_batches([batch.slice(begin, ROWS)])).select(names))
+        os.lseek(0, size, os.SEEK_SET)
 
 
 try:
