@@ -224,7 +224,8 @@ TEST_F(Parquet, OrcAndArrowFilesAreReadAlike) {
           directory_.file("'"),
           " + name + 'orc', stripe_size=1 << 16)\n"
           "  pa.feather.write_feather(of, '",
-          directory_.file("'"), " + name + 'feather')\n"));
+          directory_.file("'"), " + name + 'feather')\n", "pa.orc.write_table(long, '",
+          directory_.file("one_stripe.orc"), "')\n"));
   ASSERT_EQ(std::system(("python3 " + script).c_str()), 0);
   const auto rows = rows_of(directory_.file("parquet"));
   EXPECT_THAT(rows, ElementsAre("user;item;price;click;wide;time;tags;cost;at.shop;at.city;",
@@ -261,6 +262,10 @@ TEST_F(Parquet, OrcAndArrowFilesAreReadAlike) {
                 HasSubstr(str(path, ": found ", std::string(format) == "orc" ? "ORC" : "Arrow",
                               ", which cannot be read: ")));
   }
+  CsvReader reader(directory_.file("one_stripe.orc"));
+  int64_t n = 0;
+  while (reader.next() && reader.integer(0) == n) ++n;
+  EXPECT_EQ(n, 300000);
 }
 
 TEST(ParquetWithout, ATextMayBeginAsAnOrcFileDoes) {
