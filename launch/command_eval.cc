@@ -20,13 +20,7 @@ struct Eval : ScoringChoices {
 int run_eval(Job& job, Eval& choices) {
   require_places(job.group, {{"--json", choices.json}, {"--rows", choices.rows}});
   RunDescription run = describe_run(job, choices);
-  const std::string& text = choices.days.empty() ? run.config.data.eval : choices.days;
-  if (text.empty())
-    throw UserError(
-        str("--days: expected the days to evaluate: data.eval of ", choices.run.run, " is empty"));
-  const std::string option = choices.days.empty() ? "data.eval" : "--days";
-  const auto days = run.dataset.select_days(text, option);
-  refuse_trained_days(run.config, run.dataset, days, option);
+  const auto days = held_out_days(run, choices);
   TrainedRun trained(job.group, std::move(run));
   const StopSignal signal;
   const Scoring scoring = trained.scoring(&signal);
@@ -43,10 +37,7 @@ void add_eval_command(CLI::App& app, Job& job) {
   auto& command = *app.add_subcommand("eval", "Evaluate a trained model on held-out days");
   auto chosen = std::make_shared<Eval>();
   add_scoring_options(command, job, *chosen);
-  command
-      .add_option("--days", chosen->days,
-                  "2022-05-05..2022-05-08, one day, or several with commas [data.eval]")
-      ->type_name("DAYS");
+  add_held_out_days_option(command, *chosen);
   command
       .add_option("--history", chosen->history,
                   str(history_help, ", both (running, then frozen) [eval.history]"))

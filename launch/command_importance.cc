@@ -29,12 +29,7 @@ struct Chosen : ScoringChoices {
 int run_importance(Job& job, Chosen& choices) {
   require_places(job.group, {{"--json", choices.json}, {"--html", choices.html}});
   RunDescription run = describe_run(job, choices);
-  const std::string option = choices.days.empty() ? "data.eval" : "--days";
-  const std::string& text = choices.days.empty() ? run.config.data.eval : choices.days;
-  if (text.empty())
-    throw UserError(str("--days: expected held-out days: data.eval of ", choices.run.run, " is empty"));
-  const auto days = run.dataset.select_days(text, option);
-  refuse_trained_days(run.config, run.dataset, days, option);
+  const auto days = held_out_days(run, choices);
   const HistoryMode mode = history_modes(run.config.eval.history).front();
   ImportanceOptions& options = choices.options;
   const auto sets = shuffled_sets(run.config, run.dataset.schema(), choices.features, options.seed);
@@ -69,10 +64,7 @@ void add_importance_command(CLI::App& app, Job& job) {
   auto& command = *app.add_subcommand("importance", "Say what each feature is worth to a trained model");
   auto chosen = std::make_shared<Chosen>();
   add_scoring_options(command, job, *chosen);
-  command
-      .add_option("--days", chosen->days,
-                  "2022-05-05..2022-05-08, one day, or several with commas [data.eval]")
-      ->type_name("DAYS");
+  add_held_out_days_option(command, *chosen);
   command
       .add_option("--features", chosen->features,
                   "What is shuffled, one after the other: history, candidate, user (all of their features), "

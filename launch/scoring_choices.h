@@ -27,6 +27,12 @@ inline constexpr const char* history_help =
 // Starts logging, and reads what there is of the run but its weights. Collective.
 RunDescription describe_run(Job&, ScoringChoices&);
 
+// Adds --days, of the commands that evaluate.
+void add_held_out_days_option(CLI::App&, ScoringChoices&);
+// The days that it names, data.eval of the run without it. Throws UserError where there are none, or where the
+// model was trained on some.
+std::vector<std::string> held_out_days(const RunDescription&, const ScoringChoices&);
+
 // Requests done, on rank 0's terminal.
 ScoringProgress live_requests(const ProcessGroup&, const std::string& what);
 

@@ -15,7 +15,7 @@
 #include "launch/predict.h"
 #include "launch/scores_file.h"
 #include "launch/stop_signal.h"
-#include "tests/launch/small_run.h"
+#include "tests/launch/trained_small_run.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -25,52 +25,15 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const std::vector<std::string> held_out{"2024-01-02", "2024-01-03"};
 constexpr HistoryMode modes[] = {HistoryMode::running, HistoryMode::frozen, HistoryMode::none,
                                  HistoryMode::stranger};
 
-// A run trained over all ranks and its checkpoint, from which one process can score alone.
-class Evaluator : public testing::Test {
+class Evaluator : public TrainedSmallRun {
  protected:
-  static void SetUpTestSuite() {
-    directory_ = new TempDirectory(TempDirectory::Shared::yes);
-    dataset_ = new Dataset(shared_small_dataset(directory_->file("data")));
-    run_ = new SmallRun(test_group().world(),
-                        small_config(directory_->file("data"), {{"data.train", "2024-01-01"}}), *dataset_);
-    run_->train(test_group(), *dataset_, 2);
-    checkpoint_ = save_checkpoint(test_group().world(), directory_->file("run"), run_->config, run_->network,
-                                  run_->adamw, run_->state, 1);
-  }
-  static void TearDownTestSuite() {
-    delete run_;
-    delete dataset_;
-    delete directory_;
-  }
-
-  static Scoring scoring_of(SmallRun& run, Communicator& comm = test_group().world(),
-                            const Dataset& dataset = *dataset_) {
-    return {comm, run.ctx, run.network, run.config, dataset};
-  }
   static EvalResult evaluate_together(HistoryMode mode) {
     return evaluate(scoring_of(*run_), held_out, mode);
   }
-  // The same model in one process of its own.
-  struct Alone {
-    std::unique_ptr<Communicator> comm = make_self_communicator();
-    SmallRun run{*comm, run_->config, *dataset_};
-    Scoring scoring = scoring_of(run, *comm);
-    Alone() { load(*comm, checkpoint_, run); }
-  };
-
-  static TempDirectory* directory_;
-  static Dataset* dataset_;
-  static SmallRun* run_;
-  static std::string checkpoint_;
 };
-TempDirectory* Evaluator::directory_ = nullptr;
-Dataset* Evaluator::dataset_ = nullptr;
-SmallRun* Evaluator::run_ = nullptr;
-std::string Evaluator::checkpoint_;
 
 TEST_F(Evaluator, IsTheSameForAnyNumberOfRanks) {
   std::vector<EvalResult> together, alone;

@@ -92,7 +92,7 @@ TEST_F(ImportanceProgram, MistakesAreOneLine) {
   expect_mistake(command + "--features user.usr", "features.user has no 'usr' (nearest: 'user')");
   expect_mistake(command + "--features users",
                  "--features: found 'users', expected history, candidate or user");
-  expect_mistake(command + "--set data.eval=", "--days: expected held-out days: data.eval of");
+  expect_mistake(command + "--set data.eval=", "--days: expected the days to evaluate: data.eval of");
   expect_mistake(command + "--html " + path("nowhere/a.html"), "--html: ");
 }
 

@@ -11,7 +11,7 @@
 
 #include "launch/evaluator.h"
 #include "launch/importance/report.h"
-#include "tests/launch/small_run.h"
+#include "tests/launch/trained_small_run.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -20,42 +20,19 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const std::vector<std::string> held_out{"2024-01-02", "2024-01-03"};
 constexpr int64_t resamples = 16;
 
-class Importance : public testing::Test {
+class Importance : public TrainedSmallRun {
  protected:
-  static void SetUpTestSuite() {
-    directory_ = new TempDirectory(TempDirectory::Shared::yes);
-    dataset_ = new Dataset(shared_small_dataset(directory_->file("data")));
-    run_ = new SmallRun(test_group().world(),
-                        small_config(directory_->file("data"), {{"data.train", "2024-01-01"}}), *dataset_);
-    run_->train(test_group(), *dataset_, 2);
-    checkpoint_ = save_checkpoint(test_group().world(), directory_->file("run"), run_->config, run_->network,
-                                  run_->adamw, run_->state, 1);
-  }
-  static void TearDownTestSuite() {
-    delete run_;
-    delete dataset_;
-    delete directory_;
-  }
   static std::vector<ShuffledSet> sets(const std::vector<std::string>& names, uint64_t seed = 1) {
     return shuffled_sets(run_->config, dataset_->schema(), names, seed);
   }
-  static Scoring scoring_of(SmallRun& run, Communicator& comm) {
-    return {comm, run.ctx, run.network, run.config, *dataset_};
-  }
-  static Scoring together() { return scoring_of(*run_, test_group().world()); }
+  static Scoring together() { return scoring_of(*run_); }
   static ImportanceResult measure(const Scoring& scoring, const std::vector<ShuffledSet>& shuffled) {
     ImportanceOptions options;
     options.resamples = resamples;
     return measure_importance(scoring, held_out, HistoryMode::running, shuffled, options);
   }
-
-  static inline TempDirectory* directory_;
-  static inline Dataset* dataset_;
-  static inline SmallRun* run_;
-  static inline std::string checkpoint_;
 };
 
 TEST_F(Importance, SetsAreSidesThenFeatures) {
@@ -166,11 +143,9 @@ TEST_F(Importance, IsTheSameForAnyNumberOfRanks) {
   const auto chosen = sets({});
   const auto all_ranks = measure(together(), chosen);
   if (test_group().rank() != 0) return;
-  const auto comm = make_self_communicator();
-  SmallRun alone(*comm, run_->config, *dataset_);
-  load(*comm, checkpoint_, alone);
-  EXPECT_EQ(to_json(all_ranks), to_json(measure(scoring_of(alone, *comm), chosen)));
-  EXPECT_NE(to_json(all_ranks), to_json(measure(scoring_of(alone, *comm), sets({}, 2))));
+  Alone alone;
+  EXPECT_EQ(to_json(all_ranks), to_json(measure(alone.scoring, chosen)));
+  EXPECT_NE(to_json(all_ranks), to_json(measure(alone.scoring, sets({}, 2))));
 }
 
 TEST_F(Importance, SaysWhichPassBeginsAndEnds) {
