@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "io/dataset.h"
+#include "io/feature_profile.h"
 #include "io/import_csv.h"
 #include "io/import_kuairand.h"
 #include "io/import_movielens.h"
@@ -97,6 +98,9 @@ void read_back() {
     inspect(dataset, true);
     ReaderOptions options;
     for (const auto& day : dataset.days()) options.days.push_back(day.day);
+    const DatasetProfile profile = profile_features(dataset, options.days);
+    for (const auto& feature : profile.features)
+      require(feature.missing <= feature.rows && feature.distinct <= feature.values, feature.name);
     options.virtual_shards = 2;
     options.requests = 8;
     options.spec.age_buckets = 16;

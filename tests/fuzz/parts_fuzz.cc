@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <span>
 
+#include "io/feature_profile.h"
 #include "io/inspect.h"
 #include "io/reader.h"
 #include "model/file_checksum.h"
@@ -51,7 +52,13 @@ std::string read_dataset(const std::string& directory) {
       for (const auto* values : {&micro.labels, &micro.weights, &micro.metric_weight})
         digest.add(std::span(*values));
     }
-  return inspect(dataset, true) + digest.hex();
+  std::vector<std::string> days;
+  for (const auto& day : dataset.days()) days.push_back(day.day);
+  std::string features;  // numbers in buckets among them
+  for (const auto& found : profile_features(dataset, days).features)
+    features +=
+        str(found.name, " ", found.rows, " ", found.missing, " ", found.values, " ", found.distinct, "\n");
+  return inspect(dataset, true) + features + digest.hex();
 }
 
 // dataset.yaml with one of its whole numbers changed.
