@@ -22,7 +22,6 @@ namespace {
 constexpr int64_t number_buckets = 100;
 constexpr size_t groups = 256;
 constexpr double least_missing = 0.05, least_distance = 0.1;  // that make a day unlike the others
-constexpr int64_t least_users = 100;                          // of a day, and of the others
 
 // Every column as a feature, numbers in buckets.
 BatchSpec all_features(const Dataset& dataset, const std::vector<std::string>& days) {
@@ -97,7 +96,7 @@ class FeatureCounts {
     std::vector<size_t> places;
     for (size_t d = 0; d < days_.size(); ++d) {
       const auto rows = std::accumulate(days_[d].begin(), days_[d].end(), int64_t{0});
-      if (users[d] < least_users || rows == 0) continue;
+      if (users[d] < users_of_a_day || rows == 0) continue;
       places.push_back(d);
       shares.emplace_back();
       for (size_t g = 0; g <= groups; ++g)
@@ -213,6 +212,7 @@ class Profiler {
     }
     std::vector<int64_t> users;
     for (const auto& day : users_) users.push_back(day.count());
+    found.compared = std::count_if(users.begin(), users.end(), [](int64_t n) { return n >= users_of_a_day; });
     for (const auto& side : counts_)
       for (const auto& feature : side) {
         found.features.push_back(feature.profile());

@@ -15,6 +15,7 @@
 
 namespace lime {
 
+constexpr int64_t users_of_a_day = 100;
 constexpr int64_t profiled_events = 16;  // of a request's history, the latest
 
 // The value that so many of a hundred numbers are below, to within one of a hundred: a number that is there,
@@ -50,7 +51,8 @@ struct DatasetProfile {
   std::vector<std::string> days;
   int64_t requests = 0, candidates = 0, events = 0;  // rows of user, candidate and history features
   std::vector<FeatureProfile> features;              // histories', candidates', users'
-  std::vector<UnlikeDay> unlike;                     // the most unlike first
+  int64_t compared = 0;  // days of at least users_of_a_day: the others are not told to be like or unlike
+  std::vector<UnlikeDay> unlike;  // the most unlike first
 };
 
 // Reads the days once, all columns. Throws UserError naming the file that is broken.

@@ -83,7 +83,10 @@ std::string to_text(const DatasetProfile& profile, size_t most_days) {
   line("", "missing", "distinct", "most frequent id, or numbers that so many of a hundred are below");
   for (size_t f = 0; f < names.size(); ++f) line(names[f], missing[f], distinct[f], values[f]);
   if (profile.unlike.empty()) {
-    if (profile.days.size() > 1) text += "no day is unlike the usual one\n";
+    if (profile.compared > 1)
+      text += "no day is unlike the usual one\n";
+    else if (profile.days.size() > 1)
+      text += str("days are not compared: that takes two of ", users_of_a_day, " users each\n");
     return text;
   }
   text += "days unlike the usual one, by the share of their rows that would have to change:\n";

@@ -196,6 +196,7 @@ TEST_F(UnlikeDays, ThereAreNoneWhereDaysAreAlike) {
   const auto found = profile(usual);
   EXPECT_THAT(unlike(found), ElementsAre());
   EXPECT_EQ(found.days.size(), 4u);
+  EXPECT_EQ(found.compared, 4);
 }
 
 TEST_F(UnlikeDays, AColumnThatBrokeOrChangedIsTold) {
@@ -237,7 +238,9 @@ TEST_F(UnlikeDays, ADayOfAlmostNobodyIsNotTold) {
   };
   EXPECT_THAT(unlike(profile(changed)), ElementsAre("2024-01-02 user.tab"));
   requests_ = 198;  // of 99 users
-  EXPECT_THAT(unlike(profile(changed)), ElementsAre());
+  const auto few = profile(changed);
+  EXPECT_THAT(unlike(few), ElementsAre());
+  EXPECT_EQ(few.compared, 0);
 }
 
 TEST_F(UnlikeDays, AGapIsToldHoweverSmallItsDistance) {

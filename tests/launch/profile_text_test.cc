@@ -22,6 +22,7 @@ DatasetProfile made_up() {
   DatasetProfile profile;
   profile.days = {"2024-01-01", "2024-01-02"};
   profile.requests = 2000, profile.candidates = 4000, profile.events = 8000;
+  profile.compared = 2;
   profile.features = {of_ids("history.item", 0, 123456, 9, 1), of_ids("user.tab", 100, 12, 3, 950),
                       of_ids("user.vip", 1500, 1, 1, 500), of_ids("user.app", 0, 1, 4, 2000),
                       of_ids("user.none", 2000, 0, -1, 0)};
@@ -65,8 +66,12 @@ TEST(ProfileText, NamesTheDaysThatAreUnlikeTheOthers) {
 
 TEST(ProfileText, OneDayHasNoOthers) {
   DatasetProfile profile = made_up();
+  profile.compared = 1;
+  EXPECT_THAT(to_text(profile),
+              testing::EndsWith("\ndays are not compared: that takes two of 100 users each\n"));
   profile.days.pop_back();
-  EXPECT_THAT(to_text(profile), testing::AllOf(HasSubstr("features of 1 day, "), Not(HasSubstr("unlike"))));
+  EXPECT_THAT(to_text(profile), testing::AllOf(HasSubstr("features of 1 day, "), Not(HasSubstr("unlike")),
+                                               Not(HasSubstr("compared"))));
 }
 
 }  // namespace
