@@ -70,9 +70,8 @@ const char* not_text(std::string_view begin) {
 }
 
 // Those that directories name are usually not in the file.
-WantedColumns wanted_of(const std::vector<std::string>& names, const std::string& path) {
+WantedColumns wanted_of(const std::vector<std::string>& names, const std::vector<PathColumn>& directories) {
   WantedColumns wanted;
-  const auto directories = columns_of_path(path);
   for (const auto& name : names) {
     const bool in_path =
         std::any_of(directories.begin(), directories.end(), [&](const auto& c) { return c.name == name; });
@@ -86,8 +85,8 @@ WantedColumns wanted_of(const std::vector<std::string>& names, const std::string
 CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
     : path_(path),
       options_(options),
-      file_(path, wanted_of(options.wanted, path)),
       path_columns_(columns_of_path(path)),
+      file_(path, wanted_of(options.wanted, path_columns_)),
       columns_(options.columns) {
   LIME_CHECK(!options_.separator.empty());
   if (file_.is_columnar()) {  // which has names and types of its own

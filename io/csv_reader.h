@@ -77,8 +77,8 @@ class CsvReader {
 
   std::string path_;
   CsvOptions options_;
-  TextFile file_;
   std::vector<PathColumn> path_columns_;  // of those that the file lacks
+  TextFile file_;
   std::vector<std::string> columns_;
   std::vector<std::string_view> fields_;
   std::vector<char> buffer_;

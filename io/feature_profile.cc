@@ -66,9 +66,9 @@ class FeatureCounts {
       if (id < 0) continue;
       ++here;
       ++days_[day][group_of(id)];
+      if (feature_.buckets) continue;
       distinct_.add(id);
       frequent_.add(id);
-      if (feature_.buckets) ++by_bucket_[static_cast<size_t>(id)];
     }
     profile_.values += here;
     if (here > 0) return;
@@ -118,14 +118,18 @@ class FeatureCounts {
                                                 : mix64(static_cast<uint64_t>(id)) % groups);
   }
 
+  int64_t in_group(size_t group) const {
+    return std::accumulate(days_.begin(), days_.end(), int64_t{0},
+                           [group](int64_t sum, const Histogram& day) { return sum + day[group]; });
+  }
+
   void add_percentiles(FeatureProfile& profile) const {
     const auto& boundaries = feature_.buckets->boundaries;
     if (boundaries.empty()) return;
     for (const int percent : these_percentiles) {
       size_t bucket = 0;
-      for (int64_t below = by_bucket_[0];
-           bucket < boundaries.size() && 100 * below < percent * profile.values;)
-        below += by_bucket_[++bucket];
+      for (int64_t below = in_group(0); bucket < boundaries.size() && 100 * below < percent * profile.values;)
+        below += in_group(++bucket);
       profile.percentiles.push_back(bucket == 0 ? Percentile{boundaries[0], true}
                                                 : Percentile{boundaries[bucket - 1], false});
     }
@@ -162,7 +166,6 @@ class FeatureCounts {
   FeatureProfile profile_;
   DistinctCounter distinct_;
   FrequentIds frequent_;
-  std::array<int64_t, number_buckets> by_bucket_{};
   std::vector<Histogram> days_;
 };
 
@@ -187,7 +190,7 @@ class Profiler {
     options_.max_history = profiled_events;
     options_.shuffle = false;
     const ResolvedSpec spec = resolve_features(dataset.schema(), options_.spec);
-    for (const FeatureSide side : sides)
+    for (const FeatureSide side : feature_sides)
       for (const auto& feature : features_of(spec, side))
         counts_[static_cast<size_t>(side)].emplace_back(side, feature, days.size());
   }
@@ -224,8 +227,6 @@ class Profiler {
   }
 
  private:
-  static constexpr std::array sides = {FeatureSide::history, FeatureSide::candidate, FeatureSide::user};
-
   void add(const FeatureColumns& columns, const std::vector<size_t>& days, FeatureSide side) {
     auto& features = counts_[static_cast<size_t>(side)];
     for (size_t f = 0; f < features.size(); ++f) {

@@ -9,6 +9,7 @@
 // any number of ranks. In a micro-batch of few requests some rows keep their own.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@
 namespace lime {
 
 enum class FeatureSide : uint8_t { history, candidate, user };  // of BatchSpec
+inline constexpr std::array feature_sides = {FeatureSide::history, FeatureSide::candidate, FeatureSide::user};
 const char* to_string(FeatureSide);
 const std::vector<ResolvedFeature>& features_of(const ResolvedSpec&, FeatureSide);
 

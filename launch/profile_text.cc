@@ -57,31 +57,16 @@ std::string to_text(const DatasetProfile& profile, size_t most_days) {
   std::string text = str("features of ", profile.days.size(), profile.days.size() == 1 ? " day, " : " days, ",
                          grouped(profile.requests), " requests, ", grouped(profile.candidates),
                          " candidates; of histories the last ", profiled_events, " events\n");
-  std::vector<std::string> names, missing, distinct, values;
-  size_t name_width = 0, missing_width = 7, distinct_width = 8;
-  for (const auto& feature : profile.features) {
-    names.push_back(str(feature.name, " (", to_string(feature.kind), ")"));
-    missing.push_back(share(feature.missing, feature.rows));
-    distinct.push_back(feature.kind == ColumnKind::real
-                           ? ""
-                           : str(feature.distinct_is_exact ? "" : "~", grouped(feature.distinct)));
-    values.push_back(values_of(feature));
-    name_width = std::max(name_width, names.back().size());
-    missing_width = std::max(missing_width, missing.back().size());
-    distinct_width = std::max(distinct_width, distinct.back().size());
-  }
-  const auto line = [&](const std::string& name, const std::string& gap, const std::string& ids,
-                        const std::string& rest) {
-    const auto right = [](const std::string& s, size_t width) {
-      return std::string(width - s.size(), ' ') + s;
-    };
-    std::string all = str("  ", name, std::string(name_width - name.size(), ' '), "  ",
-                          right(gap, missing_width), "  ", right(ids, distinct_width), "  ", rest);
-    all.erase(all.find_last_not_of(' ') + 1);
-    text += all + "\n";
-  };
-  line("", "missing", "distinct", "most frequent id, or numbers that so many of a hundred are below");
-  for (size_t f = 0; f < names.size(); ++f) line(names[f], missing[f], distinct[f], values[f]);
+  std::vector<std::vector<std::string>> features = {
+      {"", "missing", "distinct", "most frequent id, or numbers that so many of a hundred are below"}};
+  for (const auto& feature : profile.features)
+    features.push_back({str("  ", feature.name, " (", to_string(feature.kind), ")"),
+                        share(feature.missing, feature.rows),
+                        feature.kind == ColumnKind::real
+                            ? ""
+                            : str(feature.distinct_is_exact ? "" : "~", grouped(feature.distinct)),
+                        values_of(feature)});
+  text += aligned_table(features, 3);
   if (profile.unlike.empty()) {
     if (profile.compared > 1)
       text += "no day is unlike the usual one\n";

@@ -12,7 +12,7 @@ size_t characters(const std::string& text) {
 
 }  // namespace
 
-std::string aligned_table(const std::vector<std::vector<std::string>>& rows) {
+std::string aligned_table(const std::vector<std::vector<std::string>>& rows, size_t words) {
   std::vector<size_t> widths;
   for (const auto& row : rows)
     for (size_t c = 0; c < row.size(); ++c) {
@@ -24,7 +24,8 @@ std::string aligned_table(const std::vector<std::vector<std::string>>& rows) {
     std::string line;
     for (size_t c = 0; c < row.size(); ++c) {
       const std::string padding(widths[c] - characters(row[c]), ' ');
-      line += c == 0 ? row[c] + padding : "  " + padding + row[c];
+      line += c == 0 ? "" : "  ";
+      line += c == 0 || c == words ? row[c] + padding : padding + row[c];
     }
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }

@@ -12,8 +12,6 @@
 namespace lime {
 namespace {
 
-constexpr std::array sides = {FeatureSide::history, FeatureSide::candidate, FeatureSide::user};
-
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> words(1);
   for (const char c : text) {
@@ -28,7 +26,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
 // "user.tab" or "user": the side, and the feature or "".
 std::pair<FeatureSide, std::string> side_and_feature(const std::string& word) {
   const size_t dot = word.find('.');
-  for (const FeatureSide side : sides)
+  for (const FeatureSide side : feature_sides)
     if (word.substr(0, dot) == to_string(side))
       return {side, dot == std::string::npos ? "" : word.substr(dot + 1)};
   throw UserError(str("--features: found '", word,
@@ -110,9 +108,9 @@ std::vector<ShuffledSet> shuffled_sets(const Config& config, const DatasetSchema
   const auto read = [&](FeatureSide side) {
     return !features_of(spec, side).empty() && (side != FeatureSide::history || config.data.max_history > 0);
   };
-  for (const FeatureSide side : sides)
+  for (const FeatureSide side : feature_sides)
     if (read(side)) sets.push_back(set_of(spec, to_string(side), seed));
-  for (const FeatureSide side : sides)
+  for (const FeatureSide side : feature_sides)
     if (read(side) && features_of(spec, side).size() > 1)
       for (const auto& feature : features_of(spec, side))
         sets.push_back(set_of(spec, str(to_string(side), ".", feature.name), seed));

@@ -12,8 +12,6 @@
 namespace lime {
 namespace {
 
-constexpr std::array sides = {FeatureSide::history, FeatureSide::candidate, FeatureSide::user};
-
 FeatureColumns& columns_of(MicroBatch& batch, FeatureSide side) {
   return side == FeatureSide::history     ? batch.history
          : side == FeatureSide::candidate ? batch.candidate
@@ -90,7 +88,7 @@ class Shuffle : public testing::Test {
     EXPECT_EQ(batch.weights, was.weights);
     EXPECT_EQ(batch.user_id, was.user_id);
     EXPECT_EQ(batch.item, was.item);
-    for (const FeatureSide other : sides)
+    for (const FeatureSide other : feature_sides)
       for (const auto& [name, kind, source, buckets] : features_of(*spec_, other)) {
         if (other == side && std::find(shuffled.begin(), shuffled.end(), name) != shuffled.end()) continue;
         EXPECT_EQ(values_of(*spec_, batch, other, name), values_of(*spec_, was, other, name))
@@ -103,7 +101,7 @@ class Shuffle : public testing::Test {
 };
 
 TEST_F(Shuffle, OneFeatureIsAnotherRowsAndNothingElseMoves) {
-  for (const FeatureSide side : sides)
+  for (const FeatureSide side : feature_sides)
     for (const auto& feature : features_of(*spec_, side)) {
       SCOPED_TRACE(str(to_string(side), ".", feature.name));
       const MicroBatch batch = shuffled(side, {feature.name});
