@@ -1,7 +1,7 @@
 """CSV of the Parquet, ORC or Arrow file that is standard input: what io/text_file.cc runs beside an import.
 
-A list becomes its values, joined by "|"; a struct its members, as struct.member; true and false 1 and 0; NaN and null
-nothing. Maps, and lists of lists or of structs, are left out.
+A list becomes its values, joined by "|"; a struct its members, as struct.member, and a list of structs a list for each
+of these; true and false 1 and 0; NaN and null nothing. Maps, and lists of lists, are left out.
 
 Arguments: names of the columns to write, an empty one, and names of those to write where the file has them. All are
 written where there are no arguments before the empty one, or where the file lacks one of these.
@@ -19,14 +19,38 @@ except ImportError as missing:
     sys.exit(f"{missing}; pip install pyarrow")
 
 ROWS = 1 << 16
+BYTES = 1 << 26  # of rows that are decoded at once, about: a row may be a user's whole history
+
+
+def is_list(kind):
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def is_list_of_structs(kind):
+    return is_list(kind) and types.is_struct(kind.value_type)
+
+
+def with_values(lists, of_values):
+    """Lists as long as these, of what the function makes of all their values; a null is an empty list."""
+    lists = lists.combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).cast(pa.int32())
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum_checked(lengths)])
+    return pa.chunked_array([pa.ListArray.from_arrays(offsets, of_values(pc.list_flatten(lists)))])
 
 
 def joined(lists):
-    """Each list as text, without its nulls."""
-    if pc.list_flatten(lists).null_count == 0:
-        return pc.binary_join(lists.cast(pa.list_(pa.string())), "|")
-    texts = [None if row is None else "|".join(str(x) for x in row if x is not None) for row in lists.to_pylist()]
-    return pa.chunked_array([pa.array(texts, pa.string())])
+    """Each list as text, with nothing for its nulls: it is as long as lists beside it."""
+    texts = with_values(lists, lambda values: pc.fill_null(as_field(values).cast(pa.string()), ""))
+    return pc.binary_join(texts, "|")
+
+
+def members(lists, name):
+    """A list for each member of these lists' structs, with its name."""
+    kind = lists.type.value_type
+    return [
+        (f"{name}.{kind.field(k).name}", with_values(lists, lambda values, k=k: values.flatten()[k]))
+        for k in range(kind.num_fields)
+    ]
 
 
 def as_field(column):
@@ -34,7 +58,7 @@ def as_field(column):
     kind = column.type
     if types.is_dictionary(kind):
         return as_field(column.cast(kind.value_type))
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+    if is_list(kind):
         return None if types.is_nested(kind.value_type) else joined(column)
     if types.is_nested(kind):
         return None
@@ -46,8 +70,12 @@ def as_field(column):
 
 
 def as_table(table):
-    while any(types.is_struct(field.type) for field in table.schema):
+    while any(types.is_struct(kind) or is_list_of_structs(kind) for kind in table.schema.types):
         table = table.flatten()
+        columns = []
+        for name, column in zip(table.column_names, table.columns):
+            columns += members(column, name) if is_list_of_structs(column.type) else [(name, column)]
+        table = pa.Table.from_arrays([column for _, column in columns], [name for name, _ in columns])
     fields = {name: as_field(column) for name, column in zip(table.column_names, table.columns)}
     return pa.table({name: field for name, field in fields.items() if field is not None})
 
@@ -61,17 +89,36 @@ def chosen(names):
     return [name for name in names if name in needed | optional]
 
 
+def has_list_of_structs(kind):
+    if types.is_struct(kind):
+        return any(has_list_of_structs(kind.field(k).type) for k in range(kind.num_fields))
+    return is_list_of_structs(kind)
+
+
+def decoded(schema, names):
+    """What a reader is asked for: of lists of structs the whole, as each format has other names for their members."""
+    whole = {field.name for field in schema if has_list_of_structs(field.type)}
+    return sorted({root if (root := name.split(".")[0]) in whole else name for name in names})
+
+
 class Parquet:
     def __init__(self, path):
         self.file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
-        self.schema, self.rows = self.file.schema_arrow, self.file.metadata.num_rows
+        about = self.file.metadata
+        self.schema, self.rows = self.file.schema_arrow, about.num_rows
+        self.bytes = sum(about.row_group(k).total_byte_size for k in range(about.num_row_groups))
 
     def batches(self, names):
         """Each with the number of its first row: of all rows, how far this is."""
         first = 0
-        for batch in self.file.iter_batches(ROWS, columns=names):
+        for batch in self.file.iter_batches(rows_of(self.rows, self.bytes), columns=decoded(self.schema, names)):
             yield first, batch
             first += batch.num_rows
+
+
+def rows_of(rows, size):
+    """As many of these rows as are decoded at once."""
+    return max(1, min(ROWS, BYTES * rows // max(size, 1)))
 
 
 class Orc:
@@ -84,7 +131,7 @@ class Orc:
     def batches(self, names):
         first = 0
         for stripe in range(self.file.nstripes):
-            batch = self.file.read_stripe(stripe, columns=names)
+            batch = self.file.read_stripe(stripe, columns=decoded(self.schema, names))
             yield first, batch
             first += batch.num_rows
 
@@ -112,8 +159,9 @@ def main():
     with csv.CSVWriter(sys.stdout.buffer, pa.schema([schema.field(name) for name in names])) as out:
         for done, batch in log.batches(names):
             os.lseek(0, size * done // log.rows, os.SEEK_SET)
-            for begin in range(0, batch.num_rows, ROWS):
-                out.write_table(as_table(pa.Table.from_batches([batch.slice(begin, ROWS)])).select(names))
+            rows = rows_of(batch.num_rows, batch.nbytes)
+            for begin in range(0, batch.num_rows, rows):
+                out.write_table(as_table(pa.Table.from_batches([batch.slice(begin, rows)])).select(names))
         os.lseek(0, size, os.SEEK_SET)
 
 

@@ -9,8 +9,9 @@
 namespace lime {
 namespace {
 
-constexpr size_t max_record_bytes = size_t{1} << 20;
-constexpr size_t shown_bytes = 60;  // of a rejected field
+constexpr size_t max_line_bytes = size_t{1} << 26;    // a line may hold a user's whole history
+constexpr size_t max_quoted_bytes = size_t{1} << 20;  // over several lines, where a quote is open
+constexpr size_t shown_bytes = 60;                    // of a rejected field
 
 std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t");
@@ -92,6 +93,7 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
   if (file_.is_columnar()) {  // which has names and types of its own
     options_ = {};
     options_.block_bytes = options.block_bytes;
+    options_.explode = options.explode;
     columns_.clear();
   }
   buffer_.resize(static_cast<size_t>(std::max<int64_t>(options_.block_bytes, 16)));
@@ -99,12 +101,23 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
   if (const char* what = not_text({buffer_.data(), end_})) throw UserError(str(path_, ": found ", what));
   if (end_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) begin_ = 3;
   if (columns_.empty()) {
-    if (!read_record())
+    if (!split_record())
       throw UserError(str(path_, ": found an empty file, expected a line with column names"));
     for (const auto field : fields_) columns_.emplace_back(trimmed(field));
   }
+  own_columns_ = columns_.size();
   std::erase_if(path_columns_, [&](const PathColumn& column) { return has_column(column.name); });
   for (const auto& column : path_columns_) columns_.push_back(column.name);
+  if (!options_.explode.columns.empty()) start_exploding();
+}
+
+void CsvReader::start_exploding() {
+  const auto& explode = options_.explode;
+  std::vector<size_t> lists;
+  for (const auto& name : explode.columns) lists.push_back(column(name));
+  exploder_.emplace(explode, lists, columns_.size());
+  columns_.insert(columns_.end(), explode.into.begin(), explode.into.end());
+  if (!explode.index.empty()) columns_.push_back(explode.index);
 }
 
 bool CsvReader::has_column(std::string_view name) const {
@@ -115,7 +128,7 @@ size_t CsvReader::column(std::string_view name) const {
   const auto found = std::find(columns_.begin(), columns_.end(), name);
   if (found == columns_.end())
     throw UserError(str(path_, ":1: no column '", name, "' (",
-                        own_columns() == 1 && columns_[0].find(name) != std::string::npos
+                        own_columns_ == 1 && columns_[0].find(name) != std::string::npos
                             ? str("is the separator '", options_.separator, "'?")
                             : str("nearest: '", nearest_word(name, columns_), "'"),
                         "); found ", joined(columns_)));
@@ -125,11 +138,36 @@ size_t CsvReader::column(std::string_view name) const {
 }
 
 bool CsvReader::next() {
-  if (!read_record()) return false;
+  if (!exploder_) {
+    const bool more = read_record();
+    rows_ += more ? 1 : 0;
+    return more;
+  }
+  while (!next_exploded()) {
+    if (!read_record()) return false;
+    const std::string wrong = exploder_->start(fields_);
+    if (wrong.empty()) continue;
+    ++rows_;
+    throw BadRow(str(path_, ":", line_, ": ", wrong));
+  }
+  return true;
+}
+
+bool CsvReader::next_exploded() {
+  std::string wrong;
+  if (!exploder_->next(fields_, wrong)) return false;
   ++rows_;
-  if (fields_.size() != own_columns())
-    throw BadRow(str(path_, ":", line_, ": found ", fields_.size(), " fields, expected ", own_columns(), " (",
-                     columns_.front(), " ... ", columns_[own_columns() - 1], ")"));
+  if (!wrong.empty()) throw BadRow(str(path_, ":", line_, ":", options_.explode.columns[0], ": ", wrong));
+  return true;
+}
+
+bool CsvReader::read_record() {
+  if (!split_record()) return false;
+  if (fields_.size() != own_columns_) {
+    ++rows_;
+    throw BadRow(str(path_, ":", line_, ": found ", fields_.size(), " fields, expected ", own_columns_, " (",
+                     columns_.front(), " ... ", columns_[own_columns_ - 1], ")"));
+  }
   for (const auto& column : path_columns_) fields_.emplace_back(column.value);
   return true;
 }
@@ -180,8 +218,8 @@ bool CsvReader::find_line_end(size_t from, size_t& end) {
         return true;
       }
     }
-    if (unread > max_record_bytes)
-      throw UserError(str(path_, ":", line_, ": found a line of more than ", max_record_bytes, " bytes"));
+    if (unread > max_line_bytes)
+      throw UserError(str(path_, ":", line_, ": found a line of more than ", max_line_bytes, " bytes"));
     from = unread;
     if (!refill()) {
       end = end_ - begin_;
@@ -190,7 +228,7 @@ bool CsvReader::find_line_end(size_t from, size_t& end) {
   }
 }
 
-bool CsvReader::read_record() {
+bool CsvReader::split_record() {
   for (;;) {
     line_ = next_line_;
     size_t end = 0;
@@ -202,7 +240,7 @@ bool CsvReader::read_record() {
     if (quoted) {
       QuoteScanner scanner(options_.separator);
       while (scanner.inside_quotes({buffer_.data() + begin_, end + (terminated ? 1 : 0)})) {
-        if (!terminated || end > max_record_bytes) {
+        if (!terminated || end > first_end + max_quoted_bytes) {
           begin_ += first_end;  // one stray quote spoils its line, not the file
           ++next_line_;
           ++rows_;

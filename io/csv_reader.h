@@ -1,6 +1,7 @@
 // Streaming reader of comma-, tab- or otherwise separated text, plain or compressed, and of Parquet, ORC and
 // Arrow files (io/text_file.h), in bounded memory. Columns that the file's directories name (io/log_files.h)
-// are columns of it, after its own; one that the file has itself is the file's.
+// are columns of it, after its own; one that the file has itself is the file's. Lists may be exploded: a
+// record is then a row for each of their values (io/list_exploder.h).
 //
 // Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that
 // begins with a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n;
@@ -14,10 +15,12 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "io/list_exploder.h"
 #include "io/log_files.h"
 #include "io/text_file.h"
 #include "runtime/error.h"
@@ -35,6 +38,7 @@ struct CsvOptions {                  // of text; a file of columns knows them it
   std::vector<std::string> columns;  // names of the columns; empty: the first line holds them
   std::vector<std::string> wanted;  // columns that will be asked for, all that a file of columns is read for;
                                     // empty: all
+  Explode explode;
   int64_t block_bytes = int64_t{1} << 20;
 };
 
@@ -51,7 +55,8 @@ class CsvReader {
   // Index of a column; throws UserError that names the nearest one found, or where two have the name.
   size_t column(std::string_view name) const;
 
-  // Reads the next row; false at the end. Throws BadRow where the number of fields is not that of columns().
+  // Reads the next row; false at the end. Throws BadRow where the number of fields is not that of columns(),
+  // or lists to explode are not equally long.
   bool next();
 
   std::string_view text(size_t column) const { return fields_[column]; }
@@ -61,16 +66,18 @@ class CsvReader {
   // Throws BadRow: the column's text is not what was expected ("an integer").
   [[noreturn]] void reject(size_t column, std::string_view expected) const;
 
-  int64_t line() const { return line_; }                // of the current row's first line, from 1
+  int64_t line() const { return line_; }                // of the current record's first line, from 1
   TextPlace place() const { return {path_, line_}; }    // of the current row
   int64_t rows() const { return rows_; }                // read so far, without the header, bad ones included
   int64_t bytes() const { return bytes_read_; }         // of text, read so far
   double fraction() const { return file_.fraction(); }  // of the file, read so far; 0: not known
 
  private:
-  size_t own_columns() const { return columns_.size() - path_columns_.size(); }
-  bool read_record();  // finds the extent of the next non-empty record and splits it
-  bool refill();       // false at the end of the file
+  void start_exploding();
+  bool read_record();    // the next one with all its columns; throws BadRow
+  bool split_record();   // finds the extent of the next non-empty record and splits it
+  bool next_exploded();  // row of the record
+  bool refill();         // false at the end of the file
   bool find_line_end(size_t from, size_t& end);
   void split_plain(char* begin, char* end);
   void split_quoted(char* begin, char* end);
@@ -80,6 +87,8 @@ class CsvReader {
   std::vector<PathColumn> path_columns_;  // of those that the file lacks
   TextFile file_;
   std::vector<std::string> columns_;
+  size_t own_columns_ = 0;  // of columns_, those of the file itself
+  std::optional<ListExploder> exploder_;
   std::vector<std::string_view> fields_;
   std::vector<char> buffer_;
   size_t begin_ = 0, end_ = 0;  // unread bytes of buffer_

@@ -148,21 +148,36 @@ class Importer {
 
     RowDay day(zone_ms_);
     EventRow event;
-    RequestRow request;
-    request.candidates.resize(1);
-    auto& candidate = request.candidates[0];
-    candidate.labels.resize(labels.size());
-    candidate.weights.resize(weights.size());
+    RequestRow request;     // of a record, whose rows are its candidates
+    size_t candidates = 0;  // of them, good ones so far
+    int64_t record = 0;     // its line; 0: none
+    const auto end_request = [&] {
+      if (candidates > 0) {
+        request.candidates.resize(candidates);
+        add(request);
+      }
+      candidates = 0;
+      record = 0;
+    };
     for_each_row(reader, bad_, report_, [&] {
-      event.user = request.user = read_entity(reader, user);
-      event.item = candidate.item = read_entity(reader, item);
-      event.time_ms = request.time_ms = time.read();
-      if (spec.day.empty())
-        day.set_time(request.time_ms);
-      else
-        day.read(reader, day_column);
-      request_features.read(request.values);
+      if (record != reader.line()) {
+        end_request();
+        request.user = read_entity(reader, user);
+        request.time_ms = time.read();
+        if (spec.day.empty())
+          day.set_time(request.time_ms);
+        else
+          day.read(reader, day_column);
+        request.day = day.name();
+        request_features.read(request.values);
+        record = reader.line();
+      }
+      request.candidates.resize(candidates + 1);
+      auto& candidate = request.candidates[candidates];
+      candidate.item = read_entity(reader, item);
       candidate_features.read(candidate.values);
+      candidate.labels.resize(labels.size());
+      candidate.weights.resize(weights.size());
       for (size_t k = 0; k < labels.size(); ++k)
         candidate.labels[k] = static_cast<float>(labels[k].read(1.0));
       for (size_t k = 0; k < weights.size(); ++k)
@@ -173,17 +188,20 @@ class Importer {
       if (grouper_) id = read_entity(reader, request_id);
 
       if (is_event) {
-        event.day = day.name();
+        event.user = request.user;
+        event.item = candidate.item;
+        event.time_ms = request.time_ms;
+        event.day = request.day;
         writer_.add_event(event);
       }
       if (grouper_) {
         grouper_->add(request, id, day.number());
       } else {
-        request.day = day.name();
-        add(request);
+        ++candidates;
       }
       progress(reader);
     });
+    end_request();
   }
 
   CsvMapping mapping_;

@@ -58,6 +58,7 @@ class Node {
   }
 
   bool is_text() const { return node_.IsScalar(); }
+  bool is_map() const { return node_.IsMap(); }
   std::string text() const {
     if (!node_.IsScalar()) fail(str("found ", found(), ", expected one value"));
     return node_.Scalar();
@@ -124,6 +125,33 @@ CsvTime read_time(const Node& node) {
   return time;
 }
 
+std::string read_separator(const Node& node, const char* otherwise) {
+  std::string separator = node.text_or("separator", otherwise);
+  if (separator.empty()) node.fail("expected a separator of at least one character");
+  return separator;
+}
+
+Explode read_explode(const Node& parent) {
+  Explode explode;
+  const auto node = parent.find("explode");
+  if (!node) return explode;
+  if (!node->is_map()) {
+    explode.columns = node->texts();
+    return explode;
+  }
+  node->need_map({"columns", "separator", "cut", "into", "index"});
+  explode.columns = node->at("columns").texts();
+  explode.separator = read_separator(*node, "|");
+  explode.cut = node->text_or("cut", "");
+  if (const auto into = node->find("into")) explode.into = into->texts();
+  explode.index = node->text_or("index", "");
+  if (explode.cut.empty() != explode.into.empty() || explode.into.size() == 1)
+    node->fail("expected `cut` with `into`, the names of two columns or more");
+  if (!explode.into.empty() && explode.columns.size() > 1)
+    node->fail(str("found ", explode.columns.size(), " columns, expected one whose values are cut"));
+  return explode;
+}
+
 CsvNumber read_number(const Node& node, std::string name) {
   CsvNumber number;
   number.name = std::move(name);
@@ -131,11 +159,15 @@ CsvNumber read_number(const Node& node, std::string name) {
     number.column = node.text();
     return number;
   }
-  node.need_map({"column", "at_least", "equals"});
+  node.need_map({"column", "at_least", "equals", "contains", "separator"});
   number.column = node.at("column").text();
   if (const auto bound = node.find("at_least")) number.at_least = bound->as<double>("a number");
   if (const auto equals = node.find("equals")) number.equals = equals->text();
-  if (number.at_least && number.equals) node.fail("found both at_least and equals, expected one of them");
+  if (const auto contains = node.find("contains")) number.contains = contains->text();
+  if (number.at_least.has_value() + number.equals.has_value() + number.contains.has_value() > 1)
+    node.fail("found several of at_least, equals and contains, expected one of them");
+  number.separator = read_separator(node, "|");
+  if (node.find("separator") && !number.contains) node.fail("only contains has a separator");
   return number;
 }
 
@@ -163,8 +195,7 @@ CsvFeatures read_features(const Node& parent, const char* key) {
     } else if (kind != "id") {
       entry.at("kind").fail(str("found '", kind, "', expected id, ids or real"));
     }
-    feature.separator = entry.text_or("separator", "|");
-    if (feature.separator.empty()) entry.fail("expected a separator of at least one character");
+    feature.separator = read_separator(entry, "|");
     if (entry.find("separator") && feature.kind != ColumnKind::ids) entry.fail("only ids have a separator");
     if (const auto log1p = entry.find("log1p")) feature.log1p = log1p->as<bool>("true or false");
     if (feature.log1p && feature.kind != ColumnKind::real) entry.fail("only real features have log1p");
@@ -174,10 +205,11 @@ CsvFeatures read_features(const Node& parent, const char* key) {
 }
 
 CsvImpressions read_impressions(const Node& node, const std::string& path, bool own_events) {
-  node.need_map({"files", "separator", "quotes", "columns", "user", "item", "time", "day", "request",
-                 "labels", "weights", "request_features", "candidate_features", "event"});
+  node.need_map({"files", "separator", "quotes", "columns", "explode", "user", "item", "time", "day",
+                 "request", "labels", "weights", "request_features", "candidate_features", "event"});
   CsvImpressions out;
   out.source = read_source(node, path);
+  out.explode = read_explode(node);
   out.user = node.at("user").text();
   out.item = node.at("item").text();
   out.time = read_time(node.at("time"));
@@ -202,7 +234,7 @@ CsvImpressions read_impressions(const Node& node, const std::string& path, bool 
   out.makes_events = true;
   if (const auto when = event->find("when")) {
     out.event_when = read_number(*when, "when");
-    if (!out.event_when->at_least && !out.event_when->equals) when->fail("expected at_least or equals");
+    if (!out.event_when->is_condition()) when->fail("expected at_least, equals or contains");
   }
   out.event_features = read_features(*event, "features");
   return out;
@@ -239,9 +271,11 @@ CsvMapping read_mapping(const std::string& path) {
   const auto events = node.find("events");
   mapping.impressions = read_impressions(node.at("impressions"), path, events.has_value());
   if (events) {
-    events->need_map({"files", "separator", "quotes", "columns", "user", "item", "time", "features"});
+    events->need_map(
+        {"files", "separator", "quotes", "columns", "explode", "user", "item", "time", "features"});
     CsvEvents out;
     out.source = read_source(*events, path);
+    out.explode = read_explode(*events);
     out.user = events->at("user").text();
     out.item = events->text_or("item", "");
     out.time = read_time(events->at("time"));

@@ -25,11 +25,15 @@ struct CsvTime {
   TimeUnit unit = TimeUnit::s;
 };
 
-// The number in a column; or 1 where it is >= at_least, or where the text is `equals`, else 0.
+// The number in a column; or 1 where it is >= at_least, where the text is `equals`, or where it is a list
+// with the id that the column `contains` holds, else 0.
 struct CsvNumber {
   std::string name, column;
   std::optional<double> at_least;
-  std::optional<std::string> equals;
+  std::optional<std::string> equals, contains;
+  std::string separator = "|";  // of a list
+
+  bool is_condition() const { return at_least || equals || contains; }
 };
 
 struct CsvFeature {
@@ -42,6 +46,7 @@ using CsvFeatures = std::vector<CsvFeature>;
 
 struct CsvImpressions {
   CsvSource source;
+  Explode explode;
   std::string user, item;
   CsvTime time;
   std::string day, request;  // columns, or ""
@@ -54,6 +59,7 @@ struct CsvImpressions {
 
 struct CsvEvents {
   CsvSource source;
+  Explode explode;
   std::string user, item;  // item "": the events have none
   CsvTime time;
   CsvFeatures features;
@@ -102,15 +108,14 @@ class CsvFeatureReader {
 // The value of a CsvNumber, bound to a file's column.
 class CsvNumberReader {
  public:
-  CsvNumberReader(const CsvReader& reader, const CsvNumber& number)
-      : reader_(reader), number_(number), column_(reader.column(number.column)) {}
+  CsvNumberReader(const CsvReader& reader, const CsvNumber& number);
   double read(double max) const;          // 0..max; throws BadRow
   double read_or_zero(double max) const;  // where an empty field is 0
   bool holds() const;                     // for conditions
  private:
   const CsvReader& reader_;
   const CsvNumber& number_;
-  size_t column_;
+  size_t column_, contains_ = 0;
 };
 
 class CsvTimeReader {

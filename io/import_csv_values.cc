@@ -4,15 +4,21 @@
 
 #include "io/import_csv_mapping.h"
 #include "io/import_values.h"
+#include "io/list_text.h"
 
 namespace lime {
 namespace {
 
 constexpr int64_t max_ms = 253402300799999;  // the last of the year 9999
 
-CsvReader open_for(const CsvSource& source, const std::string& path, std::vector<std::string> wanted) {
+CsvReader open_for(const CsvSource& source, const std::string& path, std::vector<std::string> wanted,
+                   const Explode& explode = {}) {
+  wanted.insert(wanted.end(), explode.columns.begin(), explode.columns.end());
+  std::erase(wanted, explode.index);  // what comes of the lists
+  for (const auto& name : explode.into) std::erase(wanted, name);
   std::erase(wanted, "");  // what the section leaves out
   CsvOptions options;
+  options.explode = explode;
   options.wanted = std::move(wanted);
   const bool tabs = without_compression(path).ends_with(".tsv");
   options.separator = !source.separator.empty() ? source.separator : tabs ? "\t" : ",";
@@ -21,10 +27,15 @@ CsvReader open_for(const CsvSource& source, const std::string& path, std::vector
   return CsvReader(path, options);
 }
 
-// Adds the columns of features, labels or weights.
-template <typename Named>
-void add_columns(const std::vector<Named>& named, std::vector<std::string>& columns) {
-  for (const auto& each : named) columns.push_back(each.column);
+// Adds the columns of features, and of labels, weights or conditions.
+void add_columns(const CsvFeatures& features, std::vector<std::string>& columns) {
+  for (const auto& feature : features) columns.push_back(feature.column);
+}
+void add_columns(const std::vector<CsvNumber>& numbers, std::vector<std::string>& columns) {
+  for (const auto& number : numbers) {
+    columns.push_back(number.column);
+    columns.push_back(number.contains.value_or(""));
+  }
 }
 
 }  // namespace
@@ -35,14 +46,14 @@ CsvReader open_source(const CsvImpressions& spec, const std::string& path) {
     add_columns(*features, columns);
   add_columns(spec.labels, columns);
   add_columns(spec.weights, columns);
-  if (spec.event_when) columns.push_back(spec.event_when->column);
-  return open_for(spec.source, path, std::move(columns));
+  if (spec.event_when) add_columns(std::vector{*spec.event_when}, columns);
+  return open_for(spec.source, path, std::move(columns), spec.explode);
 }
 
 CsvReader open_source(const CsvEvents& spec, const std::string& path) {
   std::vector<std::string> columns = {spec.user, spec.item, spec.time.column};
   add_columns(spec.features, columns);
-  return open_for(spec.source, path, std::move(columns));
+  return open_for(spec.source, path, std::move(columns), spec.explode);
 }
 
 CsvReader open_source(const CsvRows& spec, const std::string& path) {
@@ -74,13 +85,25 @@ void CsvFeatureReader::read(RowValues& out) const {
   }
 }
 
+CsvNumberReader::CsvNumberReader(const CsvReader& reader, const CsvNumber& number)
+    : reader_(reader), number_(number), column_(reader.column(number.column)) {
+  if (number.contains) contains_ = reader.column(*number.contains);
+}
+
 bool CsvNumberReader::holds() const {
+  if (number_.contains) {
+    const int64_t id = feature_id(reader_.text(contains_));
+    ListText list(reader_.text(column_), number_.separator);
+    for (std::string_view value; list.next(value);)
+      if (feature_id(value) == id && id >= 0) return true;
+    return false;
+  }
   if (number_.equals) return reader_.text(column_) == *number_.equals;
   return reader_.real(column_) >= number_.at_least.value_or(0.0);
 }
 
 double CsvNumberReader::read(double max) const {
-  if (number_.equals || number_.at_least) return holds() ? 1.0 : 0.0;
+  if (number_.is_condition()) return holds() ? 1.0 : 0.0;
   const std::string_view text = reader_.text(column_);
   if (text == "True" || text == "False" || text == "true" || text == "false")
     reader_.reject(column_, str("a number; of True and False: {column: ", number_.column, ", equals: \"",

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "io/dataset.h"
+#include "io/list_text.h"
 #include "runtime/text.h"
 
 namespace lime {
@@ -83,11 +84,9 @@ int64_t feature_id(std::string_view text) {
 
 void split_ids(std::string_view text, std::string_view separator, std::vector<int64_t>& ids) {
   ids.clear();
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(separator, begin), text.size());
-    if (const int64_t id = feature_id(text.substr(begin, end - begin)); id >= 0) ids.push_back(id);
-    begin = end + separator.size();
-  }
+  ListText list(text, separator);
+  for (std::string_view value; list.next(value);)
+    if (const int64_t id = feature_id(value); id >= 0) ids.push_back(id);
 }
 
 std::optional<int64_t> entity_id(std::string_view text) {

@@ -16,7 +16,7 @@ int64_t hashed_id(std::string_view text);
 // empty or negative ("-124") is -1, missing; any other text ("12e4" too) is hashed.
 int64_t feature_id(std::string_view text);
 
-// The feature ids of a list such as "12,65"; missing ones are left out, and an empty text is an empty list.
+// The feature ids of a list such as "12,65" (io/list_text.h); missing ones are left out.
 void split_ids(std::string_view text, std::string_view separator, std::vector<int64_t>& ids);
 
 // A user's, item's or request's id: feature_id, so that a text has one id wherever it stands; nullopt where

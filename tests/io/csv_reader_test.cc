@@ -177,8 +177,8 @@ TEST_F(CsvReaderTest, RefusesWhatIsNoFileOrHasNoHeader) {
   EXPECT_THAT(message<UserError>([&] { CsvReader{directory_.path()}; }), HasSubstr("cannot read"));
   EXPECT_THAT(message<UserError>([&] { CsvReader(write("\n\n")); }),
               HasSubstr("in.csv: found an empty file"));
-  EXPECT_THAT(message<UserError>([&] { CsvReader(write(std::string(size_t{3} << 20, 'x'))); }),
-              HasSubstr("in.csv:1: found a line of more than 1048576 bytes"));
+  EXPECT_THAT(message<UserError>([&] { CsvReader(write(std::string(size_t{65} << 20, 'x'))); }),
+              HasSubstr("in.csv:1: found a line of more than 67108864 bytes"));
 }
 
 }  // namespace

@@ -50,6 +50,8 @@ TEST(ImportValuesTest, SplitsListsAndLeavesOutMissing) {
   EXPECT_THAT(ids, ElementsAre(12, 65));
   split_ids("a||b", "||", ids);
   EXPECT_THAT(ids, ElementsAre(hashed_id("a"), hashed_id("b")));
+  split_ids("['a', 7]", ",", ids);
+  EXPECT_THAT(ids, ElementsAre(hashed_id("a"), 7));
   split_ids("", ",", ids);
   EXPECT_THAT(ids, ElementsAre());
 }

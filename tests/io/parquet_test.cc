@@ -68,7 +68,61 @@ TEST_F(Parquet, ListsAreJoinedAndStructsTakenApart) {
           "'at': [{'shop': 5, 'where': {'city': 'Oslo'}}, None, {'shop': None, 'where': None}],\n"
           "'map': pa.array([[('k', 1)]] * 3, pa.map_(pa.string(), pa.int64())), 'deep': [[[1]], [], None]",
           "log.parquet")),
-      ElementsAre("tags;ids;at.shop;at.where.city;", "x|y;1|2;5;Oslo;", ";3;;;", ";;;;"));
+      ElementsAre("tags;ids;at.shop;at.where.city;", "x|y;1|2;5;Oslo;", ";3|;;;", ";;;;"));
+}
+
+TEST_F(Parquet, ListsOfStructsAreListsSideBySide) {
+  const std::string path = write(
+      "'user': [1, 2, 3, 4], 'shown': [[{'item': 'x', 'price': 2.5, 'click': True, 'at': {'row': 3}, 'tags': "
+      "[1]},\n"
+      "  None, {'item': None, 'price': float('nan'), 'click': False, 'at': None, 'tags': None}], [], None,\n"
+      "  [{'item': 'y', 'price': 1.0, 'click': False, 'at': {'row': 4}, 'tags': None}]],\n"
+      "'seen': pa.array([[True, None], None, [False], []], pa.list_(pa.bool_())),\n"
+      "'pair': pa.array([[1, 2], None, [None, 4], [5, 6]], pa.list_(pa.int32(), 2))",
+      "log.parquet", ", row_group_size=2");
+  EXPECT_THAT(rows_of(path),
+              ElementsAre("user;shown.item;shown.price;shown.click;shown.at.row;seen;pair;",
+                          "1;x||;2.5||;1||0;3||;1|;1|2;", "2;;;;;;;", "3;;;;;0;|4;", "4;y;1;0;4;;5|6;"));
+  CsvOptions options;
+  options.wanted = {"shown.click", "user"};
+  CsvReader reader(path, options);
+  EXPECT_THAT(reader.columns(), ElementsAre("user", "shown.click"));
+  ASSERT_TRUE(reader.next());
+  EXPECT_EQ(reader.text(1), "1||0");
+}
+
+TEST_F(Parquet, ARowOfManyEventsIsReadByItself) {
+  const std::string path =
+      write("'user': list(range(40)), 'items': [list(range(100000))] * 40", "log.parquet");
+  CsvOptions options;
+  options.explode.columns = {"items"};
+  CsvReader reader(path, options);
+  int64_t orderly = 0;
+  while (reader.next()) orderly += reader.integer(1) == (reader.rows() - 1) % 100000;
+  EXPECT_EQ(orderly, 40 * 100000);
+}
+
+TEST_F(Parquet, ImpressionListsAreImported) {
+  write(
+      "'user': [7, 8], 'at': pa.array([1704110400000, 1704110460000], pa.timestamp('ms')),\n"
+      "'page': [{'shown': [{'item': 'a', 'click': True}, {'item': 'b', 'click': False}]},\n"
+      "         {'shown': [{'item': 'b', 'click': True}]}]",
+      "log.parquet");
+  write_file(directory_.file("shop.yaml"),
+             "impressions: {files: log.parquet, user: user, item: page.shown.item, time: {column: at, unit: "
+             "iso8601},\n"
+             "  explode: [page.shown.item, page.shown.click], labels: {click: page.shown.click}}\n");
+  CsvImportOptions options;
+  options.mapping = directory_.file("shop.yaml");
+  options.out = directory_.file("data");
+  import_csv(options);
+  const auto data = dump(Dataset::open(options.out));
+  const auto& candidates = data.request(7, 1704110400000).candidates;
+  ASSERT_EQ(candidates.size(), 2u);
+  EXPECT_EQ(candidates[1].item, hashed_id("b"));
+  EXPECT_EQ(candidates[0].labels.at("click"), 1);
+  EXPECT_EQ(candidates[1].labels.at("click"), 0);
+  EXPECT_EQ(data.request(8, 1704110460000).candidates.size(), 1u);
 }
 
 TEST_F(Parquet, IsReadInPiecesAndSaysHowFarItIs) {
@@ -214,7 +268,8 @@ TEST_F(Parquet, OrcAndArrowFilesAreReadAlike) {
           "  'price': [0.1, float('nan'), 2], 'click': [True, False, True], 'wide': ['x' * 99] * 3,\n"
           "  'time': pa.array([datetime.datetime(2024, 1, 2, 3, 4, 5, 600000)] * 3, pa.timestamp('ns')),\n"
           "  'tags': [['x', 'y'], [], None], 'cost': [decimal.Decimal('1.20')] * 3,\n"
-          "  'at': [{'shop': 5, 'city': 'Oslo'}, None, {'shop': None, 'city': None}]})\n"
+          "  'at': [{'shop': 5, 'city': 'Oslo'}, None, {'shop': None, 'city': None}],\n"
+          "  'shown': [[{'id': 4, 'click': True}, {'id': None, 'click': False}], [], None]})\n"
           "long = pa.table({'n': range(300000), 'm': range(300000)})\n"
           "for name, of in (('', table), ('long.', long)):\n"
           "  pa.parquet.write_table(of, '",
@@ -228,9 +283,10 @@ TEST_F(Parquet, OrcAndArrowFilesAreReadAlike) {
           directory_.file("one_stripe.orc"), "')\n"));
   ASSERT_EQ(std::system(("python3 " + script).c_str()), 0);
   const auto rows = rows_of(directory_.file("parquet"));
-  EXPECT_THAT(rows, ElementsAre("user;item;price;click;wide;time;tags;cost;at.shop;at.city;",
-                                HasSubstr("7;a,\"b\";0.1;1;xxx"), testing::StartsWith(";c\nd;;0;"),
-                                testing::EndsWith("x;2024-01-02 03:04:05.600000000;;1.20;;;")));
+  EXPECT_THAT(rows,
+              ElementsAre("user;item;price;click;wide;time;tags;cost;at.shop;at.city;shown.id;shown.click;",
+                          HasSubstr("7;a,\"b\";0.1;1;xxx"), testing::StartsWith(";c\nd;;0;"),
+                          testing::EndsWith("x;2024-01-02 03:04:05.600000000;;1.20;;;;;")));
   for (const char* format : {"orc", "feather"}) {
     SCOPED_TRACE(format);
     EXPECT_EQ(rows_of(directory_.file(format)), rows);
@@ -240,6 +296,11 @@ TEST_F(Parquet, OrcAndArrowFilesAreReadAlike) {
     EXPECT_THAT(chosen.columns(), ElementsAre("user", "at.city"));
     ASSERT_TRUE(chosen.next());
     EXPECT_EQ(chosen.text(1), "Oslo");
+    options.wanted = {"shown.click"};
+    CsvReader clicks(directory_.file(format), options);
+    EXPECT_THAT(clicks.columns(), ElementsAre("shown.click"));
+    ASSERT_TRUE(clicks.next());
+    EXPECT_EQ(clicks.text(0), "1|0");
 
     CsvReader reader(directory_.file(str("long.", format)));
     int64_t n = 0;
