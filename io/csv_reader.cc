@@ -12,6 +12,8 @@ namespace {
 constexpr size_t max_line_bytes = size_t{1} << 26;    // a line may hold a user's whole history
 constexpr size_t max_quoted_bytes = size_t{1} << 20;  // over several lines, where a quote is open
 constexpr size_t shown_bytes = 60;                    // of a rejected field
+constexpr size_t json_rows = 1000;                    // that are looked at for names of columns
+constexpr size_t json_bytes = size_t{1} << 24;        // but none that begins beyond these
 
 std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t");
@@ -61,6 +63,8 @@ const char* not_text(std::string_view begin) {
   if (begin.starts_with("PK\x03\x04")) return "a zip archive or a spreadsheet, expected text";
   if (begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF"))
     return "UTF-16, expected UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)";
+  if (begin.starts_with("[") && begin.find_first_not_of("[ \r\n\t") == begin.find('{'))
+    return "a JSON array, expected an object a line (jq -c '.[]' FILE > NEW)";
   if (begin.starts_with("PAR1")) return "Parquet in a pipe, expected a file";
   constexpr size_t magic_of_tar = 257;
   if (begin.size() > magic_of_tar && begin.substr(magic_of_tar).starts_with("ustar"))
@@ -100,7 +104,9 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
   refill();
   if (const char* what = not_text({buffer_.data(), end_})) throw UserError(str(path_, ": found ", what));
   if (end_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) begin_ = 3;
-  if (columns_.empty()) {
+  if (begin_ < end_ && buffer_[begin_] == '{') {
+    start_json();
+  } else if (columns_.empty()) {
     if (!split_record())
       throw UserError(str(path_, ": found an empty file, expected a line with column names"));
     for (const auto field : fields_) columns_.emplace_back(trimmed(field));
@@ -109,6 +115,20 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
   std::erase_if(path_columns_, [&](const PathColumn& column) { return has_column(column.name); });
   for (const auto& column : path_columns_) columns_.push_back(column.name);
   if (!options_.explode.columns.empty()) start_exploding();
+}
+
+void CsvReader::start_json() {
+  std::string wrong;
+  bool more = true;
+  size_t rows = 0;
+  for (size_t at = 0, end = 0; more && rows < json_rows && at < json_bytes; ++rows, at = end + 1) {
+    more = find_line_end(at, end);
+    const std::string said = add_json_columns({buffer_.data() + begin_ + at, end - at}, columns_);
+    if (rows == 0) wrong = said;
+  }
+  if (columns_.empty())
+    throw UserError(str(path_, ":1: ", wrong.empty() ? "found an object without members" : wrong));
+  json_.emplace(columns_, options_.wanted);
 }
 
 void CsvReader::start_exploding() {
@@ -126,6 +146,10 @@ bool CsvReader::has_column(std::string_view name) const {
 
 size_t CsvReader::column(std::string_view name) const {
   const auto found = std::find(columns_.begin(), columns_.end(), name);
+  if (found == columns_.end() && json_)
+    throw UserError(str(path_, ": no '", name, "' in its first objects (nearest: '",
+                        nearest_word(name, columns_),
+                        "'; what few objects have is named in `columns`); found ", joined(columns_)));
   if (found == columns_.end())
     throw UserError(str(path_, ":1: no column '", name, "' (",
                         own_columns_ == 1 && columns_[0].find(name) != std::string::npos
@@ -235,7 +259,7 @@ bool CsvReader::split_record() {
     bool terminated = find_line_end(0, end);
     if (end == 0 && !terminated) return false;
     const size_t first_end = end + (terminated ? 1 : 0);
-    bool quoted = options_.quotes && std::memchr(buffer_.data() + begin_, '"', end) != nullptr;
+    bool quoted = !json_ && options_.quotes && std::memchr(buffer_.data() + begin_, '"', end) != nullptr;
     int64_t lines = 1;
     if (quoted) {
       QuoteScanner scanner(options_.separator);
@@ -257,13 +281,22 @@ bool CsvReader::split_record() {
     if (stop > begin && stop[-1] == '\r') --stop;
     if (stop == begin) continue;
     fields_.clear();
-    if (quoted) {
+    if (json_) {
+      split_json({begin, static_cast<size_t>(stop - begin)});
+    } else if (quoted) {
       split_quoted(begin, stop);
     } else {
       split_plain(begin, stop);
     }
     return true;
   }
+}
+
+void CsvReader::split_json(std::string_view record) {
+  const std::string wrong = json_->read(record, fields_);
+  if (wrong.empty()) return;
+  ++rows_;
+  throw BadRow(str(path_, ":", line_, ": ", wrong));
 }
 
 void CsvReader::split_plain(char* begin, char* end) {

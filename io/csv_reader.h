@@ -1,12 +1,15 @@
-// Streaming reader of comma-, tab- or otherwise separated text, plain or compressed, and of Parquet, ORC and
-// Arrow files (io/text_file.h), in bounded memory. Columns that the file's directories name (io/log_files.h)
-// are columns of it, after its own; one that the file has itself is the file's. Lists may be exploded: a
-// record is then a row for each of their values (io/list_exploder.h).
+// Streaming reader of comma-, tab- or otherwise separated text and of JSON lines, plain or compressed, and of
+// Parquet, ORC and Arrow files (io/text_file.h), in bounded memory. Columns that the file's directories name
+// (io/log_files.h) are columns of it, after its own; one that the file has itself is the file's. Lists may be
+// exploded: a record is then a row for each of their values (io/list_exploder.h).
 //
 // Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that
 // begins with a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n;
 // empty lines and a UTF-8 byte order mark are skipped. Numbers are parsed strictly: the whole field, no
 // spaces, independent of the locale.
+//
+// A text that begins with { holds JSON lines, an object each (io/json_fields.h). Its columns are those of its
+// first 1,000 objects, and CsvOptions::columns; what an object lacks is empty.
 //
 // What is wrong with a row is a BadRow, "log.csv:17:time_ms: found '16x', expected an integer"; after one,
 // next() goes on with the following line. What is wrong with the file (missing, unreadable, a missing column)
@@ -20,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/json_fields.h"
 #include "io/list_exploder.h"
 #include "io/log_files.h"
 #include "io/text_file.h"
@@ -73,12 +77,14 @@ class CsvReader {
   double fraction() const { return file_.fraction(); }  // of the file, read so far; 0: not known
 
  private:
+  void start_json();
   void start_exploding();
   bool read_record();    // the next one with all its columns; throws BadRow
   bool split_record();   // finds the extent of the next non-empty record and splits it
   bool next_exploded();  // row of the record
   bool refill();         // false at the end of the file
   bool find_line_end(size_t from, size_t& end);
+  void split_json(std::string_view record);
   void split_plain(char* begin, char* end);
   void split_quoted(char* begin, char* end);
 
@@ -88,6 +94,7 @@ class CsvReader {
   TextFile file_;
   std::vector<std::string> columns_;
   size_t own_columns_ = 0;  // of columns_, those of the file itself
+  std::optional<JsonFields> json_;
   std::optional<ListExploder> exploder_;
   std::vector<std::string_view> fields_;
   std::vector<char> buffer_;

@@ -1,6 +1,6 @@
-// Text as importers read it: rows, quotes, numbers, ids, days and times. The first bytes choose the
-// separator, quotes and a header; the same text read in tiny pieces must give the same rows and the same
-// complaints.
+// Text as importers read it: rows, quotes, JSON, lists, numbers, ids, days and times. The first byte chooses
+// the separator, quotes, a header and what is exploded; the same text read in tiny pieces must give the same
+// rows and the same complaints.
 #include <algorithm>
 #include <cmath>
 
@@ -71,8 +71,17 @@ void run(std::string_view bytes) {
   options.separator = separators[how % 4];
   options.quotes = (how & 4) != 0;
   if (how & 8) options.columns = {"user", "item", "time"};
+  if (how & 16) {
+    options.explode.columns = {"item"};
+    options.explode.separator = std::string(1, (how & 32) ? ',' : '|');
+    if (how & 64) options.explode.cut = std::string("-"), options.explode.into = {"id", "click"};
+    if (how & 128) options.explode.index = std::string("position");
+  } else if (how & 32) {
+    options.explode.columns = {"item", "time"};
+  }
   const std::string path = scratch_file("log.csv", input.rest());
   const std::string all = read_all(path, options);
+  if (all.find('\x1f') == std::string::npos) return;  // no text, which the first block alone says
   options.block_bytes = 16;
   require(read_all(path, options) == all, "read in small pieces, the rows are other ones");
 }
@@ -87,6 +96,16 @@ std::vector<std::string> seeds() {
                   "\xEF\xBB\xBFuser | item|time\n1|0.5|2022-05-08 12:34Z\n2|\"unclosed|3\n4|5|6\n");
   texts.push_back(std::string("\x0c") +
                   "a,\"b\"x,c\nonly one\n1,2,3,4\n9223372036854775807,1e400,2022-02-30");
+  texts.push_back(std::string("\x34") + "user,item,time\n1,2|3|x,5\n4,,6\n5,\"[6, 'a']\",7\n");
+  texts.push_back(std::string("\x20") + "user,item,time\n1,2|3,4|5\n1,2|3,4\n1,7,\n1,,\n");
+  texts.push_back(std::string("\xd9") + "U1\tN5-1|N-6-0\t2022-05-08\nU2\tN5|N6-1\t1\n");
+  texts.push_back(std::string("\x00", 1) +
+                  "{\"user\": 1, \"item\": [2, null, \"x\"], \"time\": {\"at\": 1e3, \"zone\": "
+                  "null}}\n{\"user\": true}\n{]\n");
+  texts.push_back(
+      std::string("\xb0") +
+      "{\"item\": [{\"id\": 7, \"click\": true}, {\"id\": \"a|b\"}, [1]], \"n\": [[2]]}\n{\"item\": "
+      "\"3,4\", \"time\": [1.50]}\n7\n");
   return texts;
 }
 
