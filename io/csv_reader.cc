@@ -63,7 +63,8 @@ const char* not_text(std::string_view begin) {
   if (begin.starts_with("PK\x03\x04")) return "a zip archive or a spreadsheet, expected text";
   if (begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF"))
     return "UTF-16, expected UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)";
-  if (begin.starts_with("[") && begin.find_first_not_of("[ \r\n\t") == begin.find('{'))
+  if (const size_t first = begin.find_first_not_of("[ \r\n\t");
+      begin.starts_with("[") && first != std::string_view::npos && begin[first] == '{')
     return "a JSON array, expected an object a line (jq -c '.[]' FILE > NEW)";
   if (begin.starts_with("PAR1")) return "Parquet in a pipe, expected a file";
   constexpr size_t magic_of_tar = 257;

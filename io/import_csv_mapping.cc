@@ -106,9 +106,15 @@ CsvSource read_source(const Node& node, const std::string& mapping_path) {
 }
 
 CsvTime read_time(const Node& node) {
-  node.need_map({"column", "unit"});
+  node.need_map({"column", "unit", "format"});
   CsvTime time;
   time.column = node.at("column").text();
+  if (const auto format = node.find("format")) {
+    if (node.find("unit")) node.fail("found both unit and format, expected one of them");
+    time.unit = TimeUnit::format;
+    time.format = format->text();
+    return time;
+  }
   const Node unit = node.at("unit");
   const std::string name = unit.text();
   if (name == "s") {

@@ -18,11 +18,12 @@ struct CsvSource {
   std::vector<std::string> columns;  // for files without a header line
 };
 
-enum class TimeUnit : uint8_t { s, ms, us, iso8601 };
+enum class TimeUnit : uint8_t { s, ms, us, iso8601, format };
 
 struct CsvTime {
   std::string column;
   TimeUnit unit = TimeUnit::s;
+  std::string format = {};  // of strptime, for TimeUnit::format
 };
 
 // The number in a column; or 1 where it is >= at_least, where the text is `equals`, or where it is a list
@@ -121,7 +122,7 @@ class CsvNumberReader {
 class CsvTimeReader {
  public:
   CsvTimeReader(const CsvReader& reader, const CsvTime& time, int64_t zone_ms)
-      : reader_(reader), unit_(time.unit), zone_ms_(zone_ms), column_(reader.column(time.column)) {}
+      : reader_(reader), time_(time), zone_ms_(zone_ms), column_(reader.column(time.column)) {}
   int64_t read() const;  // ms since epoch; throws BadRow
 
  private:
@@ -129,7 +130,7 @@ class CsvTimeReader {
   int64_t since_epoch(int64_t times, int64_t through, const char* expected, const char* too_large) const;
 
   const CsvReader& reader_;
-  TimeUnit unit_;
+  const CsvTime& time_;
   int64_t zone_ms_;
   size_t column_;
 };

@@ -125,13 +125,18 @@ int64_t CsvTimeReader::read() const {
 }
 
 int64_t CsvTimeReader::read_unit() const {
-  switch (unit_) {
+  switch (time_.unit) {
     case TimeUnit::s:
       return since_epoch(1000, 1, "s since 1970, up to the year 9999", "; is it in ms?");
     case TimeUnit::ms:
       return since_epoch(1, 1, "ms since 1970, up to the year 9999", "; is it in us?");
     case TimeUnit::us:
       return since_epoch(1, 1000, "us since 1970, up to the year 9999", "; is it in ns?");
+    case TimeUnit::format: {
+      const auto time = read_time(reader_.text(column_), time_.format, zone_ms_);
+      if (!time) reader_.reject(column_, str("a time of the format ", time_.format));
+      return *time;
+    }
     case TimeUnit::iso8601:
       break;
   }

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 #include <limits>
+#include <utility>
 
 #include "io/dataset.h"
 #include "io/list_text.h"
@@ -143,6 +145,20 @@ std::optional<int64_t> read_iso8601(std::string_view text, int64_t zone_ms) {
   const auto zone = parse_zone(text);
   if (!zone) return std::nullopt;
   return ms - *zone;
+}
+
+std::optional<int64_t> read_time(std::string_view text, const std::string& format, int64_t zone_ms) {
+  const std::string whole(text);
+  std::tm parts{};
+  parts.tm_year = 70;
+  parts.tm_mday = 1;
+  const char* end = strptime(whole.c_str(), format.c_str(), &parts);
+  if (end != whole.c_str() + whole.size()) return std::nullopt;
+  const auto [month, day] = std::pair(parts.tm_mon, parts.tm_mday);
+  const int64_t offset_ms = format.find("%z") == std::string::npos ? zone_ms : parts.tm_gmtoff * 1000;
+  const std::time_t time = timegm(&parts);  // which takes the 31st of April for the 1st of May
+  if (parts.tm_mon != month || parts.tm_mday != day) return std::nullopt;
+  return int64_t{time} * 1000 - offset_ms;
 }
 
 }  // namespace lime

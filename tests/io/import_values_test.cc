@@ -56,6 +56,19 @@ TEST(ImportValuesTest, SplitsListsAndLeavesOutMissing) {
   EXPECT_THAT(ids, ElementsAre());
 }
 
+TEST(ImportValuesTest, TimesMayHaveAFormat) {
+  constexpr int64_t hour = 3'600'000;
+  const std::string american = "%m/%d/%Y %I:%M:%S %p";
+  EXPECT_EQ(read_time("11/15/2019 1:22:32 PM", american, 0), 1573824152000);
+  EXPECT_EQ(read_time("11/15/2019 1:22:32 PM", american, 2 * hour), 1573824152000 - 2 * hour);
+  EXPECT_EQ(read_time("15.11.2019", "%d.%m.%Y", 0), 1573776000000);
+  EXPECT_EQ(read_time("15/Nov/2019:13:22:32 +0100", "%d/%b/%Y:%H:%M:%S %z", 5 * hour), 1573824152000 - hour);
+  EXPECT_EQ(read_time("29.02.2020", "%d.%m.%Y", 0), 1582934400000);
+  for (const char* wrong : {"", "29.02.2019", "31.04.2020", "15.13.2020", "15.11.2019 ", "x"})
+    EXPECT_EQ(read_time(wrong, "%d.%m.%Y", 0), std::nullopt) << wrong;
+  EXPECT_EQ(read_time(std::string("15.11.2019\0x", 12), "%d.%m.%Y", 0), std::nullopt);
+}
+
 TEST(ImportValuesTest, DaysOfTimes) {
   constexpr int64_t utc8 = 8 * 3600 * 1000;
   EXPECT_EQ(day_of(0, 0), "1970-01-01");

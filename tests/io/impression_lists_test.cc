@@ -135,10 +135,11 @@ impressions:
   explode: {columns: shown, separator: " ", cut: "-", into: [item, clicked]}
   user: user
   item: item
-  time: {column: ts, unit: s}
+  time: {column: ts, format: "%m/%d/%Y %I:%M:%S %p"}
   labels: {click: clicked}
 )");
-  write("log.tsv", "1\tU1\t10\tN5-1 N-6-0\n2\tU1\t20\tN6-0\n");
+  const std::string time = "1/1/1970 12:00:10 AM";
+  write("log.tsv", str("1\tU1\t", time, "\tN5-1 N-6-0\n2\tU1\t1/1/1970 12:00:20 PM\tN6-0\n"));
   const auto data = import();
   const auto& candidates = data.request(hashed_id("U1"), 10'000).candidates;
   ASSERT_EQ(candidates.size(), 2U);
@@ -147,11 +148,18 @@ impressions:
   EXPECT_EQ(candidates[1].item, hashed_id("N-6"));
   EXPECT_EQ(candidates[1].labels.at("click"), 0);
 
-  write("log.tsv", "1\tU1\t10\tN5-1 N6 N7-0\n");
+  write("log.tsv", str("1\tU1\t", time, "\tN5-1 N6 N7-0\n"));
   std::filesystem::remove_all(options_.out);
   EXPECT_THAT(failure(), HasSubstr("log.tsv:1:shown: found 'N6', expected 2 parts with '-' between them"));
   options_.max_bad_rows = 1;
   EXPECT_EQ(import().requests[0].candidates.size(), 2U);
+
+  write("log.tsv", "1\tU1\t13/1/1970 12:00:10 AM\tN5-1\n");
+  options_.max_bad_rows = 0;
+  std::filesystem::remove_all(options_.out);
+  EXPECT_THAT(
+      failure(),
+      HasSubstr("log.tsv:1:ts: found '13/1/1970 12:00:10 AM', expected a time of the format %m/%d/%Y"));
 }
 
 TEST_F(ImpressionLists, RowsOfARequestMayHoldListsToo) {

@@ -102,6 +102,7 @@ TEST_F(JsonLines, BadLinesAreBadRows) {
                   HasSubstr("log.jsonl:5: found no JSON object"),
                   HasSubstr("log.jsonl:6: found no JSON object (number overflow"),
                   HasSubstr("log.jsonl:7: found no JSON object"), "3;"));
+  EXPECT_THAT(rows_of("[ \n1\n"), ElementsAre("[;", "1;"));  // which is no JSON
   // Written over several lines, or as one array.
   EXPECT_THAT(user_error([&] { rows_of("{\n  \"a\": 1\n}\n"); }),
               AllOf(HasSubstr("log.jsonl:1: found no JSON object"), HasSubstr("jq -c . FILE")));
