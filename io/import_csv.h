@@ -1,4 +1,4 @@
-// CSV, TSV and the like -> dataset, by a YAML mapping of columns. docs/import_csv.md shows every key.
+// CSV, TSV, JSON lines, Parquet and the like (io/csv_reader.h) -> dataset, by a YAML mapping of columns. docs/import_csv.md shows every key.
 //
 //   name: shop                         # of the dataset
 //   time_zone: "+08:00"                # of the days; default +00:00
@@ -6,14 +6,15 @@
 //     files: ["log_*.csv"]             # patterns or directories, relative to the mapping file
 //     separator: ","                   # any text; default: a tab for .tsv, else a comma
 //     columns: [user, item, ...]       # names, for files without a header line
+//     explode: [items, clicks]         # optional: lists of a row, which is a request, side by side
 //     user: user_id                    # integer or text (hashed)
 //     item: item_id
-//     time: {column: ts, unit: s}      # s | ms | us | iso8601
+//     time: {column: ts, unit: s}      # s | ms | us | iso8601; or format: "%d.%m.%Y %H:%M" (strptime)
 //     day: date                        # optional column, 2022-05-08 or 20220508; default: of `time`
 //     request: session_id              # optional column: a user's rows with the same value form one request
 //     labels:
 //       click: clicked                          # a number 0..1
-//       good: {column: rating, at_least: 4}     # 1 where column >= 4
+//       good: {column: rating, at_least: 4}     # 1 where column >= 4; or equals: a text; or contains: a column
 //     weights: {dwell: dwell_ms}         # a number >= 0; empty: 0
 //     request_features:   {hour: {column: hour, kind: id}}
 //     candidate_features: {price: {column: price, kind: real, log1p: true}}

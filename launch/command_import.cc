@@ -125,7 +125,7 @@ void add_taobao(CLI::App& importers, Job& job) {
 
 void add_csv(CLI::App& importers, Job& job) {
   auto& command = *importers.add_subcommand(
-      "csv", "CSV, TSV and the like, by a YAML mapping of columns (docs/import_csv.md)");
+      "csv", "CSV, JSON lines, Parquet and the like, by a YAML mapping of columns (docs/import_csv.md)");
   auto chosen = std::make_shared<Import<CsvImportOptions>>();
   add_file_option(command, "--mapping", chosen->options.mapping,
                   "YAML file: which files and columns hold what")
