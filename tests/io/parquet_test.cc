@@ -7,6 +7,7 @@
 
 #include "io/csv_reader.h"
 #include "io/import_csv.h"
+#include "io/import_csv_mapping.h"
 #include "io/import_values.h"
 #include "tests/io/import_dump.h"
 #include "tests/support/test_support.h"
@@ -213,6 +214,27 @@ TEST_F(Parquet, IsImportedAsTextIs) {
   EXPECT_THAT(data.items.at(hashed_id("a")).lists.at("tags"),
               ElementsAre(hashed_id("red"), hashed_id("old")));
   EXPECT_THAT(data.items.at(hashed_id("b")).lists.at("tags"), ElementsAre());
+}
+
+TEST_F(Parquet, IsReadForWhatIsExplodedAndContained) {
+  const std::string path =
+      write("'user': [7], 'ts': [5], 'shown': ['a-1 b-0'], 'liked': [['a']], 'own': ['a'], 'more': ['x']",
+            "log.parquet");
+  write_file(directory_.file("shop.yaml"),
+             "impressions: {files: log.parquet, user: user, item: item, time: {column: ts, unit: s},\n"
+             "  explode: {columns: shown, separator: ' ', cut: '-', into: [item, click], index: place},\n"
+             "  labels: {click: click, like: {column: liked, contains: own}},\n"
+             "  candidate_features: {place: {kind: id}}}\n");
+  const CsvMapping mapping = read_mapping(directory_.file("shop.yaml"));
+  EXPECT_THAT(open_source(mapping.impressions, path).columns(),
+              ElementsAre("user", "ts", "shown", "liked", "own", "item", "click", "place"));
+  CsvImportOptions options;
+  options.mapping = directory_.file("shop.yaml");
+  options.out = directory_.file("data");
+  import_csv(options);
+  const auto data = dump(Dataset::open(options.out));
+  EXPECT_EQ(data.requests.at(0).candidates.at(1).labels.at("like"), 1);
+  EXPECT_EQ(data.requests.at(0).candidates.at(1).item, hashed_id("b"));
 }
 
 TEST_F(Parquet, IsImportedForAllThatAMappingNames) {
