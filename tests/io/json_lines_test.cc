@@ -59,6 +59,10 @@ TEST_F(JsonLines, ObjectsAreTakenApartAndListsJoined) {
               ElementsAre("at.shop;at.where.city;tags;n;at;", "5;Oslo;x||3|1;1;;", "6;;;2;;", ";;;4;;"));
 }
 
+TEST_F(JsonLines, AnEmptyListNamesItsColumn) {
+  EXPECT_THAT(rows_of("{\"a\": 1, \"tags\": []}\n"), ElementsAre("a;tags;", "1;;"));
+}
+
 TEST_F(JsonLines, ListsOfObjectsAreListsSideBySide) {
   EXPECT_THAT(
       rows_of(
