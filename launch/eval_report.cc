@@ -18,22 +18,32 @@ std::string fixed(double value, int digits) {
   return text;
 }
 
-std::vector<std::string> table_row(const std::string& name, const Metrics& m) {
-  return {"  " + name,     std::to_string(m.rows), std::to_string(m.positives),
-          fixed(m.auc, 4), fixed(m.gauc, 4),       fixed(m.wt_auc, 4),
-          fixed(m.ne, 4),  fixed(m.calibration, 4)};
+// Columns that these results can have: of requests where some have several candidates, and so on.
+std::vector<MetricName> columns_of(const TaskMetrics& task) {
+  std::vector<MetricName> columns;
+  for (const auto& name : metric_names)
+    if (!std::isnan(task.all.*name.value) || name.kind == MetricKind::auc || name.kind == MetricKind::gauc ||
+        name.kind == MetricKind::ne)
+      columns.push_back(name);
+  return columns;
+}
+
+std::vector<std::string> table_row(const std::string& name, const Metrics& m,
+                                   const std::vector<MetricName>& columns) {
+  std::vector<std::string> row = {"  " + name, std::to_string(m.rows), std::to_string(m.positives)};
+  for (const auto& column : columns) row.push_back(fixed(m.*column.value, 4));
+  row.push_back(fixed(m.calibration, 4));
+  return row;
 }
 
 nlohmann::ordered_json to_object(const Metrics& m) {
-  return {{"rows", m.rows},
-          {"positives", m.positives},
-          {"auc", json_number(m.auc)},
-          {"gauc", json_number(m.gauc)},
-          {"gauc_users", m.gauc_users},
-          {"wt_auc", json_number(m.wt_auc)},
-          {"ne", json_number(m.ne)},
-          {"log_loss", json_number(m.log_loss)},
-          {"calibration", json_number(m.calibration)}};
+  nlohmann::ordered_json object = {{"rows", m.rows}, {"positives", m.positives}};
+  for (const auto& name : metric_names) object[name.key] = json_number(m.*name.value);
+  object["log_loss"] = json_number(m.log_loss);
+  object["calibration"] = json_number(m.calibration);
+  object["gauc_users"] = m.gauc_users;
+  object["ranked_requests"] = m.ranked_requests;
+  return object;
 }
 
 }  // namespace
@@ -46,9 +56,12 @@ std::string to_table(const std::vector<EvalResult>& results) {
                 " histories truncated, ", fixed(result.seconds, 1), " s\n");
     std::vector<std::vector<std::string>> rows;
     for (const auto& task : result.tasks) {
-      rows.push_back({task.task, "rows", "positives", "AUC", "GAUC", "WT-AUC", "NE", "calibration"});
-      for (const auto& [day, metrics] : task.days) rows.push_back(table_row(day, metrics));
-      rows.push_back(table_row("all", task.all));
+      const auto columns = columns_of(task);
+      rows.push_back({task.task, "rows", "positives"});
+      for (const auto& column : columns) rows.back().emplace_back(column.title);
+      rows.back().emplace_back("calibration");
+      for (const auto& [day, metrics] : task.days) rows.push_back(table_row(day, metrics, columns));
+      rows.push_back(table_row("all", task.all, columns));
     }
     text += aligned_table(rows);
   }

@@ -34,6 +34,8 @@ class RowCollector {
         row.watch_time = micro.metric_weight.empty() ? 0.0f : micro.metric_weight[candidate];
         row.day = static_cast<int32_t>(micro.day[request]);
         row.user = micro.user_id[request];
+        if (micro.candidate_offsets[request + 1] - micro.candidate_offsets[request] > 1)
+          row.request = micro.row[request];
         for (size_t t = 0; t < tasks; ++t) {
           // A task that is only watched (weight 0) still has its labels.
           if (config_.tasks[t].weight != 0 && micro.weights[candidate * tasks + t] == 0) continue;

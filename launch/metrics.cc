@@ -7,27 +7,14 @@
 #include <limits>
 #include <utility>
 
+#include "launch/neumaier_sum.h"
+#include "launch/request_metrics.h"
 #include "runtime/error.h"
 
 namespace lime {
 namespace {
 
 constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
-
-// Neumaier's compensated sum: the error does not grow with the number of terms.
-class Sum {
- public:
-  void add(double x) {
-    const double t = sum_ + x;
-    correction_ += std::abs(sum_) >= std::abs(x) ? (sum_ - t) + x : (x - t) + sum_;
-    sum_ = t;
-  }
-  // An infinite term makes the correction NaN; the sum itself still says what it is.
-  double value() const { return std::isfinite(sum_) ? sum_ + correction_ : sum_; }
-
- private:
-  double sum_ = 0, correction_ = 0;
-};
 
 // Bits that sort as the floats do.
 uint32_t ordered_bits(float x) {
@@ -113,7 +100,7 @@ double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::
 
 // Mean of the per-user AUCs, weighted by rows. `rows` are sorted by user, then score.
 void set_gauc(const std::vector<ScoredRow>& rows, Metrics& metrics) {
-  Sum weighted;
+  NeumaierSum weighted;
   int64_t counted_rows = 0;
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     while (end < rows.size() && rows[end].user == rows[begin].user) ++end;
@@ -125,6 +112,33 @@ void set_gauc(const std::vector<ScoredRow>& rows, Metrics& metrics) {
     ++metrics.gauc_users;
   }
   metrics.gauc = counted_rows > 0 ? weighted.value() / static_cast<double>(counted_rows) : undefined;
+}
+
+// Means over requests that have both classes. Of one user and day, requests are told apart by where they
+// stand; `rows` are sorted by user, then score.
+void set_request_metrics(std::vector<ScoredRow>& rows, std::vector<ScoredRow>& scratch, Metrics& metrics) {
+  if (std::none_of(rows.begin(), rows.end(), [](const ScoredRow& row) { return row.request >= 0; })) return;
+  stable_sort_by(rows, scratch, [](const ScoredRow& row) { return static_cast<uint64_t>(row.request); });
+  stable_sort_by(rows, scratch, [](const ScoredRow& row) { return static_cast<uint32_t>(row.day); });
+  NeumaierSum auc, mrr, ndcg;
+  for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
+    const ScoredRow& first = rows[begin];
+    while (end < rows.size() && rows[end].user == first.user && rows[end].request == first.request &&
+           rows[end].day == first.day)
+      ++end;
+    if (first.request < 0) continue;
+    const auto request = request_metrics(std::span(rows).subspan(begin, end - begin));
+    if (!request) continue;
+    auc.add(request->auc);
+    mrr.add(request->mrr);
+    ndcg.add(request->ndcg);
+    ++metrics.ranked_requests;
+  }
+  if (metrics.ranked_requests == 0) return;
+  const auto n = static_cast<double>(metrics.ranked_requests);
+  metrics.r_auc = auc.value() / n;
+  metrics.mrr = mrr.value() / n;
+  metrics.ndcg = ndcg.value() / n;
 }
 
 }  // namespace
@@ -157,7 +171,7 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
   Metrics metrics;
   metrics.rows = static_cast<int64_t>(rows.size());
   metrics.ne = metrics.log_loss = metrics.auc = metrics.gauc = metrics.wt_auc = metrics.calibration =
-      undefined;
+      metrics.r_auc = metrics.mrr = metrics.ndcg = undefined;
   bool has_nan = false;
   for (const auto& row : rows) {
     metrics.positives += is_positive(row.label) ? 1 : 0;
@@ -170,7 +184,7 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
   metrics.auc = auc_of_sorted(rows);
   if (with_watch_time) metrics.wt_auc = watch_time_auc(rows);
 
-  Sum losses, labels, predictions;
+  NeumaierSum losses, labels, predictions;
   for (const auto& row : rows) {
     losses.add(log_loss(row.logit, row.label));
     labels.add(row.label);
@@ -184,6 +198,7 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
 
   sort_by_user(rows, scratch);
   set_gauc(rows, metrics);
+  set_request_metrics(rows, scratch, metrics);
   return metrics;
 }
 

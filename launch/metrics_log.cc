@@ -55,8 +55,9 @@ Json train_line(const StepReport& report) {
 }
 
 Scalars metric_values(const Metrics& m) {
-  return {{"ne", m.ne},     {"log_loss", m.log_loss}, {"auc", m.auc},
-          {"gauc", m.gauc}, {"wt_auc", m.wt_auc},     {"calibration", m.calibration}};
+  Scalars values = {{"log_loss", m.log_loss}, {"calibration", m.calibration}};
+  for (const auto& name : metric_names) values.emplace_back(name.key, m.*name.value);
+  return values;
 }
 
 Json eval_line(int64_t step, const std::string& history, const std::string& task, const std::string& day,

@@ -11,7 +11,7 @@
 namespace lime {
 namespace {
 
-constexpr int64_t format_version = 1;
+constexpr int64_t format_version = 2;
 
 std::string group_of(const std::string& history, const std::string& task) {
   return str("/", history, "/", task);
@@ -45,7 +45,7 @@ ScoredRowsWriter::ScoredRowsWriter(const std::string& path, const std::vector<st
 
 void ScoredRowsWriter::add(const std::string& history, const std::string& task, std::vector<ScoredRow> rows) {
   const auto values = [](const ScoredRow& r) {
-    return std::tie(r.day, r.user, r.logit, r.label, r.watch_time);
+    return std::tie(r.day, r.user, r.request, r.logit, r.label, r.watch_time);
   };
   std::sort(rows.begin(), rows.end(),
             [&](const ScoredRow& a, const ScoredRow& b) { return values(a) < values(b); });
@@ -55,6 +55,7 @@ void ScoredRowsWriter::add(const std::string& history, const std::string& task, 
   write_column(draft_.file(), group + "/watch_time", rows, &ScoredRow::watch_time);
   write_column(draft_.file(), group + "/day", rows, &ScoredRow::day);
   write_column(draft_.file(), group + "/user", rows, &ScoredRow::user);
+  write_column(draft_.file(), group + "/request", rows, &ScoredRow::request);
 }
 
 ScoredRowsFile::ScoredRowsFile(const std::string& path) : file_(path, Hdf5File::Mode::read) {
@@ -75,6 +76,7 @@ std::vector<ScoredRow> ScoredRowsFile::read(const std::string& history, const st
   read_column(file_, group + "/watch_time", rows, &ScoredRow::watch_time);
   read_column(file_, group + "/day", rows, &ScoredRow::day);
   read_column(file_, group + "/user", rows, &ScoredRow::user);
+  read_column(file_, group + "/request", rows, &ScoredRow::request);
   return rows;
 }
 

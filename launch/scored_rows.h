@@ -1,15 +1,17 @@
 // Scored rows as a file: every candidate of an evaluation with what metrics need, for statistics of one's own
 // and for comparisons of models (launch/compare).
 //
-//   /                        format "lime-rows", version 1, days "2022-05-05,2022-05-06"
+//   /                        format "lime-rows", version 2, days "2022-05-05,2022-05-06"
 //   /HISTORY/TASK/logit      f32
 //   /HISTORY/TASK/label      f32
 //   /HISTORY/TASK/watch_time f32; 0 without eval.watch_time
 //   /HISTORY/TASK/day        i32, an index of days
 //   /HISTORY/TASK/user       i64
+//   /HISTORY/TASK/request    i64, one number for each request of a user and day; -1: it has no other
+//   candidate
 //
-// Rows are in the order of their own values (day, user, logit, label, watch time): equal rows give equal
-// columns, from any number of ranks.
+// Rows are in the order of their own values (day, user, request, logit, label, watch time): equal rows give
+// equal columns, from any number of ranks.
 #pragma once
 
 #include <string>

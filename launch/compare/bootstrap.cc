@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <mutex>
 #include <thread>
+#include <tuple>
 #include <utility>
 
+#include "launch/request_metrics.h"
 #include "runtime/error.h"
 #include "runtime/philox.h"
 
@@ -72,34 +75,6 @@ size_t at(MetricKind kind) { return static_cast<size_t>(kind); }
 
 }  // namespace
 
-const char* to_string(MetricKind kind) {
-  switch (kind) {
-    case MetricKind::auc:
-      return "AUC";
-    case MetricKind::gauc:
-      return "GAUC";
-    case MetricKind::ne:
-      return "NE";
-    case MetricKind::wt_auc:
-      return "WT-AUC";
-  }
-  return "?";
-}
-
-double value_of(const Metrics& metrics, MetricKind kind) {
-  switch (kind) {
-    case MetricKind::auc:
-      return metrics.auc;
-    case MetricKind::gauc:
-      return metrics.gauc;
-    case MetricKind::ne:
-      return metrics.ne;
-    case MetricKind::wt_auc:
-      return metrics.wt_auc;
-  }
-  return undefined;
-}
-
 std::vector<int64_t> distinct_users(std::span<const ScoredRow> rows) {
   std::vector<int64_t> users;
   users.reserve(rows.size());
@@ -135,7 +110,7 @@ ResampledRows::ResampledRows(std::vector<ScoredRow> rows, const std::vector<int6
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     while (end < rows.size() && rows[end].user == rows[begin].user) ++end;
     const auto own = std::span<const ScoredRow>(rows).subspan(begin, end - begin);
-    User user{index_of(own[0].user), static_cast<double>(own.size()), 0, 0, 0, 0};
+    User user{index_of(own[0].user), static_cast<double>(own.size())};
     for (const auto& row : own) {
       user.labels += row.label;
       user.loss += log_loss(row.logit, row.label);
@@ -144,7 +119,27 @@ ResampledRows::ResampledRows(std::vector<ScoredRow> rows, const std::vector<int6
       user.gauc_rows = user.rows;
       user.gauc = user.rows * auc;
     }
+    add_requests(own, user);
     users_.push_back(user);
+  }
+}
+
+// `own` are those of the user, ascending by logit.
+void ResampledRows::add_requests(std::span<const ScoredRow> own, User& user) {
+  std::vector<ScoredRow> rows;
+  std::copy_if(own.begin(), own.end(), std::back_inserter(rows),
+               [](const ScoredRow& row) { return row.request >= 0; });
+  const auto place = [](const ScoredRow& row) { return std::tie(row.day, row.request); };
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](const ScoredRow& a, const ScoredRow& b) { return place(a) < place(b); });
+  for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
+    while (end < rows.size() && place(rows[end]) == place(rows[begin])) ++end;
+    const auto request = request_metrics(std::span<const ScoredRow>(rows).subspan(begin, end - begin));
+    if (!request) continue;
+    user.requests += 1;
+    user.r_auc += request->auc;
+    user.mrr += request->mrr;
+    user.ndcg += request->ndcg;
   }
 }
 
@@ -173,7 +168,7 @@ ResampledRows::LaneValues ResampledRows::metrics(std::span<const uint8_t> counts
     count_pairs<true>(counts, values);
   else
     count_pairs<false>(counts, values);
-  Lane rows{}, labels{}, loss{}, gauc_rows{}, gauc{};
+  Lane rows{}, labels{}, loss{}, gauc_rows{}, gauc{}, requests{}, r_auc{}, mrr{}, ndcg{};
   for (const User& user : users_) {
     const uint8_t* own = counts.data() + size_t{user.user} * lanes;
     for (size_t l = 0; l < lanes; ++l) {
@@ -183,6 +178,10 @@ ResampledRows::LaneValues ResampledRows::metrics(std::span<const uint8_t> counts
       loss[l] += n * user.loss;
       gauc_rows[l] += n * user.gauc_rows;
       gauc[l] += n * user.gauc;
+      requests[l] += n * user.requests;
+      r_auc[l] += n * user.r_auc;
+      mrr[l] += n * user.mrr;
+      ndcg[l] += n * user.ndcg;
     }
   }
   for (size_t l = 0; l < lanes; ++l) {
@@ -190,6 +189,9 @@ ResampledRows::LaneValues ResampledRows::metrics(std::span<const uint8_t> counts
     auto& mine = values[l];
     mine[at(MetricKind::ne)] = base > 0 ? loss[l] / rows[l] / base : undefined;
     mine[at(MetricKind::gauc)] = gauc_rows[l] > 0 ? gauc[l] / gauc_rows[l] : undefined;
+    mine[at(MetricKind::r_auc)] = requests[l] > 0 ? r_auc[l] / requests[l] : undefined;
+    mine[at(MetricKind::mrr)] = requests[l] > 0 ? mrr[l] / requests[l] : undefined;
+    mine[at(MetricKind::ndcg)] = requests[l] > 0 ? ndcg[l] / requests[l] : undefined;
   }
   return values;
 }

@@ -6,7 +6,7 @@
 // by (seed, resample, user): results are the same bits for any number of threads.
 //
 // The cost of a resample is one pass over rows that were sorted once: AUC and WT-AUC count pairs with the
-// users' counts as integer weights; NE and GAUC are sums over users.
+// users' counts as integer weights; the others are sums over users.
 #pragma once
 
 #include <array>
@@ -19,12 +19,7 @@
 
 namespace lime {
 
-enum class MetricKind : uint8_t { auc, gauc, ne, wt_auc };
-constexpr std::array<MetricKind, 4> metric_kinds = {MetricKind::auc, MetricKind::gauc, MetricKind::ne,
-                                                    MetricKind::wt_auc};
-using MetricValues = std::array<double, metric_kinds.size()>;  // by kind; NaN where one is not defined
-const char* to_string(MetricKind);                             // "AUC"
-double value_of(const Metrics&, MetricKind);
+using MetricValues = std::array<double, metric_names.size()>;  // by kind; NaN where one is not defined
 
 // The distinct users of some rows, ascending.
 std::vector<int64_t> distinct_users(std::span<const ScoredRow>);
@@ -50,8 +45,13 @@ class ResampledRows {
   };
   struct User {
     uint32_t user;
-    double rows, labels, loss, gauc_rows, gauc;  // sums; gauc: gauc_rows times the user's own AUC
+    double rows;  // this and all below: sums
+    double labels = 0, loss = 0;
+    double gauc_rows = 0, gauc = 0;                     // gauc: gauc_rows times the user's own AUC
+    double requests = 0, r_auc = 0, mrr = 0, ndcg = 0;  // of requests with both classes
   };
+
+  static void add_requests(std::span<const ScoredRow> own, User& user);
 
   template <bool watched>
   void count_pairs(std::span<const uint8_t> counts, LaneValues& values) const;

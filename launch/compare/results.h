@@ -27,7 +27,7 @@ struct ReliabilityBin {
 
 // One model on one task with one kind of history.
 struct ModelResult {
-  std::array<MetricResult, metric_kinds.size()> metrics;
+  std::array<MetricResult, metric_names.size()> metrics;
   double calibration = 0;                   // mean prediction / mean label, all seeds together
   std::vector<Estimate> auc_by_day;         // in the order of the held-out days
   std::vector<ReliabilityBin> reliability;  // by tenths of the rows, ascending, all seeds together

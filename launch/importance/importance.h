@@ -34,7 +34,7 @@ std::vector<ShuffledSet> shuffled_sets(const Config&, const DatasetSchema&,
 struct FeatureWorth {
   std::string name;
   bool whole_side = false;
-  std::array<Estimate, metric_kinds.size()> loss;  // by kind: how much worse, below 0: better
+  std::array<Estimate, metric_names.size()> loss;  // by kind: how much worse, below 0: better
   const Estimate& of(MetricKind kind) const { return loss[static_cast<size_t>(kind)]; }
 };
 

@@ -1,5 +1,6 @@
 #include "launch/importance/report.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -23,8 +24,15 @@ std::string interval(const Estimate& e) {
 
 // The table's columns behind that of AUC.
 std::vector<MetricKind> further_metrics(const ImportanceResult& result) {
-  std::vector<MetricKind> kinds = {MetricKind::gauc, MetricKind::ne};
-  if (result.with_watch_time) kinds.push_back(MetricKind::wt_auc);
+  const bool has_requests =
+      std::any_of(result.tasks.begin(), result.tasks.end(),
+                  [](const TaskImportance& task) { return task.whole.ranked_requests > 0; });
+  std::vector<MetricKind> kinds;
+  for (const MetricKind kind : metric_kinds) {
+    const bool of_requests = kind == MetricKind::r_auc || kind == MetricKind::mrr || kind == MetricKind::ndcg;
+    if (kind == MetricKind::auc || (of_requests && !has_requests)) continue;
+    if (kind != MetricKind::wt_auc || result.with_watch_time) kinds.push_back(kind);
+  }
   return kinds;
 }
 

@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <tuple>
 
 #include "io/hdf5_file.h"
 #include "launch/batch_source.h"
@@ -130,7 +132,32 @@ TEST_F(Evaluator, CountsEveryRowOnce) {
     EXPECT_NEAR(loss / static_cast<double>(rows), task.all.log_loss, 1e-12);
     EXPECT_TRUE(task.all.auc > 0 && task.all.auc < 1 && task.all.wt_auc > 0 && task.all.gauc > 0 &&
                 task.all.ne > 0);
+    EXPECT_GT(task.all.ranked_requests, 10);
+    EXPECT_LT(task.all.ranked_requests, requests);
+    EXPECT_TRUE(task.all.r_auc > 0 && task.all.r_auc < 1 && task.all.mrr > 0.25 && task.all.mrr < 1 &&
+                task.all.ndcg > 0.4 && task.all.ndcg < 1);
   }
+}
+
+TEST_F(Evaluator, RowsKnowTheirRequests) {
+  std::map<std::tuple<int64_t, int32_t, int64_t>, int> sizes;
+  int64_t alone = 0;
+  evaluate(scoring_of(*run_), held_out, HistoryMode::running, {},
+           [&](const std::string& task, const std::vector<ScoredRow>& rows) {
+             if (task != "click") return;
+             for (const auto& row : rows)
+               row.request < 0 ? ++alone : ++sizes[{row.user, row.day, row.request}];
+           });
+  if (test_group().rank() != 0) return;
+  EXPECT_GT(alone, 10);
+  EXPECT_GT(sizes.size(), 50u);
+  for (const auto& [place, size] : sizes)
+    EXPECT_TRUE(size >= 2 && size <= 4) << size;  // as the dataset has them
+  int64_t candidates = alone;
+  for (const auto& [place, size] : sizes) candidates += size;
+  for (const auto& day : dataset_->days())
+    if (day.day != "2024-01-01") candidates -= day.candidates;
+  EXPECT_EQ(candidates, 0);
 }
 
 TEST_F(Evaluator, LeavesNoTraceInTheTables) {
@@ -256,23 +283,32 @@ TEST(EvalReport, TableAndJson) {
   const double nan = std::nan("");
   Metrics day, all;
   day.rows = 1000, day.positives = 0;
-  day.auc = day.gauc = day.wt_auc = day.ne = day.calibration = nan;
+  day.auc = day.gauc = day.wt_auc = day.ne = day.calibration = day.r_auc = day.mrr = day.ndcg = nan;
   day.log_loss = 0.25;
   all.rows = 56658, all.positives = 17321, all.gauc_users = 88;
   all.auc = 0.74421, all.gauc = 0.643, all.wt_auc = nan, all.ne = 0.8562, all.log_loss = 0.5,
-  all.calibration = 1.0123;
+  all.calibration = 1.0123, all.r_auc = all.mrr = all.ndcg = nan;
   const EvalResult result{"frozen", {{"is_click", {{"2022-05-05", day}}, all}}, 56658, 12, 3.21};
   EXPECT_EQ(to_table({result}),
             "history frozen: 56658 requests, 12 histories truncated, 3.2 s\n"
-            "is_click       rows  positives     AUC    GAUC  WT-AUC      NE  calibration\n"
-            "  2022-05-05   1000          0       -       -       -       -            -\n"
-            "  all         56658      17321  0.7442  0.6430       -  0.8562       1.0123\n");
+            "is_click       rows  positives     AUC    GAUC      NE  calibration\n"
+            "  2022-05-05   1000          0       -       -       -            -\n"
+            "  all         56658      17321  0.7442  0.6430  0.8562       1.0123\n");
+  EvalResult lists = result;
+  auto& whole = lists.tasks[0].all;
+  whole.r_auc = 0.61, whole.mrr = 0.5, whole.ndcg = 0.75, whole.ranked_requests = 7, whole.wt_auc = 0.9;
+  EXPECT_THAT(to_table({lists}),
+              HasSubstr("AUC    GAUC   R-AUC     MRR  nDCG@10      NE  WT-AUC  calibration\n"));
+  EXPECT_THAT(to_table({lists}),
+              HasSubstr("0.7442  0.6430  0.6100  0.5000   0.7500  0.8562  0.9000       1.0123\n"));
   const auto json = nlohmann::json::parse(to_json({result}));
   ASSERT_EQ(json.size(), 1u);
   EXPECT_EQ(json[0]["history"], "frozen");
   const auto& task = json[0]["tasks"][0];
   EXPECT_EQ(task["all"]["auc"].get<double>(), 0.74421);
   EXPECT_EQ(task["all"]["gauc_users"], 88);
+  EXPECT_EQ(task["all"]["ranked_requests"], 0);
+  EXPECT_TRUE(task["all"]["ndcg"].is_null());
   EXPECT_TRUE(task["all"]["wt_auc"].is_null());
   EXPECT_TRUE(task["days"]["2022-05-05"]["ne"].is_null());
   EXPECT_EQ(task["days"]["2022-05-05"]["rows"], 1000);

@@ -32,19 +32,15 @@ ImportanceResult made_up() {
   task.whole.rows = 56658;
   task.whole.positives = 24801;
   task.whole.auc = 0.7477, task.whole.gauc = undefined, task.whole.ne = 0.8528, task.whole.wt_auc = undefined;
-  // AUC, GAUC, NE, WT-AUC
-  task.sets.push_back({"history",
-                       true,
-                       {{{0.0414, 0.0388, 0.044},
-                         {undefined, undefined, undefined},
-                         {0.0403, 0.04, 0.041},
-                         {undefined, undefined, undefined}}}});
-  task.sets.push_back({"user.a<b",
-                       false,
-                       {{{-0.0001, -0.0003, 0.0001},
-                         {undefined, undefined, undefined},
-                         {-0.0002, -0.0004, 0},
-                         {undefined, undefined, undefined}}}});
+  const auto worth = [](const std::string& name, bool side, const Estimate& auc, const Estimate& ne) {
+    FeatureWorth set{name, side, {}};
+    set.loss.fill({undefined, undefined, undefined});
+    set.loss[static_cast<size_t>(MetricKind::auc)] = auc;
+    set.loss[static_cast<size_t>(MetricKind::ne)] = ne;
+    return set;
+  };
+  task.sets.push_back(worth("history", true, {0.0414, 0.0388, 0.044}, {0.0403, 0.04, 0.041}));
+  task.sets.push_back(worth("user.a<b", false, {-0.0001, -0.0003, 0.0001}, {-0.0002, -0.0004, 0}));
   result.tasks = {task};
   return result;
 }
@@ -58,6 +54,10 @@ TEST(ImportanceReport, TheTableSaysWhatIsLost) {
                                   "  history     0.0414   0.0388 to 0.0440          -   0.0403\n"));
   EXPECT_THAT(text, HasSubstr("(200 resamples)"));
   EXPECT_THAT(text, Not(HasSubstr("WT-AUC")));
+  EXPECT_THAT(text, Not(HasSubstr("MRR")));
+  ImportanceResult lists = made_up();
+  lists.tasks[0].whole.ranked_requests = 9;
+  EXPECT_THAT(to_text(lists), HasSubstr("GAUC less  R-AUC less  MRR less  nDCG@10 less  NE more\n"));
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
     EXPECT_LE(end - begin, 120u) << text.substr(begin, end - begin);
 }

@@ -8,7 +8,9 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "runtime/error.h"
@@ -61,6 +63,57 @@ long double log_loss_by_rows(const std::vector<ScoredRow>& rows) {
   return sum / static_cast<long double>(rows.size());
 }
 
+struct RequestMeans {
+  double r_auc = 0, mrr = 0, ndcg = 0;
+  int64_t requests = 0;
+};
+
+// The definition: over all orders of a request's candidates that the scores allow, each as likely.
+RequestMeans ranks_by_orders(const std::vector<ScoredRow>& rows) {
+  std::map<std::tuple<int64_t, int32_t, int64_t>, std::vector<ScoredRow>> by_request;
+  for (const auto& row : rows)
+    if (row.request >= 0) by_request[{row.user, row.day, row.request}].push_back(row);
+  RequestMeans means;
+  for (const auto& [place, theirs] : by_request) {
+    const double auc = auc_by_pairs(theirs, false);
+    if (std::isnan(auc)) continue;
+    std::vector<size_t> order(theirs.size());
+    std::iota(order.begin(), order.end(), 0);
+    double mrr = 0, dcg = 0, best = 0, orders = 0;
+    do {
+      double gain = 0;
+      bool sorted = true;
+      size_t first = theirs.size();
+      for (size_t r = 0; r < order.size(); ++r) {
+        const auto& row = theirs[order[r]];
+        sorted = sorted && (r == 0 || theirs[order[r - 1]].logit >= row.logit);
+        if (row.label >= 0.5f) first = std::min(first, r);
+        if (r < 10) gain += row.label / std::log2(static_cast<double>(r) + 2);
+      }
+      best = std::max(best, gain);
+      if (!sorted) continue;
+      mrr += 1 / (static_cast<double>(first) + 1);
+      dcg += gain;
+      ++orders;
+    } while (std::next_permutation(order.begin(), order.end()));
+    means.r_auc += auc;
+    means.mrr += mrr / orders;
+    means.ndcg += dcg / orders / best;
+    ++means.requests;
+  }
+  const auto n = static_cast<double>(means.requests);
+  return {means.r_auc / n, means.mrr / n, means.ndcg / n, means.requests};
+}
+
+// Makes requests of at most six rows of them, and leaves some rows alone.
+void put_into_requests(std::vector<ScoredRow>& rows) {
+  std::map<std::tuple<int64_t, int32_t, int64_t>, int> sizes;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].request = static_cast<int64_t>(i % 2) + (int64_t{1} << 40);
+    if (++sizes[{rows[i].user, rows[i].day, rows[i].request}] > 6) rows[i].request = -1;
+  }
+}
+
 // `levels` > 0: scores on a grid, so that many are tied.
 std::vector<ScoredRow> random_rows(uint32_t seed, int n, int levels, double base_rate = 0.3) {
   std::mt19937 random(seed);
@@ -83,8 +136,9 @@ void expect_same_bits(const Metrics& a, const Metrics& b) {
   EXPECT_EQ(a.rows, b.rows);
   EXPECT_EQ(a.positives, b.positives);
   EXPECT_EQ(a.gauc_users, b.gauc_users);
+  EXPECT_EQ(a.ranked_requests, b.ranked_requests);
   for (const auto member : {&Metrics::ne, &Metrics::log_loss, &Metrics::auc, &Metrics::gauc, &Metrics::wt_auc,
-                            &Metrics::calibration})
+                            &Metrics::calibration, &Metrics::r_auc, &Metrics::mrr, &Metrics::ndcg})
     EXPECT_EQ(std::bit_cast<uint64_t>(a.*member), std::bit_cast<uint64_t>(b.*member));
 }
 
@@ -115,9 +169,25 @@ TEST_P(MetricsOnRows, AgreeWithTheirDefinitions) {
   }
 }
 
+TEST_P(MetricsOnRows, OfRequestsAreExpectedOverTies) {
+  for (uint32_t seed = 1; seed <= 3; ++seed) {
+    auto rows = random_rows(seed, 400, GetParam());
+    for (size_t i = 0; i < rows.size(); i += 7) rows[i].label = 0.25f * static_cast<float>(i % 5);
+    put_into_requests(rows);
+    const Metrics m = compute_metrics(rows, false);
+    const RequestMeans expected = ranks_by_orders(rows);
+    ASSERT_GT(expected.requests, 50);
+    EXPECT_EQ(m.ranked_requests, expected.requests);
+    EXPECT_NEAR(m.r_auc, expected.r_auc, 1e-13);
+    EXPECT_NEAR(m.mrr, expected.mrr, 1e-13);
+    EXPECT_NEAR(m.ndcg, expected.ndcg, 1e-13);
+  }
+}
+
 TEST_P(MetricsOnRows, AreTheSameBitsInAnyOrder) {
   auto rows = random_rows(7, 3000, GetParam());
   for (size_t i = 0; i < rows.size(); i += 5) rows[i].label = 0.25f * static_cast<float>(i % 5);
+  put_into_requests(rows);
   const Metrics first = compute_metrics(rows, true);
   std::mt19937 random(3);
   for (int i = 0; i < 5; ++i) {
@@ -140,6 +210,25 @@ TEST(Metrics, KnownByHand) {
   EXPECT_TRUE(std::isnan(compute_metrics(rows, false).wt_auc));
 }
 
+// Twelve candidates in one request, the positives at ranks 3, 11 and 12: nDCG counts ten ranks.
+TEST(Metrics, OfARequestKnownByHand) {
+  std::vector<ScoredRow> rows;
+  for (int rank = 1; rank <= 12; ++rank)
+    rows.push_back({static_cast<float>(-rank), rank == 3 || rank > 10 ? 1.0f : 0.0f, 0, 0, 1, 7});
+  rows.push_back({5, 1, 0, 0, 1, -1});  // the only candidate of its request
+  rows.push_back({5, 1, 0, 1, 1, 7});   // of another day: all positive, which says nothing
+  rows.push_back({4, 1, 0, 1, 1, 7});
+  const Metrics m = compute_metrics(rows, false);
+  EXPECT_EQ(m.ranked_requests, 1);
+  EXPECT_DOUBLE_EQ(m.r_auc, 7.0 / 27);
+  EXPECT_DOUBLE_EQ(m.mrr, 1.0 / 3);
+  EXPECT_DOUBLE_EQ(m.ndcg, 1 / std::log2(4.0) / (1 + 1 / std::log2(3.0) + 1 / std::log2(4.0)));
+  for (auto& row : rows) row.request = -1;
+  const Metrics alone = compute_metrics(rows, false);
+  EXPECT_EQ(alone.ranked_requests, 0);
+  EXPECT_TRUE(std::isnan(alone.r_auc) && std::isnan(alone.mrr) && std::isnan(alone.ndcg));
+}
+
 TEST(Metrics, AConstantPredictionOfTheBaseRateHasNeOne) {
   std::vector<ScoredRow> rows(10);
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = {std::log(0.3f / 0.7f), i < 3 ? 1.0f : 0.0f, 1, 0, 0};
@@ -153,7 +242,7 @@ TEST(Metrics, UndefinedOnesAreNaN) {
   const Metrics empty = compute_metrics({}, true);
   EXPECT_EQ(empty.rows, 0);
   for (const auto member : {&Metrics::ne, &Metrics::log_loss, &Metrics::auc, &Metrics::gauc, &Metrics::wt_auc,
-                            &Metrics::calibration})
+                            &Metrics::calibration, &Metrics::r_auc, &Metrics::mrr, &Metrics::ndcg})
     EXPECT_TRUE(std::isnan(empty.*member));
 
   const Metrics negatives = compute_metrics({{1, 0, 1, 0, 1}, {2, 0, 1, 0, 2}}, true);

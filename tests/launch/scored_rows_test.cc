@@ -14,12 +14,12 @@ namespace lime {
 namespace {
 
 std::vector<ScoredRow> some_rows() {
-  return {{0.5f, 1, 3, 0, 7}, {-0.5f, 0, 0, 1, 7}, {0.25f, 1, 1, 0, -3}, {0.5f, 0, 2, 0, 7}};
+  return {{0.5f, 1, 3, 0, 7, 5}, {-0.5f, 0, 0, 1, 7}, {0.25f, 1, 1, 0, -3, 2}, {0.5f, 0, 2, 0, 7, 9}};
 }
 
 bool same(const ScoredRow& a, const ScoredRow& b) {
   return a.logit == b.logit && a.label == b.label && a.watch_time == b.watch_time && a.day == b.day &&
-         a.user == b.user;
+         a.user == b.user && a.request == b.request;
 }
 
 TEST(ScoredRows, ComeBackInTheOrderOfTheirValues) {
@@ -45,8 +45,8 @@ TEST(ScoredRows, ComeBackInTheOrderOfTheirValues) {
   ASSERT_EQ(read.size(), 4u);
   EXPECT_TRUE(std::equal(read.begin(), read.end(), again.begin(), same));
   EXPECT_TRUE(same(read[0], some_rows()[2]));
-  EXPECT_TRUE(same(read[1], some_rows()[3]));
-  EXPECT_TRUE(same(read[2], some_rows()[0]));
+  EXPECT_TRUE(same(read[1], some_rows()[0]));
+  EXPECT_TRUE(same(read[2], some_rows()[3]));
   EXPECT_TRUE(same(read[3], some_rows()[1]));
 }
 
@@ -65,10 +65,10 @@ TEST(ScoredRows, AnotherFileIsRefused) {
   EXPECT_THROW(ScoredRowsFile(temp.file("other.h5")), UserError);
   Hdf5File later(temp.file("later.h5"), Hdf5File::Mode::create);
   later.set_attribute("/", "format", std::string("lime-rows"));
-  later.set_attribute("/", "version", int64_t{2});
+  later.set_attribute("/", "version", int64_t{3});
   later.close();
   EXPECT_THAT(user_error([&] { ScoredRowsFile(temp.file("later.h5")); }),
-              testing::HasSubstr("later.h5: found version 2, expected 1"));
+              testing::HasSubstr("later.h5: found version 3, expected 2"));
 }
 
 }  // namespace

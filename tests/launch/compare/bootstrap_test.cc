@@ -28,6 +28,7 @@ std::vector<ScoredRow> random_rows(int users, uint64_t seed, float shift = 0) {
       row.label = user == 1 ? 1.0f : static_cast<float>(random.below(2, draw++));
       row.watch_time = static_cast<float>(random.below(100, draw++)) / 10 - 1;  // below 0, too
       row.day = static_cast<int32_t>(i % 2);
+      row.request = user % 4 == 3 ? -1 : static_cast<int64_t>(i / 4);
       rows.push_back(row);
     }
   }
