@@ -210,19 +210,20 @@ TEST(Metrics, KnownByHand) {
   EXPECT_TRUE(std::isnan(compute_metrics(rows, false).wt_auc));
 }
 
-// Twelve candidates in one request, the positives at ranks 3, 11 and 12: nDCG counts ten ranks.
+// Twelve candidates in one request, the positives at ranks 3, 10, 11 and 12: nDCG counts ten ranks.
 TEST(Metrics, OfARequestKnownByHand) {
   std::vector<ScoredRow> rows;
   for (int rank = 1; rank <= 12; ++rank)
-    rows.push_back({static_cast<float>(-rank), rank == 3 || rank > 10 ? 1.0f : 0.0f, 0, 0, 1, 7});
-  rows.push_back({5, 1, 0, 0, 1, -1});  // the only candidate of its request
+    rows.push_back({static_cast<float>(-rank), rank == 3 || rank > 9 ? 1.0f : 0.0f, 0, 0, 1, 7});
+  rows.push_back({5, 1, 0, 1, 1, -1});  // the only candidate of its request
   rows.push_back({5, 1, 0, 1, 1, 7});   // of another day: all positive, which says nothing
   rows.push_back({4, 1, 0, 1, 1, 7});
   const Metrics m = compute_metrics(rows, false);
   EXPECT_EQ(m.ranked_requests, 1);
-  EXPECT_DOUBLE_EQ(m.r_auc, 7.0 / 27);
+  EXPECT_DOUBLE_EQ(m.r_auc, 6.0 / 32);
   EXPECT_DOUBLE_EQ(m.mrr, 1.0 / 3);
-  EXPECT_DOUBLE_EQ(m.ndcg, 1 / std::log2(4.0) / (1 + 1 / std::log2(3.0) + 1 / std::log2(4.0)));
+  EXPECT_DOUBLE_EQ(m.ndcg, (1 / std::log2(4.0) + 1 / std::log2(11.0)) /
+                               (1 + 1 / std::log2(3.0) + 1 / std::log2(4.0) + 1 / std::log2(5.0)));
   for (auto& row : rows) row.request = -1;
   const Metrics alone = compute_metrics(rows, false);
   EXPECT_EQ(alone.ranked_requests, 0);
