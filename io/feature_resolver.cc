@@ -53,6 +53,16 @@ std::vector<ResolvedFeature> history_features(const DatasetSchema& schema) {
   return known;
 }
 
+std::vector<ResolvedFeature> candidate_features(const DatasetSchema& schema) {
+  using enum ColumnGroup;
+  return with_columns({{"item", ColumnKind::id, candidate}}, schema, {item, candidate});
+}
+
+std::vector<ResolvedFeature> user_features(const DatasetSchema& schema) {
+  using enum ColumnGroup;
+  return with_columns({{"user", ColumnKind::id, user}}, schema, {user, request});
+}
+
 // What events without an item cannot have, told apart from a name that nobody knows.
 void check_event_items(const DatasetSchema& schema, const std::vector<std::string>& names) {
   if (schema.event_items) return;
@@ -135,15 +145,16 @@ void check_column(const std::string& key, const char* what, const std::string& n
 
 }  // namespace
 
+FeatureNames available_features(const DatasetSchema& schema) {
+  return {names_of(history_features(schema)), names_of(candidate_features(schema)),
+          names_of(user_features(schema))};
+}
+
 ResolvedSpec resolve_features(const DatasetSchema& schema, const BatchSpec& spec) {
-  using enum ColumnGroup;
-  constexpr auto id = ColumnKind::id;
   check_event_items(schema, spec.history);
   auto history = resolve("features.history", spec.history, history_features(schema), spec.buckets);
-  auto shown = resolve("features.candidate", spec.candidate,
-                       with_columns({{"item", id, candidate}}, schema, {item, candidate}), spec.buckets);
-  auto context = resolve("features.user", spec.user,
-                         with_columns({{"user", id, user}}, schema, {user, request}), spec.buckets);
+  auto shown = resolve("features.candidate", spec.candidate, candidate_features(schema), spec.buckets);
+  auto context = resolve("features.user", spec.user, user_features(schema), spec.buckets);
   check_ages(history, "features.candidate", shown);
   check_ages(history, "features.user", context);
   check_buckets(spec.buckets, {&history, &shown, &context});

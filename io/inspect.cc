@@ -50,13 +50,7 @@ double column_sum(const Hdf5File& file, const std::string& name, int64_t rows) {
 }
 
 std::string lengths_line(const Dataset& dataset) {
-  std::vector<int64_t> lengths;
-  for (int64_t p = 0; p < dataset.parts(); ++p) {
-    const EventsPart part(dataset, p, ReadPlan(dataset.schema(), {}, HistoryMode::none), {dataset, {}});
-    for (size_t u = 0; u + 1 < part.user_offsets.size(); ++u)
-      lengths.push_back(part.user_offsets[u + 1] - part.user_offsets[u]);
-  }
-  std::sort(lengths.begin(), lengths.end());
+  const std::vector<int64_t> lengths = history_lengths(dataset);
   if (lengths.empty()) return "no users";
   const auto at = [&](size_t p) { return grouped(lengths[(lengths.size() - 1) * p / 100]); };
   return str("P10 ", at(10), ", P50 ", at(50), ", P90 ", at(90), ", P99 ", at(99), ", max ", at(100));
@@ -254,6 +248,17 @@ std::string imports_line(const Dataset& dataset) {
 }
 
 }  // namespace
+
+std::vector<int64_t> history_lengths(const Dataset& dataset) {
+  std::vector<int64_t> lengths;
+  for (int64_t p = 0; p < dataset.parts(); ++p) {
+    const EventsPart part(dataset, p, ReadPlan(dataset.schema(), {}, HistoryMode::none), {dataset, {}});
+    for (size_t u = 0; u + 1 < part.user_offsets.size(); ++u)
+      lengths.push_back(part.user_offsets[u + 1] - part.user_offsets[u]);
+  }
+  std::sort(lengths.begin(), lengths.end());
+  return lengths;
+}
 
 std::string inspect(const Dataset& dataset, bool verify) {
   const auto& schema = dataset.schema();

@@ -60,6 +60,12 @@ struct ResolvedSpec {
 // what events without an item cannot have, or buckets of no real column or of unknown boundaries.
 ResolvedSpec resolve_features(const DatasetSchema&, const BatchSpec&);
 
+// All features that a dataset has for each side.
+struct FeatureNames {
+  std::vector<std::string> history, candidate, user;
+};
+FeatureNames available_features(const DatasetSchema&);
+
 class ItemTable;
 // Those columns of items.h5 that the features read: one table for all readers of a dataset, also of other
 // processes (io/item_table.h).

@@ -26,6 +26,7 @@ struct Job {
 void add_import_command(CLI::App&, Job&);
 void add_generate_command(CLI::App&, Job&);
 void add_inspect_command(CLI::App&, Job&);
+void add_configure_command(CLI::App&, Job&);
 void add_train_command(CLI::App&, Job&);
 void add_eval_command(CLI::App&, Job&);
 void add_importance_command(CLI::App&, Job&);

@@ -88,6 +88,7 @@ int run(int argc, char** argv, ProcessGroup& group) {
   add_import_command(app, job);
   add_generate_command(app, job);
   add_inspect_command(app, job);
+  add_configure_command(app, job);
   add_train_command(app, job);
   add_eval_command(app, job);
   add_importance_command(app, job);

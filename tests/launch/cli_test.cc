@@ -20,8 +20,8 @@ TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
   const Outcome help = lime_program("--help");
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_EQ(help.err, "");
-  for (const std::string command : {"import", "generate", "inspect", "train", "eval", "importance", "predict",
-                                    "cache", "score", "compare", "bench", "help"}) {
+  for (const std::string command : {"import", "generate", "inspect", "configure", "train", "eval",
+                                    "importance", "predict", "cache", "score", "compare", "bench", "help"}) {
     EXPECT_THAT(help.out, HasSubstr("  " + command + " "));
     const Outcome own = lime_program(command + " --help");
     EXPECT_EQ(own.exit_code, 0) << command;
@@ -36,9 +36,10 @@ TEST(Cli, HelpNamesEveryCommandAndEveryCommandHasHelp) {
 
 TEST(Cli, HelpIsOfTheCommandThatIsAskedFor) {
   EXPECT_EQ(lime_program("help").out, lime_program("--help").out);
-  for (const std::string command : {"import", "import kuairand", "import movielens", "import taobao",
-                                    "import csv", "generate", "inspect", "train", "eval", "importance",
-                                    "predict", "cache build", "score", "compare", "bench latency", "help"}) {
+  for (const std::string command :
+       {"import", "import kuairand", "import movielens", "import taobao", "import csv", "generate", "inspect",
+        "configure", "train", "eval", "importance", "predict", "cache build", "score", "compare",
+        "bench latency", "help"}) {
     const std::string help = lime_program(command + " --help").out;
     EXPECT_EQ(lime_program("help " + command).out, help);
     // Its own example, in words of people.
