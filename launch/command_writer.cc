@@ -137,7 +137,7 @@ void print_report(const ImportReport& report, const std::string& dataset, double
     std::cout << "note: all days are before 1980: is the unit of time right?\n";
   if (!written.days().empty())
     std::cout << "days " << written.days().front().day << ".." << written.days().back().day
-              << "; see: lime inspect " << dataset << "\n";
+              << "; see: lime inspect " << dataset << ", lime configure " << dataset << "\n";
 }
 
 }  // namespace lime

@@ -100,8 +100,9 @@ int run(int argc, char** argv, ProcessGroup& group) {
   add_help_command(app, job);
   app.footer(  // given last: commands take over the footer of the moment they are added
       "From logs to scores:\n"
-      "  lime generate --preset quickstart --out data/quickstart\n"
-      "  mpirun -np 2 lime train configs/quickstart.yaml --out runs/first\n"
+      "  lime import csv --mapping shop.yaml --out data/shop\n"
+      "  lime configure data/shop --out config.yaml\n"
+      "  mpirun -np 2 lime train config.yaml --out runs/first\n"
       "  lime eval runs/first\n"
       "Errors a user can mend are one line on stderr and exit code 2; anything else exits with 1. After\n"
       "Ctrl-C a run is resumed; other commands leave nothing behind and exit with 130.");
