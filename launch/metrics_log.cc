@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "launch/json_number.h"
 #include "launch/tensorboard_writer.h"
@@ -95,6 +96,28 @@ bool has_evaluation(const std::string& path, int64_t step) {
   return false;
 }
 
+std::vector<LoggedEvaluation> logged_evaluations(const std::string& path, const std::string& history,
+                                                 const std::string& task, const std::string& metric) {
+  std::vector<LoggedEvaluation> found;
+  std::vector<std::string> days;  // of the evaluation whose lines these are: its last line is that of all
+  std::ifstream file(path, std::ios::binary);
+  for (std::string line; std::getline(file, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (!json.is_object() || json.value("kind", Json()) != "eval" ||
+        json.value("history", Json()) != history || json.value("task", Json()) != task)
+      continue;
+    const Json& day = json.at("day");
+    if (day != "all") {
+      days.push_back(day);
+      continue;
+    }
+    const Json value = json.value(metric, Json());
+    found.push_back(
+        {json.at("step"), std::exchange(days, {}), value.is_number() ? value.get<double>() : NAN});
+  }
+  return found;
+}
+
 void truncate_metrics(const std::string& path, int64_t step) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return;
@@ -147,6 +170,8 @@ void MetricsLog::eval(int64_t step, const std::vector<EvalResult>& results) {
     }
   }
   if (!lines.empty()) write_line(joined(lines, "\n"));
+  // What the best checkpoint is, is read from here by the next job.
+  if (fdatasync(fd_) != 0) throw UserError(str(path_, ": cannot be written: ", std::strerror(errno)));
   tensorboard_->scalars(step, scalars);
 }
 
