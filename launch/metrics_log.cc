@@ -79,10 +79,12 @@ struct LineKind {
 };
 
 // Nothing where the line is not one of ours.
-std::optional<LineKind> kind_of(const std::string& line) {
-  const Json json = Json::parse(line, nullptr, false);
+std::optional<LineKind> kind_of(const Json& json) {
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
   return LineKind{json["step"].get<int64_t>(), json.value("kind", Json()) == "eval"};
+}
+std::optional<LineKind> kind_of(const std::string& line) {
+  return kind_of(Json::parse(line, nullptr, false));
 }
 
 }  // namespace
@@ -103,17 +105,15 @@ std::vector<LoggedEvaluation> logged_evaluations(const std::string& path, const 
   std::ifstream file(path, std::ios::binary);
   for (std::string line; std::getline(file, line);) {
     const Json json = Json::parse(line, nullptr, false);
-    if (!json.is_object() || json.value("kind", Json()) != "eval" ||
-        json.value("history", Json()) != history || json.value("task", Json()) != task)
+    const auto kind = kind_of(json);
+    if (!kind || !kind->evaluation || json.value("history", Json()) != history ||
+        json.value("task", Json()) != task)
       continue;
-    const Json& day = json.at("day");
-    if (day != "all") {
+    const Json day = json.value("day", Json()), value = json.value(metric, Json());
+    if (day == "all")
+      found.push_back({kind->step, std::exchange(days, {}), value.is_number() ? value.get<double>() : NAN});
+    else if (day.is_string())
       days.push_back(day);
-      continue;
-    }
-    const Json value = json.value(metric, Json());
-    found.push_back(
-        {json.at("step"), std::exchange(days, {}), value.is_number() ? value.get<double>() : NAN});
   }
   return found;
 }

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <functional>
 
 #include "launch/metrics_log.h"
 #include "model/best_record.h"
