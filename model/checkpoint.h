@@ -43,7 +43,7 @@ struct TrainState {
 // Collective: every rank gives its own positions in `state`; a shard that several give counts as the lowest
 // rank has it. Throws the same UserError on every rank, on a full disk or an unwritable directory for
 // instance, having removed the partial one; earlier checkpoints stay. Returns the new checkpoint's directory.
-// One of the same step is replaced.
+// One of the same step is replaced. Beside the newest `keep`, that of step `best` stays.
 std::string save_checkpoint(Communicator&, const std::string& run_directory, const Config&, const Network&,
                             const AdamW&, const TrainState&, int64_t keep, std::optional<int64_t> best = {});
 
