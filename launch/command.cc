@@ -96,7 +96,9 @@ std::function<void(int64_t, int64_t)> live_count(const std::string& what, const 
 
 void add_run_options(CLI::App& command, std::string& run, std::string& checkpoint, std::string& data) {
   command.add_option("run", run, "Run directory of lime train")->required()->type_name("RUN");
-  command.add_option("--checkpoint", checkpoint, "Name under RUN/checkpoints [the newest good one]")
+  command
+      .add_option("--checkpoint", checkpoint,
+                  "Name under RUN/checkpoints, best or newest [best if train.best has it kept, else newest]")
       ->type_name("NAME");
   command.add_option("--data", data, "Dataset in place of the run's")->type_name("DIR");
 }

@@ -27,7 +27,7 @@ int run_eval(Job& job, Eval& choices) {
   const auto results = evaluate_modes(scoring, days, choices.rows, live_requests(job.group, "evaluating"));
   if (job.group.rank() != 0) return 0;
   std::cout << trained.checkpoint() << "\n" << to_table(results);
-  if (!choices.json.empty()) write_file_atomically(choices.json, to_json(results));
+  if (!choices.json.empty()) write_file_atomically(choices.json, to_json(results, trained.checkpoint_name()));
   return 0;
 }
 

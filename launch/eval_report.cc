@@ -78,7 +78,7 @@ std::string to_lines(const std::vector<EvalResult>& results) {
   return text;
 }
 
-std::string to_json(const std::vector<EvalResult>& results) {
+std::string to_json(const std::vector<EvalResult>& results, const std::string& checkpoint) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const auto& result : results) {
     nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
@@ -87,7 +87,8 @@ std::string to_json(const std::vector<EvalResult>& results) {
       for (const auto& [day, metrics] : task.days) days[day] = to_object(metrics);
       tasks.push_back({{"task", task.task}, {"all", to_object(task.all)}, {"days", days}});
     }
-    list.push_back({{"history", result.history},
+    list.push_back({{"checkpoint", checkpoint},
+                    {"history", result.history},
                     {"requests", result.requests},
                     {"truncated", result.truncated},
                     {"tasks", tasks}});

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "launch/json_number.h"
 #include "launch/tensorboard_writer.h"
@@ -79,10 +80,12 @@ struct LineKind {
 };
 
 // Nothing where the line is not one of ours.
-std::optional<LineKind> kind_of(const std::string& line) {
-  const Json json = Json::parse(line, nullptr, false);
+std::optional<LineKind> kind_of(const Json& json) {
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
   return LineKind{json["step"].get<int64_t>(), json.value("kind", Json()) == "eval"};
+}
+std::optional<LineKind> kind_of(const std::string& line) {
+  return kind_of(Json::parse(line, nullptr, false));
 }
 
 }  // namespace
@@ -94,6 +97,26 @@ bool has_evaluation(const std::string& path, int64_t step) {
   for (std::string line; std::getline(file, line);)
     if (const auto kind = kind_of(line); kind && kind->evaluation && kind->step == step) return true;
   return false;
+}
+
+std::vector<LoggedEvaluation> logged_evaluations(const std::string& path, const std::string& history,
+                                                 const std::string& task, const std::string& metric) {
+  std::vector<LoggedEvaluation> found;
+  std::vector<std::string> days;  // of the evaluation whose lines these are: its last line is that of all
+  std::ifstream file(path, std::ios::binary);
+  for (std::string line; std::getline(file, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    const auto kind = kind_of(json);
+    if (!kind || !kind->evaluation || json.value("history", Json()) != history ||
+        json.value("task", Json()) != task)
+      continue;
+    const Json day = json.value("day", Json()), value = json.value(metric, Json());
+    if (day == "all")
+      found.push_back({kind->step, std::exchange(days, {}), value.is_number() ? value.get<double>() : NAN});
+    else if (day.is_string())
+      days.push_back(day);
+  }
+  return found;
 }
 
 void truncate_metrics(const std::string& path, int64_t step) {
@@ -148,6 +171,8 @@ void MetricsLog::eval(int64_t step, const std::vector<EvalResult>& results) {
     }
   }
   if (!lines.empty()) write_line(joined(lines, "\n"));
+  // What the best checkpoint is, is read from here by the next job.
+  if (fdatasync(fd_) != 0) throw UserError(str(path_, ": cannot be written: ", std::strerror(errno)));
   tensorboard_->scalars(step, scalars);
 }
 

@@ -30,7 +30,7 @@ class MetricsLog {
   MetricsLog& operator=(const MetricsLog&) = delete;
 
   void train(const StepReport&);
-  // One line a history, task and day, and one for all days ("day":"all").
+  // One line a history, task and day, and one for all days ("day":"all"). On the disk when it returns.
   void eval(int64_t step, const std::vector<EvalResult>&);
 
  private:
@@ -45,6 +45,16 @@ std::string metrics_path(const std::string& run_directory);
 
 // Whether the file has an evaluation of that step.
 bool has_evaluation(const std::string& path, int64_t step);
+
+// What the file's evaluations say of one history and task: a metric of all held-out days together, NaN where
+// it is null. In the file's order; nothing of a file that is not there.
+struct LoggedEvaluation {
+  int64_t step = 0;
+  std::vector<std::string> days;
+  double value = 0;
+};
+std::vector<LoggedEvaluation> logged_evaluations(const std::string& path, const std::string& history,
+                                                 const std::string& task, const std::string& metric);
 
 // Cuts RUN/metrics.jsonl back to the lines of steps <= step; nothing if there is no such file.
 void truncate_metrics(const std::string& path, int64_t step);

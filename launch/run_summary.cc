@@ -5,7 +5,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "io/dataset.h"
 #include "launch/text_table.h"
+#include "model/best_record.h"
 #include "model/checkpoint.h"
 #include "model/checkpoint_manifest.h"
 #include "model/run_choice.h"
@@ -48,7 +50,16 @@ std::string evaluation(const std::string& path) {
       rows.push_back({task.at("task").get<std::string>(), result.at("history").get<std::string>(),
                       value(all, "auc"), value(all, "gauc"), value(all, "ne")});
     }
-  return aligned_table(rows);
+  const auto checkpoint = results.empty() ? "" : results.front().value("checkpoint", "");
+  return str(checkpoint.empty() ? "" : str("held-out days with ", checkpoint, ":\n"), aligned_table(rows));
+}
+
+std::string best_line(const std::string& run) {
+  const auto best = read_best(run);
+  if (!best) return "";
+  return str("best checkpoint: ", best->checkpoint, ", ", best->metric, " ", grouped(best->value, 6),
+             " (history ", best->history, ", days ", merged_days(joined(best->days, ","), best_path(run)),
+             ")\n");
 }
 
 }  // namespace
@@ -60,6 +71,7 @@ std::string summarize_run(const std::string& run) {
   if (!config.train.from.empty())
     text += str("first weights: ", config.train.from, ", trained on ", config.data.seen, "\n");
   text += evaluation(run + "/eval.json");
+  text += best_line(run);
   const auto checkpoints = list_checkpoints(run);
   if (checkpoints.empty()) return text + "no checkpoint yet\n";
   return str(text, "checkpoints, newest first: ", joined(checkpoints, " "), "\n",

@@ -1,8 +1,10 @@
 #include "launch/table_sizes.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "runtime/error.h"
@@ -102,6 +104,20 @@ std::string table_sizes(const Config& config, const Dataset& dataset, const Embe
     text += str(" bytes for each id that is met: ", shortened(unknown, " more"));
   }
   return text;
+}
+
+std::optional<std::string> who_waits(Communicator& comm, const EmbeddingCollection& tables) {
+  const auto waits = [](const TableConfig& table) { return table.admit_after > 1; };
+  if (std::none_of(tables.tables().begin(), tables.tables().end(), waits)) return std::nullopt;
+  std::array<int64_t, 2> sums{};
+  for (size_t t = 0; t < tables.tables().size(); ++t) {
+    sums[0] += tables.rows(static_cast<int64_t>(t));
+    sums[1] += tables.waiting(static_cast<int64_t>(t));
+  }
+  const auto of_ranks = all_gather_values(comm, std::span<const int64_t>(sums));
+  sums = {};
+  for (size_t i = 0; i < of_ranks.size(); ++i) sums[i % 2] += of_ranks[i];
+  return str("tables: ", grouped(sums[0]), " rows, ", grouped(sums[1]), " ids wait for one");
 }
 
 }  // namespace lime

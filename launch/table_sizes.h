@@ -1,11 +1,13 @@
-// What is known of the tables' sizes before a run begins.
+// What is known of the tables' sizes before a run begins, and after it.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "embeddings/embedding_collection.h"
 #include "io/dataset.h"
 #include "model/config.h"
+#include "parallel/communicator.h"
 
 namespace lime {
 
@@ -15,5 +17,9 @@ namespace lime {
 // row only then (embeddings.admit_after). From dataset.yaml alone: users are counted there,
 // items if they have features, and embeddings.capacity is a limit.
 std::string table_sizes(const Config&, const Dataset&, const EmbeddingCollection&);
+
+// Collective. Where ids wait for rows: "tables: 4,711 rows, 815 ids wait for one", of all ranks together;
+// nothing where none do.
+std::optional<std::string> who_waits(Communicator&, const EmbeddingCollection&);
 
 }  // namespace lime

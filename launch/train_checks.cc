@@ -4,6 +4,7 @@
 #include <iterator>
 #include <vector>
 
+#include "launch/best_metric.h"
 #include "launch/evaluator.h"
 #include "model/run_choice.h"
 #include "runtime/text.h"
@@ -27,6 +28,13 @@ void check_training(const Config& config, const Dataset& dataset, int64_t ranks)
   if (train.eval_every > 0 && config.data.eval.empty())
     throw UserError(
         str("train.eval_every: found ", train.eval_every, ", but data.eval names no days to evaluate"));
+  if (best_metric(config) && train.eval_every == 0)
+    throw UserError(str("train.best: found '", train.best,
+                        "', but train.eval_every is 0: expected the steps between ",
+                        "evaluations of data.eval"));
+  if (train.patience > 0 && train.best.empty())
+    throw UserError(str("train.patience: found ", train.patience,
+                        ", but train.best is empty: expected the metric that has to get better"));
   if (!config.data.eval.empty())
     refuse_trained_days(config, dataset, dataset.select_days(config.data.eval, "data.eval"), "data.eval");
 }
@@ -60,6 +68,17 @@ std::optional<std::string> note_on_later_days(const Config& config, const Datase
                  "; metrics of days whose future was learned say little of days to come");
   }
   return std::nullopt;
+}
+
+int64_t planned_steps(const TrainConfig& train, const BatchSource& source) {
+  if (train.max_steps > 0) return train.max_steps;
+  if (train.batch_history_tokens > 0) {
+    if (train.schedule != "constant" && train.schedule_steps == 0)
+      throw UserError(str("train.schedule_steps: found 0, expected the number of steps of schedule '",
+                          train.schedule, "', which a token budget does not tell"));
+    return 0;
+  }
+  return train.epochs * source.batches_in_epoch();
 }
 
 }  // namespace lime

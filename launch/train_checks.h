@@ -5,6 +5,7 @@
 #include <string>
 
 #include "io/dataset.h"
+#include "launch/batch_source.h"
 #include "model/config.h"
 
 namespace lime {
@@ -18,5 +19,8 @@ void refuse_changes(const Config&, const Dataset&, const std::string& run_direct
 
 // A note where days of data.train, or those that first weights have seen, are later than a held-out day.
 std::optional<std::string> note_on_later_days(const Config&, const Dataset&);
+
+// Of the whole run; 0: not known. Throws UserError where a schedule needs to know.
+int64_t planned_steps(const TrainConfig&, const BatchSource&);
 
 }  // namespace lime

@@ -1,5 +1,6 @@
 #include "launch/trained_run.h"
 
+#include <filesystem>
 #include <utility>
 
 #include "launch/host_items.h"
@@ -24,6 +25,10 @@ TrainedRun::TrainedRun(ProcessGroup& group, RunDescription run)
       network_(context_, group.world(), without_optimizer_state(config_), dataset_.schema(),
                of_tables_.get()) {
   load_checkpoint(group.world(), checkpoint_, config_, network_, nullptr);
+}
+
+std::string TrainedRun::checkpoint_name() const {
+  return std::filesystem::path(checkpoint()).filename().string();
 }
 
 }  // namespace lime

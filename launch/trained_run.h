@@ -34,6 +34,7 @@ class TrainedRun {
     return {group_.world(), context_, network_, config_, dataset_, items_, signal};
   }
   const std::string& checkpoint() const { return checkpoint_.directory(); }
+  std::string checkpoint_name() const;  // "step-000000335"
 
  private:
   ProcessGroup& group_;

@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <deque>
 #include <filesystem>
@@ -12,8 +11,7 @@
 #include <span>
 
 #include "launch/batch_source.h"
-#include "launch/eval_report.h"
-#include "launch/evaluator.h"
+#include "launch/held_out.h"
 #include "launch/host_items.h"
 #include "launch/metrics_log.h"
 #include "launch/number_features.h"
@@ -27,7 +25,9 @@
 #include "launch/table_sizes.h"
 #include "launch/train_checks.h"
 #include "launch/train_step.h"
+#include "model/checkpoint_files.h"
 #include "model/network.h"
+#include "model/run_choice.h"
 #include "parallel/device_communicator.h"
 #include "runtime/durable_file.h"
 #include "runtime/text.h"
@@ -66,7 +66,7 @@ class Trainer {
   int run() {
     items_ = items_of_host(group_, dataset_, config_.features);
     BatchSource source(group_, dataset_, config_, state_.epoch, state_.positions, items_);
-    const int64_t total_steps = planned_steps(source);
+    const int64_t total_steps = planned_steps(config_.train, source);
     const std::vector<std::string> hosts = all_gather_texts(group_.world(), group_.host());
     directory_->start(config_, hosts);
     if (root()) log_ = std::make_unique<MetricsLog>(options_.run_directory, state_.step);
@@ -75,18 +75,42 @@ class Trainer {
     announce();
     work_ = std::make_unique<RankWork>(hosts);
 
-    signal_.emplace("stopping after this step, or within an evaluation");
+    const StopSignal signal("stopping after this step, or within an evaluation");
+    held_out_ = std::make_unique<HeldOut>(HeldOutRun{group_, ctx_, config_, dataset_, items_,
+                                                     options_.run_directory, signal, log_.get(), progress});
+    const End end = take_steps(source, total_steps, signal);
+    if (end == End::steps || end == End::patience) {
+      finish(end);
+    } else {
+      if (state_.step > saved_step_) checkpoint(false);
+      progress.message(str("stopped at step ", state_.step,
+                           end == End::signal_in_evaluation ? ", in its evaluation" : "",
+                           "; go on with: lime train --resume ", options_.run_directory));
+    }
+    write_trace();
+    return 0;
+  }
+
+ private:
+  // What ended a job's steps: the last one was done, train.patience, or a signal.
+  enum class End : uint8_t { steps, patience, signal, signal_in_evaluation };
+
+  bool root() const { return group_.rank() == 0; }
+
+  End take_steps(BatchSource& source, int64_t total_steps, const StopSignal& signal) {
     TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);
     told_ = Clock::now();  // the first step's time holds its wait for data, as all others' do
-    std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, train_step);
-    bool stopped = batch && batch->stop;
-    if (batch && !stopped && evaluation_was_given_up()) stopped = !evaluate_on_the_way();
-    while (batch && !stopped) {
+    std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, train_step, signal);
+    std::optional<End> end;
+    if (batch && batch->stop) end = End::signal;
+    if (batch && !end && held_out_->was_given_up(state_.step)) end = evaluate();
+    if (batch && !end && held_out_->best().patience_is_over()) end = End::patience;
+    while (batch && !end) {
       const bool last = config_.train.max_steps > 0 && state_.step + 1 >= config_.train.max_steps;
-      std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, train_step);
-      stopped = next && next->stop;
-      const bool more = next && !stopped;
-      const bool evaluates = more && due(config_.train.eval_every, state_.step + 1);
+      std::unique_ptr<GlobalBatch> next = last ? nullptr : fetch(source, train_step, signal);
+      if (next && next->stop) end = End::signal;
+      const bool more = next && !end;
+      const bool evaluates = more && held_out_->due(state_.step + 1);
       // What the next step looks up is not on its way while an evaluation looks up.
       step(train_step, *batch, evaluates ? nullptr : next.get(), total_steps);
       if (more && due(config_.train.checkpoint_every, state_.step)) {
@@ -95,25 +119,24 @@ class Trainer {
       }
       if (evaluates) {
         hear(train_step, 0);
-        stopped = !evaluate_on_the_way();
+        end = evaluate();
       }
       batch = std::move(next);
     }
     hear(train_step, 0);
-    if (stopped) {
-      if (state_.step > saved_step_) checkpoint(false);
-      progress.message(str("stopped at step ", state_.step, stopped_evaluating_ ? ", in its evaluation" : "",
-                           "; go on with: lime train --resume ", options_.run_directory));
-    } else {
-      finish();
-    }
-    write_trace();
-    return 0;
+    return end.value_or(End::steps);
   }
 
- private:
-  bool root() const { return group_.rank() == 0; }
-  std::string eval_path() const { return options_.run_directory + "/eval.json"; }
+  // Collective. Held-out days, between two steps. What ends the job, if anything does.
+  std::optional<End> evaluate() {
+    const bool done = held_out_->evaluate_on_the_way(*network_, state_.step, [this] {
+      if (state_.step > saved_step_) checkpoint(false);
+    });
+    told_ = Clock::now();  // no part of a step
+    if (!done) return End::signal_in_evaluation;
+    if (held_out_->best().patience_is_over()) return End::patience;
+    return std::nullopt;
+  }
 
   ReadingOrder order() const {
     return reading_order(dataset_, dataset_.select_days(config_.data.train, "data.train"),
@@ -148,18 +171,6 @@ class Trainer {
     load_weights(world, verified, config_, *network_);
   }
 
-  int64_t planned_steps(const BatchSource& source) const {
-    const TrainConfig& train = config_.train;
-    if (train.max_steps > 0) return train.max_steps;
-    if (train.batch_history_tokens > 0) {
-      if (train.schedule != "constant" && train.schedule_steps == 0)
-        throw UserError(str("train.schedule_steps: found 0, expected the number of steps of schedule '",
-                            train.schedule, "', which a token budget does not tell"));
-      return 0;
-    }
-    return train.epochs * source.batches_in_epoch();
-  }
-
   bool beyond_last_step() const {
     return config_.train.max_steps > 0 && state_.step >= config_.train.max_steps;
   }
@@ -190,9 +201,9 @@ class Trainer {
                parts > 1 ? str(", each history on ", parts) : "");
   }
 
-  std::unique_ptr<GlobalBatch> fetch(BatchSource& source, TrainStep& train_step) {
+  std::unique_ptr<GlobalBatch> fetch(BatchSource& source, TrainStep& train_step, const StopSignal& signal) {
     TraceRange range(ctx_, "data wait");
-    auto batch = source.next(signal_->received() != 0, train_step.take_work_ms());
+    auto batch = source.next(signal.received() != 0, train_step.take_work_ms());
     if (batch && root()) work_->add(batch->ranks);
     return batch ? std::make_unique<GlobalBatch>(std::move(*batch)) : nullptr;
   }
@@ -284,66 +295,42 @@ class Trainer {
     flush_window();
     state_.finished = finished;
     entropy_.save(state_.extra);
-    const std::string path = save_checkpoint(group_.world(), options_.run_directory, config_, *network_,
-                                             *adamw_, state_, config_.train.keep_checkpoints);
+    const std::string path =
+        save_checkpoint(group_.world(), options_.run_directory, config_, *network_, *adamw_, state_,
+                        config_.train.keep_checkpoints, held_out_->best().kept_step());
     saved_step_ = state_.step;
     progress_->message("checkpoint " + path);
   }
 
-  std::vector<EvalResult> evaluate_held_out(const std::string& rows_path) {
-    const auto days = dataset_.select_days(config_.data.eval, "data.eval");
-    auto results = evaluate_modes({group_.world(), ctx_, *network_, config_, dataset_, items_, &*signal_},
-                                  days, rows_path);
-    if (root()) log_->eval(state_.step, results);
-    return results;
-  }
-
-  // Collective. False: a signal came, and it was given up.
-  bool evaluate_on_the_way() {
-    TraceRange range(ctx_, "evaluation");
-    try {
-      const auto results = evaluate_held_out("");
-      if (root()) progress_->message(str("held-out days at step ", state_.step, ":\n", to_lines(results)));
-    } catch (const Interrupted&) {
-      stopped_evaluating_ = true;
-    }
-    told_ = Clock::now();  // no part of a step
-    return !stopped_evaluating_;
-  }
-
-  // Collective. Of the step that a run is resumed at, if it was stopped or killed in its evaluation.
-  bool evaluation_was_given_up() {
-    if (state_.step == 0 || !due(config_.train.eval_every, state_.step)) return false;
-    const int64_t missing = root() && !has_evaluation(metrics_path(options_.run_directory), state_.step);
-    return all_gather_values(group_.world(), std::span<const int64_t>(&missing, 1)).front() != 0;
-  }
-
-  void finish() {
-    if (!beyond_last_step()) {  // the data ended: the next epoch, if one is asked for later, starts at its
-                                // beginning
+  void finish(End end) {
+    const bool patience = end == End::patience;
+    // The data ended: the next epoch, if one is asked for later, starts at its beginning.
+    if (!patience && !beyond_last_step()) {
       state_.epoch = config_.train.epochs;
       state_.positions.clear();
     }
-    if (state_.step > first_step_) {
+    if (state_.step > first_step_ || (patience && !state_.finished)) {
       checkpoint(true);
       std::error_code none;
-      if (root()) std::filesystem::remove(eval_path(), none);  // of fewer steps
+      if (root()) std::filesystem::remove(eval_path(options_.run_directory), none);  // of fewer steps
     } else {
       progress_->message(str("nothing to do: the run is complete at step ", state_.step,
-                             "; raise train.epochs or train.max_steps to go on"));
+                             patience ? str(", after ", held_out_->best().in_vain(), "; raise train.patience")
+                                      : "; raise train.epochs or train.max_steps",
+                             " to go on"));
     }
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    progress_->message(str("done: ", state_.step, " steps, ", truncated_, " histories truncated to ",
-                           config_.data.max_history, " events, peak memory of rank 0 ",
-                           usage.ru_maxrss / 1024, " MiB"));
-    say_who_waits();
+    progress_->message(str("done: ", state_.step, " steps", patience ? ", ended by train.patience (" : "",
+                           patience ? held_out_->best().in_vain() + ")" : "", ", ", truncated_,
+                           " histories truncated to ", config_.data.max_history,
+                           " events, peak memory of rank 0 ", usage.ru_maxrss / 1024, " MiB"));
+    if (const auto line = who_waits(group_.world(), network_->tables())) progress_->message(*line);
     if (config_.data.eval.empty()) return;
     try {
-      const auto results = evaluate_held_out(options_.rows_path);
-      if (!root()) return;
-      write_file_atomically(eval_path(), to_json(results));
-      progress_->message(to_table(results));
+      const int64_t step = held_out_->step_of_result(*network_, state_.step);
+      if (step != state_.step) take_weights(step);
+      held_out_->write_result(*network_, step, options_.rows_path);
     } catch (const Interrupted&) {
       progress_->message(str("stopped in the evaluation at the end; the run is complete at step ",
                              state_.step, ", evaluate it with: lime train --resume ", options_.run_directory,
@@ -351,20 +338,15 @@ class Trainer {
     }
   }
 
-  // Collective. Where ids wait for rows: how many do, and how many have one.
-  void say_who_waits() {
-    const EmbeddingCollection& tables = network_->tables();
-    const auto waits = [](const TableConfig& table) { return table.admit_after > 1; };
-    if (std::none_of(tables.tables().begin(), tables.tables().end(), waits)) return;
-    std::array<int64_t, 2> sums{};
-    for (size_t t = 0; t < tables.tables().size(); ++t) {
-      sums[0] += tables.rows(static_cast<int64_t>(t));
-      sums[1] += tables.waiting(static_cast<int64_t>(t));
-    }
-    const auto of_ranks = all_gather_values(group_.world(), std::span<const int64_t>(sums));
-    sums = {};
-    for (size_t i = 0; i < of_ranks.size(); ++i) sums[i % 2] += of_ranks[i];
-    progress_->message(str("tables: ", grouped(sums[0]), " rows, ", grouped(sums[1]), " ids wait for one"));
+  // Collective. Those of another checkpoint of this run, in place of what was trained: to evaluate them.
+  void take_weights(int64_t step) {
+    adamw_.reset();
+    network_.reset();  // so that tables are never there twice
+    network_ = std::make_unique<Network>(ctx_, group_.world(), without_optimizer_state(config_),
+                                         dataset_.schema(), of_tables_.get());
+    Communicator& world = group_.world();
+    load_checkpoint(world, choose_checkpoint(world, {options_.run_directory, checkpoint_name(step), "", {}}),
+                    config_, *network_, nullptr);
   }
 
   void write_trace() {
@@ -385,11 +367,10 @@ class Trainer {
   std::unique_ptr<AdamW> adamw_;
   TrainState state_;
   std::string resumed_from_;
-  int64_t first_step_ = 0;  // steps done before this job
-  int64_t saved_step_ = 0;  // of the newest checkpoint
-  std::optional<StopSignal> signal_;
-  bool stopped_evaluating_ = false;  // the signal came within an evaluation
+  int64_t first_step_ = 0;           // steps done before this job
+  int64_t saved_step_ = 0;           // of the newest checkpoint
   std::unique_ptr<MetricsLog> log_;  // rank 0
+  std::unique_ptr<HeldOut> held_out_;
   Progress* progress_ = nullptr;
   std::unique_ptr<RankWork> work_;  // of use on rank 0
   std::deque<Begun> begun_;         // steps whose outcome is not known yet

@@ -74,7 +74,7 @@ void write_checkpoint(Communicator& comm, const std::string& run_directory, cons
 
 std::string save_checkpoint(Communicator& comm, const std::string& run_directory, const Config& config,
                             const Network& network, const AdamW& optimizer, const TrainState& state,
-                            int64_t keep) {
+                            int64_t keep, std::optional<int64_t> best) {
   const std::string directory = checkpoint_directory(run_directory, checkpoint_name(state.step));
   const bool root = comm.rank() == 0;
   try {
@@ -86,7 +86,7 @@ std::string save_checkpoint(Communicator& comm, const std::string& run_directory
     if (dynamic_cast<const UserError*>(&error)) throw UserError(message);
     throw Error(message);
   }
-  if (root) keep_newest(run_directory, state.step, keep);
+  if (root) keep_newest(run_directory, state.step, keep, best);
   return directory;
 }
 

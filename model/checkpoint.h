@@ -8,7 +8,8 @@
 //                              and of tables with admit_after > 1 /TABLE/waiting
 //
 // Written to "step-N.partial", synced, checksummed, renamed; only then are older ones beyond `keep` removed.
-// So a run killed at any moment leaves the previous checkpoint whole.
+// So a run killed at any moment leaves the previous checkpoint whole, and that of step `best` whatever its
+// age.
 #pragma once
 
 #include <cstdint>
@@ -42,9 +43,9 @@ struct TrainState {
 // Collective: every rank gives its own positions in `state`; a shard that several give counts as the lowest
 // rank has it. Throws the same UserError on every rank, on a full disk or an unwritable directory for
 // instance, having removed the partial one; earlier checkpoints stay. Returns the new checkpoint's directory.
-// One of the same step is replaced.
+// One of the same step is replaced. Beside the newest `keep`, that of step `best` stays.
 std::string save_checkpoint(Communicator&, const std::string& run_directory, const Config&, const Network&,
-                            const AdamW&, const TrainState&, int64_t keep);
+                            const AdamW&, const TrainState&, int64_t keep, std::optional<int64_t> best = {});
 
 // Names ("step-000000335") of the complete checkpoints under a run directory, newest first (not verified).
 std::vector<std::string> list_checkpoints(const std::string& run_directory);

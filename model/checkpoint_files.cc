@@ -109,12 +109,13 @@ std::string checkpoint_directory(const std::string& run_directory, const std::st
   return (fs::path(checkpoints_directory(run_directory)) / name).string();
 }
 
-void keep_newest(const std::string& run_directory, int64_t step, int64_t keep) {
+void keep_newest(const std::string& run_directory, int64_t step, int64_t keep, std::optional<int64_t> best) {
   if (keep < 1) return;
   // Oldest first, so that a crash leaves the newest.
   std::vector<std::string> names = list_checkpoints(run_directory);
   std::erase_if(names, [&](const std::string& name) { return *checkpoint_step(name) > step; });
   for (size_t i = names.size(); i-- > static_cast<size_t>(keep);) {
+    if (checkpoint_step(names[i]) == best) continue;
     const std::string path = checkpoint_directory(run_directory, names[i]);
     try {
       // Out of the list of checkpoints at once, then at leisure: a crash here leaves no half one under a

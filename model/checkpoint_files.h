@@ -24,9 +24,11 @@ void publish(const std::string& partial, const std::string& directory);
 // Removes what killed jobs left: every *.partial under the directory of checkpoints.
 void remove_partial(const std::string& run_directory);
 
-// Removes the oldest checkpoints of steps up to `step` beyond the newest `keep` of them; keep < 1 keeps all.
+// Removes the oldest checkpoints of steps up to `step` beyond the newest `keep` of them, but never that of
+// step `best`; keep < 1 keeps all.
 // One that cannot be removed is a warning. Those of later steps (passed over by a resume as broken) stay
 // until their step comes.
-void keep_newest(const std::string& run_directory, int64_t step, int64_t keep);
+void keep_newest(const std::string& run_directory, int64_t step, int64_t keep,
+                 std::optional<int64_t> best = {});
 
 }  // namespace lime

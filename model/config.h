@@ -67,8 +67,10 @@ struct TrainConfig {
   double bucket_mb = 4.0;
   int64_t log_every = 20;           // steps
   int64_t eval_every = 0;           // steps; 0: only at the end
+  std::string best;                 // metric by which the best checkpoint is kept, "click.auc"; "": none is
+  int64_t patience = 0;             // evaluations without a better one that end the run; 0: none do
   int64_t checkpoint_every = 1000;  // steps; 0: only at the end and on a signal
-  int64_t keep_checkpoints = 3;
+  int64_t keep_checkpoints = 3;     // the newest; the best is kept beside them
 
   // What gradients are summed over: micro-batches, or their parts. Part p of micro-batch m is p * V + m.
   int64_t leaves() const { return micro_batches * context_parallel; }

@@ -182,9 +182,10 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
       integer("train.epochs", train(&TrainConfig::epochs), 1, no_limit, "passes over the training days"));
   keys.push_back(integer("train.max_steps", train(&TrainConfig::max_steps), 0, no_limit,
                          "stop after this step; 0: run all epochs"));
-  keys.push_back(text("train.from", train(&TrainConfig::from), "a directory",
-                      "run (its newest good checkpoint), or checkpoint, of the same model, whose weights and "
-                      "table rows this run begins with; empty: random ones"));
+  keys.push_back(
+      text("train.from", train(&TrainConfig::from), "a directory",
+           "run (its best checkpoint if it keeps one, else its newest good one), or checkpoint, of the "
+           "same model, whose weights and table rows this run begins with; empty: random ones"));
   keys.push_back(integer("train.batch_requests", train(&TrainConfig::batch_requests), 1, no_limit,
                          "requests of the global batch, over all ranks"));
   keys.push_back(integer("train.batch_history_tokens", train(&TrainConfig::batch_history_tokens), 0, no_limit,
@@ -231,10 +232,18 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
                          "steps between lines of the log and of metrics.jsonl"));
   keys.push_back(integer("train.eval_every", train(&TrainConfig::eval_every), 0, no_limit,
                          "steps between evaluations of data.eval; 0: only at the end"));
+  keys.push_back(
+      text("train.best", train(&TrainConfig::best), "TASK.METRIC or HISTORY.TASK.METRIC",
+           "the checkpoint of the best evaluation so far is kept, by this metric of all held-out "
+           "days: a task's auc, gauc, r_auc, mrr, ndcg, wt_auc (higher is better) or ne (lower is), "
+           "such as click.auc, or frozen.click.gauc where eval.history has several; empty: none is"));
+  keys.push_back(integer("train.patience", train(&TrainConfig::patience), 0, no_limit,
+                         "evaluations one after the other without a better one by train.best after which the "
+                         "run ends; 0: never"));
   keys.push_back(integer("train.checkpoint_every", train(&TrainConfig::checkpoint_every), 0, no_limit,
                          "steps between checkpoints; 0: only at the end and on a signal"));
   keys.push_back(integer("train.keep_checkpoints", train(&TrainConfig::keep_checkpoints), 1, no_limit,
-                         "newest checkpoints kept"));
+                         "newest checkpoints kept, beside the best one (train.best)"));
 }
 
 void add_eval_keys(std::vector<ConfigKey>& keys) {

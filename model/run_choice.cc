@@ -2,7 +2,9 @@
 
 #include <filesystem>
 
+#include "model/best_record.h"
 #include "model/checkpoint_manifest.h"
+#include "model/together.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
 
@@ -25,16 +27,41 @@ Config without_optimizer_state(Config config) {
   return config;
 }
 
+namespace {
+
+// The name that best.json has, "" where there is none; on all ranks.
+std::string best_of(Communicator& comm, const std::string& run) {
+  std::vector<char> name;
+  together(comm, [&] {
+    if (comm.rank() != 0) return;
+    if (const auto best = read_best(run)) name.assign(best->checkpoint.begin(), best->checkpoint.end());
+  });
+  broadcast_bytes(comm, name, 0);
+  return {name.begin(), name.end()};
+}
+
+}  // namespace
+
 VerifiedCheckpoint choose_checkpoint(Communicator& comm, const RunChoice& choice) {
-  if (choice.checkpoint.empty()) {
-    auto newest = newest_good_checkpoint(comm, choice.run);
-    if (!newest) throw UserError(str("run directory ", choice.run, " has no usable checkpoint"));
+  const std::string& run = choice.run;
+  const bool wants_best = choice.checkpoint == "best";
+  const std::string best = choice.checkpoint.empty() || wants_best ? best_of(comm, run) : "";
+  if (best.empty() && wants_best)
+    throw UserError(
+        str("--checkpoint: found best, but ", run,
+            " has no best.json: a run keeps its best checkpoint, from its first evaluation on, if "
+            "train.best names a metric; expected newest or a checkpoint's name"));
+  if (best.empty() && (choice.checkpoint.empty() || choice.checkpoint == "newest")) {
+    auto newest = newest_good_checkpoint(comm, run);
+    if (!newest) throw UserError(str("run directory ", run, " has no usable checkpoint"));
     return *std::move(newest);
   }
-  const std::string directory = checkpoint_directory(choice.run, choice.checkpoint);
+  const std::string directory = checkpoint_directory(run, best.empty() ? choice.checkpoint : best);
   if (std::filesystem::is_directory(directory)) return VerifiedCheckpoint(comm, directory);
-  const std::string known = joined(list_checkpoints(choice.run));
-  throw UserError(str("--checkpoint: found ", choice.checkpoint, ", expected one of ", choice.run, ": ",
+  const std::string known = joined(list_checkpoints(run));
+  throw UserError(str(best.empty() ? "--checkpoint" : best_path(run), ": found ",
+                      best.empty() ? choice.checkpoint : best, ", expected ",
+                      best.empty() ? "best, newest or one of " : "it among the checkpoints of ", run, ": ",
                       known.empty() ? "(it has none)" : known));
 }
 

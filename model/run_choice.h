@@ -11,7 +11,7 @@ namespace lime {
 
 struct RunChoice {
   std::string run;         // run directory
-  std::string checkpoint;  // name under RUN/checkpoints; "": the newest good one
+  std::string checkpoint;  // name under RUN/checkpoints, "best" or "newest"; "": see choose_checkpoint
   std::string data;        // dataset directory in place of the run's, or ""
   Overrides overrides;
 };
@@ -25,12 +25,14 @@ Config load_run_config(const RunChoice&);
 // half of the memory or less.
 Config without_optimizer_state(Config);
 
-// Collective. The chosen checkpoint. Throws UserError where there is none, naming those that are, and where
-// the one that was named is broken.
+// Collective. The chosen checkpoint, which every command and server that reads a run takes. With no choice
+// made it is the best where the run keeps one (config.train.best; RUN/best.json, rank 0's, names it), else
+// the newest that is whole. Throws UserError where there is none, naming those that are, and where one that
+// was named, be it by best.json, is broken.
 VerifiedCheckpoint choose_checkpoint(Communicator&, const RunChoice&);
 
-// Collective. The checkpoint that config.train.from names: itself, or a run, of which it becomes the newest
-// good checkpoint. Has config.data.seen name all days that its weights were trained on, and
+// Collective. The checkpoint that config.train.from names: itself, or a run, of which it becomes the one
+// that choose_checkpoint takes. Has config.data.seen name all days that its weights were trained on, and
 // config.features.buckets the buckets that they know. Throws UserError where it is neither run nor
 // checkpoint, or broken.
 VerifiedCheckpoint resolve_first_weights(Communicator&, Config&);

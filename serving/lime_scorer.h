@@ -25,7 +25,7 @@ typedef struct lime_request lime_request;
 /* Zero is the default of every member but `run`. */
 typedef struct {
   const char* run;        /* run directory */
-  const char* checkpoint; /* name under RUN/checkpoints; null: the newest good one */
+  const char* checkpoint; /* name under RUN/checkpoints, best or newest; null: best, else newest */
   const char* data;       /* dataset directory in place of the run's; null */
   const char* cache;      /* made by lime cache build; null: none */
   const char* items;      /* items.h5 for items that the cache lacks; null: the dataset's */

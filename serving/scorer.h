@@ -34,7 +34,8 @@ enum class MissingItems : uint8_t {
 
 struct ScorerOptions {
   std::string run;         // run directory
-  std::string checkpoint;  // name under RUN/checkpoints; "": the newest good one
+  std::string checkpoint;  // name under RUN/checkpoints, "best" or "newest" (the newest good one); "": best
+                           // where the run keeps it (train.best), else newest
   std::string data;        // the dataset's directory in place of the run's: its dataset.yaml is read
   std::string cache;       // of lime cache build; "": none
   MissingItems missing = MissingItems::score;

@@ -7,6 +7,7 @@
 
 #include "launch/scored_rows.h"
 #include "launch/scoring.h"
+#include "model/best_record.h"
 #include "model/checkpoint.h"
 #include "runtime/error.h"
 
@@ -169,7 +170,9 @@ ComparedModel describe(const ComparisonPlan& plan, size_t entry, const ResultOpt
   const std::string& directory = plan.run(entry, 0).directory;
   const auto checkpoints = list_checkpoints(directory);
   LIME_CHECK(!checkpoints.empty(), directory, " has no checkpoint");
-  const CheckpointShapes shapes = checkpoint_shapes(checkpoint_directory(directory, checkpoints.front()));
+  const auto best = read_best(directory);  // where there is one, that is what was evaluated
+  const CheckpointShapes shapes =
+      checkpoint_shapes(checkpoint_directory(directory, best ? best->checkpoint : checkpoints.front()));
   model.parameters = shapes.parameter_count();
   model.table_rows = shapes.table_rows();
   if (options.latency) model.latency = options.latency(plan.run(entry, 0));

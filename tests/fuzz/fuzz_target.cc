@@ -67,8 +67,8 @@ class Folder {
 }  // namespace
 
 std::vector<const Target*> all_targets() {
-  return {&csv,      &mapping,    &import, &config,     &dataset_yaml,
-          &manifest, &checkpoint, &parts,  &item_cache, &scorer};
+  return {&csv,  &mapping,    &import, &config,     &dataset_yaml, &manifest,
+          &best, &checkpoint, &parts,  &item_cache, &scorer};
 }
 
 void check_message(const std::string& message, std::string_view name) {

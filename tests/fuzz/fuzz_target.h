@@ -24,7 +24,7 @@ struct Target {
   std::vector<std::string> (*seeds)();  // valid inputs, to begin with
 };
 
-extern const Target csv, mapping, import, config, dataset_yaml, manifest, checkpoint, parts, item_cache,
+extern const Target csv, mapping, import, config, dataset_yaml, manifest, best, checkpoint, parts, item_cache,
     scorer;
 std::vector<const Target*> all_targets();
 

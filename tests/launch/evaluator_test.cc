@@ -46,8 +46,8 @@ TEST_F(Evaluator, IsTheSameForAnyNumberOfRanks) {
   }
   Alone one;
   for (const auto mode : modes) alone.push_back(evaluate(one.scoring, held_out, mode));
-  EXPECT_EQ(to_json(together), to_json(alone));
-  EXPECT_NE(to_json({together[0]}), to_json({together[2]}));
+  EXPECT_EQ(to_json(together, "step-1"), to_json(alone, "step-1"));
+  EXPECT_NE(to_json({together[0]}, "step-1"), to_json({together[2]}, "step-1"));
 }
 
 // Long histories must not make a batch of as many events as there are requests times events of one.
@@ -62,7 +62,7 @@ TEST_F(Evaluator, ABudgetOfHistoryEventsCutsBatchesAndChangesNoResult) {
     results.push_back(
         evaluate(one.scoring, held_out, HistoryMode::running, [&](int64_t, int64_t) { ++batches.back(); }));
   }
-  EXPECT_EQ(to_json({results[0]}), to_json({results[1]}));
+  EXPECT_EQ(to_json({results[0]}, "step-1"), to_json({results[1]}, "step-1"));
   EXPECT_GT(batches[1], 2 * batches[0]);
 }
 
@@ -301,7 +301,7 @@ TEST(EvalReport, TableAndJson) {
               HasSubstr("AUC    GAUC   R-AUC     MRR  nDCG@10      NE  WT-AUC  calibration\n"));
   EXPECT_THAT(to_table({lists}),
               HasSubstr("0.7442  0.6430  0.6100  0.5000   0.7500  0.8562  0.9000       1.0123\n"));
-  const auto json = nlohmann::json::parse(to_json({result}));
+  const auto json = nlohmann::json::parse(to_json({result}, "step-1"));
   ASSERT_EQ(json.size(), 1u);
   EXPECT_EQ(json[0]["history"], "frozen");
   const auto& task = json[0]["tasks"][0];

@@ -103,6 +103,26 @@ TEST_F(Train, EachRankOnADeviceOfItsOwnTheSameBitsOverNccl) {
   EXPECT_EQ(evaluated[0], evaluated[1]);
 }
 
+// At its end a run evaluates its best checkpoint: another network where the trained one was.
+TEST_F(Train, TheBestCheckpointOfARunOnDevices) {
+  setenv("LIME_EMULATED_DEVICES", "2", 1);
+  if (const auto missing = skip_reason({DeviceType::cuda, 1}); !missing.empty()) GTEST_SKIP() << missing;
+  const std::string settings =
+      "model.name=two_tower --set device=cuda --set train.max_steps=6 --set data.eval=2024-01-03"
+      " --set train.eval_every=1 --set train.keep_checkpoints=1 --set train.learning_rate=0.3"
+      " --set train.best=click.ne --set train.patience=1";
+  train(2, "best_on_devices", settings);
+  const auto best = nlohmann::json::parse(read_file(path("best_on_devices/best.json")));
+  const auto last = metrics("best_on_devices").back().at("step").get<int>();
+  ASSERT_NE(path("best_on_devices/checkpoints/" + best.at("checkpoint").get<std::string>()),
+            checkpoint("best_on_devices", last));
+  const std::string json = path("best_on_devices.json");
+  const Outcome evaluated =
+      lime_program(str("eval ", path("best_on_devices"), " --json ", json, " --set device=cuda"));
+  ASSERT_EQ(evaluated.exit_code, 0) << evaluated.err;
+  EXPECT_EQ(read_file(json), read_file(path("best_on_devices/eval.json")));
+}
+
 // Parts of histories on devices, whose sums NCCL carries.
 TEST_F(Train, HistoriesInPartsOnDevicesOverNccl) {
   setenv("LIME_EMULATED_DEVICES", "4", 1);

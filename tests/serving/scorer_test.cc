@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "io/dataset_writer.h"
+#include "model/best_record.h"
 #include "serving/build_item_cache.h"
 #include "tests/serving/served_run.h"
 
@@ -145,7 +146,13 @@ TEST_F(ScorerTest, AStaleCacheIsRefused) {
   options.checkpoint = first;
   EXPECT_EQ(Scorer(options).checkpoint(), first);
   options.checkpoint = "step-000000099";
-  EXPECT_THAT(user_error([&] { Scorer{options}; }), HasSubstr("found step-000000099, expected one of"));
+  EXPECT_THAT(user_error([&] { Scorer{options}; }),
+              HasSubstr("found step-000000099, expected best, newest or one of"));
+  // A run that keeps its best checkpoint is served from that one.
+  write_best(run.path(), {first, "click.auc", "running", {"2024-01-03"}, 0.7});
+  EXPECT_EQ(Scorer(run.options(cache)).checkpoint(), first);
+  options.checkpoint = "newest";
+  EXPECT_THAT(user_error([&] { Scorer{options}; }), HasSubstr("cache.h5: was built from " + first));
 }
 
 TEST_F(ScorerTest, ItemsThatTheCacheLacksAreScoredAndCountedOrRefused) {

@@ -7,7 +7,8 @@ resumed, on another number of ranks, until it is done or has been killed --kills
 
   * every job ends by itself, in less than --patience seconds after the kill;
   * the last checkpoint has the digests of the undisturbed run's: parameters, tables, optimizer state, places in the data;
-  * metrics.jsonl has every step once, with the same losses, and eval.json the same metrics.
+  * metrics.jsonl has every step once, with the same losses, and eval.json the same metrics;
+  * the best checkpoint is of the same step, with the same digests.
 
     . launch/mpi_environment.sh; tests/soak/kill_and_resume.py --lime build/cpu/launch/lime --kills 40 --seed 1
 """
@@ -31,7 +32,7 @@ embeddings: {{dim: 8, type: {rows}}}
 model: {{name: {model}, width: 16, heads: 2, links: 4, blocks: 2, head_hidden: 16, max_positions: 40}}
 tasks: [click]
 train: {{epochs: 4, batch_requests: 64, micro_batches: 8, learning_rate: 0.002, warmup_steps: 20, clip_norm: 1, log_every: 1,
-         checkpoint_every: 25, eval_every: 300}}
+         checkpoint_every: 25, eval_every: 100, best: click.auc}}
 """
 
 
@@ -140,9 +141,10 @@ def evaluation(run):
     return without_times(json.load(open(run / "eval.json")))
 
 
-def digests(run):
-    """Without the line that names the directory."""
-    lines = subprocess.run([args.lime, "inspect", "--digests", str(run)], check=True, capture_output=True, text=True).stdout
+def digests(run, checkpoint=""):
+    """Of the newest checkpoint, or of the one of that name. Without the line that names the directory."""
+    directory = run / "checkpoints" / checkpoint if checkpoint else run
+    lines = subprocess.run([args.lime, "inspect", "--digests", str(directory)], check=True, capture_output=True, text=True).stdout
     return lines.replace(str(run), "RUN")
 
 
@@ -205,6 +207,11 @@ def soak(data, model, rows):
         fail(f"{run}/metrics.jsonl and {calm}/metrics.jsonl have different steps or losses")
     if evaluation(run) != evaluation(calm):
         fail(f"{run}/eval.json and {calm}/eval.json differ")
+    if (run / "best.json").read_text() != (calm / "best.json").read_text():
+        fail(f"{run}/best.json and {calm}/best.json differ")
+    best = json.loads((run / "best.json").read_text())["checkpoint"]
+    if digests(run, best) != digests(calm, best):
+        fail(f"{run} and {calm} have different digests of their best checkpoint, {best}")
     print(f"{model}, rows in {rows}: {kills} kills; digests, {len(steps_and_losses(run))} losses and metrics are those of the undisturbed run")
 
 
