@@ -5,6 +5,7 @@
 
 #include "launch/eval_report.h"
 #include "model/checkpoint_files.h"
+#include "model/together.h"
 #include "runtime/durable_file.h"
 #include "runtime/text.h"
 #include "runtime/trace.h"
@@ -44,13 +45,16 @@ std::vector<EvalResult> HeldOut::evaluate(Network& network, const std::string& r
 }
 
 void HeldOut::add(int64_t step, const std::vector<EvalResult>& results, const std::function<void()>& save) {
-  if (run_.log) run_.log->eval(step, results);
+  Communicator& world = run_.group.world();
+  together(world, [&] {
+    if (run_.log) run_.log->eval(step, results);
+  });
   run_.progress.message(str("held-out days at step ", step, ":\n", to_lines(results)));
   if (!best_.is_kept()) return;
-  const bool better = best_.add(run_.group.world(), step, results);
+  const bool better = best_.add(world, step, results);
   if (better) {
     save();
-    best_.keep(run_.group.world());
+    best_.keep(world);
   }
   run_.progress.message(better ? best_.describe() : best_.in_vain());
 }
@@ -80,7 +84,7 @@ void HeldOut::write_result(Network& network, int64_t step, const std::string& ro
   if (run_.group.rank() != 0) return;
   if (!best_.is_kept()) run_.log->eval(step, results);
   write_file_atomically(eval_path(run_.directory), to_json(results, checkpoint_name(step)));
-  if (best_.is_kept())
+  if (best_.step())
     run_.progress.message(str("held-out days with the best checkpoint, ", checkpoint_name(step), ":"));
   run_.progress.message(to_table(results));
 }
