@@ -13,8 +13,8 @@ using From = FeatureSource::From;
 }  // namespace
 
 BatchAssembler::BatchAssembler(const ReaderOptions& options, const ReadPlan& plan, const ItemTable& items,
-                               int64_t frozen_ms)
-    : options_(options), plan_(plan), items_(items), frozen_ms_(frozen_ms) {}
+                               int64_t frozen_ms, int64_t batches)
+    : options_(options), plan_(plan), items_(items), frozen_ms_(frozen_ms), batches_(batches) {}
 
 BatchAssembler::Range BatchAssembler::history_of(const RequestWindow& window, const EventsPart& events,
                                                  int64_t row) const {
@@ -63,8 +63,19 @@ MicroBatch BatchAssembler::empty(int64_t shard) const {
   return batch;
 }
 
+// After batch j of the epoch, j * requests / batches of the shard's requests are done.
+int64_t BatchAssembler::most_requests(const ShardStream& stream) const {
+  if (batches_ == 0) return options_.requests;
+  const int64_t requests = stream.requests(), done = stream.done();
+  const int64_t batch =
+      ((done + 1) * batches_ + requests - 1) / requests;  // the one that the next request is in
+  return batch * requests / batches_ - done;
+}
+
 MicroBatch BatchAssembler::next(ShardStream& stream) const {
   MicroBatch batch = empty(stream.position().shard);
+  if (stream.dry()) return batch;
+  const int64_t most = most_requests(stream);
   std::vector<Request> requests;
   int64_t taken = 0, tokens = 0;
   for (bool full = false; !full && !stream.dry();) {
@@ -74,7 +85,7 @@ MicroBatch BatchAssembler::next(ShardStream& stream) const {
       auto [begin, end] = history_of(stream.window(), stream.events(), row);
       const bool truncated = end - begin > options_.max_history;
       if (truncated) begin = end - options_.max_history;
-      full = taken == options_.requests ||
+      full = taken == most ||
              (options_.history_tokens > 0 && taken > 0 && tokens + end - begin > options_.history_tokens);
       if (full) break;
       batch.truncated += truncated;
@@ -85,7 +96,7 @@ MicroBatch BatchAssembler::next(ShardStream& stream) const {
     }
     append(stream, requests, batch);
     stream.advance(static_cast<int64_t>(requests.size()));
-    full = full || taken == options_.requests;
+    full = full || taken == most;
   }
   return batch;
 }

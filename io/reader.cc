@@ -53,6 +53,18 @@ ReaderOptions checked(ReaderOptions options, const Dataset& dataset) {
   return options;
 }
 
+// Of an epoch, until the longest shard is dry; 0: a token budget cuts them.
+int64_t batches_of(const Dataset& dataset, const ReaderOptions& options) {
+  if (options.history_tokens > 0) return 0;
+  std::vector<int64_t> requests(static_cast<size_t>(options.virtual_shards));
+  for (const auto& day : options.days) {
+    const auto& of_part = dataset.day(day).part_requests;
+    for (size_t part = 0; part < of_part.size(); ++part) requests[part % requests.size()] += of_part[part];
+  }
+  const int64_t longest = *std::max_element(requests.begin(), requests.end());
+  return (longest + options.requests - 1) / options.requests;
+}
+
 const ItemTable& items_of(const ReaderOptions& options, const ReadPlan& plan) {
   LIME_CHECK(options.items->columns() == plan.item_columns.size(), "a table of ", options.items->columns(),
              " item columns, for features of ", plan.item_columns.size());
@@ -112,7 +124,8 @@ struct BatchReader::Impl {
         items(items_of(options, plan)),
         range(shards_of(options)),
         cache(dataset, plan, items, options.days.size() > 1 ? options.cache_bytes : 0),
-        assembler(options, plan, items, dataset.day_start_ms(options.days.front())) {
+        assembler(options, plan, items, dataset.day_start_ms(options.days.front()),
+                  batches_of(dataset, options)) {
     for (int64_t s = range.first; s < range.second; ++s)
       shards.push_back(std::make_unique<Shard>(ShardStream(dataset, options, plan, items, cache, s)));
   }
@@ -236,15 +249,9 @@ int64_t BatchReader::requests_in_epoch() const {
 }
 
 int64_t BatchReader::batches_in_epoch() const {
-  const ReaderOptions& options = impl_->options;
-  LIME_CHECK(options.history_tokens == 0, "batches are cut at ", options.history_tokens, " tokens");
-  std::vector<int64_t> requests(static_cast<size_t>(options.virtual_shards));
-  for (const auto& day : options.days) {
-    const auto& of_part = impl_->dataset.day(day).part_requests;
-    for (size_t part = 0; part < of_part.size(); ++part) requests[part % requests.size()] += of_part[part];
-  }
-  const int64_t longest = *std::max_element(requests.begin(), requests.end());
-  return (longest + options.requests - 1) / options.requests;
+  LIME_CHECK(impl_->options.history_tokens == 0, "batches are cut at ", impl_->options.history_tokens,
+             " tokens");
+  return batches_of(impl_->dataset, impl_->options);
 }
 
 int64_t BatchReader::resident_bytes() const {

@@ -82,7 +82,9 @@ struct ReaderOptions {
   std::vector<std::string> days;
   BatchSpec spec;
   int64_t virtual_shards = 4;
-  int64_t requests = 128;      // a micro-batch
+  // Most of a micro-batch. Without a token budget each shard's requests are spread evenly over the epoch's
+  // batches, so that all shards end with the last one and none of them is much smaller than the others.
+  int64_t requests = 128;
   int64_t history_tokens = 0;  // budget of a micro-batch; 0: none
   int64_t max_history = 256;
   HistoryMode history_mode = HistoryMode::running;
@@ -114,8 +116,8 @@ class BatchReader {
   // Milliseconds next() has waited for data since the last call.
   double take_wait_ms();
   int64_t requests_in_epoch() const;  // of all ranks: for progress and ETA
-  // Batches of an epoch until the longest shard is dry, on any number of ranks. Without a token budget, whose
-  // batches are known only once they are cut.
+  // Batches of an epoch, on any number of ranks. Without a token budget, whose batches are known only once
+  // they are cut.
   int64_t batches_in_epoch() const;
   int64_t resident_bytes() const;  // parts and prefetched batches held now
 

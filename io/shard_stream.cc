@@ -74,6 +74,7 @@ ShardStream::ShardStream(const Dataset& dataset, const ReaderOptions& options, c
     for (const int64_t p : parts) {
       const auto part = static_cast<size_t>(p);
       units_.push_back({static_cast<int64_t>(d), p, info.part_requests[part], info.part_candidates[part]});
+      begins_.push_back(begins_.back() + info.part_requests[part]);
     }
   }
   skip_empty_units();

@@ -39,6 +39,10 @@ class ShardStream {
   // Throws UserError if there is no such position.
   void seek(const ShardPosition&);
   bool dry() const { return position_.unit == static_cast<int64_t>(units_.size()); }
+  int64_t requests() const { return begins_.back(); }  // of the epoch
+  int64_t done() const {
+    return begins_[static_cast<size_t>(position_.unit)] + position_.request;
+  }  // of them
 
   // Loads what the next request needs. `window` and `events` stay valid until the next open().
   void open();
@@ -66,6 +70,7 @@ class ShardStream {
   const ItemTable& items_;
   PartCache& cache_;
   std::vector<Unit> units_;
+  std::vector<int64_t> begins_ = {0};  // units + 1: requests before each
   ShardPosition position_;
   int64_t unit_ = -1;  // of the open file and window
   std::unique_ptr<Hdf5File> file_;

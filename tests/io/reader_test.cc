@@ -190,9 +190,34 @@ TEST_F(Reader, PartsOfHistoriesAndCandidatesMakeUpTheWhole) {
   }
 }
 
+// Shards 0 and 1 hold two parts, the others one: all of them end with the last batch.
+TEST_F(Reader, AnEpochIsSpreadEvenlyOverItsBatches) {
+  auto options = reader_options(*dataset_, 5);
+  BatchReader reader(*dataset_, options);
+  auto batches = read_all(reader);
+  batches.pop_back();  // the empty one that ends it
+  ASSERT_EQ(static_cast<int64_t>(batches.size()), reader.batches_in_epoch());
+  std::set<int64_t> of_shards;
+  for (size_t shard = 0; shard < 5; ++shard) {
+    std::set<int64_t> sizes;
+    int64_t requests = 0;
+    for (const auto& batch : batches) {
+      sizes.insert(batch.micro[shard].requests());
+      requests += batch.micro[shard].requests();
+    }
+    const auto all = static_cast<int64_t>(batches.size());
+    EXPECT_EQ(*sizes.begin(), requests / all) << shard;
+    EXPECT_EQ(*sizes.rbegin(), (requests + all - 1) / all) << shard;
+    EXPECT_LE(*sizes.rbegin(), options.requests);
+    of_shards.insert(requests);
+  }
+  EXPECT_GT(*of_shards.rbegin(), 3 * *of_shards.begin() / 2);
+}
+
 TEST_F(Reader, ShardsThatHaveRunDryGiveEmptyMicroBatchesWithoutEnd) {
-  BatchReader reader(*dataset_,
-                     reader_options(*dataset_, 5));  // shards 0 and 1 hold two parts, the others one
+  auto options = reader_options(*dataset_, 5);
+  options.history_tokens = 60;  // cuts as many batches as a shard's histories take
+  BatchReader reader(*dataset_, options);
   const auto batches = read_all(reader);
   std::set<size_t> lengths;
   for (int64_t shard = 0; shard < 5; ++shard) lengths.insert(rids_of_shard(batches, shard).size());

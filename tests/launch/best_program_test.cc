@@ -31,7 +31,7 @@ class Best : public Train {
         "data.path=", path("many"), " --set data.train=2024-01-01 --set data.eval=2024-01-03",
         " --set train.batch_requests=64 --set train.epochs=9 --set train.max_steps=", last,
         " --set train.eval_every=", every, " --set train.keep_checkpoints=1",
-        " --set train.learning_rate=0.005 --set embeddings.learning_rate=0.1 --set train.best=click.ne",
+        " --set train.learning_rate=0.01 --set embeddings.learning_rate=0.1 --set train.best=click.ne",
         more);
   }
   // One that nobody disturbs, on 2 ranks.
