@@ -187,7 +187,8 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
            "run (its best checkpoint if it keeps one, else its newest good one), or checkpoint, of the "
            "same model, whose weights and table rows this run begins with; empty: random ones"));
   keys.push_back(integer("train.batch_requests", train(&TrainConfig::batch_requests), 1, no_limit,
-                         "requests of the global batch, over all ranks"));
+                         "most requests of the global batch, over all ranks; an epoch is spread evenly over "
+                         "as many batches as that takes"));
   keys.push_back(integer("train.batch_history_tokens", train(&TrainConfig::batch_history_tokens), 0, no_limit,
                          "most history events of the global batch; 0: no limit"));
   keys.push_back(integer("train.micro_batches", train(&TrainConfig::micro_batches), 1, 1 << 16,
