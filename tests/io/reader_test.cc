@@ -326,6 +326,16 @@ TEST_F(Reader, KeepsToTheTokenBudget) {
     }
   EXPECT_EQ(requests, static_cast<int64_t>(log_->requests.size()));
   EXPECT_GT(alone, 0);
+
+  // A budget that is never reached: micro-batches are as large as they may be, until a shard ends.
+  options.history_tokens = int64_t{1} << 40;
+  BatchReader rich(*dataset_, options);
+  const auto batches = read_all(rich);
+  for (size_t b = 0; b + 1 < batches.size(); ++b)
+    for (size_t m = 0; m < 4; ++m)
+      if (!batches[b + 1].micro[m].empty()) {
+        EXPECT_EQ(batches[b].micro[m].requests(), options.requests);
+      }
 }
 
 TEST_F(Reader, FrozenHistoriesEndAtTheFirstDay) {
