@@ -39,7 +39,7 @@ homes=(
   '(immintrin|cpuid)\.h|^runtime/kernels_amx\.cc$'
   'CLI/|^launch/'
   'yaml-cpp/|^io/yaml_document\.(h|cc)$'
-  'nlohmann/|^(model/|launch/|runtime/trace\.cc$)'
+  'nlohmann/|^(model/|launch/|runtime/trace\.cc$|io/json_fields\.cc$)'
   'xxhash\.h|^(io/import_values|model/file_checksum)\.cc$'
   'cuda|^([a-z]+/(attention/)?[a-z_]+_cuda\.cu|runtime/[a-z_]+_cuda\.cc|runtime/cuda_kernel[a-z_]*\.h)$'
   'cub/|^runtime/device_sort_cuda\.cu$'

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "io/import_csv.h"
 #include "model/config.h"
 #include "tests/launch/program.h"
