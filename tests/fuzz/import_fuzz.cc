@@ -50,6 +50,21 @@ impressions:
 events: {files: log_1, user: user, time: {column: time, unit: us}, features: {cate: {kind: id}}}
 )";
 
+// A row each request, and each user.
+constexpr const char* lists = R"(
+impressions:
+  files: log_0
+  columns: [user, time, shown, liked]
+  explode: {columns: shown, separator: " ", cut: "-", into: [item, click], index: place}
+  user: user
+  item: item
+  time: {column: time, format: "%m/%d/%Y %I:%M %p"}
+  labels: {click: click, like: {column: liked, contains: item}}
+  candidate_features: {place: {kind: id}}
+  event: {when: {column: click, at_least: 1}}
+events: {files: log_1, explode: [items, times], user: user, item: items, time: {column: times, unit: ms}}
+)";
+
 WriterOptions writer(bool add) {
   WriterOptions options;
   options.parts = 2;
@@ -67,7 +82,7 @@ void import_files(uint8_t how, bool add) {
   if (how % 5 == 0) {
     import_csv({file("shop.yaml"), out, writer(add), bad_rows});
   } else if (how % 5 == 1) {
-    import_csv({file("stream.yaml"), out, writer(add), bad_rows});
+    import_csv({file((how & 16) ? "lists.yaml" : "stream.yaml"), out, writer(add), bad_rows});
   } else if (how % 5 == 2) {
     import_kuairand(
         {{file("log_0")}, optional("log_1"), optional("log_2"), out, "kuairand", writer(add), bad_rows});
@@ -125,6 +140,7 @@ void run(std::string_view bytes) {
   fs::create_directories(file(""));
   scratch_file("import/shop.yaml", shop);
   scratch_file("import/stream.yaml", stream);
+  scratch_file("import/lists.yaml", lists);
   for (bool add : {false, true}) {
     if (add && !twice) break;
     for (int f = 0; f < 4; ++f) scratch_file(str("import/log_", f), input.until(file_end));
@@ -170,6 +186,16 @@ std::vector<std::string> seeds() {
   const std::string samples = "user,time_stamp,adgroup_id,pid,nonclk,clk\n",
                     behavior = "user,time_stamp,btag,cate,brand\n";
   return {
+      begins(16, false) + joined({"U1,11/15/2019 1:22 PM,N5-1 N-6-0 7-1,7|N5\nU2,11/16/2019 1:00 "
+                                  "AM,N5-0,\nU1,11/17/2019 1:22 AM,,x\n",
+                                  "user,items,times\nU1,7|N5,1573820000000|1573820000001\nU3,,\n8,1,\n"}),
+      begins(16, true) +
+          joined(
+              {"{\"user\": \"U1\", \"time\": \"11/15/2019 1:22 PM\", \"shown\": \"N5-1 N6-0\", \"liked\": "
+               "[7, \"N5\"]}\n",
+               "{\"user\": 8, \"items\": [1, null, 3], \"times\": [5, 6, 7]}\n", "", "",
+               "{\"user\": \"U1\", \"time\": \"11/16/2019 1:22 AM\", \"shown\": \"N5-1\"}\n{\"user\": 9}\n",
+               "{\"user\": 8, \"items\": [1], \"times\": [1573820000000]}\n"}),
       begins(0, false) +
           joined({log + "ann,17,1651982400,s1,1,5,100,12,9.5,1|2\nann,18,1651982400,s1,0,1,,12,3,\n"
                         "7,17,1651990000,s2,0,,0,14,,x\n",
