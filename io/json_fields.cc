@@ -103,11 +103,40 @@ class JsonWalk {
   size_t lists_ = 0, element_ = 0;  // lists around; elements of the outermost one so far
 };
 
-template <typename Row>
-std::string walk(std::string_view text, Row& row) {
-  JsonWalk<Row> walk(row);
-  Json::sax_parse(text.begin(), text.end(), &walk);
-  return walk.wrong();
+// The text with null for NaN, Infinity and -Infinity, which Python writes and JSON has not; "" if there is
+// none.
+std::string without_nan(std::string_view text) {
+  std::string out;
+  bool in_string = false, found = false;
+  for (size_t at = 0; at < text.size();) {
+    size_t length = 1;
+    if (in_string && text[at] == '\\') {
+      length = 2;
+    } else if (text[at] == '"') {
+      in_string = !in_string;
+    } else if (!in_string) {
+      for (const std::string_view word : {"NaN", "-Infinity", "Infinity"})
+        if (text.substr(at).starts_with(word)) length = word.size();
+    }
+    const bool replaced = length > 2;
+    out += replaced ? "null" : text.substr(at, length);
+    found |= replaced;
+    at += length;
+  }
+  return found ? out : "";
+}
+
+template <typename NewRow>
+std::string walk(std::string_view text, NewRow&& new_row) {
+  const auto said = [&](std::string_view json) {
+    auto row = new_row();
+    JsonWalk walk(row);
+    Json::sax_parse(json.begin(), json.end(), &walk);
+    return walk.wrong();
+  };
+  const std::string wrong = said(text);
+  const std::string mended = wrong.empty() ? "" : without_nan(text);
+  return mended.empty() ? wrong : said(mended);
 }
 
 // The columns that an object has.
@@ -173,8 +202,7 @@ class JsonFields::Row {
 };
 
 std::string add_json_columns(std::string_view text, std::vector<std::string>& columns) {
-  JsonColumns found(columns);
-  return walk(text, found);
+  return walk(text, [&] { return JsonColumns(columns); });
 }
 
 JsonFields::JsonFields(const std::vector<std::string>& columns, const std::vector<std::string>& wanted)
@@ -185,8 +213,7 @@ JsonFields::JsonFields(const std::vector<std::string>& columns, const std::vecto
 }
 
 std::string JsonFields::read(std::string_view text, std::vector<std::string_view>& fields) {
-  Row row(*this);
-  std::string wrong = walk(text, row);
+  std::string wrong = walk(text, [&] { return Row(*this); });
   fields.clear();
   for (const auto& field : fields_) fields.emplace_back(field.text);
   return wrong;

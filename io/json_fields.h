@@ -1,7 +1,7 @@
 // A JSON object as a row of columns, alike to what is made of Parquet (io/columns_to_csv.py): members of an
 // object are columns object.member, a list is its values joined by "|", a list of objects a list for each of
-// their members, with nothing where one lacks it. true and false are 1 and 0, null is an empty text, numbers
-// are as they are written. Lists of lists are left out.
+// their members, with nothing where one lacks it. true and false are 1 and 0, null is an empty text, as are
+// NaN and Infinity, numbers are as they are written. Lists of lists are left out.
 #pragma once
 
 #include <cstddef>

@@ -47,6 +47,12 @@ TEST_F(JsonLines, AnObjectIsARow) {
                           "-1;;;0;18446744073709551615;", "9007199254740993;;1e3;;;"));
 }
 
+TEST_F(JsonLines, NumbersThatAreNoneAreMissing) {
+  EXPECT_THAT(rows_of("{\"a\": NaN, \"b\": [1, -Infinity, 3], \"c\": \"NaN \\\" NaN\", \"d\": Infinity}\n"
+                      "{\"a\": NaNs}\n"),
+              ElementsAre("a;b;c;d;", ";1||3;NaN \" NaN;;", HasSubstr("log.jsonl:2: found no JSON object")));
+}
+
 TEST_F(JsonLines, QuotesAreJsonsOwn) {
   EXPECT_THAT(rows_of("{\"a\":1,\"say \\\"\":2}\n{\"a\":3}\n"), ElementsAre("a;say \";", "1;2;", "3;;"));
 }
