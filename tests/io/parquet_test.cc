@@ -92,6 +92,19 @@ TEST_F(Parquet, ListsOfStructsAreListsSideBySide) {
   EXPECT_EQ(reader.text(1), "1||0");
 }
 
+// Arrow keeps what stands below a null; it is missing all the same.
+TEST_F(Parquet, MembersOfANullAreMissing) {
+  const std::string path = directory_.file("log.arrow"), script = directory_.file("nulls.py");
+  write_file(script, str("import pyarrow as pa, pyarrow.feather\n"
+                         "shown = pa.StructArray.from_arrays([pa.array([4, 5, 6])], ['id'], "
+                         "mask=pa.array([False, True, False]))\n"
+                         "pa.feather.write_feather(pa.table({'user': [1, 2],\n"
+                         "  'shown': pa.ListArray.from_arrays([0, 2, 3], shown)}), '",
+                         path, "')\n"));
+  ASSERT_EQ(std::system(("python3 " + script).c_str()), 0);
+  EXPECT_THAT(rows_of(path), ElementsAre("user;shown.id;", "1;4|;", "2;6;"));
+}
+
 TEST_F(Parquet, ARowOfManyEventsIsReadByItself) {
   const std::string path =
       write("'user': list(range(40)), 'items': [list(range(100000))] * 40", "log.parquet");
