@@ -8,6 +8,7 @@
 #include "runtime/text.h"
 
 namespace lime {
+
 std::optional<BestMetric> best_metric(const Config& config) {
   const std::string& name = config.train.best;
   if (name.empty()) return std::nullopt;

@@ -7,7 +7,6 @@
 #include <limits>
 #include <utility>
 
-#include "launch/neumaier_sum.h"
 #include "launch/request_metrics.h"
 #include "runtime/error.h"
 
@@ -15,6 +14,21 @@ namespace lime {
 namespace {
 
 constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
+
+// Neumaier's compensated sum: the error does not grow with the number of terms.
+class Sum {
+ public:
+  void add(double x) {
+    const double t = sum_ + x;
+    correction_ += std::abs(sum_) >= std::abs(x) ? (sum_ - t) + x : (x - t) + sum_;
+    sum_ = t;
+  }
+  // An infinite term makes the correction NaN; the sum itself still says what it is.
+  double value() const { return std::isfinite(sum_) ? sum_ + correction_ : sum_; }
+
+ private:
+  double sum_ = 0, correction_ = 0;
+};
 
 // Bits that sort as the floats do.
 uint32_t ordered_bits(float x) {
@@ -100,7 +114,7 @@ double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::
 
 // Mean of the per-user AUCs, weighted by rows. `rows` are sorted by user, then score.
 void set_gauc(const std::vector<ScoredRow>& rows, Metrics& metrics) {
-  NeumaierSum weighted;
+  Sum weighted;
   int64_t counted_rows = 0;
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     while (end < rows.size() && rows[end].user == rows[begin].user) ++end;
@@ -120,7 +134,7 @@ void set_request_metrics(std::vector<ScoredRow>& rows, std::vector<ScoredRow>& s
   if (std::none_of(rows.begin(), rows.end(), [](const ScoredRow& row) { return row.request >= 0; })) return;
   stable_sort_by(rows, scratch, [](const ScoredRow& row) { return static_cast<uint64_t>(row.request); });
   stable_sort_by(rows, scratch, [](const ScoredRow& row) { return static_cast<uint32_t>(row.day); });
-  NeumaierSum auc, mrr, ndcg;
+  Sum auc, mrr, ndcg;
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     const ScoredRow& first = rows[begin];
     while (end < rows.size() && rows[end].user == first.user && rows[end].request == first.request &&
@@ -184,7 +198,7 @@ Metrics compute_metrics(std::vector<ScoredRow> rows, bool with_watch_time) {
   metrics.auc = auc_of_sorted(rows);
   if (with_watch_time) metrics.wt_auc = watch_time_auc(rows);
 
-  NeumaierSum losses, labels, predictions;
+  Sum losses, labels, predictions;
   for (const auto& row : rows) {
     losses.add(log_loss(row.logit, row.label));
     labels.add(row.label);

@@ -60,11 +60,6 @@ size_t held_out_days(const std::vector<DayInfo>& days, int64_t chosen) {
   return count;
 }
 
-std::vector<std::string> without(std::vector<std::string> names, const std::string& name) {
-  std::erase(names, name);
-  return names;
-}
-
 const std::string& chosen_task(const DatasetSchema& schema, const std::string& task) {
   if (schema.labels.empty()) throw UserError(str(schema.name, ": found no label, expected one to learn"));
   if (task.empty()) return schema.labels.front();
@@ -84,17 +79,16 @@ std::string features_section(const DatasetSchema& schema) {
       "--features\nfeatures:\n";
   // Somebody's age and the age of an event would share a table.
   for (auto* others : {&names.candidate, &names.user})
-    if (std::find(others->begin(), others->end(), "age") != others->end()) {
-      *others = without(*others, "age");
+    if (std::erase(*others, "age") > 0)
       text +=
           "  # without the column 'age': it needs another name, that of history is the time since an event\n";
-    }
   return text + list_line("history", names.history) + list_line("candidate", names.candidate) +
          list_line("user", names.user);
 }
 
 std::string tasks_section(const DatasetSchema& schema, const std::string& task) {
-  const auto others = without(schema.labels, task);
+  auto others = schema.labels;
+  std::erase(others, task);
   std::string text = str("\ntasks: [", task, "]");
   if (!others.empty())
     text +=
