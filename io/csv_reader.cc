@@ -15,12 +15,6 @@ constexpr size_t shown_bytes = 60;                    // of a rejected field
 constexpr size_t json_rows = 1000;                    // that are looked at for names of columns
 constexpr size_t json_bytes = size_t{1} << 24;        // but none that begins beyond these
 
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 // Follows quoting through text handed in pieces: tells whether a record may end where the text so far ends.
 class QuoteScanner {
  public:

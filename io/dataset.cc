@@ -40,17 +40,13 @@ std::string describe_days(const std::vector<DayInfo>& days) {
   return text.empty() ? "none" : text;
 }
 
-std::string trimmed(const std::string& text) {
-  const size_t begin = text.find_first_not_of(" \t");
-  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
-}
-
 struct DayRange {
   std::string first, last;  // ISO days sort by time
 };
 
 std::vector<DayRange> parse_day_ranges(const std::string& text, const std::string& key) {
-  const auto one = [&](const std::string& name) {
+  const auto one = [&](std::string_view text_of_day) {
+    std::string name(text_of_day);
     try {
       parse_day(name);
     } catch (const UserError& error) {
@@ -60,11 +56,11 @@ std::vector<DayRange> parse_day_ranges(const std::string& text, const std::strin
   };
   std::vector<DayRange> ranges;
   std::istringstream list(text);
-  for (std::string entry; std::getline(list, entry, ',');) {
-    entry = trimmed(entry);
+  for (std::string line; std::getline(list, line, ',');) {
+    const std::string_view entry = trimmed(line);
     const size_t dots = entry.find("..");
     const std::string first = one(trimmed(entry.substr(0, dots)));
-    const std::string last = dots == std::string::npos ? first : one(trimmed(entry.substr(dots + 2)));
+    const std::string last = dots == std::string_view::npos ? first : one(trimmed(entry.substr(dots + 2)));
     if (last < first)
       throw UserError(str(key, ": found '", entry, "', expected the first day before the last"));
     ranges.push_back({first, last});

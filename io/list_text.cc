@@ -1,13 +1,9 @@
 #include "io/list_text.h"
 
+#include "runtime/text.h"
+
 namespace lime {
 namespace {
-
-std::string_view without_spaces(std::string_view text) {
-  const size_t first = text.find_first_not_of(' ');
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(' ') - first + 1);
-}
 
 // Whether the text stands between these two characters.
 bool is_between(std::string_view text, char first, char last) {
@@ -20,7 +16,7 @@ std::string_view without_ends(std::string_view text) { return text.substr(1, tex
 
 ListText::ListText(std::string_view text, std::string_view separator) : rest_(text), separator_(separator) {
   if (is_between(rest_, '[', ']')) {
-    rest_ = without_spaces(without_ends(rest_));
+    rest_ = trimmed(without_ends(rest_));
     bare_ = false;
   }
   ended_ = rest_.empty();
@@ -41,7 +37,7 @@ bool ListText::next(std::string_view& value) {
   ended_ = end == std::string_view::npos;
   if (!ended_) rest_.remove_prefix(end + separator_.size());
   if (bare_) return true;
-  value = without_spaces(value);
+  value = trimmed(value);
   if (is_between(value, '\'', '\'') || is_between(value, '"', '"')) value = without_ends(value);
   return true;
 }

@@ -15,6 +15,7 @@
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/file_text.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -35,11 +36,7 @@ std::pair<std::string, std::string> first_difference(const std::string& a, const
     std::getline(in_a, line_a);
     std::getline(in_b, line_b);
   } while (line_a == line_b && (in_a || in_b));
-  const auto trimmed = [](const std::string& line) {
-    const size_t begin = line.find_first_not_of(' ');
-    return begin == std::string::npos ? std::string() : line.substr(begin);
-  };
-  return {trimmed(line_a), trimmed(line_b)};
+  return {std::string(trimmed(line_a)), std::string(trimmed(line_b))};
 }
 
 void require_same(ProcessGroup& group, const std::string& what, const std::string& text) {

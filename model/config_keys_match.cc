@@ -22,16 +22,7 @@ std::string ConfigValue::shown() const {
   return str("[", joined(items), "]");
 }
 
-KeyPath split_path(const std::string& path) {
-  KeyPath components(1);
-  for (const char c : path) {
-    if (c == '.')
-      components.emplace_back();
-    else
-      components.back() += c;
-  }
-  return components;
-}
+KeyPath split_path(const std::string& path) { return split(path, '.'); }
 
 std::string join_path(const KeyPath& path) { return joined(path, "."); }
 

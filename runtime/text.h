@@ -37,6 +37,12 @@ std::optional<T> parse_number(std::string_view text) {
   return value;
 }
 
+// Without the spaces and tabs at both ends.
+std::string_view trimmed(std::string_view text);
+
+// "a.b" -> a, b. Nothing between two separators is an empty word, and an empty text is one empty word.
+std::vector<std::string> split(std::string_view text, char separator);
+
 // Thousands apart: "12,345".
 std::string grouped(int64_t value);
 // ... with so many digits after the point, and a typographic minus. NaN is "-".

@@ -12,17 +12,6 @@
 namespace lime {
 namespace {
 
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> words(1);
-  for (const char c : text) {
-    if (c == separator)
-      words.emplace_back();
-    else
-      words.back() += c;
-  }
-  return words;
-}
-
 // "user.tab" or "user": the side, and the feature or "".
 std::pair<FeatureSide, std::string> side_and_feature(const std::string& word) {
   const size_t dot = word.find('.');

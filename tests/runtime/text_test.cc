@@ -13,6 +13,20 @@ TEST(Joined, WritesItemsAsStrDoes) {
   EXPECT_EQ(joined(std::vector<std::string>{}), "");
 }
 
+TEST(Trimmed, LeavesWhatStandsBetweenSpacesAndTabs) {
+  EXPECT_EQ(trimmed(" \t a b\t"), "a b");
+  EXPECT_EQ(trimmed("a"), "a");
+  EXPECT_EQ(trimmed(" \t"), "");
+  EXPECT_EQ(trimmed(""), "");
+}
+
+TEST(Split, KeepsEmptyWords) {
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(split("train.adamw.beta1", '.'), (Words{"train", "adamw", "beta1"}));
+  EXPECT_EQ(split("a..b.", '.'), (Words{"a", "", "b", ""}));
+  EXPECT_EQ(split("", '.'), Words{""});
+}
+
 TEST(Grouped, SetsThousandsApartWithTheTypographicMinus) {
   EXPECT_EQ(grouped(int64_t{999}), "999");
   EXPECT_EQ(grouped(int64_t{1234567}), "1,234,567");
