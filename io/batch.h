@@ -26,6 +26,7 @@ struct MicroBatch {
   int64_t shard = 0;  // virtual shard
   int64_t requests() const { return static_cast<int64_t>(user_id.size()); }
   bool empty() const { return user_id.empty(); }
+  bool ended() const { return empty() && left_out == 0; }  // its shard has run dry
 
   std::vector<int64_t> history_offsets;    // requests + 1; oldest event first in each segment
   std::vector<int64_t> candidate_offsets;  // requests + 1
@@ -43,6 +44,7 @@ struct MicroBatch {
   std::vector<int64_t> item;                   // by candidate
   std::vector<float> metric_weight;            // by candidate: watch time for WT-AUC; empty if not configured
   int64_t truncated = 0;                       // histories cut to max_history
+  int64_t left_out = 0;                        // requests passed over: negative sampling left nothing of them
 };
 
 // A reader's position in one virtual shard: the next request to come.
@@ -54,9 +56,9 @@ struct ShardPosition {
 struct Batch {
   std::vector<MicroBatch> micro;    // this rank's virtual shards, in order; dry ones are empty
   std::vector<ShardPosition> next;  // where each stands after this batch
-  bool empty() const {
+  bool ended() const {
     for (const auto& m : micro)
-      if (!m.empty()) return false;
+      if (!m.ended()) return false;
     return true;
   }
 };

@@ -51,6 +51,11 @@ BatchAssembler::Range BatchAssembler::candidates_of(const RequestWindow& window,
   return part_of({window.candidate_offsets[row], window.candidate_offsets[row + 1]}, request.number);
 }
 
+bool BatchAssembler::is_left_out(const RequestWindow& window, int64_t row) const {
+  const auto r = static_cast<size_t>(row);
+  return options_.keep_negatives < 1 && window.candidate_offsets[r] == window.candidate_offsets[r + 1];
+}
+
 MicroBatch BatchAssembler::empty(int64_t shard) const {
   MicroBatch batch;
   batch.shard = shard;
@@ -77,26 +82,32 @@ MicroBatch BatchAssembler::next(ShardStream& stream) const {
   if (stream.dry()) return batch;
   const int64_t most = most_requests(stream);
   std::vector<Request> requests;
-  int64_t taken = 0, tokens = 0;
+  int64_t passed = 0, tokens = 0;  // requests, with those that are left out
   for (bool full = false; !full && !stream.dry();) {
     stream.open();
     requests.clear();
+    const int64_t passed_before = passed;
     for (const int32_t row : stream.upcoming()) {
+      if ((full = passed == most)) break;
+      if (is_left_out(stream.window(), row)) {
+        ++batch.left_out, ++passed;
+        continue;
+      }
       auto [begin, end] = history_of(stream.window(), stream.events(), row);
       const bool truncated = end - begin > options_.max_history;
       if (truncated) begin = end - options_.max_history;
-      full = taken == most ||
-             (options_.history_tokens > 0 && taken > 0 && tokens + end - begin > options_.history_tokens);
+      const int64_t taken = passed - batch.left_out;
+      full = options_.history_tokens > 0 && taken > 0 && tokens + end - begin > options_.history_tokens;
       if (full) break;
       batch.truncated += truncated;
       tokens += end - begin;
       const Range part = part_of({begin, end}, taken);
       requests.push_back({row, taken, part.begin, part.end, {begin, end}});
-      ++taken;
+      ++passed;
     }
     append(stream, requests, batch);
-    stream.advance(static_cast<int64_t>(requests.size()));
-    full = full || taken == most;
+    stream.advance(passed - passed_before);
+    full = full || passed == most;
   }
   return batch;
 }
@@ -212,11 +223,13 @@ void BatchAssembler::append_candidates(const RequestWindow& window, const std::v
   for (const auto& range : ranges)
     for (int64_t i = range.begin; i < range.end; ++i) {
       const auto c = static_cast<size_t>(i);
+      const double importance = window.importance.empty() ? 1.0 : window.importance[c];
       for (size_t t = 0; t < spec.tasks.size(); ++t) {
         const bool weighted = t < window.sample_weights.size() && !window.sample_weights[t].empty();
         const double task = t < spec.task_weights.size() ? spec.task_weights[t] : 1.0;
         batch.labels.push_back(window.labels[t][c]);
-        batch.weights.push_back(static_cast<float>(task * (weighted ? window.sample_weights[t][c] : 1.0)));
+        batch.weights.push_back(
+            static_cast<float>(task * (weighted ? window.sample_weights[t][c] : 1.0) * importance));
       }
       if (!window.metric_weight.empty()) batch.metric_weight.push_back(window.metric_weight[c]);
     }

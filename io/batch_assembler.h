@@ -16,7 +16,7 @@ class BatchAssembler {
 
   // An empty micro-batch with the plan's columns.
   MicroBatch empty(int64_t shard) const;
-  // The next micro-batch of the stream, empty if it is dry. Moves the stream on.
+  // The next micro-batch of the stream, ended() if it is dry. Moves the stream on.
   MicroBatch next(ShardStream&) const;
 
  private:
@@ -31,6 +31,7 @@ class BatchAssembler {
   int64_t most_requests(const ShardStream&) const;  // of the next micro-batch
   // The reader's part of a range of request `number`.
   Range part_of(Range, int64_t number) const;
+  bool is_left_out(const RequestWindow&, int64_t row) const;
   Range candidates_of(const RequestWindow&, const Request&) const;
   Range history_of(const RequestWindow&, const EventsPart&, int64_t row) const;
   void append(const ShardStream&, const std::vector<Request>&, MicroBatch&) const;

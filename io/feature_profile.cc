@@ -200,7 +200,7 @@ class Profiler {
     const int64_t total = reader.requests_in_epoch();
     DatasetProfile found;
     found.days = days_;
-    for (Batch batch = reader.next(); !batch.empty(); batch = reader.next()) {
+    for (Batch batch = reader.next(); !batch.ended(); batch = reader.next()) {
       for (const MicroBatch& micro : batch.micro) {
         add(micro.history, days_of_rows(micro, FeatureSide::history), FeatureSide::history);
         add(micro.candidate, days_of_rows(micro, FeatureSide::candidate), FeatureSide::candidate);

@@ -39,10 +39,10 @@ ReaderOptions checked(ReaderOptions options, const Dataset& dataset) {
       options.history_parts >= 1 && options.history_part >= 0 && options.history_part < options.history_parts,
       "history part ", options.history_part, " of ", options.history_parts);
   LIME_CHECK(options.virtual_shards >= 1 && options.requests >= 1 && options.shuffle_window >= 1 &&
-                 options.max_history >= 0 && options.spec.age_buckets >= 1,
-             "shards ", options.virtual_shards, ", requests ", options.requests, ", window ",
-             options.shuffle_window, ", max_history ", options.max_history, ", age_buckets ",
-             options.spec.age_buckets);
+                 options.max_history >= 0 && options.spec.age_buckets >= 1 && options.keep_negatives > 0,
+             "keep_negatives ", options.keep_negatives, ", shards ", options.virtual_shards, ", requests ",
+             options.requests, ", window ", options.shuffle_window, ", max_history ", options.max_history,
+             ", age_buckets ", options.spec.age_buckets);
   LIME_CHECK(!options.days.empty(), "no days");
   if (dataset.parts() < options.virtual_shards)
     throw UserError(str(dataset.directory(), ": has ", dataset.parts(),
@@ -183,7 +183,7 @@ struct BatchReader::Impl {
       shard->error = error;
       shard->ended = error || shard->stream.dry();
       shard->window_bytes = shard->stream.window_bytes();
-      if (!error && !batch.empty()) {
+      if (!error && !batch.ended()) {
         shard->ready.push_back({std::move(batch), shard->stream.position(), bytes});
         queued_bytes += bytes;
       }

@@ -4,8 +4,8 @@
 // p mod virtual_shards = v, day by day, parts of a day in an order drawn from (seed, epoch, day, shard),
 // requests of a part shuffled in windows. Rank r of R holds a contiguous range of shards
 // (parallel/tree_sum.h, leaves_of). A shard that has run dry contributes empty micro-batches; next() returns
-// an all-empty batch when this rank has none left, and goes on doing so: the trainer asks all ranks whether
-// any has data.
+// a batch that has ended() when this rank has none left, and goes on doing so: the trainer asks all ranks
+// whether any has data.
 //
 // A micro-batch is cut at `requests` requests, or before its history tokens would exceed `history_tokens` (at
 // least one request always goes in). Histories are the last `max_history` events strictly before the request.
@@ -88,6 +88,10 @@ struct ReaderOptions {
   int64_t history_tokens = 0;  // budget of a micro-batch; 0: none
   int64_t max_history = 256;
   HistoryMode history_mode = HistoryMode::running;
+  // Of candidates that no task with a weight has a label above 0 of, only this share is read, as
+  // io/negative_sampling.h says. Requests of which nothing is left are left out (MicroBatch::left_out); the
+  // sizes above count them.
+  double keep_negatives = 1;
   bool shuffle = true;
   int64_t shuffle_window = 65536;  // requests
   uint64_t seed = 1;

@@ -34,6 +34,7 @@ RequestWindow::RequestWindow(const Hdf5File& file, const ReadPlan& plan, const B
   candidate_offsets = load_integers(file, "/candidate/offsets", first, last + 1, requests + 1);
   check_offsets(file, "/candidate/offsets", candidate_offsets, 0, candidates);
   const int64_t begin = candidate_offsets.front(), end = candidate_offsets.back();
+  first_candidate = begin;
   for (auto& offset : candidate_offsets) offset -= begin;
   item = load_integers(file, "/candidate/item", begin, end, candidates);
   for (const auto& column : plan.candidate_columns)
@@ -51,10 +52,23 @@ RequestWindow::RequestWindow(const Hdf5File& file, const ReadPlan& plan, const B
     metric_weight = load_reals(file, "/weight/" + spec.metric_weight, begin, end, candidates);
 }
 
+void RequestWindow::keep(const KeptCandidates& kept) {
+  const auto& rows = kept.rows;
+  keep_rows_of_segments(candidate_offsets, rows);
+  keep_rows(item, rows);
+  if (!item_row.empty()) keep_rows(item_row, rows);
+  for (auto& column : candidate_columns) keep_rows(column, rows);
+  for (auto* columns : {&labels, &sample_weights})
+    for (auto& column : *columns)
+      if (!column.empty()) keep_rows(column, rows);
+  if (!metric_weight.empty()) keep_rows(metric_weight, rows);
+  importance = kept.importance;
+}
+
 int64_t RequestWindow::bytes() const {
   size_t bytes = 8 * (user.capacity() + time.capacity() + history_end.capacity() +
                       candidate_offsets.capacity() + item.capacity()) +
-                 4 * (item_row.capacity() + metric_weight.capacity());
+                 4 * (item_row.capacity() + metric_weight.capacity() + importance.capacity());
   for (const auto* columns : {&labels, &sample_weights})
     for (const auto& column : *columns) bytes += 4 * column.capacity();
   return static_cast<int64_t>(bytes) + bytes_of(request_columns) + bytes_of(candidate_columns);
@@ -101,15 +115,26 @@ void ShardStream::seek(const ShardPosition& position) {
   skip_empty_units();
 }
 
-void ShardStream::shuffle_window(int64_t first, int64_t size) {
-  order_.resize(static_cast<size_t>(size));
-  std::iota(order_.begin(), order_.end(), 0);
-  if (!options_.shuffle) return;
+Philox ShardStream::random(std::string_view purpose) const {
   const auto& unit = units_[static_cast<size_t>(unit_)];
   const int64_t day = parse_day(options_.days[static_cast<size_t>(unit.day)]);
   const auto key = static_cast<uint64_t>(day * dataset_.parts() + unit.part);
-  shuffle(order_, Philox(options_.seed, stream_of("io.requests", static_cast<uint64_t>(options_.epoch), key)),
-          first);
+  return Philox(options_.seed, stream_of(purpose, static_cast<uint64_t>(options_.epoch), key));
+}
+
+void ShardStream::shuffle_window(int64_t first, int64_t size) {
+  order_.resize(static_cast<size_t>(size));
+  std::iota(order_.begin(), order_.end(), 0);
+  if (options_.shuffle) shuffle(order_, random("io.requests"), first);
+}
+
+void ShardStream::sample_negatives() {
+  const auto& spec = options_.spec;
+  std::vector<std::span<const float>> labels;
+  for (size_t t = 0; t < window_->labels.size(); ++t)
+    if (t >= spec.task_weights.size() || spec.task_weights[t] > 0) labels.emplace_back(window_->labels[t]);
+  window_->keep(lime::sample_negatives(labels, window_->first_candidate, window_->candidate_offsets.back(),
+                                       options_.keep_negatives, random("io.negatives")));
 }
 
 void ShardStream::open() {
@@ -130,6 +155,7 @@ void ShardStream::open() {
   const int64_t last = std::min(first + options_.shuffle_window, unit.requests);
   window_ = std::make_unique<RequestWindow>(*file_, plan_, options_.spec, items_, *events_, first, last,
                                             unit.requests, unit.candidates);
+  if (options_.keep_negatives < 1) sample_negatives();
   shuffle_window(first, last - first);
 }
 

@@ -8,8 +8,10 @@
 
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
+#include "io/negative_sampling.h"
 #include "io/part_cache.h"
 
 namespace lime {
@@ -18,15 +20,18 @@ namespace lime {
 struct RequestWindow {
   RequestWindow(const Hdf5File&, const ReadPlan&, const BatchSpec&, const ItemTable&, const EventsPart&,
                 int64_t first, int64_t last, int64_t requests, int64_t candidates);
+  // All others are as if they had not been shown; requests stay, also those that have none then.
+  void keep(const KeptCandidates&);
   int64_t bytes() const;
 
-  int64_t first = 0;
+  int64_t first = 0, first_candidate = 0;        // rows of the file
   std::vector<int64_t> user, time, history_end;  // user: row of the events part; history_end: of its events
   std::vector<ColumnData> request_columns, candidate_columns;
   std::vector<int64_t> candidate_offsets, item;
   std::vector<int32_t> item_row;
   std::vector<std::vector<float>> labels, sample_weights;  // by task; no weights where a task has none
   std::vector<float> metric_weight;
+  std::vector<float> importance;  // by candidate, of negative sampling; empty: all are there
 };
 
 class ShardStream {
@@ -62,7 +67,10 @@ class ShardStream {
     int64_t day, part, requests, candidates;
   };
   void skip_empty_units();
+  void sample_negatives();
   void shuffle_window(int64_t first, int64_t size);
+  // Random numbers of the open unit, by row of its file.
+  Philox random(std::string_view purpose) const;
 
   const Dataset& dataset_;
   const ReaderOptions& options_;

@@ -8,9 +8,9 @@
 namespace lime {
 namespace {
 
-// One leaf's numbers in the exchange: requests, tokens, candidates, truncated, then weight and label sums by
-// task.
-constexpr size_t leaf_counts = 4;
+// One leaf's numbers in the exchange: requests, tokens, candidates, truncated, requests left out, then weight
+// and label sums by task.
+constexpr size_t leaf_counts = 5;
 // One rank's, before its leaves: asked to stop, milliseconds waited for its reader, milliseconds worked.
 constexpr size_t rank_counts = 3;
 
@@ -56,6 +56,7 @@ void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
   options.rank = place.rank, options.ranks = place.ranks;
   options.history_part = place.part, options.history_parts = place.parts;
   options.requests = std::max<int64_t>(1, config_.train.batch_requests / shards);
+  options.keep_negatives = config_.data.keep_negatives;
   options.shuffle = config_.data.shuffle;
   options.epoch = epoch_;
   options.items = items_;
@@ -79,10 +80,11 @@ std::vector<double> BatchSource::describe(const Batch& batch, bool stop, double 
   for (size_t m = 0; m < batch.micro.size(); ++m) {
     const MicroBatch& micro = batch.micro[m];
     double* leaf = out.data() + rank_counts + m * leaf_size;
-    if (micro.empty()) continue;
+    if (micro.ended()) continue;
     if (place.part == 0) {  // what all parts have alike
       leaf[0] = static_cast<double>(micro.requests());
       leaf[3] = static_cast<double>(micro.truncated);
+      leaf[4] = static_cast<double>(micro.left_out);
     }
     leaf[1] = static_cast<double>(micro.history_offsets.back());
     leaf[2] = static_cast<double>(micro.candidate_offsets.back());
@@ -133,6 +135,7 @@ std::optional<GlobalBatch> BatchSource::next(bool stop, double work_ms) {
       batch.ranks = std::move(turns);
       return batch;
     }
+    if (sum[4] > 0) continue;  // negative sampling left nothing of this batch
 
     if (++epoch_ < config_.train.epochs) open_epoch({});
   }

@@ -185,7 +185,7 @@ ScoreRequestsReport score_requests(const ScoreRequestsOptions& options, const Sc
   if (!options.out.empty()) results.emplace(options.out, scorer, options.history);
   std::vector<double> milliseconds;
   const Stopwatch watch;
-  for (Batch batch = reader.next(); !batch.empty(); batch = reader.next())
+  for (Batch batch = reader.next(); !batch.ended(); batch = reader.next())
     for (const MicroBatch& micro : batch.micro) {
       std::vector<Scored> scored = plan.score_all(micro, options.threads);
       for (const Scored& one : scored) {

@@ -70,6 +70,13 @@ std::optional<std::string> note_on_later_days(const Config& config, const Datase
   return std::nullopt;
 }
 
+std::optional<std::string> note_on_negatives(const Config& config) {
+  const double share = config.data.keep_negatives;
+  if (share == 1) return std::nullopt;
+  return str("negatives: ", 100 * share, " % of them, drawn anew each epoch, each weighs ", 1 / share,
+             " times as much; batches are smaller by what is left out");
+}
+
 int64_t planned_steps(const TrainConfig& train, const BatchSource& source) {
   if (train.max_steps > 0) return train.max_steps;
   if (train.batch_history_tokens > 0) {

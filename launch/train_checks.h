@@ -20,6 +20,9 @@ void refuse_changes(const Config&, const Dataset&, const std::string& run_direct
 // A note where days of data.train, or those that first weights have seen, are later than a held-out day.
 std::optional<std::string> note_on_later_days(const Config&, const Dataset&);
 
+// What data.keep_negatives leaves of the training days, where it is less than all.
+std::optional<std::string> note_on_negatives(const Config&);
+
 // Of the whole run; 0: not known. Throws UserError where a schedule needs to know.
 int64_t planned_steps(const TrainConfig&, const BatchSource&);
 

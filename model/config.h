@@ -22,6 +22,7 @@ struct DataConfig {
   std::string eval;   // held-out days evaluated after training, or ""
   std::string seen;   // days that the weights of train.from were trained on, or ""
   int64_t max_history = 256;
+  double keep_negatives = 1;  // share of the negatives that training reads
   bool shuffle = true;
   int64_t shuffle_window = 65536;
   int64_t prefetch = 4;

@@ -67,6 +67,11 @@ void add_data_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(integer("data.max_history", data(&DataConfig::max_history), 0, no_limit,
                          "most recent events of a history that are read; 0: none"));
   keys.push_back(
+      real("data.keep_negatives", data(&DataConfig::keep_negatives), 0.001, 1,
+           "share of the negatives (candidates that no task has a positive label of) that training "
+           "reads, others each epoch; each weighs 1 / share, so that probabilities stay right; "
+           "train.batch_requests counts requests before"));
+  keys.push_back(
       boolean("data.shuffle", data(&DataConfig::shuffle), "shuffle the requests (seeded) while training"));
   keys.push_back(integer("data.shuffle_window", data(&DataConfig::shuffle_window), 1, no_limit,
                          "requests of a part that are shuffled together"));

@@ -43,7 +43,7 @@ std::string read_dataset(const std::string& directory) {
   const Dataset dataset = Dataset::open(directory);
   Digest digest;
   BatchReader reader(dataset, reader_options(dataset, 1));
-  for (Batch batch = reader.next(); !batch.empty(); batch = reader.next())
+  for (Batch batch = reader.next(); !batch.ended(); batch = reader.next())
     for (const MicroBatch& micro : batch.micro) {
       for (const auto* values : {&micro.history_offsets, &micro.candidate_offsets, &micro.user_id,
                                  &micro.time_ms, &micro.day, &micro.item})

@@ -149,7 +149,7 @@ int64_t rid_of(const MicroBatch& batch, int64_t r) {
 }
 
 int64_t expect_request(const RandomLog& log, const MicroBatch& batch, int64_t r,
-                       const std::vector<const EventRow*>& history) {
+                       const std::vector<const EventRow*>& history, float weight_of_negatives) {
   const auto k = static_cast<size_t>(r);
   const int64_t rid = rid_of(batch, r);
   SCOPED_TRACE(testing::Message() << "shard " << batch.shard << ", request " << r << ", rid " << rid);
@@ -204,8 +204,10 @@ int64_t expect_request(const RandomLog& log, const MicroBatch& batch, int64_t r,
     EXPECT_EQ(c.real.at(2 * n + 1), item.reals[0]);
     EXPECT_EQ(batch.labels.at(2 * n), shown.labels[1]);
     EXPECT_EQ(batch.labels.at(2 * n + 1), shown.labels[0]);
-    EXPECT_EQ(batch.weights.at(2 * n), 0.5f * shown.weights[1]);
-    EXPECT_EQ(batch.weights.at(2 * n + 1), 2.0f);
+    const bool negative = shown.labels[0] == 0 && shown.labels[1] == 0;
+    const float times = negative ? weight_of_negatives : 1;
+    EXPECT_EQ(batch.weights.at(2 * n), 0.5f * shown.weights[1] * times);
+    EXPECT_EQ(batch.weights.at(2 * n + 1), 2.0f * times);
     EXPECT_EQ(batch.metric_weight.at(n), shown.weights[0]);
   }
   return rid;
@@ -215,7 +217,7 @@ std::vector<Batch> read_all(BatchReader& reader) {
   std::vector<Batch> batches;
   for (;;) {
     batches.push_back(reader.next());
-    if (batches.back().empty()) return batches;
+    if (batches.back().ended()) return batches;
   }
 }
 

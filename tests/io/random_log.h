@@ -35,9 +35,10 @@ ReaderOptions reader_options(const Dataset&, int64_t shards);  // all days
 // The events that a request's history is, oldest first, before truncation.
 std::vector<const EventRow*> history_of(const RandomLog&, int64_t user, int64_t before_ms);
 
-// Checks request `r` of a batch read with full_spec() against the log; returns its rid.
+// Checks request `r` of a batch read with full_spec() against the log, where a candidate with neither label
+// weighs so many times as much; returns its rid.
 int64_t expect_request(const RandomLog&, const MicroBatch&, int64_t r,
-                       const std::vector<const EventRow*>& history);
+                       const std::vector<const EventRow*>& history, float weight_of_negatives = 1);
 // The rid of request r, with full_spec().
 int64_t rid_of(const MicroBatch&, int64_t r);
 

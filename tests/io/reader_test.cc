@@ -225,7 +225,7 @@ TEST_F(Reader, ShardsThatHaveRunDryGiveEmptyMicroBatchesWithoutEnd) {
   for (int i = 0; i < 3; ++i) {
     const auto batch = reader.next();
     ASSERT_EQ(batch.micro.size(), 5u);
-    EXPECT_TRUE(batch.empty());
+    EXPECT_TRUE(batch.ended());
     for (const auto& micro : batch.micro) {
       EXPECT_EQ(micro.history_offsets, std::vector<int64_t>{0});
       EXPECT_EQ(micro.history.id_columns.size(), 6u);

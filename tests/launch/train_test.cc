@@ -60,6 +60,30 @@ TEST_F(Train, IdsThatWaitTheSameBitsOnAnyRanksAndOverResumes) {
   EXPECT_THAT(digests("waits_1", 13), Not(HasSubstr(" waiting ")));
 }
 
+// A share of the negatives: drawn by where they stand in the log. Held-out days are scored whole.
+TEST_F(Train, AShareOfTheNegativesTheSameBitsOnAnyRanksAndOverResumes) {
+  const std::string fewer = " --set data.keep_negatives=0.25";
+  const Outcome outcome =
+      lime_program(train_command("negatives_1", "train.max_steps=12 --set data.eval=2024-01-03" + fewer));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              HasSubstr("\nnegatives: 25 % of them, drawn anew each epoch, each weighs 4 times"));
+  EXPECT_THAT(outcome.err, testing::ContainsRegex("\n +all +540 "));  // 60 users, 3 requests of 3 candidates
+  const std::string one = digests("negatives_1", 12);
+  expect_on_any_ranks("negatives", fewer, one);
+
+  train(1, "all_negatives", "train.max_steps=12");
+  EXPECT_NE(one, digests("all_negatives", 12));
+  const auto candidates = [](const std::string& run) {
+    int64_t sum = 0;
+    for (const auto& line : metrics(run))
+      if (line.at("kind") == "train") sum += line.at("candidates").get<int64_t>();
+    return sum;
+  };
+  EXPECT_LT(candidates("negatives_1"), candidates("all_negatives") * 3 / 4);
+  EXPECT_GT(candidates("negatives_1"), candidates("all_negatives") / 4);
+}
+
 TEST_F(Train, ThreeRanksAgreeToRounding) {
   train(1, "one", "train.max_steps=20");
   train(3, "three", "train.max_steps=20");
