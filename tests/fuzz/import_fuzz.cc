@@ -127,7 +127,7 @@ void read_back() {
     options.spec.task_weights.assign(options.spec.tasks.size(), 1.0);
     options.spec.sample_weights.assign(options.spec.tasks.size(), "");
     BatchReader reader(dataset, options);
-    while (!reader.next().empty()) continue;
+    while (!reader.next().ended()) continue;
   });
   require(!refused, "was imported, and is refused then: ", refused.value_or(""));
 }

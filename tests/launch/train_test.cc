@@ -84,6 +84,19 @@ TEST_F(Train, AShareOfTheNegativesTheSameBitsOnAnyRanksAndOverResumes) {
   EXPECT_GT(candidates("negatives_1"), candidates("all_negatives") / 4);
 }
 
+TEST_F(Train, ABatchOfWhichNothingIsLeftIsNoStepAndNoEnd) {
+  train(1, "nothing_left",
+        "data.keep_negatives=0.001 --set train.batch_requests=1 --set train.micro_batches=1");
+  int64_t requests = 0, steps = 0;
+  for (const auto& line : metrics("nothing_left")) {
+    EXPECT_EQ(line.at("requests"), 1);
+    ++requests, steps = line.at("step");
+  }
+  EXPECT_EQ(requests, steps);
+  EXPECT_GT(requests, 200);  // of 360
+  EXPECT_LT(requests, 350);
+}
+
 TEST_F(Train, ThreeRanksAgreeToRounding) {
   train(1, "one", "train.max_steps=20");
   train(3, "three", "train.max_steps=20");
