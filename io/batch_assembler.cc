@@ -1,6 +1,7 @@
 #include "io/batch_assembler.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "io/feature_columns.h"
 #include "runtime/error.h"
@@ -13,8 +14,8 @@ using From = FeatureSource::From;
 }  // namespace
 
 BatchAssembler::BatchAssembler(const ReaderOptions& options, const ReadPlan& plan, const ItemTable& items,
-                               int64_t frozen_ms, int64_t batches)
-    : options_(options), plan_(plan), items_(items), frozen_ms_(frozen_ms), batches_(batches) {}
+                               int64_t frozen_ms)
+    : options_(options), plan_(plan), items_(items), frozen_ms_(frozen_ms) {}
 
 BatchAssembler::Range BatchAssembler::history_of(const RequestWindow& window, const EventsPart& events,
                                                  int64_t row) const {
@@ -68,46 +69,41 @@ MicroBatch BatchAssembler::empty(int64_t shard) const {
   return batch;
 }
 
-// After batch j of the epoch, j * requests / batches of the shard's requests are done.
-int64_t BatchAssembler::most_requests(const ShardStream& stream) const {
-  if (batches_ == 0) return options_.requests;
-  const int64_t requests = stream.requests(), done = stream.done();
-  const int64_t batch =
-      ((done + 1) * batches_ + requests - 1) / requests;  // the one that the next request is in
-  return batch * requests / batches_ - done;
-}
-
-MicroBatch BatchAssembler::next(ShardStream& stream) const {
+MicroBatch BatchAssembler::next(ShardStream& stream, const BatchPlan& plan) const {
   MicroBatch batch = empty(stream.position().shard);
   if (stream.dry()) return batch;
-  const int64_t most = most_requests(stream);
+  std::optional<BatchPlan::End> planned;
   std::vector<Request> requests;
-  int64_t passed = 0, tokens = 0;  // requests, with those that are left out
+  int64_t passed = 0, tokens = 0;  // requests and their events, with those that are left out
   for (bool full = false; !full && !stream.dry();) {
     stream.open();
+    ShardStream::InWindow done = stream.in_window();
+    const BatchPlan::WindowCost cost = plan.window(done.unit, done.window);
+    if (!planned) planned = plan.next_end(stream.done(), cost.after(done.requests, done.tokens));
     requests.clear();
-    const int64_t passed_before = passed;
+    const int64_t passed_before = passed, tokens_before = tokens;
     for (const int32_t row : stream.upcoming()) {
-      if ((full = passed == most)) break;
-      if (is_left_out(stream.window(), row)) {
-        ++batch.left_out, ++passed;
-        continue;
-      }
       auto [begin, end] = history_of(stream.window(), stream.events(), row);
       const bool truncated = end - begin > options_.max_history;
       if (truncated) begin = end - options_.max_history;
-      const int64_t taken = passed - batch.left_out;
-      full = options_.history_tokens > 0 && taken > 0 && tokens + end - begin > options_.history_tokens;
+      full = passed == planned->requests ||
+             (passed > 0 && (cost.after(done.requests, done.tokens) >= planned->cost ||
+                             (plan.budget() > 0 && tokens + end - begin > plan.budget())));
       if (full) break;
+      tokens += end - begin, done.tokens += end - begin;
+      ++passed, ++done.requests;
+      if (is_left_out(stream.window(), row)) {
+        ++batch.left_out;
+        continue;
+      }
       batch.truncated += truncated;
-      tokens += end - begin;
-      const Range part = part_of({begin, end}, taken);
-      requests.push_back({row, taken, part.begin, part.end, {begin, end}});
-      ++passed;
+      const int64_t number = batch.requests() + static_cast<int64_t>(requests.size());
+      const Range part = part_of({begin, end}, number);
+      requests.push_back({row, number, part.begin, part.end, {begin, end}});
     }
     append(stream, requests, batch);
-    stream.advance(passed - passed_before);
-    full = full || passed == most;
+    stream.advance(passed - passed_before, tokens - tokens_before);
+    full = full || passed == planned->requests;
   }
   return batch;
 }

@@ -3,21 +3,21 @@
 
 #include <vector>
 
+#include "io/batch_plan.h"
 #include "io/shard_stream.h"
 
 namespace lime {
 
 class BatchAssembler {
  public:
-  // `frozen_ms`: with HistoryMode::frozen, histories end before this time. `batches`: of an epoch, over which
-  // each shard's requests are spread evenly; 0: micro-batches are cut as large as the options allow. The
-  // arguments must outlive the assembler.
-  BatchAssembler(const ReaderOptions&, const ReadPlan&, const ItemTable&, int64_t frozen_ms, int64_t batches);
+  // `frozen_ms`: with HistoryMode::frozen, histories end before this time. The arguments must outlive the
+  // assembler.
+  BatchAssembler(const ReaderOptions&, const ReadPlan&, const ItemTable&, int64_t frozen_ms);
 
   // An empty micro-batch with the plan's columns.
   MicroBatch empty(int64_t shard) const;
-  // The next micro-batch of the stream, ended() if it is dry. Moves the stream on.
-  MicroBatch next(ShardStream&) const;
+  // The next micro-batch of the stream, cut by its plan; ended() if it is dry. Moves the stream on.
+  MicroBatch next(ShardStream&, const BatchPlan&) const;
 
  private:
   struct Range {
@@ -28,7 +28,6 @@ class BatchAssembler {
     int64_t begin, end;   // events, of those that the options take a part of
     Range whole;          // all events of the history
   };
-  int64_t most_requests(const ShardStream&) const;  // of the next micro-batch
   // The reader's part of a range of request `number`.
   Range part_of(Range, int64_t number) const;
   bool is_left_out(const RequestWindow&, int64_t row) const;
@@ -43,7 +42,7 @@ class BatchAssembler {
   const ReaderOptions& options_;
   const ReadPlan& plan_;
   const ItemTable& items_;
-  const int64_t frozen_ms_, batches_;
+  const int64_t frozen_ms_;
 };
 
 }  // namespace lime

@@ -1,6 +1,7 @@
 #include "io/reader.h"
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -53,9 +54,14 @@ ReaderOptions checked(ReaderOptions options, const Dataset& dataset) {
   return options;
 }
 
-// Of an epoch, until the longest shard is dry; 0: a token budget cuts them.
+// The rule of parallel/tree_sum.h, leaves_of: contiguous, equal for powers of two, else as even as can be.
+std::pair<int64_t, int64_t> shards_of(const ReaderOptions& o) {
+  return {o.rank * o.virtual_shards / o.ranks, (o.rank + 1) * o.virtual_shards / o.ranks};
+}
+
+// Of an epoch, until the longest shard is dry; 0: not known.
 int64_t batches_of(const Dataset& dataset, const ReaderOptions& options) {
-  if (options.history_tokens > 0) return 0;
+  if (options.history_tokens > 0) return options.batches;
   std::vector<int64_t> requests(static_cast<size_t>(options.virtual_shards));
   for (const auto& day : options.days) {
     const auto& of_part = dataset.day(day).part_requests;
@@ -65,6 +71,17 @@ int64_t batches_of(const Dataset& dataset, const ReaderOptions& options) {
   return (longest + options.requests - 1) / options.requests;
 }
 
+BatchPlan plan_of(const ShardStream& stream, const ReaderOptions& options, int64_t batches) {
+  const BatchLimits limits{options.requests, options.history_tokens};
+  if (batches == 0) return BatchPlan(limits);
+  if (limits.tokens == 0) return {limits, batches, stream.requests()};
+  std::vector<std::vector<WindowLoad>> windows;
+  for (const auto& unit : stream.units())
+    windows.push_back(options.histories->contains(unit) ? options.histories->at(unit)
+                                                        : std::vector<WindowLoad>{});
+  return {limits, batches, windows};
+}
+
 const ItemTable& items_of(const ReaderOptions& options, const ReadPlan& plan) {
   LIME_CHECK(options.items->columns() == plan.item_columns.size(), "a table of ", options.items->columns(),
              " item columns, for features of ", plan.item_columns.size());
@@ -72,6 +89,22 @@ const ItemTable& items_of(const ReaderOptions& options, const ReadPlan& plan) {
 }
 
 }  // namespace
+
+std::shared_ptr<const HistoryLoads> measure_histories(const Dataset& dataset, const ReaderOptions& options) {
+  return std::make_shared<const HistoryLoads>(measure_histories(dataset, options.days, options.virtual_shards,
+                                                                shards_of(options), options.shuffle_window,
+                                                                options.max_history));
+}
+
+int64_t batches_needed(const HistoryLoads& histories, const ReaderOptions& options) {
+  std::map<int64_t, double> of_shard;
+  for (const auto& [unit, windows] : histories)
+    of_shard[unit.second % options.virtual_shards] +=
+        cost_of(windows, {options.requests, options.history_tokens});
+  double most = 0;
+  for (const auto& [shard, cost] : of_shard) most = std::max(most, cost);
+  return static_cast<int64_t>(std::ceil(most));
+}
 
 std::shared_ptr<const ItemTable> read_items(const Dataset& dataset, const BatchSpec& spec) {
   return std::make_shared<const ItemTable>(
@@ -87,8 +120,10 @@ struct BatchReader::Impl {
     int64_t bytes;
   };
   struct Shard {
-    explicit Shard(ShardStream shard_stream) : stream(std::move(shard_stream)), start(stream.position()) {}
+    Shard(ShardStream shard_stream, BatchPlan batch_plan)
+        : stream(std::move(shard_stream)), plan(std::move(batch_plan)), start(stream.position()) {}
     ShardStream stream;
+    BatchPlan plan;
     ShardPosition start;  // of the batch that next() returns next
     std::deque<Ready> ready;
     bool ended = false;  // nothing comes after what is ready
@@ -112,11 +147,6 @@ struct BatchReader::Impl {
   double wait_ms = 0;
   int64_t queued_bytes = 0;
 
-  // The rule of parallel/tree_sum.h, leaves_of: contiguous, equal for powers of two, else as even as can be.
-  static std::pair<int64_t, int64_t> shards_of(const ReaderOptions& o) {
-    return {o.rank * o.virtual_shards / o.ranks, (o.rank + 1) * o.virtual_shards / o.ranks};
-  }
-
   Impl(const Dataset& source, ReaderOptions reader_options)
       : dataset(source),
         options(checked(std::move(reader_options), source)),
@@ -124,10 +154,13 @@ struct BatchReader::Impl {
         items(items_of(options, plan)),
         range(shards_of(options)),
         cache(dataset, plan, items, options.days.size() > 1 ? options.cache_bytes : 0),
-        assembler(options, plan, items, dataset.day_start_ms(options.days.front()),
-                  batches_of(dataset, options)) {
-    for (int64_t s = range.first; s < range.second; ++s)
-      shards.push_back(std::make_unique<Shard>(ShardStream(dataset, options, plan, items, cache, s)));
+        assembler(options, plan, items, dataset.day_start_ms(options.days.front())) {
+    const int64_t batches = batches_of(dataset, options);
+    for (int64_t s = range.first; s < range.second; ++s) {
+      ShardStream stream(dataset, options, plan, items, cache, s);
+      const BatchPlan batch_plan = plan_of(stream, options, batches);
+      shards.push_back(std::make_unique<Shard>(std::move(stream), batch_plan));
+    }
   }
 
   ~Impl() {
@@ -174,7 +207,7 @@ struct BatchReader::Impl {
       MicroBatch batch;
       std::exception_ptr error;
       try {
-        batch = assembler.next(shard->stream);
+        batch = assembler.next(shard->stream, shard->plan);
       } catch (...) {
         error = std::current_exception();
       }
@@ -248,11 +281,7 @@ int64_t BatchReader::requests_in_epoch() const {
   return requests;
 }
 
-int64_t BatchReader::batches_in_epoch() const {
-  LIME_CHECK(impl_->options.history_tokens == 0, "batches are cut at ", impl_->options.history_tokens,
-             " tokens");
-  return batches_of(impl_->dataset, impl_->options);
-}
+int64_t BatchReader::batches_in_epoch() const { return batches_of(impl_->dataset, impl_->options); }
 
 int64_t BatchReader::resident_bytes() const {
   std::lock_guard lock(impl_->mutex);

@@ -19,9 +19,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/batch.h"
+#include "io/batch_plan.h"
 #include "io/dataset.h"
 #include "io/number_buckets.h"
 
@@ -82,10 +84,14 @@ struct ReaderOptions {
   std::vector<std::string> days;
   BatchSpec spec;
   int64_t virtual_shards = 4;
-  // Most of a micro-batch. Without a token budget each shard's requests are spread evenly over the epoch's
-  // batches, so that all shards end with the last one and none of them is much smaller than the others.
+  // Most of a micro-batch.
   int64_t requests = 128;
-  int64_t history_tokens = 0;  // budget of a micro-batch; 0: none
+  int64_t history_tokens = 0;  // 0: any number
+  // Each shard's requests are spread evenly over the epoch's batches (BatchPlan). With a token budget that
+  // takes the histories of this rank's shards, and the batches of the shard that needs most of them on any
+  // rank, as batches_needed says; 0: batches are cut as large as the limits allow.
+  std::shared_ptr<const HistoryLoads> histories = nullptr;
+  int64_t batches = 0;
   int64_t max_history = 256;
   HistoryMode history_mode = HistoryMode::running;
   // Of candidates that no task with a weight has a label above 0 of, only this share is read, as
@@ -107,6 +113,11 @@ struct ReaderOptions {
   std::shared_ptr<const ItemTable> items = nullptr;  // of read_items, for `spec`; null: read by this reader
 };
 
+// For readers of a training range with a token budget: how long histories are in this rank's shards, the same
+// for each epoch, and the batches that the shard needs that needs most.
+std::shared_ptr<const HistoryLoads> measure_histories(const Dataset&, const ReaderOptions&);
+int64_t batches_needed(const HistoryLoads&, const ReaderOptions&);
+
 class BatchReader {
  public:
   // Throws UserError where the dataset has fewer parts than virtual shards.
@@ -120,8 +131,8 @@ class BatchReader {
   // Milliseconds next() has waited for data since the last call.
   double take_wait_ms();
   int64_t requests_in_epoch() const;  // of all ranks: for progress and ETA
-  // Batches of an epoch, on any number of ranks. Without a token budget, whose batches are known only once
-  // they are cut.
+  // Batches of an epoch, on any number of ranks: with a token budget as planned (an epoch may be a batch
+  // longer or shorter), 0 without a plan.
   int64_t batches_in_epoch() const;
   int64_t resident_bytes() const;  // parts and prefetched batches held now
 

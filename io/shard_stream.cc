@@ -157,14 +157,35 @@ void ShardStream::open() {
                                             unit.requests, unit.candidates);
   if (options_.keep_negatives < 1) sample_negatives();
   shuffle_window(first, last - first);
+  window_tokens_ = 0;
+  for (int64_t i = 0; i < position_.request - first; ++i)
+    window_tokens_ += history_length(order_[static_cast<size_t>(i)]);
 }
 
 std::span<const int32_t> ShardStream::upcoming() const {
   return std::span(order_).subspan(static_cast<size_t>(position_.request - window_->first));
 }
 
-void ShardStream::advance(int64_t requests) {
+std::vector<std::pair<std::string, int64_t>> ShardStream::units() const {
+  std::vector<std::pair<std::string, int64_t>> units;
+  for (const auto& unit : units_) units.emplace_back(options_.days[static_cast<size_t>(unit.day)], unit.part);
+  return units;
+}
+
+int64_t ShardStream::history_length(int32_t row) const {
+  const auto r = static_cast<size_t>(row);
+  const int64_t begin = events_->user_offsets[static_cast<size_t>(window_->user[r])];
+  return std::min(window_->history_end[r] - begin, options_.max_history);
+}
+
+ShardStream::InWindow ShardStream::in_window() const {
+  return {unit_, window_->first / options_.shuffle_window, position_.request - window_->first,
+          window_tokens_};
+}
+
+void ShardStream::advance(int64_t requests, int64_t tokens) {
   position_.request += requests;
+  window_tokens_ += tokens;
   skip_empty_units();
 }
 

@@ -8,7 +8,9 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "io/negative_sampling.h"
@@ -56,9 +58,17 @@ class ShardStream {
   int64_t day_index() const { return units_[static_cast<size_t>(unit_)].day; }
   int64_t part() const { return units_[static_cast<size_t>(unit_)].part; }
   // Rows of the open window, in the order of the stream, from the next request on; advance(n) passes n of
-  // them.
+  // them, with so many tokens of their histories.
   std::span<const int32_t> upcoming() const;
-  void advance(int64_t requests);
+  void advance(int64_t requests, int64_t tokens);
+
+  // The day and part of each unit.
+  std::vector<std::pair<std::string, int64_t>> units() const;
+  // Of the open window: its number in its unit, and the requests and tokens of it that are done.
+  struct InWindow {
+    int64_t unit, window, requests, tokens;
+  };
+  InWindow in_window() const;
 
   int64_t window_bytes() const { return window_ ? window_->bytes() : 0; }
 
@@ -68,6 +78,7 @@ class ShardStream {
   };
   void skip_empty_units();
   void sample_negatives();
+  int64_t history_length(int32_t row) const;  // of the open window, running
   void shuffle_window(int64_t first, int64_t size);
   // Random numbers of the open unit, by row of its file.
   Philox random(std::string_view purpose) const;
@@ -85,6 +96,7 @@ class ShardStream {
   std::shared_ptr<const EventsPart> events_;
   std::unique_ptr<RequestWindow> window_;
   std::vector<int32_t> order_;
+  int64_t window_tokens_ = 0;  // of what is done of the open window
 };
 
 }  // namespace lime

@@ -1,6 +1,7 @@
 #include "launch/batch_source.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "parallel/tree_sum.h"
@@ -60,8 +61,20 @@ void BatchSource::open_epoch(const std::vector<ShardPosition>& positions) {
   options.shuffle = config_.data.shuffle;
   options.epoch = epoch_;
   options.items = items_;
+  if (options.history_tokens > 0) {
+    if (!histories_) measure(options);
+    options.histories = histories_;
+    options.batches = batches_;
+  }
   reader_ = std::make_unique<BatchReader>(dataset_, options);
   if (!positions.empty()) reader_->seek(positions);
+}
+
+void BatchSource::measure(const ReaderOptions& options) {
+  histories_ = measure_histories(dataset_, options);
+  const int64_t mine = batches_needed(*histories_, options);
+  for (const int64_t batches : all_gather_values(group_.world(), std::span<const int64_t>(&mine, 1)))
+    batches_ = std::max(batches_, batches);
 }
 
 int64_t BatchSource::batches_in_epoch() const { return reader_->batches_in_epoch(); }

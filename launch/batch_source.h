@@ -47,10 +47,12 @@ class BatchSource {
   // to stop. `work_ms`: what it worked since the call before, for the others to know.
   std::optional<GlobalBatch> next(bool stop, double work_ms = 0);
 
-  int64_t batches_in_epoch() const;  // without a token budget
+  int64_t batches_in_epoch() const;  // with a token budget as planned: it may be one more or less
 
  private:
   void open_epoch(const std::vector<ShardPosition>&);
+  // Collective. What a token budget's batches are planned by, the same for each epoch.
+  void measure(const ReaderOptions&);
   // This rank's row of the exchange, its leaves in order.
   std::vector<double> describe(const Batch&, bool stop, double wait_ms, double work_ms) const;
 
@@ -59,6 +61,9 @@ class BatchSource {
   const Config& config_;
   int64_t epoch_;
   const std::shared_ptr<const ItemTable> items_;
+  // With a token budget: of this rank's shards, and of an epoch.
+  std::shared_ptr<const HistoryLoads> histories_;
+  int64_t batches_ = 0;
   std::unique_ptr<BatchReader> reader_;
 };
 

@@ -78,14 +78,7 @@ std::optional<std::string> note_on_negatives(const Config& config) {
 }
 
 int64_t planned_steps(const TrainConfig& train, const BatchSource& source) {
-  if (train.max_steps > 0) return train.max_steps;
-  if (train.batch_history_tokens > 0) {
-    if (train.schedule != "constant" && train.schedule_steps == 0)
-      throw UserError(str("train.schedule_steps: found 0, expected the number of steps of schedule '",
-                          train.schedule, "', which a token budget does not tell"));
-    return 0;
-  }
-  return train.epochs * source.batches_in_epoch();
+  return train.max_steps > 0 ? train.max_steps : train.epochs * source.batches_in_epoch();
 }
 
 }  // namespace lime

@@ -23,7 +23,7 @@ std::optional<std::string> note_on_later_days(const Config&, const Dataset&);
 // What data.keep_negatives leaves of the training days, where it is less than all.
 std::optional<std::string> note_on_negatives(const Config&);
 
-// Of the whole run; 0: not known. Throws UserError where a schedule needs to know.
+// Of the whole run.
 int64_t planned_steps(const TrainConfig&, const BatchSource&);
 
 }  // namespace lime

@@ -194,8 +194,9 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(integer("train.batch_requests", train(&TrainConfig::batch_requests), 1, no_limit,
                          "most requests of the global batch, over all ranks; an epoch is spread evenly over "
                          "as many batches as that takes"));
-  keys.push_back(integer("train.batch_history_tokens", train(&TrainConfig::batch_history_tokens), 0, no_limit,
-                         "most history events of the global batch; 0: no limit"));
+  keys.push_back(
+      integer("train.batch_history_tokens", train(&TrainConfig::batch_history_tokens), 0, no_limit,
+              "most history events of the global batch, over which an epoch is spread evenly; 0: no limit"));
   keys.push_back(integer("train.micro_batches", train(&TrainConfig::micro_batches), 1, 1 << 16,
                          "micro-batches of the global batch: a power of two, at least the number of ranks "
                          "by context_parallel, and at most the dataset's parts"));
