@@ -87,7 +87,7 @@ MicroBatch BatchAssembler::next(ShardStream& stream, const BatchPlan& plan) cons
       const bool truncated = end - begin > options_.max_history;
       if (truncated) begin = end - options_.max_history;
       full = passed == planned->requests ||
-             (passed > 0 && (cost.after(done.requests, done.tokens) >= planned->cost ||
+             (passed > 0 && (cost.middle(done.requests, done.tokens, end - begin) >= planned->cost ||
                              (plan.budget() > 0 && tokens + end - begin > plan.budget())));
       if (full) break;
       tokens += end - begin, done.tokens += end - begin;

@@ -37,11 +37,16 @@ class BatchPlan {
     double after(int64_t requests, int64_t tokens) const {
       return before + a_request * static_cast<double>(requests) + a_token * static_cast<double>(tokens);
     }
+    // In the middle of the request that comes next.
+    double middle(int64_t requests, int64_t tokens, int64_t next_tokens) const {
+      return (after(requests, tokens) + after(requests + 1, tokens + next_tokens)) / 2;
+    }
   };
   WindowCost window(int64_t unit, int64_t window) const;
 
   // The batch that begins where so many requests, and so much of the cost, are done ends with this many
-  // requests, or before it exceeds the budget, or with the request that brings the cost to `cost`.
+  // requests, or before it exceeds the budget, or before the request whose middle is at `cost` or beyond; one
+  // request always goes in.
   struct End {
     int64_t requests;
     double cost;

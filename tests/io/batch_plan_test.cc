@@ -61,9 +61,9 @@ Cut cut(const Shard& shard, const BatchPlan& plan) {
     const BatchPlan::WindowCost cost = plan.window(0, static_cast<int64_t>(w));
     int64_t requests = 0, tokens = 0;
     for (const int64_t length : shard.windows[w]) {
-      const bool full =
-          end && (result.requests.back() == end->requests || cost.after(requests, tokens) >= end->cost ||
-                  (plan.budget() > 0 && result.tokens.back() + length > plan.budget()));
+      const bool full = end && (result.requests.back() == end->requests ||
+                                cost.middle(requests, tokens, length) >= end->cost ||
+                                (plan.budget() > 0 && result.tokens.back() + length > plan.budget()));
       if (!end || full) {
         end = plan.next_end(done, cost.after(requests, tokens));
         result.requests.push_back(0), result.tokens.push_back(0);

@@ -174,6 +174,33 @@ TEST_F(Train, EightRanksOverAResumeTheEndOfTheDataAndPrediction) {
   EXPECT_EQ(scored[0], scored[1]);
 }
 
+// A token budget: batches are planned by how long histories are, and so are the schedule and the ETA.
+TEST_F(Train, UnderATokenBudgetTheEpochIsPlannedAndEven) {
+  const std::string settings =
+      "train.batch_history_tokens=400 --set train.batch_requests=64 --set train.schedule=linear";
+  const Outcome outcome = lime_program(train_command("budget_1", settings));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  std::vector<int64_t> tokens, requests;
+  for (const auto& line : metrics("budget_1")) {
+    tokens.push_back(line.at("history_tokens"));
+    requests.push_back(line.at("requests"));
+    EXPECT_LE(tokens.back(), 400);
+  }
+  EXPECT_GT(tokens.size(), 8u);
+  EXPECT_GT(2 * requests.back(), *std::ranges::max_element(requests));
+  const auto last = static_cast<int>(metrics("budget_1").back().at("step").get<int64_t>());
+  EXPECT_THAT(outcome.err, HasSubstr(str("\nstep ", last, "/", last, " ")));
+  EXPECT_EQ(metrics("budget_1").back().at("learning_rate"), 0);
+
+  train(2, "budget_2", settings);
+  train(4, "budget_parts",
+        settings + " --set train.max_steps=5 --set train.schedule_steps=" + std::to_string(last));
+  resume(1, "budget_parts", "train.max_steps=0");
+  const std::string one = digests("budget_1", last);
+  EXPECT_EQ(one, digests("budget_2", last));
+  EXPECT_EQ(one, digests("budget_parts", last));
+}
+
 TEST_F(Train, TheLastStepIsTheOneThatWasPlanned) {
   const Outcome outcome = lime_program(train_command("planned", "data.path=" + few_users()));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
