@@ -1,5 +1,5 @@
 // BatchPlan: where the batches of one virtual shard end, so that all shards end with the epoch's last batch,
-// none of them is much smaller than the others, and ranks have equally much to do in each (ADR 23).
+// none of them is much smaller than the others, and ranks have equally much to do in each (ADRs 23 and 25).
 //
 // Without a token budget, a shard has given floor(j * requests / n) of its requests after batch j of n. With
 // one it has given about j / n of its cost, where each window of requests costs the batches that it would
