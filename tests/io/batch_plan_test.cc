@@ -109,6 +109,7 @@ TEST(BatchPlan, ShardsOfUnequalSizeEndWithTheSameBatch) {
   expect_even(shards, {512, 20000});  // by tokens
   expect_even(shards, {100, 90000});  // by requests
   expect_even(shards, {128, 14000});  // by both
+  expect_even(shards, {512, 1100});   // by tokens, with few requests in a batch
 }
 
 TEST(BatchPlan, FirstDaysMayMeetTheOneLimitAndLastDaysTheOther) {

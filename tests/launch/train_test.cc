@@ -199,6 +199,16 @@ TEST_F(Train, UnderATokenBudgetTheEpochIsPlannedAndEven) {
   const std::string one = digests("budget_1", last);
   EXPECT_EQ(one, digests("budget_2", last));
   EXPECT_EQ(one, digests("budget_parts", last));
+
+  // Ranks whose own shards need fewer batches than others'.
+  const std::string few =
+      str("data.path=", few_users(), " --set train.micro_batches=8 --set train.batch_requests=64",
+          " --set train.batch_history_tokens=320");
+  train(1, "few_1", few);
+  train(4, "few_4", few);
+  const auto end = static_cast<int>(metrics("few_1").back().at("step").get<int64_t>());
+  ASSERT_GT(end, 2);
+  EXPECT_EQ(digests("few_1", end), digests("few_4", end));
 }
 
 TEST_F(Train, TheLastStepIsTheOneThatWasPlanned) {
