@@ -9,14 +9,17 @@ namespace lime {
 
 void DistinctCounter::add(int64_t id) {
   const uint64_t hash = mix64(static_cast<uint64_t>(id));
-  if (least_.size() == kept && hash >= *least_.rbegin()) return;
-  least_.insert(hash);
-  if (least_.size() > kept) least_.erase(std::prev(least_.end()));
+  if (least_.size() == kept && hash >= greatest_.top()) return;
+  if (!least_.insert(hash).second) return;
+  greatest_.push(hash);
+  if (least_.size() <= kept) return;
+  least_.erase(greatest_.top());
+  greatest_.pop();
 }
 
 int64_t DistinctCounter::count() const {
   if (is_exact()) return static_cast<int64_t>(least_.size());
-  const double share = std::ldexp(static_cast<double>(*least_.rbegin()), -64);  // of all hashes
+  const double share = std::ldexp(static_cast<double>(greatest_.top()), -64);  // of all hashes
   return std::llround(static_cast<double>(kept - 1) / share);
 }
 

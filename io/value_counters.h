@@ -3,8 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <set>
+#include <queue>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace lime {
 
@@ -18,7 +19,8 @@ class DistinctCounter {
   bool is_exact() const { return least_.size() < kept; }
 
  private:
-  std::set<uint64_t> least_;
+  std::unordered_set<uint64_t> least_;
+  std::priority_queue<uint64_t> greatest_;  // of these, first
 };
 
 // The most frequent id and how often it came: exact for at most `kept` different ids; else at least so often,
