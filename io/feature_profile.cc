@@ -10,6 +10,7 @@
 #include <span>
 
 #include "io/feature_shuffle.h"
+#include "io/features_alone.h"
 #include "io/number_boundaries.h"
 #include "io/reader.h"
 #include "io/value_counters.h"
@@ -19,13 +20,13 @@
 namespace lime {
 namespace {
 
-constexpr int64_t number_buckets = 100;
 constexpr size_t groups = 256;
 constexpr double least_missing = 0.05, least_distance = 0.1;  // that make a day unlike the others
 
-// Every column as a feature, numbers in buckets.
+// Every column as a feature, numbers in buckets, and every label.
 BatchSpec all_features(const Dataset& dataset, const std::vector<std::string>& days) {
   BatchSpec spec;
+  spec.tasks = dataset.schema().labels;
   spec.user.emplace_back("user");
   spec.candidate.emplace_back("item");
   const DatasetSchema& schema = dataset.schema();
@@ -88,6 +89,8 @@ class FeatureCounts {
     profile.most_frequent = found.id, profile.times = found.times;
     return profile;
   }
+
+  const std::string& name() const { return feature_.name; }
 
   // `users`: of each day.
   void add_unlike_days(const std::vector<std::string>& days, const std::vector<int64_t>& users,
@@ -193,6 +196,7 @@ class Profiler {
     for (const FeatureSide side : feature_sides)
       for (const auto& feature : features_of(spec, side))
         counts_[static_cast<size_t>(side)].emplace_back(side, feature, days.size());
+    alone_.emplace(spec, options_.spec.tasks);
   }
 
   DatasetProfile run(const Dataset& dataset, const std::function<void(int64_t, int64_t)>& progress) {
@@ -207,6 +211,7 @@ class Profiler {
         add(micro.user, days_of_rows(micro, FeatureSide::user), FeatureSide::user);
         for (size_t r = 0; r < micro.user_id.size(); ++r)
           users_[static_cast<size_t>(micro.day[r])].add(micro.user_id[r]);
+        alone_->add(micro);
         found.requests += micro.requests();
         found.candidates += micro.candidate_offsets.back();
         found.events += micro.history_offsets.back();
@@ -216,10 +221,14 @@ class Profiler {
     std::vector<int64_t> users;
     for (const auto& day : users_) users.push_back(day.count());
     found.compared = std::count_if(users.begin(), users.end(), [](int64_t n) { return n >= users_of_a_day; });
-    for (const auto& side : counts_)
-      for (const auto& feature : side) {
+    found.labels = alone_->labels();
+    for (const FeatureSide side : feature_sides)
+      for (size_t f = 0; f < counts_[static_cast<size_t>(side)].size(); ++f) {
+        const FeatureCounts& feature = counts_[static_cast<size_t>(side)][f];
         found.features.push_back(feature.profile());
+        found.features.back().auc = alone_->auc(side, f);
         feature.add_unlike_days(days_, users, found.unlike);
+        add_giveaways(side, feature.name(), found.labels, found.features.back().auc, found.giveaways);
       }
     std::stable_sort(found.unlike.begin(), found.unlike.end(),
                      [](const UnlikeDay& a, const UnlikeDay& b) { return a.distance > b.distance; });
@@ -244,6 +253,7 @@ class Profiler {
   std::vector<DistinctCounter> users_;  // of each day
   ReaderOptions options_;
   std::array<std::vector<FeatureCounts>, 3> counts_;  // by side
+  std::optional<FeaturesAlone> alone_;
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // What the features of a dataset hold, before a model reads them: how much is missing, how many different
-// values there are, and the days that are unlike the others, on which a column broke, or the world changed.
+// values there are, what each alone says of the labels (features_alone.h), and the days that are unlike the
+// others, on which a column broke, or the world changed.
 //
 // Everything is counted as a model would read it: features of users and requests once a request, those of
 // items and candidates once a candidate, and those of histories once an event of the last few of each
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "io/dataset.h"
+#include "io/features_alone.h"
 
 namespace lime {
 
@@ -34,6 +36,7 @@ struct FeatureProfile {
   bool distinct_is_exact = true;
   int64_t most_frequent = -1, times = 0;  // of ids, at least so often
   std::vector<Percentile> percentiles;    // of numbers: these_percentiles; empty: at most one number
+  std::vector<double> auc;  // by label, of the feature alone; NaN: too few of a kind. Empty: of histories
 };
 constexpr int these_percentiles[] = {1, 25, 50, 75, 99};
 
@@ -51,6 +54,8 @@ struct DatasetProfile {
   std::vector<std::string> days;
   int64_t requests = 0, candidates = 0, events = 0;  // rows of user, candidate and history features
   std::vector<FeatureProfile> features;              // histories', candidates', users'
+  std::vector<LabelCount> labels;                    // of the dataset
+  std::vector<Giveaway> giveaways;                   // in order of features
   int64_t compared = 0;  // days of at least users_of_a_day: the others are not told to be like or unlike
   std::vector<UnlikeDay> unlike;  // the most unlike first
 };

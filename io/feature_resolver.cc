@@ -145,6 +145,10 @@ void check_column(const std::string& key, const char* what, const std::string& n
 
 }  // namespace
 
+void check_label(const DatasetSchema& schema, const std::string& label, const std::string& key) {
+  check_column(key, "label", label, schema.labels);
+}
+
 FeatureNames available_features(const DatasetSchema& schema) {
   return {names_of(history_features(schema)), names_of(candidate_features(schema)),
           names_of(user_features(schema))};
@@ -158,7 +162,7 @@ ResolvedSpec resolve_features(const DatasetSchema& schema, const BatchSpec& spec
   check_ages(history, "features.candidate", shown);
   check_ages(history, "features.user", context);
   check_buckets(spec.buckets, {&history, &shown, &context});
-  for (const auto& task : spec.tasks) check_column("tasks", "label", task, schema.labels);
+  for (const auto& task : spec.tasks) check_label(schema, task, "tasks");
   for (const auto& weight : spec.sample_weights)
     if (!weight.empty()) check_column("tasks", "sample weight", weight, schema.weights);
   if (!spec.metric_weight.empty())

@@ -62,6 +62,9 @@ struct ResolvedSpec {
 // what events without an item cannot have, or buckets of no real column or of unknown boundaries.
 ResolvedSpec resolve_features(const DatasetSchema&, const BatchSpec&);
 
+// Throws UserError naming the key and the nearest label where the dataset has no such one.
+void check_label(const DatasetSchema&, const std::string& label, const std::string& key);
+
 // All features that a dataset has for each side.
 struct FeatureNames {
   std::vector<std::string> history, candidate, user;

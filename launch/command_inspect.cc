@@ -23,12 +23,13 @@ std::string newest_checkpoint(const std::string& run) {
   return checkpoint_directory(run, names.front());
 }
 
-void describe_features(const Dataset& dataset, const std::string& text) {
+void describe_features(const Dataset& dataset, const std::string& text, const std::string& label) {
   std::vector<std::string> days;
   for (const auto& day : dataset.days()) days.push_back(day.day);
   if (!text.empty()) days = dataset.select_days(text, "--days");
+  if (!label.empty()) check_label(dataset.schema(), label, "--label");
   const StopSignal signal;
-  std::cout << to_text(profile_features(dataset, days, live_count("reading", signal)));
+  std::cout << to_text(profile_features(dataset, days, live_count("reading", signal)), label);
 }
 
 }  // namespace
@@ -36,7 +37,7 @@ void describe_features(const Dataset& dataset, const std::string& text) {
 void add_inspect_command(CLI::App& app, Job& job) {
   auto& command = *app.add_subcommand("inspect", "Say what a dataset, run or checkpoint directory holds");
   struct Choice {
-    std::string path, days;
+    std::string path, days, label;
     bool verify = false, digests = false, features = false;
   };
   auto chosen = std::make_shared<Choice>();
@@ -50,12 +51,16 @@ void add_inspect_command(CLI::App& app, Job& job) {
   auto& features = *command.add_flag(
       "--features", chosen->features,
       "What each column of a dataset holds, as a model reads it: missing values, different ones,\n"
-      "numbers; and the days that are unlike the others");
+      "numbers; what it alone says of a label, and whether it gives one away; and the days that are\n"
+      "unlike the others");
   command
       .add_option("--days", chosen->days,
                   "With --features: 2022-05-05..2022-05-08, one day, or several with commas [all]")
       ->needs(&features)
       ->type_name("DAYS");
+  command.add_option("--label", chosen->label, "With --features: the label of the column AUC [the first]")
+      ->needs(&features)
+      ->type_name("LABEL");
   command.footer(
       "Examples:\n"
       "  lime inspect data/quickstart --verify\n"
@@ -86,7 +91,7 @@ void add_inspect_command(CLI::App& app, Job& job) {
       } else if (is_dataset) {
         const Dataset dataset = Dataset::open(path);
         if (chosen->features)
-          describe_features(dataset, chosen->days);
+          describe_features(dataset, chosen->days, chosen->label);
         else
           std::cout << inspect(dataset, chosen->verify);
       } else {

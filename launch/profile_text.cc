@@ -51,22 +51,65 @@ std::string values_of(const FeatureProfile& feature) {
   return text;
 }
 
+// The label that the table is of: a place in `labels`, their number where there is none.
+size_t place_of(const std::vector<LabelCount>& labels, const std::string& label) {
+  const auto found = std::find_if(labels.begin(), labels.end(), [&](const auto& l) {
+    return label.empty() ? l.enough() : l.name == label;
+  });
+  LIME_CHECK(label.empty() || found != labels.end(), label);
+  return found == labels.end() && !labels.empty() ? 0 : static_cast<size_t>(found - labels.begin());
+}
+
+// What the column of the table is.
+std::string auc_line(const LabelCount& label, size_t labels) {
+  if (label.enough())
+    return str("AUC: of ", label.name, ", by the value of the feature alone",
+               labels > 1 ? str("; there are ", labels, " labels (--label)") : "", "\n");
+  return str("no AUC of ", label.name, ": found ", grouped(label.positives), " positive candidates and ",
+             grouped(label.negatives), " others, expected ", least_of_a_kind, " of each\n");
+}
+
+// Of more ids than have cells, the AUC is too near 0.5.
+std::string auc_of(const FeatureProfile& feature, size_t label) {
+  if (feature.auc.empty()) return "";
+  const bool all_ids = feature.distinct <= static_cast<int64_t>(ValueRates::kept);
+  return str(all_ids || std::isnan(feature.auc[label]) ? "" : "~", auc_text(feature.auc[label]));
+}
+
+std::string giveaway_lines(const std::vector<Giveaway>& giveaways) {
+  std::string text;
+  for (const auto& found : giveaways)
+    text += str(to_string(found.side), ".", found.feature, " alone has an AUC of ", auc_text(found.auc),
+                " of ", found.label, ": is it known before ", found.label, " is? If not, leave it out\n");
+  return text;
+}
+
 }  // namespace
 
-std::string to_text(const DatasetProfile& profile, size_t most_days) {
+std::string auc_text(double value) {
+  if (std::isnan(value)) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3f", value);
+  return text;
+}
+
+std::string to_text(const DatasetProfile& profile, const std::string& label, size_t most_days) {
   std::string text = str("features of ", profile.days.size(), profile.days.size() == 1 ? " day, " : " days, ",
                          grouped(profile.requests), " requests, ", grouped(profile.candidates),
                          " candidates; of histories the last ", profiled_events, " events\n");
+  const size_t l = place_of(profile.labels, label);
+  if (l < profile.labels.size()) text += auc_line(profile.labels[l], profile.labels.size());
   std::vector<std::vector<std::string>> features = {
-      {"", "missing", "distinct", "most frequent id, or numbers that so many of a hundred are below"}};
+      {"", "missing", "distinct", "AUC", "most frequent id, or percentiles of numbers"}};
   for (const auto& feature : profile.features)
     features.push_back({str("  ", feature.name, " (", to_string(feature.kind), ")"),
                         share(feature.missing, feature.rows),
                         feature.kind == ColumnKind::real
                             ? ""
                             : str(feature.distinct_is_exact ? "" : "~", grouped(feature.distinct)),
-                        values_of(feature)});
-  text += aligned_table(features, 3);
+                        auc_of(feature, l), values_of(feature)});
+  text += aligned_table(features, 4);
+  text += giveaway_lines(profile.giveaways);
   if (profile.unlike.empty()) {
     if (profile.compared > 1)
       text += "no day is unlike the usual one\n";

@@ -7,7 +7,11 @@
 
 namespace lime {
 
-// A line a feature, then the days that are unlike the others, at most so many lines of them.
-std::string to_text(const DatasetProfile&, size_t most_days = 20);
+// A line a feature, with its AUC by this label of the dataset ("": the first that has one); features that
+// give a label away; the days that are unlike the others, at most so many lines of them.
+std::string to_text(const DatasetProfile&, const std::string& label = "", size_t most_days = 20);
+
+// "0.998"; NaN is "-".
+std::string auc_text(double);
 
 }  // namespace lime

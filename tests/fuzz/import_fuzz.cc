@@ -1,6 +1,7 @@
 // Whole imports of small logs. The first byte chooses the importer and its options; the files follow one
 // another, with lines "%%%" between them. What was imported must open, verify and be read to its end.
 #include <array>
+#include <cmath>
 #include <filesystem>
 
 #include "io/dataset.h"
@@ -114,8 +115,13 @@ void read_back() {
     ReaderOptions options;
     for (const auto& day : dataset.days()) options.days.push_back(day.day);
     const DatasetProfile profile = profile_features(dataset, options.days);
-    for (const auto& feature : profile.features)
+    for (const auto& feature : profile.features) {
       require(feature.missing <= feature.rows && feature.distinct <= feature.values, feature.name);
+      for (const double auc : feature.auc)
+        require(std::isnan(auc) || (auc >= 0 && auc <= 1), feature.name, " has AUC ", auc);
+    }
+    for (const auto& label : profile.labels)
+      require(label.positives + label.negatives == profile.candidates, label.name);
     options.virtual_shards = 2;
     options.requests = 8;
     options.spec.age_buckets = 16;

@@ -76,12 +76,17 @@ TEST_F(ImportanceProgram, InspectSaysWhatTheFeaturesHold) {
   EXPECT_THAT(
       all.out,
       StartsWith("features of 3 days, 540 requests, 1,620 candidates; of histories the last 16 events\n"));
-  EXPECT_THAT(all.out, testing::ContainsRegex("\n  user.user \\(id\\) +0.0 % +60  "));
+  EXPECT_THAT(all.out, HasSubstr("\nAUC: of click, by the value of the feature alone\n"));
+  EXPECT_THAT(all.out, testing::ContainsRegex("\n  user.user \\(id\\) +0.0 % +60  0.[456]"));
   EXPECT_THAT(all.out, testing::ContainsRegex("\n  candidate.item \\(id\\) +0.0 % +50  "));
   const Outcome day = lime_program(str("inspect ", path("data"), " --features --days 2024-01-02"));
   EXPECT_THAT(day.out, StartsWith("features of 1 day, 180 requests, "));
   expect_mistake(str("inspect ", path("data"), " --features --days 2025-01-02"), "--days: ");
   expect_mistake(str("inspect ", path("data"), " --days 2024-01-02"), "--days requires --features");
+  EXPECT_EQ(lime_program(str("inspect ", path("data"), " --features --label click")).out, all.out);
+  expect_mistake(str("inspect ", path("data"), " --features --label klick"),
+                 "--label: unknown label 'klick' (nearest: 'click')");
+  expect_mistake(str("inspect ", path("data"), " --label click"), "--label requires --features");
   expect_mistake(str("inspect ", path("run"), " --features"),
                  "--features: " + path("run") + " is no dataset");
 }
