@@ -5,6 +5,7 @@
 
 #include "launch/command.h"
 #include "launch/option_checks.h"
+#include "launch/profile_text.h"
 #include "launch/starter_config.h"
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
@@ -20,7 +21,13 @@ struct Choice {
 void configure(const Choice& choice) {
   if (!choice.out.empty() && std::filesystem::exists(choice.out))
     throw UserError(str(choice.out, ": exists already; choose another name for --out"));
-  const std::string text = starter_config(Dataset::open(choice.options.data_path), choice.options);
+  const StopSignal signal;
+  const auto [text, left_out] =
+      starter_config(Dataset::open(choice.options.data_path), choice.options, live_count("reading", signal));
+  for (const auto& found : left_out)
+    std::cerr << "lime: left out " << to_string(found.side) << "." << found.feature
+              << ": alone it has an AUC of " << auc_text(found.auc) << " of " << found.label
+              << ", as what is only known afterwards has; a comment says how to put it back\n";
   if (choice.out.empty()) {
     std::cout << text << std::flush;
     return;
@@ -44,9 +51,9 @@ void add_configure_command(CLI::App& app, Job& job) {
       ->check(integer_from(1))
       ->type_name("DAYS");
   command.footer(
-      "All columns are features, the last day is held out, histories are as long as most users', and the "
-      "rest\n"
-      "is what has done well on real logs.\n"
+      "All columns are features but those that alone give a label away (by the last million candidates; a\n"
+      "comment says so), the last days are held out, histories are as long as most users', and the rest is\n"
+      "what has done well on real logs.\n"
       "Example:\n"
       "  lime configure data/shop --out shop.yaml");
   command.callback([&job, chosen] {

@@ -5,6 +5,7 @@
 
 #include "io/inspect.h"
 #include "io/reader.h"
+#include "launch/profile_text.h"
 #include "model/config.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
@@ -13,6 +14,7 @@ namespace lime {
 namespace {
 
 constexpr size_t line_width = 100;
+constexpr int64_t most_candidates = int64_t{1} << 20;  // that features are looked at by
 
 // "  history: [item, age]", broken below its first name.
 std::string list_line(const std::string& key, const std::vector<std::string>& names) {
@@ -63,14 +65,24 @@ size_t held_out_days(const std::vector<DayInfo>& days, int64_t chosen) {
 const std::string& chosen_task(const DatasetSchema& schema, const std::string& task) {
   if (schema.labels.empty()) throw UserError(str(schema.name, ": found no label, expected one to learn"));
   if (task.empty()) return schema.labels.front();
-  const auto found = std::find(schema.labels.begin(), schema.labels.end(), task);
-  if (found == schema.labels.end())
-    throw UserError(str("--task: unknown label '", task, "' (nearest: '", nearest_word(task, schema.labels),
-                        "'); available: ", joined(schema.labels)));
-  return *found;
+  check_label(schema, task, "--task");
+  return task;
 }
 
-std::string features_section(const DatasetSchema& schema) {
+// Each feature once, by the label that it gives away most.
+std::vector<Giveaway> worst_of_each(std::vector<Giveaway> giveaways) {
+  std::stable_sort(giveaways.begin(), giveaways.end(),
+                   [](const Giveaway& a, const Giveaway& b) { return a.auc > b.auc; });
+  std::vector<Giveaway> worst;
+  for (const auto& found : giveaways)
+    if (std::ranges::none_of(worst, [&](const Giveaway& other) {
+          return other.side == found.side && other.feature == found.feature;
+        }))
+      worst.push_back(found);
+  return worst;
+}
+
+std::string features_section(const DatasetSchema& schema, const std::vector<Giveaway>& left_out) {
   FeatureNames names = available_features(schema);
   std::string text =
       "\n# All columns that there are. Leave out what is not known when a request is to be answered: it "
@@ -82,6 +94,16 @@ std::string features_section(const DatasetSchema& schema) {
     if (std::erase(*others, "age") > 0)
       text +=
           "  # without the column 'age': it needs another name, that of history is the time since an event\n";
+  if (!left_out.empty())
+    text +=
+        "  # Without these, each of which alone tells a label nearly without error, as what is only known "
+        "afterwards does.\n  # One that is known when a request is to be answered: put it back into its "
+        "list.\n";
+  for (const auto& found : left_out) {
+    std::erase(found.side == FeatureSide::user ? names.user : names.candidate, found.feature);
+    text += str("  #   ", to_string(found.side), ": ", found.feature, "   AUC alone ", auc_text(found.auc),
+                " of ", found.label, "\n");
+  }
   return text + list_line("history", names.history) + list_line("candidate", names.candidate) +
          list_line("user", names.user);
 }
@@ -98,18 +120,25 @@ std::string tasks_section(const DatasetSchema& schema, const std::string& task) 
 
 }  // namespace
 
-std::string starter_config(const Dataset& dataset, const StarterOptions& options) {
+StarterConfig starter_config(const Dataset& dataset, const StarterOptions& options,
+                             const std::function<void(int64_t, int64_t)>& progress) {
   const auto& schema = dataset.schema();
   const auto& days = dataset.days();
   const std::string& task = chosen_task(schema, options.task);
   const size_t held_out = held_out_days(days, options.hold_out), trained = days.size() - held_out;
   int64_t requests = 0;
-  for (size_t d = 0; d < trained; ++d) requests += days[d].requests;
+  std::vector<std::string> trained_days;
+  for (size_t d = 0; d < trained; ++d) {
+    requests += days[d].requests;
+    trained_days.push_back(days[d].day);
+  }
   const auto lengths = history_lengths(dataset);
   const int64_t most = lengths.empty() ? 0 : lengths[(lengths.size() - 1) * 99 / 100];
   const int64_t history = power_of_two(most, 32, 1024);
   const int64_t batch = power_of_two(requests / 1000, 32, 512);  // 500 steps or more
   const auto micro_batches = std::min(int64_t{4}, largest_power_of_two(dataset.parts()));
+
+  const auto left_out = worst_of_each(find_giveaways(dataset, trained_days, most_candidates, progress));
 
   std::string text =
       str("# ", schema.name, ": ", grouped(requests), " requests on ", trained,
@@ -122,7 +151,7 @@ data:
                        : "  # eval: a day of its own, that nothing is learned from; there is but one\n";
   text +=
       str("  max_history: ", history, "   # latest events that are read; 99 of 100 users have at most ",
-          grouped(most), "\n", features_section(schema), R"(
+          grouped(most), "\n", features_section(schema, left_out), R"(
 embeddings:
   dim: 32
   optimizer: adagrad
@@ -154,7 +183,7 @@ eval:
     text += str("  # watch_time: ", schema.weights.front(), "   # for WT-AUC, where this is one\n");
   const Config config = parse_config(text, "lime configure", {});
   resolve_features(schema, config.features);  // an error here is ours
-  return text;
+  return {text, left_out};
 }
 
 }  // namespace lime
