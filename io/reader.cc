@@ -45,6 +45,8 @@ ReaderOptions checked(ReaderOptions options, const Dataset& dataset) {
              options.requests, ", window ", options.shuffle_window, ", max_history ", options.max_history,
              ", age_buckets ", options.spec.age_buckets);
   LIME_CHECK(!options.days.empty(), "no days");
+  LIME_CHECK(options.batches == 0 || (options.histories && options.history_mode == HistoryMode::running),
+             options.batches, " batches are planned of running histories");
   if (dataset.parts() < options.virtual_shards)
     throw UserError(str(dataset.directory(), ": has ", dataset.parts(),
                         " parts, expected at least one for each of ", options.virtual_shards,
