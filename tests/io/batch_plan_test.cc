@@ -12,8 +12,7 @@
 
 #include "io/reader.h"
 #include "runtime/philox.h"
-#include "tests/io/random_log.h"
-#include "tests/support/test_support.h"
+#include "tests/io/random_log_fixture.h"
 
 namespace lime {
 namespace {
@@ -140,18 +139,8 @@ TEST(BatchPlan, WithoutABudgetBatchesDifferByOneRequest) {
 }
 
 // What the reader makes of it.
-class PlannedReader : public testing::Test {
+class PlannedReader : public OnRandomLog {
  protected:
-  static void SetUpTestSuite() {
-    temp_ = new TempDirectory;
-    log_ = new RandomLog(make_random_log(11, {60, 3000, 1500, 3}));
-    dataset_ = new Dataset(write_log(*log_, temp_->file("data"), small_writer(7)));
-  }
-  static void TearDownTestSuite() {
-    delete dataset_;
-    delete log_;
-    delete temp_;
-  }
   static ReaderOptions options() {
     ReaderOptions options = reader_options(*dataset_, 4);
     options.history_tokens = 250, options.max_history = 30;
@@ -162,9 +151,6 @@ class PlannedReader : public testing::Test {
     options.batches = batches;
     return options;
   }
-  static inline TempDirectory* temp_;
-  static inline RandomLog* log_;
-  static inline Dataset* dataset_;
 };
 
 TEST_F(PlannedReader, HistoriesAreMeasuredAsTheyAreRead) {

@@ -8,27 +8,15 @@
 #include <set>
 
 #include "io/hdf5_file.h"
-#include "tests/io/random_log.h"
-#include "tests/support/test_support.h"
+#include "tests/io/random_log_fixture.h"
 
 namespace lime {
 namespace {
 
 using testing::HasSubstr;
 
-// One dataset for all tests of this file: 7 parts, so that shards hold different numbers of them.
-class Reader : public testing::Test {
+class Reader : public OnRandomLog {
  protected:
-  static void SetUpTestSuite() {
-    temp_ = new TempDirectory;
-    log_ = new RandomLog(make_random_log(11, {60, 3000, 1500, 3}));
-    dataset_ = new Dataset(write_log(*log_, temp_->file("data"), small_writer(7)));
-  }
-  static void TearDownTestSuite() {
-    delete dataset_;
-    delete log_;
-    delete temp_;
-  }
   static std::vector<const EventRow*> truncated(std::vector<const EventRow*> history, int64_t max_history) {
     const auto size = static_cast<int64_t>(history.size());
     if (size > max_history) history.erase(history.begin(), history.begin() + (size - max_history));
@@ -39,9 +27,6 @@ class Reader : public testing::Test {
     std::iota(rids.begin(), rids.end(), 0);
     return rids;
   }
-  static inline TempDirectory* temp_;
-  static inline RandomLog* log_;
-  static inline Dataset* dataset_;
 };
 
 TEST_F(Reader, EveryRequestIsReadOnceWithTheLogsValues) {
