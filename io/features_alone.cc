@@ -84,16 +84,15 @@ void add_giveaways(FeatureSide side, const std::string& feature, const std::vect
     if (auc[l] >= giveaway_auc) giveaways.push_back({side, feature, labels[l].name, auc[l]});
 }
 
-std::vector<Giveaway> find_giveaways(const Dataset& dataset, const std::vector<std::string>& days,
-                                     int64_t most_candidates,
-                                     const std::function<void(int64_t, int64_t)>& progress) {
+Giveaways find_giveaways(const Dataset& dataset, const std::vector<std::string>& days,
+                         int64_t most_candidates, const std::function<void(int64_t, int64_t)>& progress) {
   ReaderOptions options;
   int64_t total = 0;
   for (auto day = days.rbegin(); day != days.rend() && total < most_candidates; ++day) {
     options.days.insert(options.days.begin(), *day);
     total += dataset.day(*day).candidates;
   }
-  std::vector<Giveaway> giveaways;
+  Giveaways giveaways;
   if (total == 0) return giveaways;
   total = std::min(total, most_candidates);
   const DatasetSchema& schema = dataset.schema();
@@ -122,8 +121,9 @@ std::vector<Giveaway> find_giveaways(const Dataset& dataset, const std::vector<s
   for (const FeatureSide side : {FeatureSide::candidate, FeatureSide::user}) {
     const auto& features = features_of(spec, side);
     for (size_t f = 0; f < features.size(); ++f)
-      add_giveaways(side, features[f].name, alone.labels(), alone.auc(side, f), giveaways);
+      add_giveaways(side, features[f].name, alone.labels(), alone.auc(side, f), giveaways.found);
   }
+  giveaways.labels = alone.labels();
   return giveaways;
 }
 

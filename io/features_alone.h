@@ -68,10 +68,14 @@ struct Giveaway {
 void add_giveaways(FeatureSide, const std::string& feature, const std::vector<LabelCount>&,
                    const std::vector<double>& auc, std::vector<Giveaway>&);
 
+struct Giveaways {
+  std::vector<Giveaway> found;
+  std::vector<LabelCount> labels;  // of the candidates that were looked at
+};
+
 // All of a dataset, of the last of these days that have `most_candidates` together, and not of many more
 // candidates than these. Throws UserError naming the file that is broken.
-std::vector<Giveaway> find_giveaways(const Dataset&, const std::vector<std::string>& days,
-                                     int64_t most_candidates,
-                                     const std::function<void(int64_t done, int64_t total)>& progress = {});
+Giveaways find_giveaways(const Dataset&, const std::vector<std::string>& days, int64_t most_candidates,
+                         const std::function<void(int64_t done, int64_t total)>& progress = {});
 
 }  // namespace lime

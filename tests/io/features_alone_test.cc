@@ -143,10 +143,10 @@ TEST_F(FeaturesAloneTest, LabelsOfAlmostOneKindHaveNone) {
 TEST_F(FeaturesAloneTest, TheLastDaysAreLookedAt) {
   const Dataset dataset = write([](int64_t day) { return day != 1; });
   const int64_t a_day = users * requests_a_day * candidates;
-  EXPECT_THAT(names(find_giveaways(dataset, {"2024-01-02"}, 4 * a_day)), IsEmpty());
-  EXPECT_THAT(names(find_giveaways(dataset, {"2024-01-01", "2024-01-02"}, a_day)), IsEmpty());
+  EXPECT_THAT(names(find_giveaways(dataset, {"2024-01-02"}, 4 * a_day).found), IsEmpty());
+  EXPECT_THAT(names(find_giveaways(dataset, {"2024-01-01", "2024-01-02"}, a_day).found), IsEmpty());
   for (const int64_t most : {a_day / 2, a_day})  // all of a day, or the half of it
-    EXPECT_THAT(names(find_giveaways(dataset, all_days(dataset), most)),
+    EXPECT_THAT(names(find_giveaways(dataset, all_days(dataset), most).found),
                 ElementsAre("candidate.order click", "candidate.badges click", "candidate.watch_s click"));
   int64_t seen = 0, of = 0, ends = 0;
   find_giveaways(dataset, all_days(dataset), a_day / 2,
@@ -154,7 +154,7 @@ TEST_F(FeaturesAloneTest, TheLastDaysAreLookedAt) {
   EXPECT_EQ(seen, a_day / 2);
   EXPECT_EQ(of, a_day / 2);
   EXPECT_EQ(ends, 1);  // and reads no further
-  EXPECT_THAT(names(find_giveaways(dataset, {}, 1)), IsEmpty());
+  EXPECT_THAT(names(find_giveaways(dataset, {}, 1).found), IsEmpty());
 }
 
 TEST_F(FeaturesAloneTest, IdsOfUsersAndItemsGiveNothingAway) {

@@ -104,6 +104,19 @@ TEST_F(StarterConfig, AsManyDaysAsItTakes) {
   EXPECT_EQ(config.data.eval, "1970-01-27..1970-01-30");  // 16 of 276
 }
 
+TEST_F(StarterConfig, SaysWhereNegativesCouldBeLeftOut) {
+  std::string log = "u,i,t,click,buy\n";
+  for (int r = 0; r < 6000; ++r)
+    log += str(r % 70, ",", r % 90, ",", r * 100, ",", r % 3 == 0, ",", r % 50 == 0, "\n");
+  write_file(temp_.file("log.csv"), log);
+  const Dataset dataset =
+      Dataset::open(import("impressions: {files: log.csv, user: u, item: i, time: {column: t, unit: s}, "
+                           "labels: {click: click, buy: buy}}\n"));
+  EXPECT_THAT(starter_config(dataset, {"click", 0, "d"}).text, Not(HasSubstr("keep_negatives")));
+  EXPECT_THAT(starter_config(dataset, {"buy", 0, "d"}).text,
+              HasSubstr("  # keep_negatives: 0.2   # 2.0 of 100 candidates are positive: "));
+}
+
 // What is only known afterwards is no feature of what is to be ranked, whatever label it gives away; it is
 // one of histories, where it is the past.
 TEST_F(StarterConfig, LeavesOutWhatGivesALabelAway) {
