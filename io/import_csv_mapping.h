@@ -27,7 +27,7 @@ struct CsvTime {
 };
 
 // The number in a column; or 1 where it is >= at_least, where the text is `equals`, or where it is a list
-// with the id that the column `contains` holds, else 0.
+// with the id that the column `contains` holds, else 0. What is empty meets no condition.
 struct CsvNumber {
   std::string name, column;
   std::optional<double> at_least;
@@ -112,7 +112,7 @@ class CsvNumberReader {
   CsvNumberReader(const CsvReader& reader, const CsvNumber& number);
   double read(double max) const;          // 0..max; throws BadRow
   double read_or_zero(double max) const;  // where an empty field is 0
-  bool holds() const;                     // for conditions
+  bool holds() const;                     // for conditions; throws BadRow
  private:
   const CsvReader& reader_;
   const CsvNumber& number_;

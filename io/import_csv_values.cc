@@ -92,14 +92,18 @@ CsvNumberReader::CsvNumberReader(const CsvReader& reader, const CsvNumber& numbe
 
 bool CsvNumberReader::holds() const {
   if (number_.contains) {
-    const int64_t id = feature_id(reader_.text(contains_));
+    const std::string_view sought = reader_.text(contains_);
+    if (sought.find(number_.separator) != std::string_view::npos)  // which no value of a list holds
+      reader_.reject(contains_, str("one id, which is looked for in the list '", number_.column,
+                                    "'; are `column` and `contains` the wrong way round?"));
+    const int64_t id = feature_id(sought);
     ListText list(reader_.text(column_), number_.separator);
     for (std::string_view value; list.next(value);)
       if (feature_id(value) == id && id >= 0) return true;
     return false;
   }
   if (number_.equals) return reader_.text(column_) == *number_.equals;
-  return reader_.real(column_) >= number_.at_least.value_or(0.0);
+  return !reader_.text(column_).empty() && reader_.real(column_) >= number_.at_least.value_or(0.0);
 }
 
 double CsvNumberReader::read(double max) const {

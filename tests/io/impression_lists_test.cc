@@ -162,6 +162,24 @@ impressions:
       HasSubstr("log.tsv:1:ts: found '13/1/1970 12:00:10 AM', expected a time of the format %m/%d/%Y"));
 }
 
+TEST_F(ImpressionLists, AListInThePlaceOfAnIdIsNoLabel) {
+  write("mapping.yaml", R"(
+impressions:
+  files: log.csv
+  explode: inview
+  user: user
+  item: inview
+  time: {column: ts, unit: s}
+  labels: {click: {column: inview, contains: clicked}}
+)");
+  write("log.csv", "user,ts,inview,clicked\n1,10,5|6,\n1,20,5|6,6\n1,30,5|6|7,7|5\n");
+  EXPECT_THAT(failure(),
+              HasSubstr("log.csv:4:clicked: found '7|5', expected one id, which is looked for in the "
+                        "list 'inview'; are `column` and `contains` the wrong way round?"));
+  write("log.csv", "user,ts,inview,clicked\n1,20,5|6,6\n");  // of one id it is the same both ways
+  EXPECT_EQ(import().request(1, 20'000).candidates[1].labels.at("click"), 1);
+}
+
 TEST_F(ImpressionLists, RowsOfARequestMayHoldListsToo) {
   write("mapping.yaml", R"(
 impressions:

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "io/csv_reader.h"
 #include "io/import_values.h"
@@ -155,6 +156,28 @@ items: {files: items.jsonl, item: id, features: {tags: {kind: ids}}}
   EXPECT_EQ(request.candidates[1].reals.at("position"), 1);
   EXPECT_EQ(data.request(hashed_id("u1"), 1704164705000).history.size(), 2u);
   EXPECT_THAT(data.items.at(hashed_id("a")).lists.at("tags"), ElementsAre(hashed_id("red"), 7));
+}
+
+TEST_F(JsonLines, WhatIsNullMeetsNoCondition) {
+  write("mapping.yaml", R"(
+impressions:
+  files: log.jsonl
+  user: user
+  item: item
+  time: {column: ts, unit: s}
+  labels: {good: {column: stars, at_least: -1}, bought: {column: what, equals: buy}}
+  event: {when: {column: stars, at_least: 1}}
+)");
+  write("log.jsonl",
+        "{\"user\": 1, \"item\": 2, \"ts\": 10, \"stars\": 3, \"what\": null}\n"
+        "{\"user\": 1, \"item\": 3, \"ts\": 20, \"stars\": null, \"what\": \"buy\"}\n");
+  const auto report = import_csv(options_);
+  EXPECT_THAT(report.label_rates, ElementsAre(0.5, 0.5));
+  EXPECT_EQ(report.events, 1);
+  write("log.jsonl", "{\"user\": 1, \"item\": 2, \"ts\": 10, \"stars\": \"many\", \"what\": null}\n");
+  std::filesystem::remove_all(options_.out);
+  EXPECT_THAT(user_error([&] { import_csv(options_); }),
+              HasSubstr("log.jsonl:1:stars: found 'many', expected a number"));
 }
 
 }  // namespace
