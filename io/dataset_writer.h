@@ -69,10 +69,11 @@ struct WriterOptions {
 struct AddedRows {
   std::vector<std::string> days;
   int64_t users = 0, events = 0, requests = 0, candidates = 0;
-  int64_t changed_users = 0, changed_items = 0;  // with new values of features; items also: new
+  int64_t new_items = 0;                         // rows of items.h5 that it lacked
+  int64_t changed_users = 0, changed_items = 0;  // that it has, with other values of features, for all days
   int64_t known_events = 0, known_requests = 0;  // left out: of days that the dataset has
   int64_t late_events = 0, late_requests = 0;    // left out: older than what it has, of days that it lacks
-  bool any() const { return users + events + requests + changed_users + changed_items > 0; }
+  bool any() const { return users + events + requests + new_items + changed_users + changed_items > 0; }
 };
 
 // What share of those that a new dataset's log names have a row of features. None where their group has no

@@ -267,13 +267,14 @@ void DatasetWriter::Impl::write_items() {
     RecordReader reader(items.record());
     layouts.item.decode(reader, values);
     const bool replaces = more_old && old->id() == id;
-    added.changed_items += !replaces || old->values() != values;
+    added.new_items += !replaces;
+    added.changed_items += replaces && old->values() != values;
     file.add_item(id, values);
     if (replaces) more_old = old->next();
     more = items.next();
   }
   file.close();
-  if (has_table && added.changed_items == 0) {
+  if (has_table && added.new_items + added.changed_items == 0) {
     fs::remove(path);
     return;
   }

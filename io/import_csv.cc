@@ -76,10 +76,26 @@ class Importer {
       grouper_.reset();
     }
     finish_import(writer_, means_, joined(mapping_.impressions.source.patterns), report_);
+    note_events();
     return std::move(report_);
   }
 
  private:
+  // Every impression an event, since the mapping does not say which are: a history of what was shown, mostly,
+  // in which nothing tells what came of it.
+  void note_events() {
+    const auto& spec = mapping_.impressions;
+    if (report_.added || spec.names_events || mapping_.events) return;
+    for (size_t k = 0; k < schema_.labels.size(); ++k)
+      if (const double rate = report_.label_rates[k]; rate > 0 && rate < 1) {
+        report_.notes.push_back(str("all impressions are events of histories, which do not tell ",
+                                    schema_.labels[k],
+                                    " 1 from 0: the mapping's `event` says which are (when), what is known "
+                                    "of them (features), or: all"));
+        return;
+      }
+  }
+
   static constexpr int64_t grouping_share = 4;  // of the memory, where rows are grouped into requests
 
   static WriterOptions writer_options(WriterOptions options, bool grouping) {

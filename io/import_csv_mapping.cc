@@ -229,6 +229,7 @@ CsvImpressions read_impressions(const Node& node, const std::string& path, bool 
   out.makes_events = !own_events;
   const auto event = node.find("event");
   if (!event) return out;
+  out.names_events = true;
   if (event->is_text()) {
     const std::string which = event->text();
     if (which != "all" && which != "none")

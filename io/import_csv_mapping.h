@@ -53,6 +53,7 @@ struct CsvImpressions {
   std::string day, request;  // columns, or ""
   std::vector<CsvNumber> labels, weights;
   CsvFeatures request_features, candidate_features;
+  bool names_events = false;  // the mapping says which rows are events
   bool makes_events = true;
   std::optional<CsvNumber> event_when;  // unset: every row
   CsvFeatures event_features;

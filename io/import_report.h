@@ -19,6 +19,9 @@ struct ImportReport {
   // What was left out though nothing is wrong with it, by a rule of the importer, a line each.
   std::vector<std::string> left_out;
 
+  // What a new dataset would be like that is seldom meant, a line each.
+  std::vector<std::string> notes;
+
   // Of rows added to a dataset; none where one was made. What follows is of the whole dataset then, but for
   // the label rates.
   std::optional<AddedRows> added;

@@ -140,6 +140,7 @@ void add_csv(CLI::App& importers, Job& job) {
       "    item: item_id\n"
       "    time: {column: timestamp, unit: s}\n"
       "    labels: {click: clicked}\n"
+      "    event: {when: {column: clicked, at_least: 1}}   # histories are of what was clicked\n"
       "  items: {files: items.csv, item: item_id, features: {category: {kind: id}}}");
   finish_importer(command, job, chosen, import_csv);
 }

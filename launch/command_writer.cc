@@ -77,8 +77,21 @@ void print_added(const AddedRows& added, const std::string& dataset) {
   std::cout << "added to " << dataset << ": " << (added.days.empty() ? "no days" : joined(added.days, ", "))
             << ": " << counted(added.events, added.requests) << ", " << grouped(added.candidates)
             << " candidates, " << grouped(added.users) << " new users, " << grouped(added.changed_users)
-            << " with other features, " << grouped(added.changed_items)
-            << " items new or with other features\n";
+            << " with other features, " << grouped(added.new_items) << " new items, "
+            << grouped(added.changed_items) << " with other features\n";
+}
+
+// Features are as of now for all days: those that change every night tell training of days to come.
+void note_changes(const AddedRows& added, int64_t users, int64_t items) {
+  const auto note = [](int64_t changed, int64_t all, const char* what) {
+    constexpr int64_t share = 10;  // one in so many
+    if (changed == 0 || changed * share < all) return;
+    std::cout << "note: " << grouped(changed) << " of " << grouped(all) << " " << what
+              << " have other features now, for all days, also those before: what changes from day to day "
+                 "belongs in the log, as a feature of the candidate or the request\n";
+  };
+  note(added.changed_users, users, "users");
+  note(added.changed_items, items, "items");
 }
 
 void print_coverage(const FeatureCoverage& coverage) {
@@ -123,6 +136,8 @@ void print_report(const ImportReport& report, const std::string& dataset, double
   if (report.items > 0) std::cout << ", " << report.items << " items with features";
   std::cout << "\n";
   print_coverage(report.coverage);
+  if (report.added) note_changes(*report.added, report.users, report.items);
+  for (const auto& line : report.notes) std::cout << "note: " << line << "\n";
   const auto& labels = written.schema().labels;
   const bool rates = !report.added || report.added->candidates > 0;  // of what was written
   for (size_t k = 0; rates && k < report.label_rates.size() && k < labels.size(); ++k)

@@ -284,7 +284,8 @@ TEST_F(AddDays, FeaturesAreReplacedByIdAndWhoHasTheDatasetOpenKeepsTheOldOnes) {
                               data());
   EXPECT_EQ(added.users, 1);
   EXPECT_EQ(added.changed_users, 2);
-  EXPECT_EQ(added.changed_items, 2);
+  EXPECT_EQ(added.new_items, 1);
+  EXPECT_EQ(added.changed_items, 1);
   const auto rows = dump(Dataset::open(data()));
   const auto age = [&](int64_t user) { return rows.users.at(user).ids.at("age_group"); };
   EXPECT_THAT((std::vector{age(1), age(2), age(3)}), ElementsAre(11, 20, 30));

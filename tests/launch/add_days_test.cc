@@ -94,10 +94,12 @@ class Nights : public testing::Test {
 TEST_F(Nights, ADayIsAddedOnceAndToldOf) {
   import("first_two", "--parts 2 --out " + path("grown"));
   const std::string told = import("third", "--add-to " + path("grown"));
-  EXPECT_THAT(told,
-              AllOf(HasSubstr("added to " + path("grown") + ": 2024-01-03: 120 events and 120 requests"),
-                    HasSubstr("items new or with other features"), HasSubstr("it has "),
-                    HasSubstr("360 events, 360 requests, 360 candidates, 3 days"), HasSubstr("label rates")));
+  EXPECT_THAT(
+      told,
+      AllOf(HasSubstr("added to " + path("grown") + ": 2024-01-03: 120 events and 120 requests"),
+            HasSubstr(", 0 new users, 0 with other features, 0 new items, "), HasSubstr("it has "),
+            HasSubstr("\nnote: 26 of 30 items have other features now, for all days, also those before: "),
+            HasSubstr("360 events, 360 requests, 360 candidates, 3 days"), HasSubstr("label rates")));
   EXPECT_THAT(told, Not(HasSubstr("left out")));
   EXPECT_THAT(
       import("third", "--add-to " + path("grown")),
@@ -108,6 +110,10 @@ TEST_F(Nights, ADayIsAddedOnceAndToldOf) {
                     HasSubstr("verified")));
   write_file(path("day3.csv"), "user,item,time,click\n");
   EXPECT_THAT(import("third", "--add-to " + path("grown")), HasSubstr("nothing to add"));
+  write_file(path("items_later.csv"), "item,topic\n0,7\n1,7\n30,7\n");  // of 31
+  EXPECT_THAT(import("third", "--add-to " + path("grown")),
+              AllOf(HasSubstr(": no days: "), HasSubstr(", 1 new items, 2 with other features\n"),
+                    Not(HasSubstr("note:"))));
 }
 
 TEST_F(Nights, MistakesChangeNothing) {

@@ -88,12 +88,12 @@ TEST(Cli, AnImportSaysWhatLooksWrong) {
   write_file(temp.file("log.csv"), "user,item,ts,clicked\nu1,i1,1651363200,1\nu1,i2,1651363300,0\n");
   write_file(temp.file("items.csv"), "item,price\nI1,3\n i2,4\n");
   const auto import = [&](const std::string& unit, const std::string& name) {
-    write_file(
-        temp.file("shop.yaml"),
-        str("impressions: {files: log.csv, user: user, item: item, time: {column: ts, unit: ", unit,
-            "}, labels: {click: clicked, good: {column: clicked, equals: \"", name == "wrong" ? "yes" : "1",
-            "\"}}}\nitems: {files: items.csv, item: item, features: {price: "
-            "{kind: real}}}\n"));
+    write_file(temp.file("shop.yaml"),
+               str("impressions: {files: log.csv, user: user, item: item, time: {column: ts, unit: ", unit,
+                   "}, labels: {click: clicked, good: {column: clicked, equals: \"",
+                   name == "wrong" ? "yes" : "1", "\"}}", name == "right" ? ", event: all" : "",
+                   "}\nitems: {files: items.csv, item: item, features: {price: "
+                   "{kind: real}}}\n"));
     return lime_program(str("import csv --mapping ", temp.file("shop.yaml"), " --out ", temp.file(name))).out;
   };
   const std::string wrong = import("ms", "wrong");
@@ -105,6 +105,9 @@ TEST(Cli, AnImportSaysWhatLooksWrong) {
                         "right column, by the right value?\n"));
   EXPECT_THAT(wrong, testing::Not(HasSubstr("note: click")));
   EXPECT_THAT(wrong, HasSubstr("\nnote: all days are before 1980: is the unit of time right?\n"));
+  EXPECT_THAT(wrong,
+              HasSubstr("\nnote: all impressions are events of histories, which do not tell click 1 from 0: "
+                        "the mapping's `event` says which are (when)"));
   write_file(temp.file("items.csv"), "item,price\ni1,3\n");
   const std::string right = import("s", "right");
   EXPECT_THAT(right, HasSubstr("\nfeatures of 50.0% of the items shown\n"));
