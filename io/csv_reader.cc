@@ -11,9 +11,30 @@ namespace {
 
 constexpr size_t max_line_bytes = size_t{1} << 26;    // a line may hold a user's whole history
 constexpr size_t max_quoted_bytes = size_t{1} << 20;  // over several lines, where a quote is open
-constexpr size_t shown_bytes = 60;                    // of a rejected field
+constexpr size_t shown_bytes = 60;                    // of a rejected field, or a column's name
+constexpr size_t listed_bytes = 2000;                 // of all names of columns
 constexpr size_t json_rows = 1000;                    // that are looked at for names of columns
 constexpr size_t json_bytes = size_t{1} << 24;        // but none that begins beyond these
+
+// As it is shown in a message.
+std::string shown(std::string_view text) {
+  return str(text.substr(0, shown_bytes), text.size() > shown_bytes ? "..." : "");
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::vector<std::string> first;
+  for (size_t bytes = 0; first.size() < names.size() && bytes < listed_bytes; bytes += first.back().size())
+    first.push_back(shown(names[first.size()]));
+  const size_t more = names.size() - first.size();
+  return str(joined(first), more > 0 ? str(" and ", more, " more") : "");
+}
+
+// Not of the CRLF that a quoted name may hold.
+bool has_lone_cr(std::string_view text) {
+  for (size_t at = 0; (at = text.find('\r', at)) != std::string_view::npos; ++at)
+    if (!text.substr(at + 1).starts_with('\n')) return true;
+  return false;
+}
 
 // Follows quoting through text handed in pieces: tells whether a record may end where the text so far ends.
 class QuoteScanner {
@@ -105,6 +126,9 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
     if (!split_record())
       throw UserError(str(path_, ": found an empty file, expected a line with column names"));
     for (const auto field : fields_) columns_.emplace_back(trimmed(field));
+    if (std::any_of(fields_.begin(), fields_.end(), has_lone_cr))
+      throw UserError(
+          str(path_, ":1: found lines that end with CR, expected LF or CRLF (tr '\\r' '\\n' < FILE > NEW)"));
   }
   own_columns_ = columns_.size();
   std::erase_if(path_columns_, [&](const PathColumn& column) { return has_column(column.name); });
@@ -143,14 +167,14 @@ size_t CsvReader::column(std::string_view name) const {
   const auto found = std::find(columns_.begin(), columns_.end(), name);
   if (found == columns_.end() && json_)
     throw UserError(str(path_, ": no '", name, "' in its first objects (nearest: '",
-                        nearest_word(name, columns_),
-                        "'; what few objects have is named in `columns`); found ", joined(columns_)));
+                        shown(nearest_word(name, columns_)),
+                        "'; what few objects have is named in `columns`); found ", listed(columns_)));
   if (found == columns_.end())
     throw UserError(str(path_, ":1: no column '", name, "' (",
                         own_columns_ == 1 && columns_[0].find(name) != std::string::npos
                             ? str("is the separator '", options_.separator, "'?")
-                            : str("nearest: '", nearest_word(name, columns_), "'"),
-                        "); found ", joined(columns_)));
+                            : str("nearest: '", shown(nearest_word(name, columns_)), "'"),
+                        "); found ", listed(columns_)));
   if (std::find(found + 1, columns_.end(), name) != columns_.end())
     throw UserError(str(path_, ":1: found column '", name, "' twice, expected names that differ"));
   return static_cast<size_t>(found - columns_.begin());
@@ -192,9 +216,8 @@ bool CsvReader::read_record() {
 }
 
 void CsvReader::reject(size_t column, std::string_view expected) const {
-  const auto found = fields_[column];
-  throw BadRow(str(path_, ":", line_, ":", columns_[column], ": found '", found.substr(0, shown_bytes),
-                   found.size() > shown_bytes ? "...'" : "'", ", expected ", expected));
+  throw BadRow(str(path_, ":", line_, ":", columns_[column], ": found '", shown(fields_[column]),
+                   "', expected ", expected));
 }
 
 int64_t CsvReader::integer(size_t column, int64_t min, int64_t max) const {

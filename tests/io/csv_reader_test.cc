@@ -151,6 +151,25 @@ TEST_F(CsvReaderTest, NamesTheNearestColumn) {
               testing::EndsWith("in.csv:1: no column 'user' (is the separator ','?); found user;item"));
 }
 
+TEST_F(CsvReaderTest, OfManyOrLongNamesSomeAreShown) {
+  const std::string name(70, 'x');
+  std::string header = name;
+  for (int k = 0; k < 1000; ++k) header += str(",", k % 10, std::string(18, 'y'), k);
+  const std::string said = user_error([&] { CsvReader(write(header + "\n1,2\n")).column("user"); });
+  EXPECT_THAT(said, HasSubstr("); found " + name.substr(0, 60) + "..., 0yyy"));
+  EXPECT_THAT(said, testing::EndsWith(" more"));
+  EXPECT_LT(said.size(), 2500U);
+}
+
+TEST_F(CsvReaderTest, LinesThatEndWithCrAreNamed) {
+  EXPECT_THAT(
+      user_error([&] { CsvReader(write("user,item\r1,2\r3,4\r")); }),
+      testing::EndsWith("in.csv:1: found lines that end with CR, expected LF or CRLF (tr '\\r' '\\n' < "
+                        "FILE > NEW)"));
+  EXPECT_EQ(CsvReader(write("user,item\r\n1,2\r\n")).columns().size(), 2U);
+  EXPECT_EQ(CsvReader(write("user,\"item\r\n(sku)\"\r\n1,2\r\n")).columns()[1], "item\r\n(sku)");
+}
+
 TEST_F(CsvReaderTest, ATwofoldColumnIsRefusedWhereItIsAskedFor) {
   CsvReader reader(write("a,b,a\n1,2,3\n"));
   EXPECT_EQ(reader.column("b"), 1U);
@@ -161,7 +180,8 @@ TEST_F(CsvReaderTest, ATwofoldColumnIsRefusedWhereItIsAskedFor) {
 TEST_F(CsvReaderTest, NamesWhatIsNotText) {
   EXPECT_THAT(user_error([&] { CsvReader(write("PK\x03\x04 and more")); }),
               HasSubstr("in.csv: found a zip archive"));
-  EXPECT_THAT(user_error([&] { CsvReader(write("PAR1 and more")); }), HasSubstr("in.csv: found Parquet, which cannot be read: "));
+  EXPECT_THAT(user_error([&] { CsvReader(write("PAR1 and more")); }),
+              HasSubstr("in.csv: found Parquet, which cannot be read: "));
   const std::string tar = std::string("raw_sample.csv").append(243, '\0') + "ustar\00000user,item\n1,2\n";
   EXPECT_THAT(user_error([&] { CsvReader(write(tar)); }), HasSubstr("in.csv: found a tar archive"));
   const std::string wide("u\0,\0i\0\n\0", 8);
