@@ -28,6 +28,16 @@ std::string next_run_directory(ProcessGroup& group, const std::string& config) {
          std::to_string(all_gather_values(group.world(), std::span<const int64_t>(&number, 1)).front());
 }
 
+// What else is given in the place of a configuration.
+void refuse_directory(const std::string& path) {
+  if (std::filesystem::exists(config_path(path)))
+    throw UserError(
+        str(path, ": is a run, expected a YAML file; to go on with it: lime train --resume ", path));
+  if (std::filesystem::exists(path + "/dataset.yaml"))
+    throw UserError(str(path, ": is a dataset, expected a YAML file; to have one of it: lime configure ",
+                        path, " --out CONFIG.yaml"));
+}
+
 int run(Job& job, const Train& chosen) {
   const bool resume = !chosen.resume.empty();
   if (resume == !chosen.config.empty())
@@ -46,6 +56,7 @@ int run(Job& job, const Train& chosen) {
   Config config = load_everywhere(job.group, [&] {
     if (resume && !std::filesystem::exists(config_path(chosen.resume)))
       throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
+    if (!resume) refuse_directory(chosen.config);
     return load_config(resume ? config_path(chosen.resume) : chosen.config, settings);
   });
   options.run_directory = resume                ? chosen.resume

@@ -17,6 +17,7 @@
 namespace lime {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -102,7 +103,8 @@ TEST_F(Items, HaveNoColumnsOfAnImpression) {
   BatchSpec spec;
   spec.candidate = {"item", "place"};
   EXPECT_THAT(user_error([&] { ItemFeatures(schema(), spec, items()); }),
-              HasSubstr("features.candidate: 'place' is a column of the impression, not of the item"));
+              AllOf(HasSubstr("features.candidate: 'place' is a column of the impression, not of the item"),
+                    HasSubstr("train without it, or import it among request_features")));
 }
 
 std::vector<PlannedColumn> all_columns() {

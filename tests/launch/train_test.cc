@@ -231,6 +231,12 @@ TEST_F(Train, InspectSaysWhatARunHolds) {
   EXPECT_EQ(lime_program("inspect --digests " + path("looked_at")).out, digests("looked_at", 2));
   expect_mistake("inspect --digests " + path("data"), "is a dataset, expected a run or a checkpoint");
   expect_mistake("inspect --verify " + path("looked_at"), "is no dataset");
+  expect_mistake("train " + path("looked_at"),
+                 "looked_at: is a run, expected a YAML file; to go on with it: lime "
+                 "train --resume " +
+                     path("looked_at"));
+  expect_mistake("train " + path("data"),
+                 "data: is a dataset, expected a YAML file; to have one of it: lime configure ");
 }
 
 TEST_F(Train, DaysLaterThanHeldOutOnesAreNotedOnce) {
