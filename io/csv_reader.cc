@@ -228,7 +228,10 @@ int64_t CsvReader::integer(size_t column, int64_t min, int64_t max) const {
 }
 
 double CsvReader::real(size_t column) const {
-  const auto value = parse_number<double>(fields_[column]);
+  const auto text = fields_[column];
+  const auto value = parse_number<double>(text);
+  if (!value && parse_number<double>(text.substr(0, text.find('|'))))
+    reject(column, "a number; the values of a list are taken apart by `explode`");
   if (!value || !std::isfinite(*value)) reject(column, "a number");
   return *value;
 }

@@ -106,6 +106,9 @@ CsvSource read_source(const Node& node, const std::string& mapping_path) {
 }
 
 CsvTime read_time(const Node& node) {
+  if (node.is_text())
+    node.fail(str("found '", node.text(), "', expected {column: ", node.text(),
+                  ", unit: s}, or ms, us or iso8601, or a format in its place"));
   node.need_map({"column", "unit", "format"});
   CsvTime time;
   time.column = node.at("column").text();
@@ -115,6 +118,7 @@ CsvTime read_time(const Node& node) {
     time.format = format->text();
     return time;
   }
+  if (!node.find("unit")) node.fail("no key 'unit', expected s, ms, us or iso8601, or the key 'format'");
   const Node unit = node.at("unit");
   const std::string name = unit.text();
   if (name == "s") {
@@ -189,7 +193,10 @@ CsvFeatures read_features(const Node& parent, const char* key) {
   const auto node = parent.find(key);
   if (!node) return features;
   for (const auto& [name, entry] : node->entries()) {
+    if (entry.is_text())
+      entry.fail(str("found '", entry.text(), "', expected what it holds: {kind: id}, ids or real"));
     entry.need_map({"column", "kind", "separator", "log1p"});
+    if (!entry.find("kind")) entry.fail("no key 'kind', expected id, ids or real");
     CsvFeature feature;
     feature.name = name;
     feature.column = entry.text_or("column", name);

@@ -5,6 +5,7 @@
 #include "io/import_csv_mapping.h"
 #include "io/import_values.h"
 #include "io/list_text.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -153,7 +154,11 @@ int64_t CsvTimeReader::read_unit() const {
 // programs that keep times as floats.
 int64_t CsvTimeReader::since_epoch(int64_t times, int64_t through, const char* expected,
                                    const char* too_large) const {
-  const bool whole = reader_.text(column_).find_first_of(".eE") == std::string_view::npos;
+  const std::string_view text = reader_.text(column_);
+  if (text.find_first_of(":/") != std::string_view::npos || text.find('-', 1) != std::string_view::npos)
+    if (!parse_number<double>(text))
+      reader_.reject(column_, str(expected, "; of dates: unit: iso8601, or a format"));
+  const bool whole = text.find_first_of(".eE") == std::string_view::npos;
   const int64_t most = max_ms * through / times;
   const double value =
       whole ? 0

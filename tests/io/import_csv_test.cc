@@ -292,6 +292,12 @@ TEST_F(ImportCsvTest, ATimeOfAnotherUnitIsNamed) {
                                              "', expected s since 1970, up to the year 9999" +
                                              (time.starts_with("-") ? "" : "; is it in ms?")));
   }
+  for (const std::string time : {"2026-03-01", "1.3.2026 07:30", "3/1/26"}) {
+    write("log.csv", "user,item,ts,clicked\n1,2," + time + ",1\n");
+    EXPECT_THAT(failure(), testing::EndsWith("found '" + time +
+                                             "', expected s since 1970, up to the year 9999; of "
+                                             "dates: unit: iso8601, or a format"));
+  }
 }
 
 TEST_F(ImportCsvTest, ATimeWithoutADayIsABadRow) {
@@ -346,6 +352,16 @@ TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
   fortnight.replace(fortnight.find("unit: s"), 7, "unit: d");
   EXPECT_THAT(failure_of(fortnight),
               HasSubstr(":6: impressions.time.unit: found 'd', expected s, ms, us or iso8601"));
+  fortnight.replace(fortnight.find(", unit: d"), 9, "");
+  EXPECT_THAT(failure_of(fortnight),
+              HasSubstr(":6: impressions.time: no key 'unit', expected s, ms, us or iso8601"));
+  fortnight.replace(fortnight.find("{column: ts}"), 12, "ts");
+  EXPECT_THAT(failure_of(fortnight),
+              HasSubstr(":6: impressions.time: found 'ts', expected {column: ts, unit: s}"));
+  EXPECT_THAT(failure_of(str(minimal, "  request_features: {hour: hr}\n")),
+              HasSubstr(".hour: found 'hr', expected what it holds: {kind: id}, ids or real"));
+  EXPECT_THAT(failure_of(str(minimal, "  request_features: {hour: {column: hr}}\n")),
+              HasSubstr(".hour: no key 'kind', expected id, ids or real"));
 }
 
 // Events of impressions count for the day that their row names: one after midnight closes no day but that.

@@ -162,6 +162,16 @@ impressions:
       HasSubstr("log.tsv:1:ts: found '13/1/1970 12:00:10 AM', expected a time of the format %m/%d/%Y"));
 }
 
+TEST_F(ImpressionLists, AListInThePlaceOfANumberIsToldOf) {
+  write("mapping.yaml", R"(
+impressions: {files: log.csv, user: user, item: items, time: {column: ts, unit: s}, labels: {click: clicks}}
+)");
+  write("log.csv", "user,ts,items,clicks\n1,10,7|8|9,0|1|0\n");
+  EXPECT_THAT(failure(),
+              HasSubstr("log.csv:2:clicks: found '0|1|0', expected a number; the values of a list are "
+                        "taken apart by `explode`"));
+}
+
 TEST_F(ImpressionLists, AListInThePlaceOfAnIdIsNoLabel) {
   write("mapping.yaml", R"(
 impressions:
