@@ -105,7 +105,8 @@ std::string BestCheckpoint::describe() const {
 std::string BestCheckpoint::in_vain() const {
   const int64_t n = best_.in_vain();
   return str(n, n == 1 ? " evaluation" : " evaluations", " without a better ", metric_->name,
-             best_.step() ? str(" than that of step ", *best_.step()) : "");
+             best_.step() ? str(" than that of step ", *best_.step()) : "",
+             best_.is_defined() ? "" : ", which is not defined on these days");
 }
 
 }  // namespace lime

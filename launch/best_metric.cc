@@ -20,8 +20,8 @@ std::optional<BestMetric> best_metric(const Config& config) {
       for (const auto& metric : metric_names) {
         if (metric.kind == MetricKind::wt_auc && config.eval.watch_time.empty()) continue;
         names.push_back(str(prefix, task.label, ".", metric.key));
-        known.push_back(
-            {names.back(), to_string(mode), task.label, metric.key, metric.kind != MetricKind::ne});
+        known.push_back({names.back(), to_string(mode), task.label, metric.key, metric.kind != MetricKind::ne,
+                         is_of_requests(metric.kind)});
       }
   };
   add("", modes.front());
@@ -46,7 +46,8 @@ double value_of(const BestMetric& metric, const std::vector<EvalResult>& results
 }
 
 bool BestSoFar::add(int64_t step, double value, bool kept) {
-  const bool better = std::isfinite(value) && (!step_ || (higher_ ? value > value_ : value < value_));
+  defined_ = std::isfinite(value);
+  const bool better = defined_ && (!step_ || (higher_ ? value > value_ : value < value_));
   in_vain_ = better ? 0 : in_vain_ + 1;
   if (!better || !kept) return false;
   step_ = step;

@@ -14,6 +14,7 @@ struct BestMetric {
   std::string name;                   // as the configuration has it: "click.auc"
   std::string history, task, metric;  // as metrics.jsonl has them
   bool higher = true;                 // is better
+  bool of_requests = false;           // is not defined where each request has one candidate
 };
 
 // Nothing where train.best is empty. Without a history it is the first that eval.history has. Throws
@@ -36,12 +37,14 @@ class BestSoFar {
   std::optional<int64_t> step() const { return step_; }
   double value() const { return value_; }
   int64_t in_vain() const { return in_vain_; }  // evaluations since, or since the last that was better
+  bool is_defined() const { return defined_; }  // the last one's value
 
  private:
   bool higher_;
   std::optional<int64_t> step_;
   double value_ = 0;
   int64_t in_vain_ = 0;
+  bool defined_ = true;
 };
 
 }  // namespace lime

@@ -71,10 +71,12 @@ std::string to_table(const std::vector<EvalResult>& results) {
 std::string to_lines(const std::vector<EvalResult>& results) {
   std::string text;
   for (const auto& result : results)
-    for (const auto& task : result.tasks)
-      text +=
-          str(text.empty() ? "" : "\n", "  ", task.task, "  AUC ", fixed(task.all.auc, 4), "  GAUC ",
-              fixed(task.all.gauc, 4), "  NE ", fixed(task.all.ne, 4), "  (history ", result.history, ")");
+    for (const auto& task : result.tasks) {
+      text += str(text.empty() ? "" : "\n", "  ", task.task);
+      for (const auto& column : columns_of(task))
+        text += str("  ", column.title, " ", fixed(task.all.*column.value, 4));
+      text += str("  (history ", result.history, ")");
+    }
   return text;
 }
 

@@ -57,6 +57,10 @@ constexpr std::array<MetricKind, metric_names.size()> metric_kinds = [] {
   for (size_t k = 0; k < kinds.size(); ++k) kinds[k] = metric_names[k].kind;
   return kinds;
 }();
+// Of the order within a request, which one candidate alone has none of.
+constexpr bool is_of_requests(MetricKind kind) {
+  return kind == MetricKind::r_auc || kind == MetricKind::mrr || kind == MetricKind::ndcg;
+}
 inline const char* to_string(MetricKind kind) { return metric_names[static_cast<size_t>(kind)].title; }
 inline const char* json_key(MetricKind kind) { return metric_names[static_cast<size_t>(kind)].key; }
 inline double value_of(const Metrics& metrics, MetricKind kind) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/dataset.h"
+#include "launch/metrics.h"
 #include "launch/text_table.h"
 #include "model/best_record.h"
 #include "model/checkpoint.h"
@@ -40,15 +41,26 @@ std::string evaluation(const std::string& path) {
   std::ifstream file(path);
   const auto results = nlohmann::json::parse(file, nullptr, false);
   if (results.is_discarded()) return "";
-  std::vector<std::vector<std::string>> rows = {{"held out", "history", "AUC", "GAUC", "NE"}};
-  const auto value = [](const nlohmann::json& metrics, const char* name) {
-    return metrics.at(name).is_null() ? std::string("-") : grouped(metrics.at(name).get<double>(), 4);
+  std::vector<MetricName> columns;  // that any result has; a run of before has fewer
+  const auto number = [](const nlohmann::json& task, const MetricName& name) {
+    const auto& all = task.at("all");
+    return all.contains(name.key) ? all.at(name.key) : nlohmann::json();
   };
+  for (const auto& name : metric_names)
+    if (std::ranges::any_of(results, [&](const auto& result) {
+          return std::ranges::any_of(result.at("tasks"),
+                                     [&](const auto& task) { return !number(task, name).is_null(); });
+        }))
+      columns.push_back(name);
+  std::vector<std::vector<std::string>> rows = {{"held out", "history"}};
+  for (const auto& name : columns) rows[0].emplace_back(name.title);
   for (const auto& result : results)
     for (const auto& task : result.at("tasks")) {
-      const auto& all = task.at("all");
-      rows.push_back({task.at("task").get<std::string>(), result.at("history").get<std::string>(),
-                      value(all, "auc"), value(all, "gauc"), value(all, "ne")});
+      rows.push_back({task.at("task").get<std::string>(), result.at("history").get<std::string>()});
+      for (const auto& name : columns) {
+        const auto value = number(task, name);
+        rows.back().push_back(value.is_null() ? "-" : grouped(value.get<double>(), 4));
+      }
     }
   const auto checkpoint = results.empty() ? "" : results.front().value("checkpoint", "");
   return str(checkpoint.empty() ? "" : str("held-out days with ", checkpoint, ":\n"), aligned_table(rows));

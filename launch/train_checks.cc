@@ -28,15 +28,24 @@ void check_training(const Config& config, const Dataset& dataset, int64_t ranks)
   if (train.eval_every > 0 && config.data.eval.empty())
     throw UserError(
         str("train.eval_every: found ", train.eval_every, ", but data.eval names no days to evaluate"));
-  if (best_metric(config) && train.eval_every == 0)
+  const auto best = best_metric(config);
+  if (best && train.eval_every == 0)
     throw UserError(str("train.best: found '", train.best,
                         "', but train.eval_every is 0: expected the steps between ",
                         "evaluations of data.eval"));
   if (train.patience > 0 && train.best.empty())
     throw UserError(str("train.patience: found ", train.patience,
                         ", but train.best is empty: expected the metric that has to get better"));
-  if (!config.data.eval.empty())
-    refuse_trained_days(config, dataset, dataset.select_days(config.data.eval, "data.eval"), "data.eval");
+  if (config.data.eval.empty()) return;
+  const auto held_out = dataset.select_days(config.data.eval, "data.eval");
+  refuse_trained_days(config, dataset, held_out, "data.eval");
+  if (best && best->of_requests && std::ranges::all_of(held_out, [&](const std::string& name) {
+        const DayInfo& day = dataset.day(name);
+        return day.candidates == day.requests;
+      }))
+    throw UserError(str(
+        "train.best: found '", train.best, "', but the requests of data.eval (", config.data.eval,
+        ") have one candidate each, and no order: expected another metric, such as ", best->task, ".auc"));
 }
 
 void refuse_changes(const Config& config, const Dataset& dataset, const std::string& run_directory) {

@@ -29,7 +29,7 @@ std::vector<MetricKind> further_metrics(const ImportanceResult& result) {
                   [](const TaskImportance& task) { return task.whole.ranked_requests > 0; });
   std::vector<MetricKind> kinds;
   for (const MetricKind kind : metric_kinds) {
-    const bool of_requests = kind == MetricKind::r_auc || kind == MetricKind::mrr || kind == MetricKind::ndcg;
+    const bool of_requests = is_of_requests(kind);
     if (kind == MetricKind::auc || (of_requests && !has_requests)) continue;
     if (kind != MetricKind::wt_auc || result.with_watch_time) kinds.push_back(kind);
   }

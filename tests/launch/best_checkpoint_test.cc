@@ -188,6 +188,15 @@ TEST_F(BestCheckpointTest, WithoutACheckpointOrOfOtherDaysIsNone) {
   EXPECT_EQ(best(config_).evaluated_step(), 40);
 }
 
+TEST_F(BestCheckpointTest, SaysThatItsMetricIsNotDefined) {
+  BestCheckpoint kept = best(config_);
+  EXPECT_FALSE(kept.add(world(), 10, result(std::nan(""))));
+  EXPECT_EQ(kept.in_vain(), "1 evaluation without a better click.auc, which is not defined on these days");
+  EXPECT_TRUE(kept.add(world(), 20, result(0.6)));
+  EXPECT_FALSE(kept.add(world(), 30, result(0.5)));
+  EXPECT_EQ(kept.in_vain(), "1 evaluation without a better click.auc than that of step 20");
+}
+
 TEST_F(BestCheckpointTest, AnEvaluationMadeAgainIsOne) {
   left({{10, 0.9}, {20, 0.8}, {20, 0.8}, {20, 0.8}}, {10, 20});
   EXPECT_EQ(best(config_).in_vain(), "1 evaluation without a better click.auc than that of step 10");

@@ -27,12 +27,11 @@ class Best : public Train {
   }
   // A day of 300 users again and again, learned by heart: NE falls for half of the steps, and then rises.
   static std::string settings(const std::string& more = "") {
-    return str(
-        "data.path=", path("many"), " --set data.train=2024-01-01 --set data.eval=2024-01-03",
-        " --set train.batch_requests=64 --set train.epochs=9 --set train.max_steps=", last,
-        " --set train.eval_every=", every, " --set train.keep_checkpoints=1",
-        " --set train.learning_rate=0.01 --set embeddings.learning_rate=0.1 --set train.best=click.ne",
-        more);
+    return str("data.path=", path("many"), " --set data.train=2024-01-01 --set data.eval=2024-01-03",
+               " --set train.batch_requests=64 --set train.epochs=9 --set train.max_steps=", last,
+               " --set train.eval_every=", every, " --set train.keep_checkpoints=1",
+               " --set train.learning_rate=0.01 --set embeddings.learning_rate=0.1 --set train.best=click.ne",
+               more);
   }
   // One that nobody disturbs, on 2 ranks.
   static const std::string& whole() {
@@ -247,6 +246,19 @@ TEST_F(Best, Mistakes) {
   mistake("train.eval_every=2 --set train.best=click.auc", "data.eval names no days");
   mistake("data.eval=2024-01-03 --set train.eval_every=2 --set train.patience=2",
           "train.patience: found 2, but train.best is empty");
+  write_file(path("rows.csv"),
+             "user,item,time,click\n1,5,1704067200,1\n1,6,1704067300,0\n2,5,1704240000,1\n");
+  write_file(path("rows.yaml"),
+             "impressions: {files: rows.csv, user: user, item: item, time: {column: time, unit: s}, "
+             "labels: {click: click}, event: all}\n");
+  program(str("import csv --mapping ", path("rows.yaml"), " --out ", path("single")));
+  write_file(path("single.yaml"),
+             str("data: {path: ", path("single"), ", train: 2024-01-01, eval: 2024-01-03}\n",
+                 "tasks: [click]\ntrain: {eval_every: 2, best: click.mrr}\n"));
+  expect_mistake(
+      str("train ", path("single.yaml"), " --out ", path("mistaken")),
+      "train.best: found 'click.mrr', but the requests of data.eval (2024-01-03) have one candidate "
+      "each, and no order: expected another metric, such as click.auc");
   train(1, "plain", "train.max_steps=1");
   expect_mistake(str("eval ", path("plain"), " --days 2024-01-03 --checkpoint best"), "has no best.json");
   EXPECT_THAT(program("inspect " + path("plain")), Not(HasSubstr("best")));

@@ -301,6 +301,11 @@ TEST(EvalReport, TableAndJson) {
               HasSubstr("AUC    GAUC   R-AUC     MRR  nDCG@10      NE  WT-AUC  calibration\n"));
   EXPECT_THAT(to_table({lists}),
               HasSubstr("0.7442  0.6430  0.6100  0.5000   0.7500  0.8562  0.9000       1.0123\n"));
+  EXPECT_EQ(to_lines({result, lists}),
+            "  is_click  AUC 0.7442  GAUC 0.6430  NE 0.8562  (history frozen)\n"
+            "  is_click  AUC 0.7442  GAUC 0.6430  R-AUC 0.6100  MRR 0.5000  nDCG@10 0.7500  NE 0.8562  "
+            "WT-AUC 0.9000"
+            "  (history frozen)");
   const auto json = nlohmann::json::parse(to_json({result}, "step-1"));
   ASSERT_EQ(json.size(), 1u);
   EXPECT_EQ(json[0]["history"], "frozen");

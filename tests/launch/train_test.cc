@@ -223,6 +223,7 @@ TEST_F(Train, InspectSaysWhatARunHolds) {
   const Outcome run = lime_program("inspect " + path("looked_at"));
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_THAT(run.out, HasSubstr("lime_xor on " + path("data") + ", trained on 2024-01-01..2024-01-02"));
+  EXPECT_THAT(run.out, HasSubstr("\nheld out  history     AUC    GAUC   R-AUC     MRR  nDCG@10      NE"));
   EXPECT_THAT(run.out, testing::ContainsRegex("\nclick +frozen +0\\.[0-9]{4} "));
   EXPECT_THAT(run.out, HasSubstr("checkpoints, newest first: step-000000002\nstep 2, epoch 0, "));
   EXPECT_THAT(run.out, testing::ContainsRegex("\nsegment +[0-9]+ +8\n"));
