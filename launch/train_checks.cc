@@ -79,11 +79,16 @@ std::optional<std::string> note_on_later_days(const Config& config, const Datase
   return std::nullopt;
 }
 
-std::optional<std::string> note_on_negatives(const Config& config) {
-  const double share = config.data.keep_negatives;
-  if (share == 1) return std::nullopt;
-  return str("negatives: ", 100 * share, " % of them, drawn anew each epoch, each weighs ", 1 / share,
-             " times as much; batches are smaller by what is left out");
+std::vector<std::string> notes_on_weights(const Config& config) {
+  std::vector<std::string> notes;
+  if (const double share = config.data.keep_negatives; share != 1)
+    notes.push_back(str("negatives: ", 100 * share, " % of them, drawn anew each epoch, each weighs ",
+                        1 / share, " times as much; batches are smaller by what is left out"));
+  for (const auto& task : config.tasks)
+    if (!task.sample_weight.empty())
+      notes.push_back(str("weights: ", task.label, " is learned with those of ", task.sample_weight,
+                          "; metrics of held-out days count rows once, those that weigh 0 never"));
+  return notes;
 }
 
 int64_t planned_steps(const TrainConfig& train, const BatchSource& source) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "io/dataset.h"
 #include "launch/batch_source.h"
@@ -20,8 +21,9 @@ void refuse_changes(const Config&, const Dataset&, const std::string& run_direct
 // A note where days of data.train, or those that first weights have seen, are later than a held-out day.
 std::optional<std::string> note_on_later_days(const Config&, const Dataset&);
 
-// What data.keep_negatives leaves of the training days, where it is less than all.
-std::optional<std::string> note_on_negatives(const Config&);
+// Where the loss does not count each row once: what data.keep_negatives leaves of the training days, and
+// tasks with sample weights. A line each.
+std::vector<std::string> notes_on_weights(const Config&);
 
 // Of the whole run.
 int64_t planned_steps(const TrainConfig&, const BatchSource&);

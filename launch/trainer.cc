@@ -186,7 +186,7 @@ class Trainer {
                            " micro-batches; writing ", options_.run_directory));
     progress_->message(table_sizes(config_, dataset_, network_->tables()));
     if (const auto line = buckets_line(config_); !line.empty()) progress_->message(line);
-    if (const auto line = note_on_negatives(config_)) progress_->message(*line);
+    for (const auto& line : notes_on_weights(config_)) progress_->message(line);
     if (const auto note = note_on_later_days(config_, dataset_)) progress_->message(*note);
   }
 

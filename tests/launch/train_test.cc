@@ -240,6 +240,16 @@ TEST_F(Train, InspectSaysWhatARunHolds) {
                  "data: is a dataset, expected a YAML file; to have one of it: lime configure ");
 }
 
+TEST_F(Train, SampleWeightsAreNotedByTask) {
+  const Outcome outcome = lime_program(train_command(
+      "weighted", "train.max_steps=1 --set 'tasks=[{label: click, sample_weight: watch_time}]'"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              HasSubstr("\nweights: click is learned with those of watch_time; metrics of held-out days "
+                        "count rows once, those that weigh 0 never\n"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("\nnegatives:")));
+}
+
 TEST_F(Train, DaysLaterThanHeldOutOnesAreNotedOnce) {
   const std::string note = "note: data.train has days later than held-out 2024-01-02: 2024-01-03; ";
   const Outcome later = lime_program_on(
