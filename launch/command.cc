@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "model/together.h"
+#include "runtime/durable_file.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
 
@@ -18,6 +19,7 @@ namespace lime {
 namespace {
 
 void require_place(const std::string& option, const std::string& path, const std::string& made_later) {
+  if (path == "-") throw UserError(str(option, ": found '-', expected the name of a file to write"));
   const auto parent = std::filesystem::path(path).lexically_normal().parent_path();
   const std::string folder = parent.empty() ? "." : parent.string();
   if (!made_later.empty() &&
@@ -26,6 +28,8 @@ void require_place(const std::string& option, const std::string& path, const std
   std::error_code status;
   if (std::filesystem::is_directory(path, status))
     throw UserError(str(option, ": ", path, " is a directory, expected a file to write"));
+  if (is_stream(path))
+    throw UserError(str(option, ": ", path, " is a device or pipe, expected a file to write"));
   if (!std::filesystem::is_directory(folder, status))
     throw UserError(str(option, ": cannot write ", path, ": there is no directory ", folder));
   if (access(folder.c_str(), W_OK | X_OK) != 0)

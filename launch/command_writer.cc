@@ -132,7 +132,7 @@ void print_report(const ImportReport& report, const std::string& dataset, double
   const Dataset written = Dataset::open(dataset);
   std::cout << (report.added ? "it has" : str("wrote ", dataset, ":")) << " " << report.users << " users, "
             << report.events << " events, " << report.requests << " requests, " << report.candidates
-            << " candidates, " << report.days << " days";
+            << " candidates, " << report.days << (report.days == 1 ? " day" : " days");
   if (report.items > 0) std::cout << ", " << report.items << " items with features";
   std::cout << "\n";
   print_coverage(report.coverage);

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "runtime/error.h"
 
@@ -50,7 +51,17 @@ void write_durably(const std::string& path, std::string_view text) {
   if (const int error = try_write_file(path, text)) cannot_be_written(path, error);
 }
 
+bool is_stream(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code status;
+  const auto kind = fs::status(path, status);
+  if (fs::exists(kind) && !fs::is_regular_file(kind) && !fs::is_directory(kind)) return true;
+  const fs::path folder = fs::weakly_canonical(fs::path(path).parent_path(), status);
+  return folder == "/dev" || folder.string().starts_with("/proc/");
+}
+
 void write_file_atomically(const std::string& path, std::string_view text) {
+  if (is_stream(path)) throw UserError(str(path, ": is a device or pipe, expected a file to write"));
   const std::string partial = path + ".partial";
   int error = try_write_file(partial, text);
   if (error == 0 && std::rename(partial.c_str(), path.c_str()) != 0) error = errno;

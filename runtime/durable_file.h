@@ -14,7 +14,12 @@ void sync_path(const std::string& path);
 // Writes a file, in place of one of that name, and syncs it.
 void write_durably(const std::string& path, std::string_view text);
 
-// Writes PATH.partial, syncs and renames it: PATH has its old content or the new one at any moment.
+// Whether PATH is a device, a pipe, or a name of a file that is open (/dev/stdout, also where that is a
+// regular one): a file that took its place would be none of these any more, for nobody.
+bool is_stream(const std::string& path);
+
+// Writes PATH.partial, syncs and renames it: PATH has its old content or the new one at any moment. Streams
+// are refused.
 void write_file_atomically(const std::string& path, std::string_view text);
 
 // Writes all of `text` to the open file `descriptor` of `path`. Not synced.

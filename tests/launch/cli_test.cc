@@ -112,6 +112,7 @@ TEST(Cli, AnImportSaysWhatLooksWrong) {
   const std::string right = import("s", "right");
   EXPECT_THAT(right, HasSubstr("\nfeatures of 50.0% of the items shown\n"));
   EXPECT_THAT(right, testing::Not(HasSubstr("note:")));
+  EXPECT_THAT(right, HasSubstr(" 2 candidates, 1 day, 1 items with features\n"));
 }
 
 struct Mistake {
@@ -146,6 +147,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "--rows: / is a directory, expected a file to write"},
         Mistake{"train " LIME_SOURCE_DIR "/configs/quickstart.yaml --rows r.h5 --set data.eval=",
                 "--rows: data.eval is empty, expected held-out days whose rows are to be written"},
+        Mistake{"predict nowhere --days 2024-01-03 --out /dev/stdout",
+                "--out: /dev/stdout is a device or pipe, expected a file to write"},
+        Mistake{"eval nowhere --json -", "--json: found '-', expected the name of a file to write"},
         Mistake{"eval nowhere --json nowhere/e.json",
                 "--json: cannot write nowhere/e.json: there is no directory nowhere"},
         Mistake{"predict nowhere --days 2022-01-01 --out nowhere/s.h5",

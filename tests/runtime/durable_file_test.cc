@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <iterator>
@@ -26,6 +27,21 @@ TEST(WriteFileAtomically, ReplacesOrLeavesAlone) {
   fs::create_directory(temp.file("folder"));
   EXPECT_THROW(write_file_atomically(temp.file("folder"), "x"), UserError);
   EXPECT_FALSE(fs::exists(temp.file("folder.partial")));
+}
+
+TEST(WriteFileAtomically, LeavesStreamsAlone) {
+  const TempDirectory temp;
+  ASSERT_EQ(mkfifo(temp.file("pipe").c_str(), 0600), 0);
+  EXPECT_THAT([&] { write_file_atomically(temp.file("pipe"), "x"); },
+              ThrowsMessage<UserError>(HasSubstr("pipe: is a device or pipe, expected a file to write")));
+  EXPECT_TRUE(fs::is_fifo(temp.file("pipe")));
+  for (const char* stream : {"/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+    EXPECT_TRUE(is_stream(stream)) << stream;
+  write_file_atomically(temp.file("a"), "one");
+  fs::create_symlink(temp.file("a"), temp.file("link"));
+  for (const std::string& file : {temp.file("a"), temp.file("link"), temp.file("none"), temp.path(),
+                                  std::string("a"), std::string("nowhere/a")})
+    EXPECT_FALSE(is_stream(file)) << file;
 }
 
 TEST(WriteDurably, NamesWhatCannotBeWritten) {
