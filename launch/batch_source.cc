@@ -1,6 +1,7 @@
 #include "launch/batch_source.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <utility>
 
@@ -38,6 +39,16 @@ ReaderOptions reader_options(const Communicator& comm, const Config& config, std
   options.threads = static_cast<int>(config.data.threads);
   options.cache_bytes = config.data.cache_mb << 20;
   return options;
+}
+
+std::vector<double> base_logits(const GlobalBatch& batch) {
+  std::vector<double> logits;
+  for (size_t t = 0; t < batch.task_weight_sum.size(); ++t) {
+    const double weight = batch.task_weight_sum[t], positive = batch.task_label_sum[t];
+    const double half = weight / static_cast<double>(batch.candidates) / 2;  // of a candidate
+    logits.push_back(weight > 0 ? std::log((positive + half) / (weight - positive + half)) : 0.0);
+  }
+  return logits;
 }
 
 BatchSource::BatchSource(ProcessGroup& group, const Dataset& dataset, const Config& config, int64_t epoch,

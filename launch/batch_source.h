@@ -35,6 +35,10 @@ struct GlobalBatch {
   std::vector<RankTurn> ranks;          // by rank
 };
 
+// The log-odds of each task's labels in a batch, by their weights: as if it had one candidate more, half of
+// it positive, so that they are finite. 0 of a task without weight.
+std::vector<double> base_logits(const GlobalBatch&);
+
 class BatchSource {
  public:
   // Starts at `epoch`, at `positions` within it (empty: its beginning).

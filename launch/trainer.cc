@@ -101,6 +101,8 @@ class Trainer {
     TrainStep train_step(group_, ctx_, config_, *network_, *adamw_);
     told_ = Clock::now();  // the first step's time holds its wait for data, as all others' do
     std::unique_ptr<GlobalBatch> batch = beyond_last_step() ? nullptr : fetch(source, train_step, signal);
+    if (batch && state_.step == 0 && config_.train.from.empty())
+      network_->model().start_at(ctx_, base_logits(*batch));
     std::optional<End> end;
     if (batch && batch->stop) end = End::signal;
     if (batch && !end && held_out_->was_given_up(state_.step)) end = evaluate();

@@ -102,6 +102,14 @@ void Linear::backward(Context& ctx, const ConstView& x, const ConstView& dy, Gra
   p.backward_input(ctx, dy, input, dx);
 }
 
+void Linear::set_bias(Context& ctx, std::span<const double> values) {
+  LIME_CHECK(bias_ && static_cast<int64_t>(values.size()) == out(), weight_.name, ": ", values.size(),
+             " values of a bias");
+  for (int64_t k = 0; k < out(); ++k)
+    fill(ctx, bias_->master.slice_cols(k, k + 1), values[static_cast<size_t>(k)]);
+  store_.refresh(ctx);
+}
+
 void Linear::ready() const {
   if (bias_) store_.ready(*bias_);
   store_.ready(weight_);

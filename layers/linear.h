@@ -7,6 +7,7 @@
 // them once at the start of backward.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "layers/parameter.h"
@@ -57,7 +58,8 @@ class Linear {
 
   void forward(Context&, const ConstView& x /*r x in*/, View y /*r x out*/) const;
   void backward(Context&, const ConstView& x, const ConstView& dy, GradMode input, View dx) const;
-  void ready() const;  // the gradients are final
+  void ready() const;                                // the gradients are final
+  void set_bias(Context&, std::span<const double>);  // of a layer that has one
 
  private:
   LinearPart part(int64_t r0, int64_t r1, int64_t c0, int64_t c1) const;

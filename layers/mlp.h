@@ -38,6 +38,7 @@ class Mlp {
   // The layers themselves, for who multiplies them out ahead (cached_scoring.h).
   const Linear& hidden_layer() const { return hidden_; }
   const Linear& out_layer() const { return out_; }
+  Linear& out_layer() { return out_; }
 
   double forward_flops(int64_t rows) const;
 

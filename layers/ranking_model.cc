@@ -93,6 +93,10 @@ void RankingModel::backward(Context& ctx, const ConstView& dlogits, const ModelI
   impl_->tokens.backward(ctx, dtokens, grad.history);
 }
 
+void RankingModel::start_at(Context& ctx, std::span<const double> logits) {
+  impl_->head.start_at(ctx, logits);
+}
+
 double RankingModel::training_flops(int64_t requests, int64_t history_tokens, int64_t candidates) const {
   // Backward computes two products, of inputs and of weights, for each of forward; recomputation is not
   // counted.

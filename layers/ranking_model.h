@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "layers/history_parts.h"
@@ -70,6 +71,10 @@ class RankingModel {
   // After forward, once. Overwrites all parameter gradients, calling ParameterStore::ready as each becomes
   // final, each exactly once, in about reverse order of registration.
   void backward(Context&, const ConstView& dlogits, const ModelInputGrad&);
+
+  // Scores begin there, by task: the last bias of the score head. Of a new network: it is learned from then
+  // on.
+  void start_at(Context&, std::span<const double> logits);
 
   // Floating-point operations of forward + backward for such a batch, counting multiply-adds of matrix
   // products and attention as two, nothing else: what "share of the GEMM rate" refers to.

@@ -5,6 +5,7 @@
 //   z, T   C x d        u   B x d_u        logits   C x tasks, of the parameters' type: bf16 would tie them
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "layers/mlp.h"
@@ -21,6 +22,8 @@ class ScoreHead {
                const Jagged& impressions, View logits);
   // All overwritten.
   void backward(Context&, const ConstView& dlogits, View dz, View dt, View duser);
+  // Scores begin there, by task: the bias of the last layer.
+  void start_at(Context& ctx, std::span<const double> logits) { mlp_.out_layer().set_bias(ctx, logits); }
   double forward_flops(int64_t requests, int64_t candidates) const;
 
   // The blocks of the hidden layer that z, T and u are multiplied with, each with the hidden bias, and the

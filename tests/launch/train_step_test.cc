@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <optional>
 #include <vector>
 
@@ -56,6 +58,19 @@ TEST(TrainStep, OnADeviceTakesNoMemoryAndWaitsOnlyForWhatItReports) {
     ASSERT_EQ(loop.losses.size(), loop.batches.size() * static_cast<size_t>(epochs));
     EXPECT_LT(loop.losses.back(), loop.losses[2]);  // of the same batch
   }
+}
+
+TEST(BaseLogits, AreFiniteAndByWeight) {
+  GlobalBatch batch;
+  batch.candidates = 10;
+  batch.task_weight_sum = {10, 40, 10, 0};
+  batch.task_label_sum = {2, 8, 0, 0};
+  const auto logits = base_logits(batch);
+  ASSERT_EQ(logits.size(), 4u);
+  EXPECT_DOUBLE_EQ(logits[0], std::log(2.5 / 8.5));
+  EXPECT_DOUBLE_EQ(logits[1], logits[0]);
+  EXPECT_DOUBLE_EQ(logits[2], std::log(0.5 / 10.5));
+  EXPECT_EQ(logits[3], 0);
 }
 
 TEST(TrainStep, TellsItsWorkOnce) {

@@ -60,6 +60,28 @@ TEST_F(Train, IdsThatWaitTheSameBitsOnAnyRanksAndOverResumes) {
   EXPECT_THAT(digests("waits_1", 13), Not(HasSubstr(" waiting ")));
 }
 
+// Scores begin at the base rate of the first batch, not at one half; those of other weights where they were.
+TEST_F(Train, ScoresBeginAtTheBaseRate) {
+  const std::string unlearned = "train.max_steps=1 --set train.learning_rate=0";
+  train(1, "rate", unlearned);
+  const auto bias = [](const std::string& run) {
+    return Hdf5File(checkpoint(run, 1) + "/dense.h5", Hdf5File::Mode::read)
+        .read<float>("/parameters/head.out.bias");
+  };
+  const auto manifest = nlohmann::json::parse(read_file(checkpoint("rate", 1) + "/manifest.json"));
+  const auto extra = [&](const char* name) {
+    return std::strtod(manifest["extra"][name].get<std::string>().c_str(), nullptr);
+  };
+  const double positives = extra("entropy.labels.click"), candidates = extra("entropy.weight.click");
+  ASSERT_GT(positives, 0);
+  ASSERT_EQ(bias("rate").size(), 1u);
+  EXPECT_FLOAT_EQ(bias("rate")[0],
+                  static_cast<float>(std::log((positives + 0.5) / (candidates - positives + 0.5))));
+  train(1, "others_rate",
+        unlearned + " --set data.train=2024-01-03 --set seed=2 --set train.from=" + path("rate"));
+  EXPECT_EQ(bias("others_rate"), bias("rate"));
+}
+
 // A share of the negatives: drawn by where they stand in the log. Held-out days are scored whole.
 TEST_F(Train, AShareOfTheNegativesTheSameBitsOnAnyRanksAndOverResumes) {
   const std::string fewer = " --set data.keep_negatives=0.25";
