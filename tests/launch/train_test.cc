@@ -62,7 +62,7 @@ TEST_F(Train, IdsThatWaitTheSameBitsOnAnyRanksAndOverResumes) {
 
 // Scores begin at the base rate of the first batch, not at one half; those of other weights where they were.
 TEST_F(Train, ScoresBeginAtTheBaseRate) {
-  const std::string unlearned = "train.max_steps=1 --set train.learning_rate=0 --set train.batch_requests=12";
+  const std::string unlearned = "train.max_steps=1 --set train.learning_rate=0 --set train.batch_requests=24";
   train(1, "rate", unlearned);
   const auto bias = [](const std::string& run) {
     return Hdf5File(checkpoint(run, 1) + "/dense.h5", Hdf5File::Mode::read)
