@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <map>
 #include <numbers>
 #include <numeric>
 #include <optional>
@@ -42,9 +41,7 @@ BatchSpec all_features(const Dataset& dataset, const std::vector<std::string>& d
     if (column.group == ColumnGroup::event || (column.group == ColumnGroup::item && schema.event_items))
       add(spec.history, column.name);
   }
-  std::map<std::string, int64_t> counts;
-  for (const auto& name : number_features(schema, spec)) counts[name] = number_buckets;
-  spec.buckets = find_buckets(dataset, days, spec, counts);
+  spec.buckets = find_buckets(dataset, days, spec, number_buckets);
   return spec;
 }
 

@@ -100,9 +100,7 @@ Giveaways find_giveaways(const Dataset& dataset, const std::vector<std::string>&
   options.spec.candidate = std::move(names.candidate);
   options.spec.user = std::move(names.user);
   options.spec.tasks = schema.labels;
-  std::map<std::string, int64_t> counts;
-  for (const auto& name : number_features(schema, options.spec)) counts[name] = number_buckets;
-  options.spec.buckets = find_buckets(dataset, options.days, options.spec, counts);
+  options.spec.buckets = find_buckets(dataset, options.days, options.spec, number_buckets);
   options.virtual_shards = 1;
   options.requests = 1024;
   options.history_mode = HistoryMode::none;

@@ -8,12 +8,12 @@ namespace lime {
 void ItemFeatures::check(const DatasetSchema& schema, const BatchSpec& spec) {
   for (const auto& feature : resolve_features(schema, spec).candidate)
     if (feature.source == ColumnGroup::candidate && feature.name != "item")
-      throw UserError(str(
-          "features.candidate: '", feature.name,
-          "' is a column of the impression, not of the item, which is not known ahead of the request; "
-          "expected "
-          "item and columns of items.h5: train without it, or import it among request_features, if it is the "
-          "same for all candidates of a request"));
+      throw UserError(
+          str("features.candidate: '", feature.name,
+              "' is a column of the impression, not of the item, which is not known ahead of the request; "
+              "expected item and columns of items.h5: train without it, or import it among request_features, "
+              "if it is the "
+              "same for all candidates of a request"));
 }
 
 ItemFeatures::ItemFeatures(const DatasetSchema& schema, const BatchSpec& spec, const std::string& items)

@@ -133,4 +133,12 @@ std::map<std::string, NumberBuckets> find_buckets(const Dataset& dataset,
   return buckets;
 }
 
+std::map<std::string, NumberBuckets> find_buckets(const Dataset& dataset,
+                                                  const std::vector<std::string>& days, const BatchSpec& spec,
+                                                  int64_t count) {
+  std::map<std::string, int64_t> counts;
+  for (const auto& name : number_features(dataset.schema(), spec)) counts[name] = count;
+  return find_buckets(dataset, days, spec, counts);
+}
+
 }  // namespace lime

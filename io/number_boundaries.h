@@ -21,5 +21,8 @@ std::map<std::string, NumberBuckets> find_buckets(const Dataset&, const std::vec
                                                   const BatchSpec&,
                                                   const std::map<std::string, int64_t>& counts,
                                                   int64_t most_values = int64_t{1} << 20);
+// Of all number_features of the spec, so many of each.
+std::map<std::string, NumberBuckets> find_buckets(const Dataset&, const std::vector<std::string>& days,
+                                                  const BatchSpec&, int64_t count);
 
 }  // namespace lime

@@ -5,10 +5,10 @@
 
 #include "launch/command.h"
 #include "launch/option_checks.h"
-#include "launch/profile_text.h"
 #include "launch/starter_config.h"
 #include "runtime/durable_file.h"
 #include "runtime/error.h"
+#include "runtime/text.h"
 
 namespace lime {
 namespace {
@@ -26,7 +26,7 @@ void configure(const Choice& choice) {
       starter_config(Dataset::open(choice.options.data_path), choice.options, live_count("reading", signal));
   for (const auto& found : left_out)
     std::cerr << "lime: left out " << to_string(found.side) << "." << found.feature
-              << ": alone it has an AUC of " << auc_text(found.auc) << " of " << found.label
+              << ": alone it has an AUC of " << grouped(found.auc, 3) << " of " << found.label
               << ", as what is only known afterwards has; a comment says how to put it back\n";
   if (choice.out.empty()) {
     std::cout << text << std::flush;

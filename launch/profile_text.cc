@@ -73,25 +73,18 @@ std::string auc_line(const LabelCount& label, size_t labels) {
 std::string auc_of(const FeatureProfile& feature, size_t label) {
   if (feature.auc.empty()) return "";
   const bool all_ids = feature.distinct <= static_cast<int64_t>(ValueRates::kept);
-  return str(all_ids || std::isnan(feature.auc[label]) ? "" : "~", auc_text(feature.auc[label]));
+  return str(all_ids || std::isnan(feature.auc[label]) ? "" : "~", grouped(feature.auc[label], 3));
 }
 
 std::string giveaway_lines(const std::vector<Giveaway>& giveaways) {
   std::string text;
   for (const auto& found : giveaways)
-    text += str(to_string(found.side), ".", found.feature, " alone has an AUC of ", auc_text(found.auc),
+    text += str(to_string(found.side), ".", found.feature, " alone has an AUC of ", grouped(found.auc, 3),
                 " of ", found.label, ": is it known before ", found.label, " is? If not, leave it out\n");
   return text;
 }
 
 }  // namespace
-
-std::string auc_text(double value) {
-  if (std::isnan(value)) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3f", value);
-  return text;
-}
 
 std::string to_text(const DatasetProfile& profile, const std::string& label, size_t most_days) {
   std::string text = str("features of ", profile.days.size(), profile.days.size() == 1 ? " day, " : " days, ",

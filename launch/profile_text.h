@@ -11,7 +11,4 @@ namespace lime {
 // give a label away; the days that are unlike the others, at most so many lines of them.
 std::string to_text(const DatasetProfile&, const std::string& label = "", size_t most_days = 20);
 
-// "0.998"; NaN is "-".
-std::string auc_text(double);
-
 }  // namespace lime

@@ -5,7 +5,6 @@
 
 #include "io/inspect.h"
 #include "io/reader.h"
-#include "launch/profile_text.h"
 #include "model/config.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
@@ -103,7 +102,7 @@ std::string features_section(const DatasetSchema& schema, const std::vector<Give
         "list.\n";
   for (const auto& found : left_out) {
     std::erase(found.side == FeatureSide::user ? names.user : names.candidate, found.feature);
-    text += str("  #   ", to_string(found.side), ": ", found.feature, "   AUC alone ", auc_text(found.auc),
+    text += str("  #   ", to_string(found.side), ": ", found.feature, "   AUC alone ", grouped(found.auc, 3),
                 " of ", found.label, "\n");
   }
   return text + list_line("history", names.history) + list_line("candidate", names.candidate) +
