@@ -114,6 +114,7 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
     options_ = {};
     options_.block_bytes = options.block_bytes;
     options_.explode = options.explode;
+    options_.missing = options.missing;
     columns_.clear();
   }
   buffer_.resize(static_cast<size_t>(std::max<int64_t>(options_.block_bytes, 16)));
@@ -201,6 +202,7 @@ bool CsvReader::next_exploded() {
   if (!exploder_->next(fields_, wrong)) return false;
   ++rows_;
   if (!wrong.empty()) throw BadRow(str(path_, ":", line_, ":", options_.explode.columns[0], ": ", wrong));
+  leave_out_missing();
   return true;
 }
 
@@ -212,7 +214,14 @@ bool CsvReader::read_record() {
                      columns_.front(), " ... ", columns_[own_columns_ - 1], ")"));
   }
   for (const auto& column : path_columns_) fields_.emplace_back(column.value);
+  leave_out_missing();
   return true;
+}
+
+void CsvReader::leave_out_missing() {
+  if (options_.missing.empty()) return;
+  for (auto& field : fields_)
+    if (std::ranges::find(options_.missing, field) != options_.missing.end()) field = {};
 }
 
 void CsvReader::reject(size_t column, std::string_view expected) const {

@@ -40,6 +40,7 @@ struct CsvOptions {                  // of text; a file of columns knows them it
   std::string separator = ",";       // any text: "\t", "::"
   bool quotes = true;                // false: a double quote is an ordinary character
   std::vector<std::string> columns;  // names of the columns; empty: the first line holds them
+  std::vector<std::string> missing;  // texts that are none ("NULL"), of a field or a value that is exploded
   std::vector<std::string> wanted;  // columns that will be asked for, all that a file of columns is read for;
                                     // empty: all
   Explode explode;
@@ -70,6 +71,9 @@ class CsvReader {
   // Throws BadRow: the column's text is not what was expected ("an integer").
   [[noreturn]] void reject(size_t column, std::string_view expected) const;
 
+  // Whether fields may be lists that were joined by '|': of JSON, or of a file of columns.
+  bool joins_lists() const { return json_ || file_.is_columnar(); }
+
   int64_t line() const { return line_; }                // of the current record's first line, from 1
   TextPlace place() const { return {path_, line_}; }    // of the current row
   int64_t rows() const { return rows_; }                // read so far, without the header, bad ones included
@@ -82,7 +86,8 @@ class CsvReader {
   bool read_record();    // the next one with all its columns; throws BadRow
   bool split_record();   // finds the extent of the next non-empty record and splits it
   bool next_exploded();  // row of the record
-  bool refill();         // false at the end of the file
+  void leave_out_missing();
+  bool refill();  // false at the end of the file
   bool find_line_end(size_t from, size_t& end);
   void split_json(std::string_view record);
   void split_plain(char* begin, char* end);

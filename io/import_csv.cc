@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "io/import_csv_mapping.h"
@@ -77,6 +78,9 @@ class Importer {
     }
     finish_import(writer_, means_, joined(mapping_.impressions.source.patterns), report_);
     note_events();
+    for (const auto& [feature, list] : lists_)
+      report_.notes.push_back(
+          str(feature, " reads lists such as '", list, "' as one id each; kind: ids reads their values"));
     return std::move(report_);
   }
 
@@ -118,13 +122,14 @@ class Importer {
     for (const auto& path : expand_patterns(rows.source.patterns)) {
       CsvReader reader = open_source(rows, path);
       const size_t key = reader.column(rows.key);
-      const CsvFeatureReader features(reader, rows.features);
+      CsvFeatureReader features(reader, rows.features);
       RowValues values;
       for_each_row(reader, bad_, report_, [&] {
         features.read(values);
         add_row(read_entity(reader, key), values, reader.place());
         progress(reader);
       });
+      lists_.merge(features.lists());
     }
   }
 
@@ -135,7 +140,7 @@ class Importer {
     std::optional<size_t> item;
     if (!spec.item.empty()) item = reader.column(spec.item);
     const CsvTimeReader time(reader, spec.time, zone_ms_);
-    const CsvFeatureReader features(reader, spec.features);
+    CsvFeatureReader features(reader, spec.features);
     EventRow event;
     for_each_row(reader, bad_, report_, [&] {
       event.user = read_entity(reader, user);
@@ -145,6 +150,7 @@ class Importer {
       writer_.add_event(event);
       progress(reader);
     });
+    lists_.merge(features.lists());
   }
 
   void read_impressions(const std::string& path) {
@@ -154,7 +160,7 @@ class Importer {
                  day_column = spec.day.empty() ? 0 : reader.column(spec.day),
                  request_id = spec.request.empty() ? 0 : reader.column(spec.request);
     const CsvTimeReader time(reader, spec.time, zone_ms_);
-    const CsvFeatureReader request_features(reader, spec.request_features),
+    CsvFeatureReader request_features(reader, spec.request_features),
         candidate_features(reader, spec.candidate_features), event_features(reader, spec.event_features);
     std::vector<CsvNumberReader> labels, weights;
     for (const auto& label : spec.labels) labels.emplace_back(reader, label);
@@ -218,6 +224,8 @@ class Importer {
       progress(reader);
     });
     end_request();
+    for (const auto* features : {&request_features, &candidate_features, &event_features})
+      lists_.merge(features->lists());
   }
 
   CsvMapping mapping_;
@@ -229,7 +237,8 @@ class Importer {
   BadRows bad_;
   LabelMeans means_;
   std::optional<RequestGrouper> grouper_;
-  int64_t requests_ = 0;  // that were grouped
+  int64_t requests_ = 0;                      // that were grouped
+  std::map<std::string, std::string> lists_;  // CsvFeatureReader::lists, of all files
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// CSV, TSV, JSON lines, Parquet and the like (io/csv_reader.h) -> dataset, by a YAML mapping of columns. docs/import_csv.md shows every key.
+// CSV, TSV, JSON lines, Parquet and the like (io/csv_reader.h) -> dataset, by a YAML mapping of columns.
+// docs/import_csv.md shows every key.
 //
 //   name: shop                         # of the dataset
 //   time_zone: "+08:00"                # of the days; default +00:00
@@ -6,6 +7,7 @@
 //     files: ["log_*.csv"]             # patterns or directories, relative to the mapping file
 //     separator: ","                   # any text; default: a tab for .tsv, else a comma
 //     columns: [user, item, ...]       # names, for files without a header line
+//     missing: ['NULL', '\N']          # texts that stand for no value
 //     explode: [items, clicks]         # optional: lists of a row, which is a request, side by side
 //     user: user_id                    # integer or text (hashed)
 //     item: item_id

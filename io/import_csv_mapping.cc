@@ -37,10 +37,15 @@ class Node {
     }
   }
 
-  std::optional<Node> find(const char* key) const {
+  // Also where it is null.
+  std::optional<Node> find_any(const char* key) const {
     const YAML::Node child = node_[key];
-    if (!child || child.IsNull()) return std::nullopt;
+    if (!child) return std::nullopt;
     return Node(path_, child, key_.empty() ? key : str(key_, ".", key));
+  }
+  std::optional<Node> find(const char* key) const {
+    auto child = find_any(key);
+    return child && !child->node_.IsNull() ? std::move(child) : std::nullopt;
   }
   Node at(const char* key) const {
     auto child = find(key);
@@ -57,6 +62,15 @@ class Node {
     return out;
   }
 
+  // Of a list; of what is none there are none.
+  std::vector<Node> items() const {
+    std::vector<Node> out;
+    if (node_.IsSequence())
+      for (const auto& entry : node_) out.emplace_back(path_, entry, key_);
+    return out;
+  }
+
+  bool is_null() const { return node_.IsNull(); }
   bool is_text() const { return node_.IsScalar(); }
   bool is_map() const { return node_.IsMap(); }
   std::string text() const {
@@ -71,7 +85,7 @@ class Node {
     if (node_.IsScalar()) return {node_.Scalar()};
     if (!node_.IsSequence() || node_.size() == 0) fail(str("found ", found(), ", expected a list"));
     std::vector<std::string> out;
-    for (const auto& entry : node_) out.push_back(Node(path_, entry, key_).text());
+    for (const auto& item : items()) out.push_back(item.text());
     return out;
   }
   template <typename T>
@@ -95,6 +109,13 @@ class Node {
   std::string key_;
 };
 
+// Without quotes NULL is YAML's null, and no text.
+std::vector<std::string> read_missing(const Node& node) {
+  if (node.is_null() || std::ranges::any_of(node.items(), &Node::is_null))
+    node.fail("found null, expected texts; in quotes NULL is one: 'NULL'");
+  return node.texts();
+}
+
 CsvSource read_source(const Node& node, const std::string& mapping_path) {
   CsvSource source;
   const auto folder = std::filesystem::path(mapping_path).parent_path();
@@ -102,6 +123,7 @@ CsvSource read_source(const Node& node, const std::string& mapping_path) {
   source.separator = node.text_or("separator", "");
   if (const auto quotes = node.find("quotes")) source.quotes = quotes->as<bool>("true or false");
   if (const auto columns = node.find("columns")) source.columns = columns->texts();
+  if (const auto missing = node.find_any("missing")) source.missing = read_missing(*missing);
   return source;
 }
 
@@ -218,8 +240,8 @@ CsvFeatures read_features(const Node& parent, const char* key) {
 }
 
 CsvImpressions read_impressions(const Node& node, const std::string& path, bool own_events) {
-  node.need_map({"files", "separator", "quotes", "columns", "explode", "user", "item", "time", "day",
-                 "request", "labels", "weights", "request_features", "candidate_features", "event"});
+  node.need_map({"files", "separator", "quotes", "columns", "missing", "explode", "user", "item", "time",
+                 "day", "request", "labels", "weights", "request_features", "candidate_features", "event"});
   CsvImpressions out;
   out.source = read_source(node, path);
   out.explode = read_explode(node);
@@ -255,7 +277,7 @@ CsvImpressions read_impressions(const Node& node, const std::string& path, bool 
 }
 
 CsvRows read_rows(const Node& node, const std::string& path, const char* key) {
-  node.need_map({"files", "separator", "quotes", "columns", key, "features"});
+  node.need_map({"files", "separator", "quotes", "columns", "missing", key, "features"});
   CsvRows out;
   out.source = read_source(node, path);
   out.key = node.at(key).text();
@@ -285,8 +307,8 @@ CsvMapping read_mapping(const std::string& path) {
   const auto events = node.find("events");
   mapping.impressions = read_impressions(node.at("impressions"), path, events.has_value());
   if (events) {
-    events->need_map(
-        {"files", "separator", "quotes", "columns", "explode", "user", "item", "time", "features"});
+    events->need_map({"files", "separator", "quotes", "columns", "missing", "explode", "user", "item", "time",
+                      "features"});
     CsvEvents out;
     out.source = read_source(*events, path);
     out.explode = read_explode(*events);

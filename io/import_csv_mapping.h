@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ struct CsvSource {
   std::string separator;              // "": by the file's ending
   bool quotes = true;
   std::vector<std::string> columns;  // for files without a header line
+  std::vector<std::string> missing;  // texts that stand for no value
 };
 
 enum class TimeUnit : uint8_t { s, ms, us, iso8601, format };
@@ -95,12 +97,16 @@ class CsvFeatureReader {
  public:
   CsvFeatureReader(const CsvReader&, const CsvFeatures&);
   // Throws BadRow.
-  void read(RowValues& out) const;
+  void read(RowValues& out);
+
+  // Features of kind id that met a list, which is one id as a whole, each with the first such text.
+  std::map<std::string, std::string> lists() const;
 
  private:
   struct Bound {
     const CsvFeature* feature;
     size_t column, place;  // place: within its kind
+    std::string list;      // the first one that was read as an id; "": none
   };
   const CsvReader& reader_;
   std::vector<Bound> bound_;

@@ -11,6 +11,7 @@ namespace lime {
 namespace {
 
 constexpr int64_t max_ms = 253402300799999;  // the last of the year 9999
+constexpr size_t shown_bytes = 60;           // of a value
 
 CsvReader open_for(const CsvSource& source, const std::string& path, std::vector<std::string> wanted,
                    const Explode& explode = {}) {
@@ -25,6 +26,7 @@ CsvReader open_for(const CsvSource& source, const std::string& path, std::vector
   options.separator = !source.separator.empty() ? source.separator : tabs ? "\t" : ",";
   options.quotes = source.quotes;
   options.columns = source.columns;
+  options.missing = source.missing;
   return CsvReader(path, options);
 }
 
@@ -37,6 +39,12 @@ void add_columns(const std::vector<CsvNumber>& numbers, std::vector<std::string>
     columns.push_back(number.column);
     columns.push_back(number.contains.value_or(""));
   }
+}
+
+// Whether a text is several values: in brackets, or as JSON's and Parquet's lists are joined.
+bool is_list(std::string_view text, bool joined) {
+  if (joined && text.find('|') != std::string_view::npos) return true;
+  return text.starts_with('[') && text.ends_with(']');
 }
 
 }  // namespace
@@ -65,17 +73,26 @@ CsvReader open_source(const CsvRows& spec, const std::string& path) {
 
 CsvFeatureReader::CsvFeatureReader(const CsvReader& reader, const CsvFeatures& features) : reader_(reader) {
   for (const auto& feature : features)
-    bound_.push_back({&feature, reader.column(feature.column), counts_[static_cast<size_t>(feature.kind)]++});
+    bound_.push_back(
+        {&feature, reader.column(feature.column), counts_[static_cast<size_t>(feature.kind)]++, {}});
 }
 
-void CsvFeatureReader::read(RowValues& out) const {
+std::map<std::string, std::string> CsvFeatureReader::lists() const {
+  std::map<std::string, std::string> lists;
+  for (const auto& bound : bound_)
+    if (!bound.list.empty()) lists.emplace(bound.feature->name, bound.list);
+  return lists;
+}
+
+void CsvFeatureReader::read(RowValues& out) {
   out.ids.resize(counts_[static_cast<size_t>(ColumnKind::id)]);
   out.lists.resize(counts_[static_cast<size_t>(ColumnKind::ids)]);
   out.reals.resize(counts_[static_cast<size_t>(ColumnKind::real)]);
-  for (const auto& [feature, column, place] : bound_) {
+  for (auto& [feature, column, place, list] : bound_) {
     const std::string_view text = reader_.text(column);
     if (feature->kind == ColumnKind::id) {
       out.ids[place] = feature_id(text);
+      if (list.empty() && is_list(text, reader_.joins_lists())) list = text.substr(0, shown_bytes);
     } else if (feature->kind == ColumnKind::ids) {
       split_ids(text, feature->separator, out.lists[place]);
     } else {

@@ -1,19 +1,32 @@
 #include "io/item_features.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "io/feature_columns.h"
 #include "runtime/error.h"
 
 namespace lime {
 
+std::vector<std::string> features_of_impressions(const DatasetSchema& schema,
+                                                 const std::vector<std::string>& candidate) {
+  std::vector<std::string> found;
+  std::ranges::copy_if(candidate, std::back_inserter(found), [&](const std::string& name) {
+    return std::ranges::any_of(schema.columns, [&](const ColumnSchema& column) {
+      return column.group == ColumnGroup::candidate && column.name == name;
+    });
+  });
+  return found;
+}
+
 void ItemFeatures::check(const DatasetSchema& schema, const BatchSpec& spec) {
-  for (const auto& feature : resolve_features(schema, spec).candidate)
-    if (feature.source == ColumnGroup::candidate && feature.name != "item")
-      throw UserError(
-          str("features.candidate: '", feature.name,
-              "' is a column of the impression, not of the item, which is not known ahead of the request; "
-              "expected item and columns of items.h5: train without it, or import it among request_features, "
-              "if it is the "
-              "same for all candidates of a request"));
+  resolve_features(schema, spec);
+  if (const auto found = features_of_impressions(schema, spec.candidate); !found.empty())
+    throw UserError(
+        str("features.candidate: '", found.front(),
+            "' is a column of the impression, not of the item, which is not known ahead of the request; "
+            "expected item and columns of items.h5: train without it, or import it among request_features, "
+            "if it is the same for all candidates of a request"));
 }
 
 ItemFeatures::ItemFeatures(const DatasetSchema& schema, const BatchSpec& spec, const std::string& items)

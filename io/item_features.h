@@ -11,6 +11,11 @@
 
 namespace lime {
 
+// Those of features.candidate that are columns of the impression (a price of that day, a position): they are
+// no property of the item, so that nothing that they enter can be computed before the request.
+std::vector<std::string> features_of_impressions(const DatasetSchema&,
+                                                 const std::vector<std::string>& candidate);
+
 class ItemFeatures {
  public:
   // Throws UserError naming a candidate feature that is no property of the item (a column of the impression).

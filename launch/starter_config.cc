@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "io/inspect.h"
+#include "io/item_features.h"
 #include "io/reader.h"
 #include "model/config.h"
 #include "runtime/error.h"
@@ -105,8 +106,11 @@ std::string features_section(const DatasetSchema& schema, const std::vector<Give
     text += str("  #   ", to_string(found.side), ": ", found.feature, "   AUC alone ", grouped(found.auc, 3),
                 " of ", found.label, "\n");
   }
-  return text + list_line("history", names.history) + list_line("candidate", names.candidate) +
-         list_line("user", names.user);
+  text += list_line("history", names.history);
+  if (const auto found = features_of_impressions(schema, names.candidate); !found.empty())
+    text += "  # Of impressions, not of items: " + joined(found) +
+            ". lime cache build and lime score\n  # need a model without.\n";
+  return text + list_line("candidate", names.candidate) + list_line("user", names.user);
 }
 
 // Where most of the time would go into candidates that say little.
@@ -148,7 +152,7 @@ StarterConfig starter_config(const Dataset& dataset, const StarterOptions& optio
   }
   const auto lengths = history_lengths(dataset);
   const int64_t most = lengths.empty() ? 0 : lengths[(lengths.size() - 1) * 99 / 100];
-  const int64_t history = power_of_two(most, 32, 1024);
+  const int64_t history = power_of_two(most, 256, 1024);         // a young log grows; nothing is padded
   const int64_t batch = power_of_two(requests / 1000, 32, 512);  // 500 steps or more
   const auto micro_batches = std::min(int64_t{4}, largest_power_of_two(dataset.parts()));
 
@@ -164,9 +168,9 @@ data:
           options.data_path, "\n  train: ", range_of(days, 0, trained), "\n");
   text += held_out > 0 ? str("  eval: ", range_of(days, trained, days.size()), "\n")
                        : "  # eval: a day of its own, that nothing is learned from; there is but one\n";
-  text +=
-      str("  max_history: ", history, "   # latest events that are read; 99 of 100 users have at most ",
-          grouped(most), "\n", negatives_line(giveaways.labels, task), features_section(schema, left_out), R"(
+  text += str(
+      "  max_history: ", history, "   # latest events that are read; so far, 99 of 100 users have at most ",
+      grouped(most), "\n", negatives_line(giveaways.labels, task), features_section(schema, left_out), R"(
 embeddings:
   dim: 32
   optimizer: adagrad
@@ -182,12 +186,12 @@ model:
   blocks: 2
   head_hidden: 64
   max_positions: )",
-          history, "\n", tasks_section(schema, task), R"(
+      history, "\n", tasks_section(schema, task), R"(
 train:
-  epochs: 1               # in a second one, ids are easily learned by heart
+  epochs: 1               # more: with train.best and train.patience, as a second one often learns ids by heart
   batch_requests: )",
-          batch, "\n  micro_batches: ", micro_batches, "        # at least the number of ranks, at most the ",
-          dataset.parts(), R"( parts of the dataset
+      batch, "\n  micro_batches: ", micro_batches, "        # at least the number of ranks, at most the ",
+      dataset.parts(), R"( parts of the dataset
   learning_rate: 1e-3
   schedule: linear        # to 0
 

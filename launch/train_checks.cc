@@ -4,6 +4,7 @@
 #include <iterator>
 #include <vector>
 
+#include "io/item_features.h"
 #include "launch/best_metric.h"
 #include "launch/evaluator.h"
 #include "model/run_choice.h"
@@ -89,6 +90,13 @@ std::vector<std::string> notes_on_weights(const Config& config) {
       notes.push_back(str("weights: ", task.label, " is learned with those of ", task.sample_weight,
                           "; metrics of held-out days count rows once, those that weigh 0 never"));
   return notes;
+}
+
+std::optional<std::string> note_on_serving(const Config& config, const DatasetSchema& schema) {
+  const auto found = features_of_impressions(schema, config.features.candidate);
+  if (found.empty()) return std::nullopt;
+  return str("note: features.candidate has columns of impressions, which items alone do not have: ",
+             joined(found), "; for lime cache build and lime score train without them");
 }
 
 int64_t planned_steps(const TrainConfig& train, const BatchSource& source) {

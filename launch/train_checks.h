@@ -25,6 +25,10 @@ std::optional<std::string> note_on_later_days(const Config&, const Dataset&);
 // tasks with sample weights. A line each.
 std::vector<std::string> notes_on_weights(const Config&);
 
+// A note where candidates have features that are no property of the item: such a run can be evaluated, and
+// not served item by item.
+std::optional<std::string> note_on_serving(const Config&, const DatasetSchema&);
+
 // Of the whole run.
 int64_t planned_steps(const TrainConfig&, const BatchSource&);
 

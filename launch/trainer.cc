@@ -190,6 +190,7 @@ class Trainer {
     if (const auto line = buckets_line(config_); !line.empty()) progress_->message(line);
     for (const auto& line : notes_on_weights(config_)) progress_->message(line);
     if (const auto note = note_on_later_days(config_, dataset_)) progress_->message(*note);
+    if (const auto note = note_on_serving(config_, dataset_.schema())) progress_->message(*note);
   }
 
   // How many there are, and what joins them.

@@ -7,10 +7,8 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "io/import_csv_mapping.h"
 #include "io/import_values.h"
 #include "tests/io/import_csv_fixture.h"
-#include "tests/io/import_dump.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -19,33 +17,10 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class ImportCsvTest : public CsvImport {
- protected:
-  DumpedDataset import() {
-    report_ = import_csv(options_);
-    return dump(Dataset::open(options_.out));
-  }
-  std::string failure() {
-    const std::string error = user_error([&] { import_csv(options_); });
-    for (const auto& entry : std::filesystem::directory_iterator(directory_.path()))
-      EXPECT_FALSE(entry.is_directory()) << "left behind: " << entry.path();
-    return error;
-  }
-
-  ImportReport report_;
-};
-
-constexpr const char* minimal = R"(
-impressions:
-  files: log.csv
-  user: user
-  item: item
-  time: {column: ts, unit: s}
-  labels: {click: clicked}
-)";
+class ImportCsvTest : public CsvImport {};
 
 TEST_F(ImportCsvTest, MinimalMappingMakesEveryRowAnEventAndARequest) {
-  write("mapping.yaml", minimal);
+  write("mapping.yaml", minimal_mapping);
   write("log.csv", "user,item,ts,clicked\nann,book,86401,1\nann,pen,86400,0.5\n17,book,5,0\n");
   const auto data = import();
   EXPECT_EQ(report_.requests, 3);
@@ -147,7 +122,7 @@ TEST_F(ImportCsvTest, RowsOfOneRequestIdFormOneRequest) {
 }
 
 TEST_F(ImportCsvTest, GroupingIsTheSameWithLittleMemory) {
-  write("mapping.yaml", str(minimal, "  request: r\n"));
+  write("mapping.yaml", str(minimal_mapping, "  request: r\n"));
   std::string rows = "user,item,ts,clicked,r\n";
   constexpr int sessions = 1000;
   for (int i = 0; i < 3 * sessions; ++i)
@@ -179,11 +154,11 @@ TEST_F(ImportCsvTest, ReadsUsersAndItems) {
 }
 
 TEST_F(ImportCsvTest, WordsOfTruthAreNoLabels) {
-  write("mapping.yaml", minimal);
+  write("mapping.yaml", minimal_mapping);
   write("log.csv", "user,item,ts,clicked\n1,2,100,True\n");
   EXPECT_THAT(failure(), testing::EndsWith("log.csv:2:clicked: found 'True', expected a number; of True and "
                                            "False: {column: clicked, equals: \"True\"}"));
-  std::string mapping = minimal;
+  std::string mapping = minimal_mapping;
   mapping.replace(mapping.find("click: clicked"), 14, "click: {column: clicked, equals: \"True\"}");
   write("mapping.yaml", mapping);
   import();
@@ -191,9 +166,9 @@ TEST_F(ImportCsvTest, WordsOfTruthAreNoLabels) {
 }
 
 TEST_F(ImportCsvTest, EventsCanHaveFilesOfTheirOwn) {
-  write("mapping.yaml",
-        str(minimal, "events:\n  files: ev.csv\n  user: u\n  item: i\n  time: {column: t, unit: ms}\n",
-            "  features: {kind: {kind: id}}\n"));
+  write("mapping.yaml", str(minimal_mapping,
+                            "events:\n  files: ev.csv\n  user: u\n  item: i\n  time: {column: t, unit: ms}\n",
+                            "  features: {kind: {kind: id}}\n"));
   write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
   write("ev.csv", "u,i,t,kind\n1,7,99999,3\n1,8,100000,4\n");
   const auto data = import();
@@ -206,7 +181,7 @@ TEST_F(ImportCsvTest, EventsCanHaveFilesOfTheirOwn) {
 TEST_F(ImportCsvTest, EventsMayHaveNoItem) {
   const std::string events = "events:\n  files: ev.csv\n  user: u\n  time: {column: t, unit: ms}\n",
                     items = "items: {files: items.csv, item: item, features: {topic: {kind: id}}}\n";
-  write("mapping.yaml", str(minimal, events, "  features: {topic: {kind: id}}\n", items));
+  write("mapping.yaml", str(minimal_mapping, events, "  features: {topic: {kind: id}}\n", items));
   write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
   write("ev.csv", "u,t,topic\n1,99999,3\n");
   write("items.csv", "item,topic\n2,4\n");
@@ -216,19 +191,19 @@ TEST_F(ImportCsvTest, EventsMayHaveNoItem) {
   EXPECT_EQ(data.requests[0].history.at(0).ids.at("topic"), 3);
   EXPECT_EQ(data.items.at(2).ids.at("topic"), 4);
   // Impressions that are events, too, have theirs.
-  write("mapping.yaml", str(minimal, "  event: {features: {topic: {column: clicked, kind: id}}}\n", events,
-                            "  features: {topic: {kind: id}}\n"));
+  write("mapping.yaml", str(minimal_mapping, "  event: {features: {topic: {column: clicked, kind: id}}}\n",
+                            events, "  features: {topic: {kind: id}}\n"));
   options_.writer.overwrite = true;
   EXPECT_EQ(import().events.at(1).at(1).item, 2);
   EXPECT_TRUE(Dataset::open(options_.out).schema().event_items);
-  write("mapping.yaml", str(minimal, events));
+  write("mapping.yaml", str(minimal_mapping, events));
   EXPECT_THAT(
       user_error([&] { import_csv(options_); }),
       HasSubstr("mapping.yaml:9: events: no key 'item', expected it, or features of events without one"));
 }
 
 TEST_F(ImportCsvTest, ARequestOverMidnightIsOneOfEachDay) {
-  write("mapping.yaml", str(minimal, "  request: r\n"));
+  write("mapping.yaml", str(minimal_mapping, "  request: r\n"));
   write("log.csv", "user,item,ts,clicked,r\n1,4,86401,1,s\n1,2,86399,1,s\n1,3,86400,1,s\n");
   const auto data = import();
   ASSERT_EQ(data.requests.size(), 2U);
@@ -242,7 +217,7 @@ TEST_F(ImportCsvTest, ARequestOverMidnightIsOneOfEachDay) {
 }
 
 TEST_F(ImportCsvTest, ReadsADayColumnRowByRow) {
-  write("mapping.yaml", str(minimal, "  day: d\n"));
+  write("mapping.yaml", str(minimal_mapping, "  day: d\n"));
   write("log.csv",
         "user,item,ts,clicked,d\n1,2,100,1,1970-01-05\n1,3,101,1,\n1,4,102,1,x\n1,5,103,1,\n"
         "1,6,104,1,19700105\n1,7,105,1,19700106\n1,8,106,1,19700106\n");
@@ -256,7 +231,7 @@ TEST_F(ImportCsvTest, ReadsADayColumnRowByRow) {
 }
 
 TEST_F(ImportCsvTest, NamesFileLineAndColumnOfAMalformedValue) {
-  write("mapping.yaml", minimal);
+  write("mapping.yaml", minimal_mapping);
   write("log.csv", "user,item,ts,clicked\n1,2,100,1\n1,2,100,7\n,2,100,1\n1,2,x,1\n");
   EXPECT_THAT(failure(), HasSubstr("log.csv:3:clicked: found '7', expected a number from 0 to 1"));
   options_.max_bad_rows = 3;
@@ -267,7 +242,7 @@ TEST_F(ImportCsvTest, NamesFileLineAndColumnOfAMalformedValue) {
 }
 
 TEST_F(ImportCsvTest, ALogWithoutRowsMakesNoDataset) {
-  write("mapping.yaml", minimal);
+  write("mapping.yaml", minimal_mapping);
   write("log.csv", "user,item,ts,clicked\n");
   EXPECT_THAT(failure(),
               HasSubstr("log.csv: found no row to learn from, expected at least one (0 rows read"));
@@ -277,7 +252,7 @@ TEST_F(ImportCsvTest, ALogWithoutRowsMakesNoDataset) {
 }
 
 TEST_F(ImportCsvTest, TimesMayBeFloats) {
-  write("mapping.yaml", minimal);
+  write("mapping.yaml", minimal_mapping);
   write("log.csv", "user,item,ts,clicked\n1,2,1709251200.25,1\n1,3,1.7092512e9,0\n");
   const auto data = import();
   EXPECT_EQ(data.request(1, 1709251200250).day, "2024-03-01");
@@ -285,7 +260,7 @@ TEST_F(ImportCsvTest, TimesMayBeFloats) {
 }
 
 TEST_F(ImportCsvTest, ATimeOfAnotherUnitIsNamed) {
-  write("mapping.yaml", minimal);
+  write("mapping.yaml", minimal_mapping);
   for (const std::string time : {"1709251200000", "1.7e12", "-1", "-0.5"}) {  // ms where s are expected
     write("log.csv", "user,item,ts,clicked\n1,2," + time + ",1\n");
     EXPECT_THAT(failure(), testing::EndsWith("log.csv:2:ts: found '" + time +
@@ -318,55 +293,9 @@ impressions:
   }
 }
 
-TEST_F(ImportCsvTest, NamesWhatIsWrongWithTheMapping) {
-  write("log.csv", "user,item,ts,clicked\n1,2,100,1\n");
-  const std::string path = options_.mapping;
-  const auto failure_of = [&](const std::string& text) {
-    write("mapping.yaml", text);
-    return failure();
-  };
-  EXPECT_EQ(failure_of(str(minimal, "  lables: {x: y}\n")),
-            path + ":8: impressions: unknown key 'lables' (nearest: 'labels')");
-  EXPECT_EQ(failure_of("name: x\n"), path + ":1: no key 'impressions'");
-  EXPECT_EQ(failure_of(""), path + ": found nothing, expected keys such as name");
-  EXPECT_EQ(failure_of("impressions: {files: []}\n"),
-            path + ":1: impressions.files: found an empty list, expected a list");
-  EXPECT_EQ(failure_of(str(minimal, "  request_features: {user: {kind: id}}\n")),
-            path + ": column 'user' of group request: every dataset has its own of that name");
-  EXPECT_THAT(
-      failure_of(str(minimal, "  request_features: {hour: {kind: number}}\n")),
-      HasSubstr(":8: impressions.request_features.hour.kind: found 'number', expected id, ids or real"));
-  EXPECT_THAT(failure_of(str(minimal, "  event: some\n")), HasSubstr(":8: impressions.event: found 'some'"));
-  EXPECT_THAT(failure_of(str("time_zone: Oslo\n", minimal)),
-              HasSubstr(":1: time_zone: found 'Oslo', expected hours from UTC"));
-  EXPECT_THAT(failure_of("a: [\n"), HasSubstr("mapping.yaml:"));
-  EXPECT_THAT(failure_of(str(minimal, "  day: date\n")), HasSubstr("log.csv:1: no column 'date'"));
-  EXPECT_THAT(failure_of(str(minimal,
-                             "events: {files: log.csv, user: user, item: item, time: {column: ts, unit: s}, "
-                             "features: {a: {kind: id}}}\n"))
-                  .substr(0, 10),
-              path.substr(0, 10));
-  EXPECT_EQ(user_error([&] { read_mapping(directory_.path()); }),
-            directory_.path() + ": is a directory, expected a mapping (YAML)");
-  std::string fortnight = minimal;
-  fortnight.replace(fortnight.find("unit: s"), 7, "unit: d");
-  EXPECT_THAT(failure_of(fortnight),
-              HasSubstr(":6: impressions.time.unit: found 'd', expected s, ms, us or iso8601"));
-  fortnight.replace(fortnight.find(", unit: d"), 9, "");
-  EXPECT_THAT(failure_of(fortnight),
-              HasSubstr(":6: impressions.time: no key 'unit', expected s, ms, us or iso8601"));
-  fortnight.replace(fortnight.find("{column: ts}"), 12, "ts");
-  EXPECT_THAT(failure_of(fortnight),
-              HasSubstr(":6: impressions.time: found 'ts', expected {column: ts, unit: s}"));
-  EXPECT_THAT(failure_of(str(minimal, "  request_features: {hour: hr}\n")),
-              HasSubstr(".hour: found 'hr', expected what it holds: {kind: id}, ids or real"));
-  EXPECT_THAT(failure_of(str(minimal, "  request_features: {hour: {column: hr}}\n")),
-              HasSubstr(".hour: no key 'kind', expected id, ids or real"));
-}
-
 // Events of impressions count for the day that their row names: one after midnight closes no day but that.
 TEST_F(ImportCsvTest, AddsRowsOfNewDaysByTheDayThatTheyName) {
-  write("mapping.yaml", std::string(minimal) + "  day: date\n");
+  write("mapping.yaml", std::string(minimal_mapping) + "  day: date\n");
   const std::string header = "user,item,ts,clicked,date\n",
                     first = "1,10,50,1,19700101\n2,20,86580,1,19700101\n",
                     second = "1,11,86400,0,19700102\n2,21,86460,1,19700102\n3,30,86461,1,19700102\n";
@@ -391,7 +320,7 @@ TEST_F(ImportCsvTest, AddsRowsOfNewDaysByTheDayThatTheyName) {
 
 TEST_F(ImportCsvTest, AddsGroupedRequestsAndEventsOfTheirOwnFiles) {
   write("mapping.yaml",
-        std::string(minimal) +
+        std::string(minimal_mapping) +
             "  request: session\n"
             "events: {files: events.csv, user: user, item: item, time: {column: ts, unit: s}}\n");
   const std::string header = "user,item,ts,clicked,session\n", events = "user,item,ts\n";

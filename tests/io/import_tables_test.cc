@@ -26,9 +26,6 @@ class ImportTables : public CsvImport {
     write("items.csv", "item,tag\na,x\nb,y\n");
   }
   FeatureCoverage coverage() { return import_csv(options_).coverage; }
-  std::string failure() {
-    return user_error([&] { import_csv(options_); });
-  }
 };
 
 TEST_F(ImportTables, HowManyHaveARow) {

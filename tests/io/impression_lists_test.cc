@@ -44,17 +44,7 @@ TEST(ListText, BracketsSpacesAndQuotesAreLeftOut) {
   EXPECT_THAT(values_of("[", ","), ElementsAre("["));
 }
 
-class ImpressionLists : public CsvImport {
- protected:
-  DumpedDataset import() {
-    report_ = import_csv(options_);
-    return dump(Dataset::open(options_.out));
-  }
-  std::string failure() {
-    return user_error([&] { import_csv(options_); });
-  }
-  ImportReport report_;
-};
+class ImpressionLists : public CsvImport {};
 
 constexpr const char* parallel = R"(
 impressions:

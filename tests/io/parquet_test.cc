@@ -208,11 +208,12 @@ TEST_F(Parquet, IsImportedAsTextIs) {
       "2.0],\n"
       "'at': pa.array([1704110400000, 1704110460000, 1704114000000], pa.timestamp('ms'))",
       "log.parquet");
-  write("'item': ['a', 'b'], 'tags': [['red', 'old'], None]", "items.parquet");
+  write("'item': ['a', 'b'], 'tags': [['red', 'old'], None], 'shelf': ['x', 'NULL']", "items.parquet");
   write_file(directory_.file("shop.yaml"),
              "impressions: {files: log.parquet, user: user, item: item, time: {column: at, unit: iso8601},\n"
              "  labels: {click: clicked}, candidate_features: {price: {kind: real}}}\n"
-             "items: {files: items.parquet, item: item, features: {tags: {kind: ids}}}\n");
+             "items: {files: items.parquet, item: item, missing: 'NULL',\n"
+             "  features: {tags: {kind: ids}, shelf: {kind: id}}}\n");
   CsvImportOptions options;
   options.mapping = directory_.file("shop.yaml");
   options.out = directory_.file("data");
@@ -227,6 +228,8 @@ TEST_F(Parquet, IsImportedAsTextIs) {
   EXPECT_THAT(data.items.at(hashed_id("a")).lists.at("tags"),
               ElementsAre(hashed_id("red"), hashed_id("old")));
   EXPECT_THAT(data.items.at(hashed_id("b")).lists.at("tags"), ElementsAre());
+  EXPECT_EQ(data.items.at(hashed_id("a")).ids.at("shelf"), hashed_id("x"));
+  EXPECT_EQ(data.items.at(hashed_id("b")).ids.at("shelf"), -1);
 }
 
 TEST_F(Parquet, IsReadForWhatIsExplodedAndContained) {

@@ -48,7 +48,7 @@ TEST_F(StarterConfig, NamesAllThatThereIs) {
   EXPECT_EQ(config.data.eval, "2024-01-03");
   EXPECT_EQ(config.tasks.size(), 1u);
   EXPECT_EQ(config.tasks[0].label, "click");
-  EXPECT_EQ(config.data.max_history, 32);
+  EXPECT_EQ(config.data.max_history, 256);
   EXPECT_EQ(config.train.batch_requests, 32);
   size_t sides = 0;
   for (const auto& column : dataset.schema().columns) {
@@ -63,6 +63,7 @@ TEST_F(StarterConfig, NamesAllThatThereIs) {
   const std::string text = starter_config(dataset, {"like", 2, "elsewhere"}).text;
   EXPECT_THAT(text, HasSubstr("  train: 2024-01-01\n  eval: 2024-01-02..2024-01-03\n"));
   EXPECT_THAT(text, HasSubstr("tasks: [like]   # there are also click; several at once: [like, click]\n"));
+  EXPECT_THAT(text, Not(HasSubstr("Of impressions")));
   EXPECT_THAT(text, HasSubstr("  path: elsewhere\n"));
 }
 
@@ -176,6 +177,16 @@ TEST_F(StarterConfig, IsTrained) {
   const Outcome trained = lime_program(str("train ", config, " --out ", temp_.file("run")));
   EXPECT_EQ(trained.exit_code, 0) << trained.err;
   EXPECT_THAT(trained.out + trained.err, HasSubstr("AUC"));
+  // What items alone do not have is told of by both, and refused where items are all that there is.
+  EXPECT_THAT(read_file(config),
+              HasSubstr("  # Of impressions, not of items: tags, price. lime cache build "));
+  EXPECT_THAT(trained.out + trained.err,
+              HasSubstr("note: features.candidate has columns of impressions, which items alone do not have: "
+                        "tags, price; for lime cache build and lime score train without them\n"));
+  const Outcome cached =
+      lime_program(str("cache build ", temp_.file("run"), " --out ", temp_.file("cache.h5")));
+  EXPECT_EQ(cached.exit_code, 2);
+  EXPECT_THAT(cached.err, HasSubstr("features.candidate: 'tags' is a column of the impression"));
 }
 
 }  // namespace
