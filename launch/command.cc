@@ -49,10 +49,10 @@ Overrides parse_overrides(const std::vector<std::string>& settings) {
   return overrides;
 }
 
-void add_set_option(CLI::App& command, std::vector<std::string>& settings) {
+void add_set_option(CLI::App& command, std::vector<std::string>& settings, const std::string& example) {
   command
       .add_option("--set", settings,
-                  "Set a key of the configuration: --set train.epochs=2 (repeatable; lime help config)")
+                  str("Set a key of the configuration: --set ", example, " (repeatable; lime help config)"))
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
 }
@@ -110,7 +110,8 @@ void add_run_options(CLI::App& command, std::string& run, std::string& checkpoin
 void add_rows_option(CLI::App& command, std::string& path) {
   command
       .add_option("--rows", path,
-                  "Write every row of the evaluation (logit, label, watch time, day, user) to this HDF5 file")
+                  "Write every row of the evaluation (logit, label, watch time, day, user, request) to this "
+                  "HDF5 file")
       ->type_name("FILE");
 }
 

@@ -42,7 +42,7 @@ void add_help_command(CLI::App&, Job&);
 // "--set key=value" options as overrides. Throws UserError where there is no '='.
 Overrides parse_overrides(const std::vector<std::string>& settings);
 // Adds --set, repeatable.
-void add_set_option(CLI::App&, std::vector<std::string>& settings);
+void add_set_option(CLI::App&, std::vector<std::string>& settings, const std::string& example);
 // Adds RUN, --checkpoint and --data, of the commands that read a trained run.
 void add_run_options(CLI::App&, std::string& run, std::string& checkpoint, std::string& data);
 // Adds --rows, of the commands that evaluate.

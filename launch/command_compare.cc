@@ -111,7 +111,7 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->type_name("LIST");
   command.add_option("--baseline", request.baseline, "What differences are to [the first of --models]")
       ->type_name("NAME");
-  add_set_option(command, chosen->settings);
+  add_set_option(command, chosen->settings, "train.epochs=2");
   command.add_option("--set-for", chosen->settings_for, "Set a key for one of the models only (repeatable)")
       ->type_name("NAME KEY=VALUE")
       ->type_size(2)

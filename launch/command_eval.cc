@@ -46,7 +46,7 @@ void add_eval_command(CLI::App& app, Job& job) {
   command.add_option("--json", chosen->json, "Write the results here as well")->type_name("FILE");
   add_rows_option(command, chosen->rows);
   command.footer(
-      "Days that the model was trained on are refused. Metrics are exact, which takes memory: 48 to 72\n"
+      "Days that the model was trained on are refused. Metrics are exact, which takes memory: 64 to 96\n"
       "bytes on rank 0 for every candidate of the days (docs/metrics.md).\n"
       "Example:\n"
       "  mpirun -np 2 lime eval runs/first --days 2022-05-05..2022-05-08 --history both");

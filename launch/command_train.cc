@@ -84,7 +84,8 @@ void add_train_command(CLI::App& app, Job& job) {
       ->type_name("DIR");
   command
       .add_option("--resume", chosen->resume,
-                  "Go on with this run from its newest good checkpoint, on any number of ranks")
+                  "Go on with this run from its newest good checkpoint, on any number of ranks up to "
+                  "train.micro_batches")
       ->type_name("DIR");
   command
       .add_option(
@@ -92,7 +93,7 @@ void add_train_command(CLI::App& app, Job& job) {
           "Begin with the weights and table rows of this run, or of one of its checkpoints, on other days "
           "for instance (sets train.from)")
       ->type_name("DIR");
-  add_set_option(command, chosen->settings);
+  add_set_option(command, chosen->settings, "train.epochs=2");
   command.add_option("--trace", chosen->trace, "Write a Chrome trace (Perfetto) of rank 0")
       ->type_name("FILE");
   add_rows_option(command, chosen->rows);
@@ -107,7 +108,8 @@ void add_train_command(CLI::App& app, Job& job) {
       "  mpirun -np 2 lime train configs/kuairand.yaml --set data.train=2022-04-25..2022-05-04 --out "
       "runs/first\n"
       "  mpirun -np 2 lime train --resume runs/first --set train.epochs=2\n"
-      "  mpirun -np 2 lime train configs/kuairand.yaml --from runs/first --set data.train=2022-05-05 --out "
+      "  mpirun -np 2 lime train configs/kuairand.yaml --from runs/first --set data.train=2022-05-05 "
+      "--set data.eval= --out "
       "runs/next-day");
   command.callback([&job, chosen] { job.action = [&job, chosen] { return run(job, *chosen); }; });
 }

@@ -105,7 +105,8 @@ int run(int argc, char** argv, ProcessGroup& group) {
       "  mpirun -np 2 lime train config.yaml --out runs/first\n"
       "  lime eval runs/first\n"
       "Errors a user can mend are one line on stderr and exit code 2; anything else exits with 1. After\n"
-      "Ctrl-C a run is resumed; other commands leave nothing behind and exit with 130.");
+      "Ctrl-C a run goes on with --resume, and a comparison with the same command; other commands leave\n"
+      "nothing behind and exit with 130.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

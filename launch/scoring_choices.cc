@@ -10,7 +10,7 @@ namespace lime {
 
 void add_scoring_options(CLI::App& command, Job& job, ScoringChoices& choices) {
   add_run_options(command, choices.run.run, choices.run.checkpoint, choices.run.data);
-  add_set_option(command, choices.settings);
+  add_set_option(command, choices.settings, "eval.batch_requests=512");
   command.add_flag("--verbose", job.verbose, "Log lines of all ranks");
 }
 

@@ -6,15 +6,16 @@
 // bits of every other communicator.
 //
 // Waiting: wait() makes the context's stream wait, not the host, which goes on giving work. Work::test() says
-// whether a collective has ended.
+// whether a collective has ended. (NCCL joins ranks when it first needs to, and there the host waits for the
+// others: it is done when a communicator is made, but for what only larger collectives use.)
 //
 // Order: all ranks make the calls to all their communicators of a device, duplicates too, in one order
 // (nccl_channel.h).
 //
 // Failure: the host looks after what is under way while it waits for the device or for messages
 // (runtime/device_watch.h). A rank that is gone, an asynchronous error of NCCL or a collective that makes no
-// end within the time limit aborts the communicator and is an Error that names rank, collective and size,
-// thrown by that wait, or by the next call.
+// end within the time limit aborts the communicator, and with it all others of the device that have something
+// under way, and is an Error that names rank, collective and size, thrown by that wait, or by the next call.
 #pragma once
 
 #include <memory>

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,10 @@ namespace {
 
 double seconds_since(NcclQueue::Clock::time_point begin) {
   return std::chrono::duration<double>(NcclQueue::Clock::now() - begin).count();
+}
+
+std::string no_end(double limit_s) {
+  return str("no end after ", limit_s, " s: a rank is gone or calls another collective");
 }
 
 }  // namespace
@@ -64,8 +69,14 @@ bool NcclQueue::look(Clock::time_point waits_since) try {
   throw;
 }
 
-void NcclQueue::abandon() noexcept {
-  for (const auto& collective : std::exchange(under_way_, {})) collective->channel->abandon();
+void NcclQueue::abandon(NcclChannel* also) noexcept {
+  std::set<NcclChannel*> channels;
+  for (const auto& collective : std::exchange(under_way_, {})) channels.insert(collective->channel);
+  if (also) channels.insert(also);
+  if (channels.empty()) return;
+  nccl().group_start();
+  for (NcclChannel* channel : channels) channel->abort();
+  nccl().group_end();
 }
 
 NcclChannel::NcclChannel(Communicator& host, Context& of_user, const NcclLimits& limits)
@@ -80,6 +91,32 @@ NcclChannel::NcclChannel(Communicator& host, Context& of_user, const NcclLimits&
   ctx().stream().activate();
   const Call call{"the meeting of all ranks", 0, DType::f32};
   settle(nccl().init_rank(&comm_, size, id, rank, &config), call, limits_.connect_s);
+  join_all(call);
+}
+
+void NcclChannel::join_all(const Call& call) try {
+  const Arena::Scope scope(ctx().arena());
+  auto* own = static_cast<char*>(ctx().arena().alloc(DType::i64, 1, size).raw());
+  auto* all = static_cast<char*>(ctx().arena().alloc(DType::i64, 1, size).raw());
+  constexpr size_t bytes = sizeof(int64_t);
+  group(call, limits_.connect_s, [&](auto note) {
+    for (int r = 0; r < size; ++r) {
+      const size_t at = bytes * static_cast<size_t>(r);
+      note(nccl().send(own + at, bytes, ncclUint8, r, comm_, stream()));
+      note(nccl().recv(all + at, bytes, ncclUint8, r, comm_, stream()));
+    }
+  });
+  group(call, limits_.connect_s,
+        [&](auto note) { note(nccl().all_gather(own, all, bytes, ncclUint8, comm_, stream())); });
+  group(call, limits_.connect_s,
+        [&](auto note) { note(nccl().broadcast(all, all, bytes, ncclUint8, 0, comm_, stream())); });
+  cuda::Event done(device().index);
+  done.record(ctx().stream());
+  for (const auto begin = Clock::now(); !done.reached(); sched_yield())
+    if (seconds_since(begin) > limits_.connect_s) fail(call, no_end(limits_.connect_s));
+} catch (...) {
+  abandon();
+  throw;
 }
 
 NcclChannel::~NcclChannel() {
@@ -92,6 +129,10 @@ NcclChannel::~NcclChannel() {
 }
 
 void NcclChannel::abandon() noexcept {
+  if (comm_) queue_->abandon(this);
+}
+
+void NcclChannel::abort() noexcept {
   if (comm_) nccl().abort(comm_);
   comm_ = nullptr;
 }
@@ -107,7 +148,7 @@ void NcclChannel::begin(const Call& call) {
 void NcclChannel::settle(ncclResult_t result, const Call& call, double limit_s) {
   const auto begin = Clock::now();
   while (result == ncclInProgress) {
-    if (seconds_since(begin) > limit_s) fail(call, str("no end after ", limit_s, " s"));
+    if (seconds_since(begin) > limit_s) fail(call, no_end(limit_s));
     sched_yield();
     const ncclResult_t asked = nccl().async_error(comm_, &result);
     if (asked != ncclSuccess) result = asked;
@@ -134,8 +175,7 @@ void NcclChannel::check(const Call& call, Clock::time_point since, bool ended) {
   const ncclResult_t asked = nccl().async_error(comm_, &state);
   if (asked != ncclSuccess) state = asked;
   if (state != ncclSuccess && state != ncclInProgress) fail(call, nccl().error_string(state));
-  if (!ended && seconds_since(since) > limits_.collective_s)
-    fail(call, str("no end after ", limits_.collective_s, " s: a rank is gone or calls another collective"));
+  if (!ended && seconds_since(since) > limits_.collective_s) fail(call, no_end(limits_.collective_s));
 }
 
 // Rank 0's id, on all ranks; or the reason of the lowest rank that has no library.

@@ -44,7 +44,11 @@ class NcclQueue final : public cuda::Watched {
   void forget(const NcclChannel&);
 
   bool look(Clock::time_point waits_since) override;
-  void abandon() noexcept override;
+  void abandon() noexcept override { abandon(nullptr); }
+  // Ends what is under way, and all communicators that it is of, with this one beside them, as one group:
+  // each abort of NCCL waits for the device, and so for what other communicators have in the stream, which
+  // ends no sooner than they are told, too.
+  void abandon(NcclChannel* also) noexcept;
 
   Context ctx;  // of the collectives: their stream, and scratch memory
 
@@ -70,12 +74,7 @@ class NcclChannel {
   // Messages that `enqueue` starts, together. It is given a function that takes each call's result.
   template <typename Enqueue>
   void group(const Call& call, Enqueue&& enqueue) {
-    ncclResult_t first = nccl().group_start();
-    enqueue([&first](ncclResult_t result) {
-      if (first == ncclSuccess || first == ncclInProgress) first = result;
-    });
-    const ncclResult_t end = nccl().group_end();
-    settle(first == ncclSuccess || first == ncclInProgress ? end : first, call, limits_.collective_s);
+    group(call, limits_.collective_s, enqueue);
   }
   std::shared_ptr<NcclCollective> started(const Call& call) { return queue_->add(*this, call); }
 
@@ -99,7 +98,22 @@ class NcclChannel {
   Context& user;
 
  private:
+  friend class NcclQueue;
+
+  template <typename Enqueue>
+  void group(const Call& call, double limit_s, Enqueue&& enqueue) {
+    ncclResult_t first = nccl().group_start();
+    enqueue([&first](ncclResult_t result) {
+      if (first == ncclSuccess || first == ncclInProgress) first = result;
+    });
+    const ncclResult_t end = nccl().group_end();
+    settle(first == ncclSuccess || first == ncclInProgress ? end : first, call, limit_s);
+  }
   ncclUniqueId shared_id(Communicator& host) const;
+  // NCCL joins two ranks when a collective first needs it, and the host that gives it waits there until the
+  // other gives it, too. That is done here, so that no step waits for it.
+  void join_all(const Call&);
+  void abort() noexcept;
   // Waits until NCCL has taken what it was given.
   void settle(ncclResult_t result, const Call& call, double limit_s);
   std::string describe(const Call&) const;

@@ -34,8 +34,10 @@ struct Group {
   std::shared_ptr<Member> member;
   cudaStream_t stream = nullptr;
   std::shared_ptr<Operation> operation;
+  std::vector<ncclComm_t> aborted;
 };
 thread_local Group group;
+std::vector<std::weak_ptr<Member>> members;  // of this process
 
 void must(bool holds, const std::string& found) {
   if (!holds) throw Error(str("NCCL, emulated: ", found));
@@ -53,6 +55,21 @@ void must_be_ordered(const Group& next) {
   must(last.operation.expired() || last.stream == next.stream,
        "collectives of two streams are under way at once on a device");
   last = {next.stream, next.operation};
+}
+
+bool is_under_way(const Member& member) {
+  return !member.stopped() &&
+         std::ranges::any_of(member.operations, [](const auto& o) { return !o.second.expired(); });
+}
+
+// An abort waits for the device, and so for what other communicators have there, whose ranks may be gone,
+// too: it would not end.
+void end(const std::vector<ncclComm_t>& aborted) {
+  for (const auto& known : members)
+    if (const auto member = known.lock(); member && !aborted.empty())
+      must(!is_under_way(*member),
+           "a communicator is aborted, and not in one group with it another one that is under way");
+  for (const ncclComm_t comm : aborted) delete comm;
 }
 
 ncclResult_t invalid(Member& member, ncclResult_t result, const std::string& reason) {
@@ -100,6 +117,8 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id
       config->size != sizeof(ncclConfig_t) || config->blocking != 0)
     return ncclInvalidArgument;
   *comm = new ncclComm{std::make_shared<Member>(rank, ranks, id.internal)};
+  std::erase_if(members, [](const auto& known) { return known.expired(); });
+  members.push_back((*comm)->member);
   return (*comm)->member->state;
 }
 
@@ -115,13 +134,16 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
 
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   must(comm->member->state != ncclInProgress, "a communicator is destroyed that has not ended what it does");
-  return ncclCommAbort(comm);
+  comm->member->fail(ncclInternalError, "destroyed");
+  delete comm;
+  return ncclSuccess;
 }
 
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  ncclGroupStart();
   comm->member->fail(ncclInternalError, "aborted");
-  delete comm;
-  return ncclSuccess;
+  group.aborted.push_back(comm);
+  return ncclGroupEnd();
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* result) {
@@ -129,7 +151,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* result) {
   if (member.state == ncclInProgress) {
     if (!member.connected()) {
       member.meet();
-    } else if (member.polls-- <= 0) {
+    } else if (member.has_links() && member.polls-- <= 0) {
       member.state = ncclSuccess;
     }
   }
@@ -165,6 +187,7 @@ ncclResult_t ncclGroupEnd() {
   if (group.depth < 1) return ncclInvalidUsage;
   if (--group.depth > 0) return ncclSuccess;
   const Group ended = std::exchange(group, {});
+  end(ended.aborted);
   if (!ended.operation) return ncclSuccess;
   Member& member = *ended.member;
   // To itself: each send with the receive of its number.
@@ -183,6 +206,7 @@ ncclResult_t ncclGroupEnd() {
          "a rank sends itself more or less than it receives");
     operation.copies.push_back({sent[i].data, received[i].data, sent[i].header.bytes});
   }
+  member.need_links(operation);
   must_be_ordered(ended);
   lime::emulator::add_work(ended.stream, [whose = ended.member, operation = ended.operation] {
     return whose->carry_on(*operation);

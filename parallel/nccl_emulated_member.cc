@@ -23,12 +23,15 @@ using Clock = std::chrono::steady_clock;
 // A kernel behind a collective in its stream waits for it here, where on a device the host would go on and
 // find its own limit.
 constexpr std::chrono::seconds longest_wait{60};
+constexpr const char* links_suffix = "-links";
 
 const char* to_string(Kind kind) {
   return kind == Kind::all_gather ? "all-gather" : kind == Kind::broadcast ? "broadcast" : "send and receive";
 }
 
-Socket new_socket() { return Socket(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
+Socket new_socket(int type = SOCK_STREAM) {
+  return Socket(socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
 
 // Without a file: a name that goes with its socket.
 std::pair<sockaddr_un, socklen_t> address(const std::string& id, int rank) {
@@ -50,6 +53,11 @@ size_t index(int i) { return static_cast<size_t>(i); }
 
 }  // namespace
 
+struct Member::Asked {
+  int rank;
+  Link link;
+};
+
 struct Member::Hello {
   int rank;
   char place[124];  // host and device
@@ -63,8 +71,11 @@ Member::Member(int of, int ranks, std::string name)
     : rank(of), size(ranks), id_(std::move(name)), peers_(index(ranks)), places_(index(ranks)) {
   places_[index(rank)] = place_of_this_rank();
   listener_ = new_socket();
+  links_ = new_socket(SOCK_DGRAM);
   const auto [at, length] = address(id_, rank);
+  const auto [links_at, links_length] = address(id_ + links_suffix, rank);
   if (bind(listener_.fd(), reinterpret_cast<const sockaddr*>(&at), length) != 0 ||
+      bind(links_.fd(), reinterpret_cast<const sockaddr*>(&links_at), links_length) != 0 ||
       listen(listener_.fd(), 128) != 0)
     fail(ncclInternalError, str("no socket: ", std::strerror(errno)));
 }
@@ -128,6 +139,35 @@ void Member::meet() {
                                         " both on ", places_[index(r)]));
   }
   state = ncclSuccess;
+}
+
+void Member::need(const Transfer& t, Link of_point_to_point) {
+  const Link link = t.header.kind == Kind::all_gather  ? Link::all_gather
+                    : t.header.kind == Kind::broadcast ? Link::broadcast
+                                                       : of_point_to_point;
+  if (needed_.insert({link, t.peer}).second) to_ask_.emplace_back(link, t.peer);
+}
+
+void Member::need_links(const Operation& operation) {
+  for (const Transfer& t : operation.sends) need(t, Link::send);
+  for (const Transfer& t : operation.receives) need(t, Link::receive);
+}
+
+bool Member::has_links() {
+  for (; !to_ask_.empty(); to_ask_.pop_front()) {
+    const auto [link, peer] = to_ask_.front();
+    const Asked asked{rank, link};
+    const auto [at, length] = address(id_ + links_suffix, peer);
+    if (sendto(links_.fd(), &asked, sizeof(asked), 0, reinterpret_cast<const sockaddr*>(&at), length) < 0)
+      break;  // others fill its queue, or it is gone
+  }
+  for (Asked asked; recv(links_.fd(), &asked, sizeof(asked), 0) == sizeof(asked);)
+    offered_.emplace(asked.link, asked.rank);
+  return to_ask_.empty() && std::ranges::all_of(needed_, [&](const auto& needed) {
+           const auto [link, peer] = needed;
+           const Link other = link == Link::send ? Link::receive : link == Link::receive ? Link::send : link;
+           return offered_.contains({other, peer});
+         });
 }
 
 // Sends or receives what goes without waiting. Whether that was all.

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +17,10 @@
 namespace lime::emulated_nccl {
 
 enum class Kind : uint32_t { point_to_point, all_gather, broadcast };
+
+// What two ranks are joined by when a call first needs it: the send of the one with the receive of the other,
+// and each kind of collective.
+enum class Link : uint32_t { send, receive, all_gather, broadcast };
 
 struct Header {
   Kind kind;
@@ -76,11 +82,16 @@ class Member {
   void fail(ncclResult_t, const std::string& reason);
   // A look for the other ranks: lower ones are called, higher ones call. All there: state becomes success.
   void meet();
+  // The links of an operation are asked for: those that are new become so when the other ranks ask, too.
+  void need_links(const Operation&);
+  bool has_links();  // those that were asked for
   // Does of it what goes without waiting. Whether nothing is left to do: after a failure nothing is.
   bool carry_on(Operation&);
 
  private:
   struct Hello;
+  struct Asked;
+  void need(const Transfer&, Link of_point_to_point);
   void say_hello(const Socket& to);
   bool hear_hello(const Socket& from, Hello&);  // whether one has said all
   bool carry_on(Transfer&, bool sends);
@@ -92,6 +103,9 @@ class Member {
   std::vector<std::string> places_;  // empty: has not said
   std::vector<Socket> strangers_;    // accepted, and have not said who they are
   bool connected_ = false;
+  Socket links_;  // where other ranks ask
+  std::set<std::pair<Link, int>> needed_, offered_;
+  std::deque<std::pair<Link, int>> to_ask_;
 };
 
 }  // namespace lime::emulated_nccl

@@ -9,7 +9,7 @@ namespace {
 NcclLibrary open() {
   const SharedLibrary library(
       "libnccl.so.2",
-      "install NCCL 2.18 or later (Debian and Ubuntu with NVIDIA's repository: apt-get install libnccl2; "
+      "install NCCL 2.22 or later (Debian and Ubuntu with NVIDIA's repository: apt-get install libnccl2; "
       "Python: pip install nvidia-nccl-cu13) and name its directory in LD_LIBRARY_PATH");
   NcclLibrary f;
   library.load(f.unique_id, "ncclGetUniqueId");

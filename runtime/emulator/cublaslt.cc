@@ -34,6 +34,8 @@ struct cublasLtMatrixLayoutOpaque_t {
 
 struct cublasLtMatmulPreferenceOpaque_t {
   uint64_t workspace = 0;
+  uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE |
+                       CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
   uint32_t alignment[4] = {256, 256, 256, 256};  // of a, b, c, d
 };
 
@@ -53,7 +55,8 @@ struct Algorithm {
   cublasLtEpilogue_t epilogue;
   uint32_t alignment[4] = {};  // bytes: of addresses, leading dimensions and columns, at most 16
   uint32_t vector_alignment = 0;
-  uint64_t depth = 0;  // 0: any
+  uint64_t depth = 0;             // 0: any
+  bool parts_as_results = false;  // of a sum are added in the result's type
 };
 static_assert(sizeof(Algorithm) <= sizeof(cublasLtMatmulAlgo_t));
 
@@ -108,6 +111,8 @@ bool fit(const cublasLtMatmulDescOpaque_t& op, const Layout& a, const Layout& b,
          (op.trans_b == CUBLAS_OP_N ? b.rows : b.cols) == depth && c.rows == d.rows && c.cols == d.cols;
 }
 
+constexpr int64_t part = 63;  // of a sum; of ones the parts do not add up in bf16
+
 double wide(float x) { return x; }
 double wide(double x) { return x; }
 double wide(bf16 x) { return lime::to_float(x); }
@@ -129,7 +134,7 @@ Steps steps(const Layout& m, cublasOperation_t trans) {
 }
 
 template <typename T, typename Out>
-void multiply(const cublasLtMatmulDescOpaque_t& op, double alpha, const void* a_memory,
+void multiply(const cublasLtMatmulDescOpaque_t& op, bool parts_as_results, double alpha, const void* a_memory,
               const Layout& a_layout, const void* b_memory, const Layout& b_layout, double beta,
               const void* c_memory, const Layout& c_layout, void* d_memory, const Layout& d_layout) {
   const auto *a = static_cast<const T*>(a_memory), *b = static_cast<const T*>(b_memory);
@@ -146,6 +151,8 @@ void multiply(const cublasLtMatmulDescOpaque_t& op, double alpha, const void* a_
       const double b_kj = wide(b[k * of_b.row + j * of_b.col]);
       const T* a_k = a + k * of_a.col;
       for (int64_t i = 0; i < rows; ++i) sums[static_cast<size_t>(i)] += wide(a_k[i * of_a.row]) * b_kj;
+      if (parts_as_results && (k + 1) % part == 0)
+        for (double& sum : sums) sum = wide(narrow<Out>(sum));
     }
     for (int64_t i = 0; i < rows; ++i) {
       const double onto = beta == 0 ? 0 : beta * wide(c[j * c_layout.ld + i]);
@@ -255,6 +262,10 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     preference->workspace = as<uint64_t>(value, bytes);
     return CUBLAS_STATUS_SUCCESS;
   }
+  if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) {
+    preference->reduction = as<uint32_t>(value, bytes);
+    return CUBLAS_STATUS_SUCCESS;
+  }
   const int operand = attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES;
   if (operand < 0 || operand > 3) return CUBLAS_STATUS_INVALID_VALUE;
   preference->alignment[operand] = as<uint32_t>(value, bytes);
@@ -286,6 +297,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   algorithm.vector_alignment = with_vector ? std::min(alignment_of(op->vector), uint32_t{16}) : 1;
   const uint64_t depth = depth_of(*op, *a);
   algorithm.depth = depth > 256 && depth > 16 * std::max(d->rows, d->cols) ? depth : 0;
+  algorithm.parts_as_results =
+      algorithm.depth > 0 && (preference->reduction & (CUBLASLT_REDUCTION_SCHEME_INPLACE |
+                                                       CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE)) != 0;
   results[0] = {};
   std::memcpy(results[0].algo.data, &algorithm, sizeof(algorithm));
   results[0].state = CUBLAS_STATUS_SUCCESS;
@@ -337,11 +351,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t op, 
 
   const auto product = [&]<typename T, typename Out, typename Scale>(T, Out, Scale) {
     lime::emulator::give(
-        stream,
-        [=, op = *op, a_layout = *a_layout, b_layout = *b_layout, c_layout = *c_layout, d_layout = *d_layout,
-         alpha = *static_cast<const Scale*>(alpha), beta = *static_cast<const Scale*>(beta)] {
+        stream, [=, op = *op, a_layout = *a_layout, b_layout = *b_layout, c_layout = *c_layout,
+                 d_layout = *d_layout, alpha = *static_cast<const Scale*>(alpha),
+                 beta = *static_cast<const Scale*>(beta), parts_as_results = algorithm.parts_as_results] {
           const lime::emulator::Access access;
-          multiply<T, Out>(op, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout);
+          multiply<T, Out>(op, parts_as_results, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d,
+                           d_layout);
           lime::emulator::check_guards("gemm");
         });
   };

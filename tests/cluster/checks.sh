@@ -45,7 +45,7 @@ train: {batch_requests: 8, micro_batches: 4, log_every: 10, clip_norm: 1}
 END
 }
 
-# Before an mpirun on node1, for ranks on all hosts. Open MPI 4 sleeps before it kills what is left of a job that failed: not here. All
+# Before an mpirun on node1, for ranks on all hosts, from a shell that was prepared for one machine before. Open MPI 4 sleeps before it kills what is left of a job that failed: not here. All
 # hosts have the same cores: ranks are bound to none, and those that wait let others on.
-environment=". $source_dir/launch/cluster_environment.sh && export OMPI_MCA_odls_base_sigkill_timeout=0 OMPI_MCA_mpi_yield_when_idle=1"
+environment=". $source_dir/launch/mpi_environment.sh && . $source_dir/launch/cluster_environment.sh && export OMPI_MCA_odls_base_sigkill_timeout=0 OMPI_MCA_mpi_yield_when_idle=1"
 environment+=" OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none"

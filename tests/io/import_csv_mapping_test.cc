@@ -77,14 +77,14 @@ TEST_F(ImportCsvMapping, TextsThatStandForNoValue) {
   candidate_features: {price: {kind: real}}
 users: {files: users.csv, user: user, missing: 'NULL', features: {job: {kind: id}, likes: {kind: ids}}}
 )"));
-  write("log.csv", "user,item,ts,clicked,dwell,city,price\n1,2,5,1,NULL,\\N,NULL\n1,3,6,1,7,null,8\n");
+  write("log.csv", "user,item,ts,clicked,dwell,city,price\n1,2,5,1,NULL,\\N,NULL\n2,3,6,1,7,null,8\n");
   write("users.csv", "user,job,likes\n1,NULL,NULL\n2,\\N,5\n");
   const auto data = import();
   const auto& request = data.request(1, 5000);
   EXPECT_EQ(request.candidates[0].weights.at("dwell"), 0);
   EXPECT_EQ(request.ids.at("city"), -1);
   EXPECT_THAT(request.candidates[0].reals.at("price"), IsNan());
-  EXPECT_EQ(data.request(1, 6000).ids.at("city"), hashed_id("null"));  // another text
+  EXPECT_EQ(data.request(2, 6000).ids.at("city"), hashed_id("null"));  // another text
   EXPECT_EQ(data.users.at(1).ids.at("job"), -1);
   EXPECT_THAT(data.users.at(1).lists.at("likes"), IsEmpty());
   EXPECT_EQ(data.users.at(2).ids.at("job"), hashed_id("\\N"));  // each section has its own

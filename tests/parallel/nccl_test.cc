@@ -70,6 +70,21 @@ TEST_F(Nccl, ARankThatDoesNotComeIsAnErrorThatSaysWhatWasUnderWay) {
   comm.reset();  // ends, though the other is gone
 }
 
+// What else the device has under way ends with it: NCCL would wait for that without end.
+TEST_F(Nccl, AFailureEndsAllThatIsUnderWay) {
+  auto one = connect(1), other = connect(1);
+  const Tensor mine = values(5), all = values(5 * one->size());
+  if (rank() == 0) {
+    one->all_gather(mine.view(), all)->wait();
+    other->all_gather(mine.view(), all)->wait();
+    EXPECT_THAT(message([&] { finish(one->all_gather(mine.view(), all)); }),
+                HasSubstr("no end after 1 s: a rank is gone or calls another collective"));
+    for (const auto* comm : {&one, &other})
+      EXPECT_THAT(message([&] { (*comm)->barrier(); }), HasSubstr("after an earlier failure"));
+  }
+  test_group().world().barrier()->wait();
+}
+
 TEST_F(Nccl, ARankThatLeavesByAnExceptionReleasesTheOthers) {
   auto comm = connect(5);
   if (rank() == 1) {
@@ -97,6 +112,23 @@ TEST_F(Nccl, WorksThatAnExceptionLeavesBehindWaitForNobody) {
               "lost");
     comm.reset();
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
+  }
+  test_group().world().barrier()->wait();
+}
+
+TEST_F(Nccl, SoDoThoseOfSeveralCommunicators) {
+  auto one = connect(5), other = connect(5);
+  const Tensor mine = values(3), all = values(3 * one->size());
+  if (rank() == 0) {
+    EXPECT_EQ(message([&] {
+                const auto first = one->all_gather(mine.view(), all);
+                const auto second = other->all_gather(mine.view(), all);
+                const auto third = one->all_gather(mine.view(), all);
+                throw Error("lost");
+              }),
+              "lost");
+    one.reset();
+    other.reset();
   }
   test_group().world().barrier()->wait();
 }

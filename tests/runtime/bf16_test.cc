@@ -176,6 +176,14 @@ TEST_P(Bf16OnCuda, ProductsIntoBf16AndF32) {
 }
 
 // A bias of f32 goes with rows of either type, its gradient, of f32, with products into f32.
+// Wherever the library splits it: parts of 63 ones that are added in bf16 make 636, and 630 is 632 there.
+TEST_P(Bf16OnCuda, ALongSumIsRoundedOnce) {
+  const Tensor ones(ctx.device(), DType::bf16, 630, 2), sums(ctx.device(), DType::bf16, 2, 2);
+  fill(ctx, ones.view(), 1);
+  gemm(ctx, Transpose::yes, Transpose::no, 1, ones.view(), ones.view(), 0, sums.view());
+  for (const bf16 sum : to_host<bf16>(ctx, sums.view())) EXPECT_EQ(to_float(sum), 632);
+}
+
 TEST_P(Bf16OnCuda, ProductsWithBias) {
   const int64_t m = 24, n = 16, k = 40;
   const View x = random(m, k, 1), w = random(k, n, 2), bias = parameter(1, n, 3), y = random(m, n, 4),

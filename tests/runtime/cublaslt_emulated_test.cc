@@ -112,6 +112,35 @@ TEST_F(CublasLtEmulated, RefusesTypesAndColumnsThatItHasNot) {
   EXPECT_EQ(search(), CUBLAS_STATUS_NOT_SUPPORTED);
 }
 
+TEST_F(CublasLtEmulated, PartsOfALongSumAreAddedAsIsAllowed) {
+  constexpr uint64_t depth = 630, two = 2;
+  const Tensor ones{ctx.device(), DType::bf16, 1, 4096};
+  fill(ctx, ones.view(), 1);
+  const auto set_layout = [&](cublasLtMatrixLayout_t layout, uint64_t rows, uint64_t cols) {
+    const auto type = static_cast<uint32_t>(CUDA_R_16BF);
+    const auto ld = static_cast<int64_t>(rows);
+    lt.set_layout(layout, CUBLASLT_MATRIX_LAYOUT_TYPE, &type, sizeof(type));
+    lt.set_layout(layout, CUBLASLT_MATRIX_LAYOUT_ROWS, &rows, sizeof(rows));
+    lt.set_layout(layout, CUBLASLT_MATRIX_LAYOUT_COLS, &cols, sizeof(cols));
+    lt.set_layout(layout, CUBLASLT_MATRIX_LAYOUT_LD, &ld, sizeof(ld));
+  };
+  set_layout(a, two, depth);
+  set_layout(b, depth, two);
+  set_layout(c, two, two);
+  auto* const first = static_cast<bf16*>(ones.view().raw());
+  const auto product = [&] {
+    EXPECT_EQ(search(), CUBLAS_STATUS_SUCCESS);
+    const float alpha = 1, beta = 0;
+    EXPECT_EQ(lt.matmul(handle, op, &alpha, first, a, first, b, &beta, first + 2048, c, first + 2048, c,
+                        &result.algo, at(512), 256, static_cast<cudaStream_t>(ctx.stream().handle())),
+              CUBLAS_STATUS_SUCCESS);
+    return to_float(to_host<bf16>(ctx, ones.view())[2048]);
+  };
+  EXPECT_EQ(product(), 636);  // 63 + 63 + ..., each sum in bf16
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  EXPECT_EQ(product(), 632);  // 630 in bf16
+}
+
 TEST_F(CublasLtEmulated, AVectorMustBeNamed) {
   const uint32_t epilogue = CUBLASLT_EPILOGUE_BIAS;
   lt.set_operation(op, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue));

@@ -40,8 +40,15 @@ enum cublasLtMatrixLayoutAttribute_t {
   CUBLASLT_MATRIX_LAYOUT_COLS = 3,
   CUBLASLT_MATRIX_LAYOUT_LD = 4
 };
+// How the parts of a long sum are added: bits of what is allowed (all of them, where nothing is said).
+enum cublasLtReductionScheme_t {
+  CUBLASLT_REDUCTION_SCHEME_INPLACE = 1,       // in the result, and its type
+  CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE = 2,  // beside it, in the type of the sums
+  CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE = 4    // beside it, in the result's type
+};
 enum cublasLtMatmulPreferenceAttributes_t {
   CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES = 1,
+  CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK = 3,
   CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES = 5,
   CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES = 6,
   CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES = 7,
@@ -93,7 +100,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatmulPreference_t, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[], int* found);
 
-// d = alpha op(a) op(b) + beta c, column-major; sums in f64 in order of the inner index, on the host.
+// d = alpha op(a) op(b) + beta c, column-major; sums in f64 in order of the inner index, on the host, and long
+// ones in parts, where their algorithm may add these in the result's type.
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t, const void* alpha, const void* a,
                               cublasLtMatrixLayout_t, const void* b, cublasLtMatrixLayout_t, const void* beta,
                               const void* c, cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t,

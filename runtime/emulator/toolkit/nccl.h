@@ -1,9 +1,10 @@
 // NCCL for a build whose device is emulated (parallel/nccl_emulated.cc): of the library's interface what the
 // project uses, by its names, types and numbers (tests/runtime/emulated_toolkit_test.cc compares them with
-// NCCL's where it is installed). Contract: NCCL's documentation, 2.18 and later. For the ranks of one host.
+// NCCL's where it is installed). Contract: NCCL's documentation, 2.22 and later. For the ranks of one host.
 //
 // A communicator is non-blocking: what takes its time answers ncclInProgress, and goes on when
-// ncclCommGetAsyncError() asks. Collectives are work of their stream, and end when all who take part have
+// ncclCommGetAsyncError() asks. What joins ranks for the first time takes until all of them have made the call
+// (a send with its receive, each kind of collective). Collectives are work of their stream, and end when all who take part have
 // come to them. What the library leaves undefined is an Error: memory that is not the device's, a rank that
 // sends what another does not receive.
 #pragma once
@@ -44,6 +45,7 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId*);
 ncclResult_t ncclCommInitRankConfig(ncclComm_t*, int ranks, ncclUniqueId, int rank, ncclConfig_t*);
 ncclResult_t ncclCommFinalize(ncclComm_t);
 ncclResult_t ncclCommDestroy(ncclComm_t);
+// In a group: all of its communicators are told before one is waited for.
 ncclResult_t ncclCommAbort(ncclComm_t);
 ncclResult_t ncclCommGetAsyncError(ncclComm_t, ncclResult_t*);
 const char* ncclGetErrorString(ncclResult_t);
