@@ -7,6 +7,7 @@
 #include "io/item_features.h"
 #include "io/reader.h"
 #include "model/config.h"
+#include "model/config_keys.h"
 #include "runtime/error.h"
 #include "runtime/text.h"
 
@@ -23,7 +24,7 @@ std::string list_line(const std::string& key, const std::vector<std::string>& na
   const std::string start = str("  ", key, ": [");
   std::string text, line = start;
   for (size_t i = 0; i < names.size(); ++i) {
-    const std::string name = names[i] + (i + 1 < names.size() ? "," : "]");
+    const std::string name = yaml_scalar(names[i]) + (i + 1 < names.size() ? "," : "]");
     if (line.size() + name.size() + 1 > line_width) {
       text += line + "\n";
       line = std::string(start.size(), ' ') + name;
@@ -129,7 +130,7 @@ std::string negatives_line(const std::vector<LabelCount>& labels, const std::str
 std::string tasks_section(const DatasetSchema& schema, const std::string& task) {
   auto others = schema.labels;
   std::erase(others, task);
-  std::string text = str("\ntasks: [", task, "]");
+  std::string text = str("\ntasks: [", yaml_scalar(task), "]");
   if (!others.empty())
     text +=
         str("   # there are also ", joined(others), "; several at once: [", task, ", ", others.front(), "]");
@@ -165,7 +166,7 @@ StarterConfig starter_config(const Dataset& dataset, const StarterOptions& optio
 # Written by lime configure, as a start. Every key: lime help config. What has helped on real logs: docs/quality.md
 data:
   path: )",
-          options.data_path, "\n  train: ", range_of(days, 0, trained), "\n");
+          yaml_scalar(options.data_path), "\n  train: ", range_of(days, 0, trained), "\n");
   text += held_out > 0 ? str("  eval: ", range_of(days, trained, days.size()), "\n")
                        : "  # eval: a day of its own, that nothing is learned from; there is but one\n";
   text += str(

@@ -67,6 +67,23 @@ TEST_F(StarterConfig, NamesAllThatThereIs) {
   EXPECT_THAT(text, HasSubstr("  path: elsewhere\n"));
 }
 
+// A comment, a map, a null and a number begin with what these names have.
+TEST_F(StarterConfig, NamesThatYamlReadsOtherwise) {
+  const std::string data = temp_.file("gen #2: b");
+  write_file(temp_.file("log.csv"), "u,i,t,yes,null\n1,2,5,1,3\n1,3,6,0,4\n");
+  write_file(temp_.file("mapping.yaml"),
+             "impressions: {files: log.csv, user: u, item: i, time: {column: t, unit: s}, labels: {'yes': "
+             "'yes'},\n  request_features: {'null': {kind: id}}}\n");
+  CsvImportOptions options;
+  options.mapping = temp_.file("mapping.yaml");
+  options.out = data;
+  import_csv(options);
+  const Config config = parsed(data);
+  EXPECT_EQ(config.data.path, data);
+  EXPECT_EQ(config.tasks.at(0).label, "yes");
+  EXPECT_THAT(config.features.user, ElementsAre("user", "null"));
+}
+
 TEST_F(StarterConfig, RefusesWhatTheDatasetHasNot) {
   const Dataset dataset = write_small_dataset(temp_.file("small"));
   EXPECT_THAT(user_error([&] {
