@@ -57,7 +57,10 @@ int run(Job& job, const Train& chosen) {
     if (resume && !std::filesystem::exists(config_path(chosen.resume)))
       throw UserError(str("--resume: ", chosen.resume, " is not a run directory (it has no config.yaml)"));
     if (!resume) refuse_directory(chosen.config);
-    return load_config(resume ? config_path(chosen.resume) : chosen.config, settings);
+    Config loaded = load_config(resume ? config_path(chosen.resume) : chosen.config, settings);
+    // The settings that the run began with may be given again, as by a job script.
+    if (resume) take_resolved(load_config(config_path(chosen.resume), {}), loaded);
+    return loaded;
   });
   options.run_directory = resume                ? chosen.resume
                           : !chosen.out.empty() ? chosen.out

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "model/best_record.h"
+#include "model/checkpoint_files.h"
 #include "model/checkpoint_manifest.h"
 #include "model/together.h"
 #include "runtime/error.h"
@@ -67,20 +68,52 @@ VerifiedCheckpoint choose_checkpoint(Communicator& comm, const RunChoice& choice
 
 namespace {
 
+// Whether these settings leave it to the run to have a column in such buckets: they name how many it is to
+// have at most or, of a run with first weights, nothing.
+bool leave_open(const Config& config, const std::string& feature, const NumberBuckets& buckets) {
+  const bool of_weights = !config.train.from.empty();
+  const auto own = config.features.buckets.find(feature);
+  if (own == config.features.buckets.end() && of_weights) return true;
+  const NumberBuckets asked = own == config.features.buckets.end() ? NumberBuckets{} : own->second;
+  return !asked.known() && buckets.count <= asked.count && (buckets.count > 0 || of_weights);
+}
+
 // Those that the run's own configuration does not fix: its numbers are then what the first weights take them
 // for, whatever they are on other days.
 void take_buckets(const Config& origin, Config& config) {
   const auto& known = origin.features.buckets;
   for (const auto& feature : all_features(config.features)) {
     const auto there = known.find(feature);
-    const auto own = config.features.buckets.find(feature);
-    const bool open = own == config.features.buckets.end() || (!own->second.known() && there != known.end() &&
-                                                               there->second.count <= own->second.count);
-    if (there != known.end() && open) config.features.buckets[feature] = there->second;
+    if (there != known.end() && leave_open(config, feature, there->second))
+      config.features.buckets[feature] = there->second;
   }
 }
 
+// Whether train.from became this checkpoint: it names it, or the run that it is of.
+bool is_named_by(const std::string& from, const std::string& checkpoint) {
+  if (from == checkpoint) return true;
+  if (from.empty()) return false;
+  const auto place = std::filesystem::weakly_canonical(checkpoint);
+  return place == std::filesystem::weakly_canonical(from) ||
+         place.parent_path() == std::filesystem::weakly_canonical(checkpoints_directory(from));
+}
+
+void add_seen(Config& config, const std::vector<std::string>& days) {
+  std::string all = config.data.seen;
+  for (const auto& more : days)
+    if (!more.empty()) all += (all.empty() ? "" : ",") + more;
+  config.data.seen = merged_days(all, "data.seen");
+}
+
 }  // namespace
+
+void take_resolved(const Config& resolved, Config& config) {
+  if (is_named_by(config.train.from, resolved.train.from)) {
+    config.train.from = resolved.train.from;
+    if (!config.train.from.empty()) add_seen(config, {resolved.data.seen});
+  }
+  take_buckets(resolved, config);
+}
 
 VerifiedCheckpoint resolve_first_weights(Communicator& comm, Config& config) {
   const std::filesystem::path from(config.train.from);
@@ -93,10 +126,7 @@ VerifiedCheckpoint resolve_first_weights(Communicator& comm, Config& config) {
     throw UserError(
         str("train.from: ", from.string(), " is neither a run directory nor a checkpoint of one"));
   const Config origin = load_run_config({run.string(), "", "", {}});
-  std::vector<std::string> seen;
-  for (const std::string& days : {config.data.seen, origin.data.seen, origin.data.train})
-    if (!days.empty()) seen.push_back(days);
-  config.data.seen = merged_days(joined(seen, ","), "data.seen");
+  add_seen(config, {origin.data.seen, origin.data.train});
   take_buckets(origin, config);
   VerifiedCheckpoint first = is_run ? choose_checkpoint(comm, {run.string(), "", "", {}})
                                     : VerifiedCheckpoint(comm, config.train.from);

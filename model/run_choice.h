@@ -37,4 +37,9 @@ VerifiedCheckpoint choose_checkpoint(Communicator&, const RunChoice&);
 // checkpoint, or broken.
 VerifiedCheckpoint resolve_first_weights(Communicator&, Config&);
 
+// Settings as they were written take what a run of them found when it began, from its config.yaml: the
+// checkpoint that train.from became, with the days that it has seen, and the buckets of numbers. What the
+// settings themselves fix stays theirs, so that they are equal to `resolved` only if the run is one of them.
+void take_resolved(const Config& resolved, Config& config);
+
 }  // namespace lime

@@ -131,7 +131,10 @@ void check_directory(const ComparisonPlan& plan) {
         str("--out: ", plan.out, " is not empty and holds no comparison; choose another directory"));
   for (const auto& run : plan.runs) {
     if (!fs::exists(config_path(run.directory))) continue;
-    const std::string difference = first_difference(load_config(config_path(run.directory), {}), run.config);
+    const Config found = load_config(config_path(run.directory), {});
+    Config expected = run.config;
+    take_resolved(found, expected);
+    const std::string difference = first_difference(found, expected);
     if (!difference.empty())
       throw UserError(str("--out: ", run.directory, " is a run of another comparison: it has ", difference,
                           "; choose another --out"));

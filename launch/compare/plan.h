@@ -27,7 +27,7 @@ struct ComparisonRun {
   std::string name;       // "hstu-1"
   std::string directory;  // OUT/runs/hstu-1
   Overrides overrides;    // model.name and seed among them
-  Config config;          // as the run resolves it
+  Config config;          // as the run is given it
 };
 
 struct ComparisonPlan {

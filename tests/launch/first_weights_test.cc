@@ -204,6 +204,19 @@ TEST_F(FirstWeights, TheSameBitsOnAnyRanksAndAfterAKillBeforeTheFirstCheckpoint)
   EXPECT_NE(digests("one", 4), digests("random", 4));
 }
 
+// As launch/slurm_train.sbatch repeats its settings beside --resume.
+TEST_F(FirstWeights, TheSameSettingsAgainGoOn) {
+  run(1, next("at_once", ""));
+  run(1, next("again", "--set train.max_steps=2"));
+  const std::string resume =
+      str("train --resume ", path("again"), " --set data.train=2024-01-03 --set train.");
+  run(1, str(resume, "max_steps=3 --set train.from=", path("first")));
+  run(1, str(resume, "max_steps=4 --set train.from=", checkpoint("first", 4), " --set data.seen=2024-01-02"));
+  EXPECT_EQ(digests("again", 4), digests("at_once", 4));
+  EXPECT_EQ(read_file(path("again/config.yaml")), read_file(path("at_once/config.yaml")));
+  expect_mistake(str(resume, "from=", path("at_once")), "with whose weights the run began");
+}
+
 TEST_F(FirstWeights, DaysThatTheyHaveSeenAreNotHeldOut) {
   run(1, next("second", "--set train.max_steps=1"));
   run(1, str("train ", path("config.yaml"), " --from ", checkpoint("second", 1), " --out ", path("third"),

@@ -124,6 +124,27 @@ TEST_F(NumberFeatures, OfFirstWeightsAreKept) {
   EXPECT_EQ(buckets_of("as_asked_before"), buckets_of("first")) << "ten of at most 32";
 }
 
+// As launch/slurm_train.sbatch repeats its settings beside --resume.
+TEST_F(NumberFeatures, TheSameSettingsAgainGoOn) {
+  const std::string settings = " --set features.buckets.price=32 --set features.buckets.delay=[2,5]";
+  run(train("again", settings + " --set train.max_steps=2"));
+  const auto before = buckets_of("again");
+  run(str("train --resume ", path("again"), settings, " --set train.max_steps=3"));
+  EXPECT_EQ(buckets_of("again"), before);
+  expect_mistake(str("train --resume ", path("again"), " --set features.buckets.price=0"),
+                 "features.buckets.price");
+  expect_mistake(str("train --resume ", path("again"), " --set features.buckets.delay=2"),
+                 "features.buckets.delay");
+}
+
+TEST_F(NumberFeatures, AComparisonGoesOn) {
+  const std::string compare =
+      str("compare ", path("config.yaml"), " --models two_tower --latency '' --resamples 10 --out ",
+          path("compare"), " --set data.eval=2024-01-03 --seeds ");
+  run(compare + "1");
+  EXPECT_THAT(run(compare + "1,2").err, HasSubstr("1 of 2 runs are there already"));
+}
+
 TEST_F(NumberFeatures, MistakesAreNamed) {
   expect_mistake(train("x", "--set features.buckets.prize=8"),
                  "no feature 'prize' is in use (did you mean 'price'?)");

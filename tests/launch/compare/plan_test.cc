@@ -14,6 +14,7 @@
 namespace lime {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::HasSubstr;
 
 class Plan : public testing::Test {
@@ -115,8 +116,56 @@ TEST_F(Plan, RefusesDaysThatAreTrainedOnOrMissing) {
   expect_refusal("data.eval: found nothing");
 }
 
+TEST_F(Plan, GoesOnWithRunsThatFoundTheirBuckets) {
+  const ComparisonRun run = plan_comparison(request_).runs[1];
+  fs::create_directories(run.directory);
+  const auto found = [&](NumberBuckets buckets) {
+    Config config = run.config;
+    config.features.buckets["price"] = std::move(buckets);
+    write_file(config_path(run.directory), to_yaml(config));
+  };
+  found(NumberBuckets::between({0.25, 0.5}));
+  EXPECT_NO_THROW(plan_comparison(request_));
+  request_.settings.emplace_back("features.buckets.price", "4");
+  EXPECT_NO_THROW(plan_comparison(request_)) << "three of at most 4";
+  const std::string another = "short-3 is a run of another comparison: it has ";
+  request_.settings.back().second = "2";
+  expect_refusal(another + "features.buckets.price = [0.25, 0.5], expected 2;");
+  request_.settings.back().second = "[0.25, 0.75]";
+  expect_refusal(another + "features.buckets.price = [0.25, 0.5], expected [0.25, 0.75];");
+  found({0, {}});
+  request_.settings.back().second = "4";
+  expect_refusal(another + "features.buckets.price = 0, expected 4;");
+  request_.settings.pop_back();
+  expect_refusal(another + "features.buckets.price = 0, expected ");
+}
+
+TEST_F(Plan, GoesOnWithRunsThatFoundTheirFirstWeights) {
+  const std::string first = out_.file("first");
+  request_.settings = {{"train.from", first}};
+  const ComparisonRun run = plan_comparison(request_).runs[1];
+  fs::create_directories(run.directory);
+  Config found = run.config;
+  found.train.from = first + "/checkpoints/step-000000004";
+  found.data.seen = "2023-12-30..2023-12-31";
+  found.features.buckets["price"] = {0, {}};  // as these weights know them
+  write_file(config_path(run.directory), to_yaml(found));
+  for (const std::string& from : {first, first + "/", found.train.from}) {
+    request_.settings = {{"train.from", from}};
+    EXPECT_NO_THROW(plan_comparison(request_)) << from;
+  }
+  request_.settings.emplace_back("data.seen", "2023-12-31");
+  EXPECT_NO_THROW(plan_comparison(request_));
+  request_.settings.back().second = "2023-12-29";
+  expect_refusal("it has data.seen = 2023-12-30..2023-12-31, expected 2023-12-29..2023-12-31;");
+  for (const std::string& from :
+       {out_.file("second"), first + "/checkpoints/step-000000003", std::string()}) {
+    request_.settings = {{"train.from", from}};
+    expect_refusal("it has ");
+  }
+}
+
 TEST_F(Plan, RefusesADirectoryOfSomethingElse) {
-  namespace fs = std::filesystem;
   fs::create_directory(request_.out);
   EXPECT_NO_THROW(plan_comparison(request_));
   write_file(request_.out + "/thesis.tex", "");
