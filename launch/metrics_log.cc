@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -62,14 +63,9 @@ Scalars metric_values(const Metrics& m) {
 }
 
 Json eval_line(int64_t step, const std::string& history, const std::string& task, const std::string& day,
-               const Metrics& metrics) {
-  Json line = {{"kind", "eval"},
-               {"step", step},
-               {"history", history},
-               {"task", task},
-               {"day", day},
-               {"rows", metrics.rows},
-               {"positives", metrics.positives}};
+               const Metrics& metrics, int64_t lines) {
+  Json line = {{"kind", "eval"}, {"step", step}, {"lines", lines},       {"history", history},
+               {"task", task},   {"day", day},   {"rows", metrics.rows}, {"positives", metrics.positives}};
   for (const auto& [name, value] : metric_values(metrics)) line[name] = json_number(value);
   return line;
 }
@@ -77,12 +73,16 @@ Json eval_line(int64_t step, const std::string& history, const std::string& task
 struct LineKind {
   int64_t step;
   bool evaluation;
+  int64_t lines;  // of its evaluation; 0: of none, or not known, as before they were counted
 };
 
 // Nothing where the line is not one of ours.
 std::optional<LineKind> kind_of(const Json& json) {
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
-  return LineKind{json["step"].get<int64_t>(), json.value("kind", Json()) == "eval"};
+  const bool evaluation = json.value("kind", Json()) == "eval";
+  const Json lines = json.value("lines", Json());
+  return LineKind{json["step"].get<int64_t>(), evaluation,
+                  evaluation && lines.is_number_integer() ? lines.get<int64_t>() : 0};
 }
 std::optional<LineKind> kind_of(const std::string& line) {
   return kind_of(Json::parse(line, nullptr, false));
@@ -103,6 +103,7 @@ std::vector<LoggedEvaluation> logged_evaluations(const std::string& path, const 
                                                  const std::string& task, const std::string& metric) {
   std::vector<LoggedEvaluation> found;
   std::vector<std::string> days;  // of the evaluation whose lines these are: its last line is that of all
+  int64_t step = 0;
   std::ifstream file(path, std::ios::binary);
   for (std::string line; std::getline(file, line);) {
     const Json json = Json::parse(line, nullptr, false);
@@ -110,6 +111,7 @@ std::vector<LoggedEvaluation> logged_evaluations(const std::string& path, const 
     if (!kind || !kind->evaluation || json.value("history", Json()) != history ||
         json.value("task", Json()) != task)
       continue;
+    if (std::exchange(step, kind->step) != kind->step) days.clear();  // of one that was cut off
     const Json day = json.value("day", Json()), value = json.value(metric, Json());
     if (day == "all")
       found.push_back({kind->step, std::exchange(days, {}), value.is_number() ? value.get<double>() : NAN});
@@ -123,11 +125,16 @@ void truncate_metrics(const std::string& path, int64_t step) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return;
   std::string line;
-  int64_t keep = 0;
+  int64_t size = 0, keep = 0;
+  int64_t evaluated = 0, missing = 0;  // step, and further lines, of the evaluation that is being read
   while (std::getline(file, line) && !file.eof()) {  // eof: the last line has no end, it was cut off
     const auto kind = kind_of(line);
     if (!kind || kind->step > step) break;
-    keep += static_cast<int64_t>(line.size()) + 1;
+    size += static_cast<int64_t>(line.size()) + 1;
+    const bool goes_on = missing > 0 && kind->step == evaluated && kind->lines > 0;
+    missing = goes_on ? missing - 1 : std::max<int64_t>(0, kind->lines - 1);
+    evaluated = kind->step;
+    if (missing == 0) keep = size;
   }
   if (truncate(path.c_str(), keep) != 0)
     throw UserError(str(path, ": cannot be written: ", std::strerror(errno)));
@@ -158,11 +165,14 @@ void MetricsLog::train(const StepReport& report) {
 
 void MetricsLog::eval(int64_t step, const std::vector<EvalResult>& results) {
   Scalars scalars;
+  int64_t count = 0;
+  for (const auto& result : results)
+    for (const auto& task : result.tasks) count += static_cast<int64_t>(task.days.size()) + 1;
   std::vector<std::string> lines;
   for (const auto& result : results) {
     for (const auto& task : result.tasks) {
       const auto add = [&](const std::string& day, const Metrics& metrics) {
-        lines.push_back(eval_line(step, result.history, task.task, day, metrics).dump());
+        lines.push_back(eval_line(step, result.history, task.task, day, metrics, count).dump());
       };
       for (const auto& [day, metrics] : task.days) add(day, metrics);
       add("all", task.all);

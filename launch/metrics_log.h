@@ -1,8 +1,9 @@
 // MetricsLog: RUN/metrics.jsonl, one JSON object a line, and TensorBoard event files under RUN/tensorboard.
 //
 //   {"kind":"train","step":20,"epoch":0,"loss":0.65,"ne":0.98,"learning_rate":0.001,"step_ms":31,...}
-//   {"kind":"eval","step":335,"history":"running","task":"is_click","day":"2022-05-05","auc":0.741,...}
+//   {"kind":"eval","step":335,"lines":10,"history":"running","task":"is_click","day":"2022-05-05","auc":0.741,...}
 //
+// An evaluation is whole where it has as many lines as each of them says; those of before do not say it.
 // Every line is flushed as it is written. A number that is not finite is null. Times in milliseconds a step.
 #pragma once
 
@@ -22,8 +23,8 @@ class TensorboardWriter;
 class MetricsLog {
  public:
   // `step`: the steps done so far: 0 for a new run. Lines beyond it (of a run that was stopped after its
-  // checkpoint), and a broken last line, are cut off, so that no step appears twice. Throws UserError naming
-  // the file.
+  // checkpoint), a broken last line, and a last evaluation that is not whole, are cut off, so that no step
+  // appears twice and an evaluation that was lost is made again. Throws UserError naming the file.
   MetricsLog(const std::string& run_directory, int64_t step);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
@@ -56,7 +57,8 @@ struct LoggedEvaluation {
 std::vector<LoggedEvaluation> logged_evaluations(const std::string& path, const std::string& history,
                                                  const std::string& task, const std::string& metric);
 
-// Cuts RUN/metrics.jsonl back to the lines of steps <= step; nothing if there is no such file.
+// Cuts RUN/metrics.jsonl back to the lines of steps <= step, and to whole ones; nothing if there is no such
+// file.
 void truncate_metrics(const std::string& path, int64_t step);
 
 }  // namespace lime

@@ -154,6 +154,66 @@ TEST(MetricsLog, ALineThatWasCutOffIsRemoved) {
   EXPECT_THAT(steps_of(temp.path()), ElementsAre(10, 30, 45));
 }
 
+// Two kinds of history, of two days each.
+std::vector<EvalResult> results_of(double auc) {
+  Metrics metrics;
+  metrics.auc = auc;
+  std::vector<EvalResult> results(2);
+  results[0].history = "running";
+  results[1].history = "frozen";
+  for (auto& result : results)
+    result.tasks = {{"click", {{"2022-05-05", metrics}, {"2022-05-06", metrics}}, metrics}};
+  return results;
+}
+
+// A kill, or a full disk, within the lines of an evaluation.
+TEST(MetricsLog, AnEvaluationThatWasCutOffIsRemoved) {
+  const TempDirectory temp;
+  const std::string path = metrics_path(temp.path());
+  {
+    MetricsLog log(temp.path(), 0);
+    log.eval(10, results_of(0.5));
+    log.train(report(20));
+  }
+  const std::string before = read_file(path);
+  MetricsLog(temp.path(), 20).eval(20, results_of(0.75));
+  const std::string whole = read_file(path);
+  for (size_t end = before.size(); end < whole.size(); end = whole.find('\n', end) + 1) {
+    for (const size_t size :
+         {end, end + 1, whole.find('\n', end)}) {  // of a line nothing, a part, and all but its end
+      write_file(path, whole.substr(0, size));
+      const MetricsLog log(temp.path(), 20);
+      ASSERT_EQ(read_file(path), before) << size;
+      ASSERT_FALSE(has_evaluation(path, 20)) << size;
+    }
+  }
+  write_file(path, whole);
+  MetricsLog(temp.path(), 20).eval(20, results_of(0.75));  // of other days, for instance
+  EXPECT_EQ(read_file(path), whole + whole.substr(before.size()));
+  { const MetricsLog log(temp.path(), 20); }
+  EXPECT_EQ(lines_of(temp.path()).size(), 19u);
+}
+
+TEST(MetricsLog, EvaluationsOfBeforeTheirLinesWereCountedStay) {
+  const TempDirectory temp;
+  const std::string path = metrics_path(temp.path());
+  MetricsLog(temp.path(), 0).eval(10, results_of(0.5));
+  std::string text = read_file(path);
+  const std::string count = "\"lines\":6,";
+  for (size_t at = text.find(count); at != std::string::npos; at = text.find(count))
+    text.erase(at, count.size());
+  const std::string torn = text.substr(0, text.find('\n') + 1);
+  for (const std::string& old : {text, torn}) {
+    write_file(path, old);
+    MetricsLog(temp.path(), 20).eval(20, results_of(0.75));
+    EXPECT_TRUE(read_file(path).starts_with(old));
+    const auto found = logged_evaluations(path, "running", "click", "auc");
+    ASSERT_FALSE(found.empty());
+    EXPECT_EQ(found.back().step, 20);
+    EXPECT_THAT(found.back().days, ElementsAre("2022-05-05", "2022-05-06")) << "and none of step 10";
+  }
+}
+
 std::string hex(const std::string& bytes) {
   std::string text;
   for (const unsigned char c : bytes) {
