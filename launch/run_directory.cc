@@ -36,9 +36,15 @@ void on_root(ProcessGroup& group, const std::function<void()>& act) {
   });
 }
 
+// What a job that was killed before it had config.yaml may leave.
+bool is_left_over(const std::string& name) {
+  return name == ".lock" || name.starts_with(".shared-") || name == "config.yaml.partial" ||
+         name == "environment.json" || name == "environment.json.partial";
+}
+
 bool holds_files(const std::string& path) {
   for (const auto& entry : fs::directory_iterator(path))
-    if (entry.path().filename() != ".lock") return true;
+    if (!is_left_over(entry.path().filename().string())) return true;
   return false;
 }
 
@@ -152,9 +158,10 @@ void RunDirectory::start(const Config& config, const std::vector<std::string>& h
     const std::string environment_path = path_ + "/environment.json";
     Json jobs = earlier_jobs(environment_path);
     jobs.push_back(environment(hosts, config));
-    write_file_atomically(environment_path, Json{{"jobs", jobs}}.dump(2) + "\n");
+    // First what makes it a run: killed in between, it can be resumed.
     write_file_atomically(config_path(path_),
                           "# Every key of this run, as it was resolved.\n" + to_yaml(config));
+    write_file_atomically(environment_path, Json{{"jobs", jobs}}.dump(2) + "\n");
   });
   made_.clear();
   made_lock_ = false;

@@ -18,7 +18,8 @@ namespace lime {
 class RunDirectory {
  public:
   // Collective: rank 0 makes (or, with `resume`, finds) and locks the directory; every rank throws the same
-  // UserError if it is not empty (without `resume`), is not a run (with it), cannot be written, or is in use
+  // UserError if it is not empty (without `resume`; what a job leaves that is killed before start() has
+  // written config.yaml does not count), is not a run (with it), cannot be written, or is in use
   // ("run directory runs/a is in use by pid 4711 on host b"), or is not the same one for all ranks. A new
   // directory is removed again by the destructor unless start() was called: a run that fails in its first
   // checks leaves nothing behind.
@@ -27,8 +28,8 @@ class RunDirectory {
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
-  // Collective: writes config.yaml and environment.json (rank 0, atomically). From here on the directory
-  // stays. `hosts`: of all ranks.
+  // Collective: writes config.yaml, then environment.json (rank 0, each atomically). From here on the
+  // directory stays. `hosts`: of all ranks.
   void start(const Config&, const std::vector<std::string>& hosts);
 
   const std::string& path() const { return path_; }

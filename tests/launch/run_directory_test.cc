@@ -97,6 +97,42 @@ TEST_F(RunDirectoryTest, ADirectoryWithFilesIsRefusedAndLeftAlone) {
                 "', or choose another --out"));
 }
 
+// As a run is left that was killed just as it began.
+TEST_F(RunDirectoryTest, ARunThatDidNotGetItsConfigurationBeginsAnew) {
+  if (test_group().rank() == 0) {
+    fs::create_directories(path_);
+    for (const char* name : {".lock", ".shared-node1-4711", ".shared-node1-4711.partial",
+                             "config.yaml.partial", "environment.json", "environment.json.partial"})
+      write_file(path_ + "/" + name, "");
+  }
+  barrier();
+  {
+    RunDirectory directory(test_group(), path_, false);
+    directory.start(some_config(), all_gather_texts(test_group().world(), test_group().host()));
+  }
+  barrier();
+  EXPECT_EQ(failure(path_, true), "no UserError was thrown");
+  EXPECT_EQ(nlohmann::json::parse(read_file(path_ + "/environment.json"))["jobs"].size(), 1u);
+  barrier();
+  EXPECT_THAT(failure(path_, false), HasSubstr("go on with 'lime train --resume"));
+}
+
+// Where environment.json cannot be written, or a kill comes before it.
+TEST_F(RunDirectoryTest, ItsConfigurationIsThereFirst) {
+  if (test_group().rank() == 0) fs::create_directories(path_ + "/environment.json.partial");
+  barrier();
+  {
+    RunDirectory directory(test_group(), path_, false);
+    EXPECT_THAT(user_error([&] {
+                  directory.start(some_config(), all_gather_texts(test_group().world(), test_group().host()));
+                }),
+                HasSubstr("environment.json"));
+    barrier();
+  }
+  barrier();
+  EXPECT_EQ(to_yaml(load_config(config_path(path_), {})), to_yaml(some_config()));
+}
+
 TEST_F(RunDirectoryTest, ResumingNeedsARun) {
   EXPECT_THAT(failure(path_, true), HasSubstr("cannot be resumed: it has no config.yaml"));
   barrier();
