@@ -100,7 +100,8 @@ std::optional<std::string> note_on_serving(const Config& config, const DatasetSc
 }
 
 int64_t planned_steps(const TrainConfig& train, const BatchSource& source) {
-  return train.max_steps > 0 ? train.max_steps : train.epochs * source.batches_in_epoch();
+  const int64_t of_data = train.epochs * source.batches_in_epoch();
+  return train.max_steps > 0 ? std::min(train.max_steps, of_data) : of_data;
 }
 
 }  // namespace lime

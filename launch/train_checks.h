@@ -29,7 +29,7 @@ std::vector<std::string> notes_on_weights(const Config&);
 // not served item by item.
 std::optional<std::string> note_on_serving(const Config&, const DatasetSchema&);
 
-// Of the whole run.
+// Of the whole run: those of all epochs, or train.max_steps where these are fewer.
 int64_t planned_steps(const TrainConfig&, const BatchSource&);
 
 }  // namespace lime

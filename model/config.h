@@ -50,7 +50,7 @@ const char* to_string(Precision);
 struct TrainConfig {
   std::string from;  // a run or checkpoint whose weights this run begins with, or ""
   int64_t epochs = 1;
-  int64_t max_steps = 0;             // stop after this step; 0: run all epochs
+  int64_t max_steps = 0;             // stop after this step, if the epochs have as many; 0: run all epochs
   int64_t batch_requests = 512;      // of the global batch
   int64_t batch_history_tokens = 0;  // budget of the global batch; 0: none
   int64_t micro_batches = 4;         // V: a power of two, at least the number of ranks
@@ -60,7 +60,7 @@ struct TrainConfig {
   std::string schedule = "constant";
   double final_learning_rate = 0.0;
   int64_t warmup_steps = 0;
-  int64_t schedule_steps = 0;            // length of the decay; 0: max_steps, or epochs x steps an epoch
+  int64_t schedule_steps = 0;            // length of the decay; 0: epochs x steps an epoch, at most max_steps
   bool schedule_sparse = false;          // the tables' learning rates follow the schedule too
   double clip_norm = 0.0;                // global norm of dense and sparse gradients; 0: no clipping
   Precision precision = Precision::f32;  // of rows and products; others than f32 on CUDA devices only

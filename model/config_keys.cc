@@ -186,7 +186,7 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(
       integer("train.epochs", train(&TrainConfig::epochs), 1, no_limit, "passes over the training days"));
   keys.push_back(integer("train.max_steps", train(&TrainConfig::max_steps), 0, no_limit,
-                         "stop after this step; 0: run all epochs"));
+                         "stop after this step, if the epochs have as many; 0: run all epochs"));
   keys.push_back(
       text("train.from", train(&TrainConfig::from), "a directory",
            "run (its best checkpoint if it keeps one, else its newest good one), or checkpoint, of the "
@@ -215,7 +215,7 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(integer("train.warmup_steps", train(&TrainConfig::warmup_steps), 0, no_limit,
                          "steps of linear growth from 0 to learning_rate"));
   keys.push_back(integer("train.schedule_steps", train(&TrainConfig::schedule_steps), 0, no_limit,
-                         "steps of the decay; 0: max_steps, or all epochs"));
+                         "steps of the decay; 0: those of all epochs, at most max_steps"));
   keys.push_back(boolean("train.schedule_sparse", train(&TrainConfig::schedule_sparse),
                          "the tables' learning rates follow the schedule too"));
   keys.push_back(real("train.clip_norm", train(&TrainConfig::clip_norm), 0, no_bound,

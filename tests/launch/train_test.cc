@@ -240,6 +240,28 @@ TEST_F(Train, TheLastStepIsTheOneThatWasPlanned) {
   EXPECT_THAT(outcome.err, HasSubstr(str("\nstep ", last, "/", last, " ")));
 }
 
+// So are the schedule and the ETA of a run that may have more steps than its days have.
+TEST_F(Train, MoreStepsThanTheDataHasAreNotPlanned) {
+  const std::string settings = "train.batch_requests=64 --set train.schedule=linear";
+  train(1, "all_steps", settings);
+  const Outcome outcome = lime_program(train_command("beyond", settings + " --set train.max_steps=1000"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto last = metrics("beyond").back().at("step").get<int>();
+  EXPECT_THAT(outcome.err, HasSubstr(str("\nstep ", last, "/", last, " ")));
+  EXPECT_EQ(metrics("beyond").back().at("learning_rate"), 0);
+  EXPECT_EQ(digests("beyond", last), digests("all_steps", last));
+
+  // With more epochs it goes on as if they had been asked for at once.
+  resume(2, "beyond", "train.epochs=2");
+  EXPECT_EQ(metrics("beyond").back().at("step"), 2 * last);
+  EXPECT_EQ(metrics("beyond").back().at("learning_rate"), 0);
+  const double rate = metrics("beyond").at(static_cast<size_t>(last)).at("learning_rate");
+  EXPECT_NEAR(rate, 1e-3 * (last - 1) / (2 * last), 1e-9);
+  resume(1, "beyond", str("train.epochs=9 --set train.max_steps=", 3 * last));
+  EXPECT_EQ(metrics("beyond").back().at("step"), 3 * last);
+  EXPECT_EQ(metrics("beyond").back().at("learning_rate"), 0);
+}
+
 TEST_F(Train, InspectSaysWhatARunHolds) {
   train(1, "looked_at", "train.max_steps=2 --set data.eval=2024-01-03 --set eval.history=both");
   const Outcome run = lime_program("inspect " + path("looked_at"));
