@@ -82,7 +82,9 @@ void HeldOut::write_result(Network& network, int64_t step, const std::string& ro
   const bool known = of_last_step_ && best_.evaluated_step() == step && rows_path.empty();
   const std::vector<EvalResult> results = known ? *std::move(of_last_step_) : evaluate(network, rows_path);
   if (run_.group.rank() != 0) return;
-  if (!best_.is_kept()) run_.log->eval(step, results);
+  // A complete run that is resumed is evaluated again.
+  if (!best_.is_kept() && !has_evaluation(metrics_path(run_.directory), step, results))
+    run_.log->eval(step, results);
   write_file_atomically(eval_path(run_.directory), to_json(results, checkpoint_name(step)));
   if (best_.step())
     run_.progress.message(str("held-out days with the best checkpoint, ", checkpoint_name(step), ":"));

@@ -121,6 +121,19 @@ std::vector<LoggedEvaluation> logged_evaluations(const std::string& path, const 
   return found;
 }
 
+bool has_evaluation(const std::string& path, int64_t step, const std::vector<EvalResult>& results) {
+  const auto is_there = [&](const std::string& history, const TaskMetrics& task) {
+    std::vector<std::string> days;
+    for (const auto& day : task.days) days.push_back(day.first);
+    const auto logged = logged_evaluations(path, history, task.task, "rows");
+    return std::ranges::any_of(logged, [&](const auto& e) { return e.step == step && e.days == days; });
+  };
+  return std::ranges::all_of(results, [&](const EvalResult& result) {
+    return std::ranges::all_of(result.tasks,
+                               [&](const TaskMetrics& task) { return is_there(result.history, task); });
+  });
+}
+
 void truncate_metrics(const std::string& path, int64_t step) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return;

@@ -47,6 +47,9 @@ std::string metrics_path(const std::string& run_directory);
 // Whether the file has an evaluation of that step.
 bool has_evaluation(const std::string& path, int64_t step);
 
+// Whether it has one of that step with the same histories, tasks and days.
+bool has_evaluation(const std::string& path, int64_t step, const std::vector<EvalResult>&);
+
 // What the file's evaluations say of one history and task: a metric of all held-out days together, NaN where
 // it is null. In the file's order; nothing of a file that is not there.
 struct LoggedEvaluation {

@@ -194,6 +194,26 @@ TEST(MetricsLog, AnEvaluationThatWasCutOffIsRemoved) {
   EXPECT_EQ(lines_of(temp.path()).size(), 19u);
 }
 
+TEST(MetricsLog, AnEvaluationIsKnownByItsHistoriesTasksAndDays) {
+  const TempDirectory temp;
+  const std::string path = metrics_path(temp.path());
+  auto results = results_of(0.5);
+  EXPECT_FALSE(has_evaluation(path, 10, results));  // no file
+  MetricsLog(temp.path(), 0).eval(10, results);
+  EXPECT_TRUE(has_evaluation(path, 10, results));
+  EXPECT_TRUE(has_evaluation(path, 10, {results[1]}));
+  EXPECT_FALSE(has_evaluation(path, 20, results));
+  auto other = results;
+  other[1].history = "none";
+  EXPECT_FALSE(has_evaluation(path, 10, other));
+  other = results;
+  other[0].tasks[0].task = "like";
+  EXPECT_FALSE(has_evaluation(path, 10, other));
+  other = results;
+  other[1].tasks[0].days.pop_back();
+  EXPECT_FALSE(has_evaluation(path, 10, other));
+}
+
 TEST(MetricsLog, EvaluationsOfBeforeTheirLinesWereCountedStay) {
   const TempDirectory temp;
   const std::string path = metrics_path(temp.path());

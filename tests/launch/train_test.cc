@@ -262,6 +262,21 @@ TEST_F(Train, MoreStepsThanTheDataHasAreNotPlanned) {
   EXPECT_EQ(metrics("beyond").back().at("learning_rate"), 0);
 }
 
+TEST_F(Train, ACompleteRunThatIsResumedRepeatsNoLine) {
+  const std::string eval = "data.eval=2024-01-03 --set eval.history=both";
+  train(2, "evaluated", "data.train=2024-01-01 --set train.max_steps=2 --set " + eval);
+  const std::string log = read_file(path("evaluated/metrics.jsonl")),
+                    result = read_file(path("evaluated/eval.json"));
+  std::filesystem::remove(path("evaluated/eval.json"));
+  resume(1, "evaluated", eval);
+  EXPECT_EQ(read_file(path("evaluated/metrics.jsonl")), log);
+  EXPECT_EQ(read_file(path("evaluated/eval.json")), result);
+  resume(1, "evaluated", "data.eval=2024-01-02..2024-01-03");
+  const std::string more = read_file(path("evaluated/metrics.jsonl"));
+  EXPECT_TRUE(more.starts_with(log));
+  EXPECT_THAT(more.substr(log.size()), HasSubstr("2024-01-02"));
+}
+
 TEST_F(Train, InspectSaysWhatARunHolds) {
   train(1, "looked_at", "train.max_steps=2 --set data.eval=2024-01-03 --set eval.history=both");
   const Outcome run = lime_program("inspect " + path("looked_at"));
