@@ -71,6 +71,25 @@ class Best : public Train {
     expect_same_result(run);
     EXPECT_EQ(checkpoints(run), checkpoints(whole()));
   }
+  // As a job leaves a run that ends after its best evaluation, before anything is known of it.
+  static void stopped_at_best(const std::string& run) {
+    const int best = best_step(whole());
+    train(2, run, settings(str(" --set train.checkpoint_every=", every, " --set train.keep_checkpoints=99")));
+    const auto values = ne_by_step(run);
+    int before = every;  // the best before
+    for (const auto& [step, ne] : values) {
+      if (step < best && ne < values.at(before)) before = step;
+      if (step > best) fs::remove_all(checkpoint(run, step));
+    }
+    auto json = nlohmann::json::parse(read_file(path(run + "/best.json")));
+    json["checkpoint"] = name(before);
+    json["value"] = values.at(before);
+    write_file(path(run + "/best.json"), json.dump());
+    fs::remove(path(run + "/eval.json"));
+  }
+  static std::string at_the_end() {
+    return str("train.checkpoint_every=0 --set train.keep_checkpoints=1 --set train.max_steps=", last);
+  }
   static std::string program(const std::string& arguments) {
     const Outcome outcome = lime_program(arguments);
     EXPECT_EQ(outcome.exit_code, 0) << arguments << "\n" << outcome.err;
@@ -138,26 +157,9 @@ TEST_F(Best, IsTheSameOverResumesOnOtherRanks) {
 // The states that a kill leaves around the evaluation that is the best.
 TEST_F(Best, KilledAroundItsEvaluation) {
   const int best = best_step(whole());
-  const auto stopped_at_best = [&](const std::string& run) {
-    train(2, run, settings(str(" --set train.checkpoint_every=", every, " --set train.keep_checkpoints=99")));
-    std::string record;  // of the best before
-    const auto values = ne_by_step(run);
-    int before = every;
-    for (const auto& [step, ne] : values) {
-      if (step < best && ne < values.at(before)) before = step;
-      if (step > best) fs::remove_all(checkpoint(run, step));
-    }
-    auto json = nlohmann::json::parse(read_file(path(run + "/best.json")));
-    json["checkpoint"] = name(before);
-    json["value"] = values.at(before);
-    write_file(path(run + "/best.json"), json.dump());
-    fs::remove(path(run + "/eval.json"));
-  };
   // Evaluated and saved, but not recorded.
   stopped_at_best("unrecorded");
-  const std::string at_the_end =
-      str("train.checkpoint_every=0 --set train.keep_checkpoints=1 --set train.max_steps=", last);
-  resume(4, "unrecorded", at_the_end);
+  resume(4, "unrecorded", at_the_end());
   expect_ends_as_whole("unrecorded");
   // Saved, but not evaluated.
   stopped_at_best("unevaluated");
@@ -166,14 +168,31 @@ TEST_F(Best, KilledAroundItsEvaluation) {
     if (line.at("step") < best || (line.at("step") == best && line.at("kind") == "train"))
       lines += line.dump() + "\n";
   write_file(path("unevaluated/metrics.jsonl"), lines);
-  resume(1, "unevaluated", at_the_end);
+  resume(1, "unevaluated", at_the_end());
   expect_ends_as_whole("unevaluated");
   // Evaluated, but not saved: it is done again.
   stopped_at_best("unsaved");
   fs::remove_all(checkpoint("unsaved", best));
   fs::create_directory(checkpoint("unsaved", best) + ".partial");
-  resume(2, "unsaved", at_the_end);
+  resume(2, "unsaved", at_the_end());
   expect_ends_as_whole("unsaved");
+}
+
+// A full disk, or a kill, left the line of the day and not that of all days.
+TEST_F(Best, HalfAnEvaluationIsMadeAgain) {
+  const int best = best_step(whole());
+  stopped_at_best("half");
+  std::string lines;
+  bool begun = false;
+  for (const auto& line : metrics("half")) {
+    if (begun || line.at("step") > best) break;
+    begun = line.at("step") == best && line.at("kind") == "eval";
+    lines += line.dump() + "\n";
+  }
+  ASSERT_TRUE(begun);
+  write_file(path("half/metrics.jsonl"), lines);
+  resume(2, "half", at_the_end());
+  expect_ends_as_whole("half");
 }
 
 TEST_F(Best, KilledAtAnyMomentOneIsWhole) {
