@@ -190,13 +190,23 @@ LIME_AMX void pack(const Operand<T>& x, const Packed<pieces>& to) {
   }
 }
 
-// c = alpha sums + beta c, for up to 16 x 16 of it.
-LIME_AMX void blend(const float* sums, float alpha, float beta, Matrix<float> c) {
-  const __mmask16 in = first(c.cols);
-  for (int64_t i = 0; i < std::min(c.rows, tile); ++i) {
-    __m512 y = _mm512_mul_ps(_mm512_set1_ps(alpha), _mm512_load_ps(sums + i * tile));
-    if (beta != 0) y = _mm512_fmadd_ps(_mm512_set1_ps(beta), _mm512_maskz_loadu_ps(in, c.row(i)), y);
-    _mm512_mask_storeu_ps(c.row(i), in, y);
+// sums = c, and zeros beyond its ends.
+LIME_AMX void begin_with(Matrix<const float> c, Matrix<float> sums) {
+  for (int64_t i = 0; i < sums.rows; ++i)
+    for (int64_t j = 0; j < sums.cols; j += tile)
+      _mm512_store_ps(sums.row(i) + j, load(i < c.rows ? first(c.cols - j) : __mmask16{0}, c.row(i) + j));
+}
+
+// c = alpha sums + beta c, as far as there is c.
+LIME_AMX void blend(Matrix<const float> sums, float alpha, float beta, Matrix<float> c) {
+  for (int64_t i = 0; i < std::min(c.rows, sums.rows); ++i) {
+    for (int64_t j = 0; j < sums.cols; j += tile) {
+      const __mmask16 in = first(c.cols - j);
+      float* at = c.row(i) + j;
+      __m512 y = _mm512_mul_ps(_mm512_set1_ps(alpha), _mm512_load_ps(sums.row(i) + j));
+      if (beta != 0) y = _mm512_fmadd_ps(_mm512_set1_ps(beta), _mm512_maskz_loadu_ps(in, at), y);
+      _mm512_mask_storeu_ps(at, in, y);
+    }
   }
 }
 
@@ -208,15 +218,19 @@ template <bool two_rows, bool two_cols, int a_pieces, int b_pieces>
 [[gnu::always_inline]] LIME_AMX inline void multiply(const Packed<a_pieces>& a, int64_t i,
                                                      const Packed<b_pieces>& b, int64_t j, float alpha,
                                                      float beta, Matrix<float> c) {
-  constexpr int64_t rows = two_rows ? 2 : 1, cols = two_cols ? 2 : 1;
-  const bool direct =
-      c.rows >= rows * tile && c.cols >= cols * tile && alpha == 1 && (beta == 0 || beta == 1);
-  const auto c_bytes = static_cast<size_t>(c.stride) * sizeof(float);
-  if (direct && beta == 1) {
-    _tile_loadd(0, c.data, c_bytes);
-    if constexpr (two_cols) _tile_loadd(1, c.data + tile, c_bytes);
-    if constexpr (two_rows) _tile_loadd(2, c.row(tile), c_bytes);
-    if constexpr (two_rows && two_cols) _tile_loadd(3, c.row(tile) + tile, c_bytes);
+  constexpr int64_t rows = two_rows ? 2 * tile : tile, cols = two_cols ? 2 * tile : tile;
+  // The sums begin with c where it is added to, also where tiles are cut: a row is rounded alike in either.
+  const bool onto = alpha == 1 && beta == 1, plain = onto || (alpha == 1 && beta == 0);
+  const bool direct = plain && c.rows >= rows && c.cols >= cols;
+  alignas(64) float memory[rows * cols];
+  const Matrix<float> sums = direct ? c : Matrix<float>{memory, rows, cols, cols};
+  const auto sums_bytes = static_cast<size_t>(sums.stride) * sizeof(float);
+  if (onto) {
+    if (!direct) begin_with({c.data, c.rows, c.cols, c.stride}, sums);
+    _tile_loadd(0, sums.data, sums_bytes);
+    if constexpr (two_cols) _tile_loadd(1, sums.data + tile, sums_bytes);
+    if constexpr (two_rows) _tile_loadd(2, sums.row(tile), sums_bytes);
+    if constexpr (two_rows && two_cols) _tile_loadd(3, sums.row(tile) + tile, sums_bytes);
   } else {
     _tile_zero(0);
     _tile_zero(1);
@@ -249,24 +263,11 @@ template <bool two_rows, bool two_cols, int a_pieces, int b_pieces>
       load_a(0), load_b(2), add_products();
     }
   }
-  if (direct) {
-    _tile_stored(0, c.data, c_bytes);
-    if constexpr (two_cols) _tile_stored(1, c.data + tile, c_bytes);
-    if constexpr (two_rows) _tile_stored(2, c.row(tile), c_bytes);
-    if constexpr (two_rows && two_cols) _tile_stored(3, c.row(tile) + tile, c_bytes);
-    return;
-  }
-  alignas(64) float sums[4][tile * tile];
-  _tile_stored(0, sums[0], row_bytes);
-  _tile_stored(1, sums[1], row_bytes);
-  _tile_stored(2, sums[2], row_bytes);
-  _tile_stored(3, sums[3], row_bytes);
-  for (int64_t y = 0; y < rows; ++y) {
-    for (int64_t x = 0; x < cols; ++x) {
-      blend(sums[2 * y + x], alpha, beta,
-            {c.row(y * tile) + x * tile, c.rows - y * tile, c.cols - x * tile, c.stride});
-    }
-  }
+  _tile_stored(0, sums.data, sums_bytes);
+  if constexpr (two_cols) _tile_stored(1, sums.data + tile, sums_bytes);
+  if constexpr (two_rows) _tile_stored(2, sums.row(tile), sums_bytes);
+  if constexpr (two_rows && two_cols) _tile_stored(3, sums.row(tile) + tile, sums_bytes);
+  if (!direct) blend({memory, rows, cols, cols}, alpha, onto ? 0 : beta, c);
 }
 
 template <int a_pieces, int b_pieces>

@@ -23,6 +23,8 @@ enum class GradMode : bool { overwrite, accumulate };
 
 // c = alpha * op(a) op(b) + beta * c. beta = 0 ignores what c held (NaN included). Of bf16 a and b, c may be bf16 or f32;
 // f32 rounds its inputs to TF32 where the context allows that (Context::allow_tf32).
+// On the CPU a row of c has the same bits in every product of at most most_rows_alike rows, whatever their number.
+inline constexpr int64_t most_rows_alike = 512;
 void gemm(Context&, Transpose ta, Transpose tb, double alpha, const ConstView& a, const ConstView& b, double beta, View c);
 // Whether the CPU's products of f32 go to its tile unit (AMX), which rounds differently: docs/adr/0009.
 bool cpu_gemm_uses_amx();

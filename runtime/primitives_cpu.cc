@@ -14,7 +14,7 @@ namespace {
 
 // Where all three sides are longer, both operands leave the caches and BLAS's copies of them pay. Below that
 // our own kernel is faster: docs/performance.md, bench/bench_gemm.cc.
-constexpr int64_t longest_short_side = 512;
+constexpr int64_t longest_short_side = most_rows_alike;
 // Shorter ones do not earn back what taking numbers apart costs.
 constexpr int64_t smallest_amx_side = 48;
 
@@ -74,9 +74,13 @@ void gemm_i8(Context& ctx, const int8_t* a, const ConstView& b, View c) {
     return;
   }
   const Arena::Scope scope(ctx.arena());
-  const View floats = ctx.arena().alloc(DType::f32, c.rows(), depth);
-  std::copy_n(a, floats.size(), floats.data<float>());
-  lime::gemm(ctx, Transpose::no, Transpose::no, 1, floats, b, 0, c);
+  const View floats = ctx.arena().alloc(DType::f32, std::min(c.rows(), most_rows_alike), depth);
+  for (int64_t first = 0; first < c.rows(); first += most_rows_alike) {
+    const int64_t last = std::min(first + most_rows_alike, c.rows());
+    const View part = floats.slice_rows(0, last - first);
+    std::copy_n(a + first * depth, part.size(), part.data<float>());
+    lime::gemm(ctx, Transpose::no, Transpose::no, 1, part, b, 0, c.slice_rows(first, last));
+  }
 }
 
 }  // namespace lime::cpu

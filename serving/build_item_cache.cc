@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "io/item_features.h"
+#include "runtime/primitives.h"
 #include "runtime/error.h"
 
 namespace lime {
 namespace {
 
-constexpr int64_t block_items = 2048;
+constexpr int64_t block_items = most_rows_alike;  // computed at a time: alike, whatever their number
 
 // The ids of the table that candidates' items are looked up in.
 std::vector<int64_t> trained_items(const ServedModel& model) {

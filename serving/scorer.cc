@@ -7,6 +7,7 @@
 
 #include "io/item_features.h"
 #include "runtime/error.h"
+#include "runtime/primitives.h"
 #include "serving/build_item_cache.h"
 #include "serving/item_cache.h"
 #include "serving/served_model.h"
@@ -14,7 +15,8 @@
 namespace lime {
 namespace {
 
-constexpr int64_t block_items = 1024;  // uncached candidates whose rows are computed at a time
+// Uncached candidates whose rows are computed at a time: alike, whatever their number.
+constexpr int64_t block_items = most_rows_alike;
 
 RunChoice choice_of(const ScorerOptions& options) {
   return {options.run, options.checkpoint, options.data, {}};

@@ -10,6 +10,7 @@
 
 #include "layers/cached_scoring.h"
 #include "layers/device_offsets.h"
+#include "runtime/kernels_amx.h"
 #include "tests/layers/gradient_check.h"
 #include "tests/support/test_support.h"
 
@@ -305,6 +306,35 @@ TEST_P(StoredRows, ScoreWithinTheBoundOfTheirRequest) {
   for (int64_t i = 0; i < n; i += ctx.device() == Device{} ? 1 : 9) {
     const auto alone = score(std::span(&chosen[static_cast<size_t>(i)], 1), floats(1, tasks));
     ASSERT_TRUE(std::equal(alone.begin(), alone.end(), found.begin() + i * tasks)) << i;
+  }
+}
+
+// Of several blocks of products, and with sides from which on BLAS takes products of many rows; with the tile
+// unit, where there is one, and without.
+TEST_P(StoredRows, ScoreAlikeInAnyCompany) {
+  if (ctx.device() != Device{}) GTEST_SKIP() << "blocks and kernels of the CPU";
+  constexpr int64_t count = 1100, tasks = 2;
+  std::vector<int32_t> chosen = all_of(count);
+  for (const auto& [weights, hidden] : {std::pair<int64_t, int64_t>{300, 64}, {520, 514}}) {
+    const Tensor rows = rows_of(count, weights, hidden), mix = random_floats(weights, hidden, 6),
+                 base = random_floats(1, hidden, 7), out = random_floats(tasks, hidden, 8),
+                 bias = random_floats(1, tasks, 9), all = floats(count, tasks);
+    const Stored stored(ctx, rows.view(), weights, type());
+    const auto score = [&](size_t first, size_t n, const View& to) {
+      score_rows(ctx, stored.view, std::span(chosen).subspan(first, n), {mix.view(), base.view()},
+                 {out.view(), bias.view()}, to);
+    };
+    for (const bool amx : {false, true}) {
+      cpu::allow_amx(amx);
+      score(0, count, all);
+      for (const auto& [first, n] : {std::pair<size_t, size_t>{0, 1}, {1099, 1}, {7, 40}, {300, 600}}) {
+        const Tensor some = floats(static_cast<int64_t>(n), tasks);
+        score(first, n, some);
+        for (size_t i = 0; i < n * tasks; ++i)
+          ASSERT_EQ(some.view().data<float>()[i], all.view().data<float>()[first * tasks + i])
+              << weights << "+" << hidden << ", " << n << " from " << first << (amx ? ", AMX: " : ": ") << i;
+      }
+    }
   }
 }
 

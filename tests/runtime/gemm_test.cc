@@ -314,19 +314,45 @@ TEST_P(Gemm, NumbersOfRowsNearEachOtherShareASearch) {
   });
 }
 
-// Rows are computed alike wherever they are: a tile of a matrix gives the same bits as the matrix.
+// Rows are computed alike wherever they are: a tile of a matrix gives the same bits as the matrix. Of several
+// blocks of depth, rows in whole and in cut tiles, written and added to; and as many as are promised.
 TEST_P(Gemm, RowsDoNotDependOnTheirNumber) {
   if (ctx.device() != Device{}) GTEST_SKIP() << "not promised on CUDA, where the library chooses by shape";
   run([&]<typename T>(T) {
-    Guarded<T> a(100, 48), b(48, 48), all(100, 48), one(1, 48);
-    a.random(1);
-    b.random(2);
-    gemm(ctx, Transpose::no, Transpose::no, 1, a.view(), b.view(), 0, all);
-    for (const int64_t i : {0, 11, 57, 99}) {
-      gemm(ctx, Transpose::no, Transpose::no, 1, a.view().slice_rows(i, i + 1), b.view(), 0, one);
-      for (int64_t j = 0; j < 48; ++j) ASSERT_EQ(one.at(0, j), all.at(i, j)) << i << ", " << j;
+    for (const Product p :
+         {Product{100, 48, 48}, Product{100, 50, 300}, Product{most_rows_alike, 514, 513}}) {
+      for (const double beta : {0, 1}) {
+        Guarded<T> a(p.m, p.k), b(p.k, p.n), before(p.m, p.n), one(1, p.n);
+        a.random(1), b.random(2), before.random(3);
+        Guarded<T> all = before;
+        gemm(ctx, Transpose::no, Transpose::no, 1, a.view(), b.view(), beta, all);
+        for (const int64_t i : {int64_t{0}, int64_t{11}, int64_t{57}, p.m - 1}) {
+          one.set([&](int64_t, int64_t j) { return before.at(i, j); });
+          gemm(ctx, Transpose::no, Transpose::no, 1, a.view().slice_rows(i, i + 1), b.view(), beta, one);
+          for (int64_t j = 0; j < p.n; ++j)
+            ASSERT_EQ(one.at(0, j), all.at(i, j))
+                << p.m << "x" << p.n << "x" << p.k << " beta " << beta << ": " << i << ", " << j;
+        }
+      }
     }
   });
+}
+
+// ... and of 8 bits, in any number: also where BLAS would take over.
+TEST_P(Gemm, RowsOfWholeNumbersDoNotDependOnTheirNumber) {
+  if (ctx.device() != Device{} || GetParam().dtype != DType::f32) return;
+  for (const Product p : {Product{100, 50, 300}, Product{most_rows_alike + 88, 514, 513}}) {
+    std::vector<int8_t> a(static_cast<size_t>(p.m * p.k));
+    for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<int8_t>(i * 37 % 255 - 127);
+    Guarded<float> b(p.k, p.n), all(p.m, p.n), one(1, p.n);
+    b.random(2);
+    cpu::gemm_i8(ctx, a.data(), b.view(), all);
+    for (const int64_t i : {int64_t{0}, int64_t{57}, p.m - 1}) {
+      cpu::gemm_i8(ctx, a.data() + i * p.k, b.view(), one);
+      for (int64_t j = 0; j < p.n; ++j)
+        ASSERT_EQ(one.at(0, j), all.at(i, j)) << p.m << "x" << p.n << "x" << p.k << ": " << i << ", " << j;
+    }
+  }
 }
 
 }  // namespace

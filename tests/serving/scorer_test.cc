@@ -9,10 +9,12 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <numeric>
 #include <thread>
 
 #include "io/dataset_writer.h"
 #include "model/best_record.h"
+#include "runtime/kernels_amx.h"
 #include "serving/build_item_cache.h"
 #include "tests/serving/served_run.h"
 
@@ -336,6 +338,30 @@ TEST_F(ScorerTest, RequestsThatDoNotFitAreRefused) {
   for (const char* feature : {"item", "action", "age"}) request.set_ids(Group::history, feature, seven);
   request.set_lists(Group::history, "topics", seven, lists);
   EXPECT_THAT(user_error(score), HasSubstr("a history of 7 events, expected at most data.max_history (6)"));
+}
+
+// Many blocks of candidates, of sides from which on BLAS takes products of many rows; with the tile unit,
+// where there is one, and without.
+TEST_F(ScorerTest, CandidatesScoreAlikeInAnyCompany) {
+  ServedRun run({{"model.width", "520"}, {"model.head_hidden", "520"}});
+  run.train(1);
+  std::vector<int64_t> items(600);
+  std::iota(items.begin(), items.end(), 0);
+  for (const bool amx : {false, true}) {
+    cpu::allow_amx(amx);
+    build_item_cache(ServedModel({run.path(), "", "", {}}), items, "", RowType::f32, run.file("cache.h5"));
+    const Scorer cached(run.options(run.file("cache.h5"))), computed(run.options());
+    const ScoringRequest request = cached.make_request();
+    std::vector<float> all(1200), others(1200), alone(2);
+    cached.score(request, items, all);
+    computed.score(request, items, others);
+    EXPECT_EQ(all, others) << (amx ? "AMX" : "no AMX");
+    for (const int64_t item : {0, 39, 511, 555, 599}) {
+      computed.score(request, std::vector<int64_t>{item}, alone);
+      for (size_t t = 0; t < 2; ++t)
+        EXPECT_EQ(alone[t], all[2 * static_cast<size_t>(item) + t]) << item << (amx ? ", AMX" : ", no AMX");
+    }
+  }
 }
 
 TEST_F(ScorerTest, ThreadsScoreAtOnce) {
