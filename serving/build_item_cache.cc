@@ -2,9 +2,8 @@
 
 #include <algorithm>
 
-#include "io/item_features.h"
-#include "runtime/primitives.h"
 #include "runtime/error.h"
+#include "runtime/primitives.h"
 
 namespace lime {
 namespace {
@@ -41,6 +40,21 @@ std::vector<int64_t> items_to_cache(const ServedModel& model, const std::string&
   return read_item_ids(items_file(model, items));
 }
 
+std::string features_digest(const ItemFeatures& features, std::span<const int64_t> ids) {
+  constexpr size_t at_a_time = 4096;  // offsets begin anew with each: another number gives other digests
+  Digest digest;
+  for (size_t first = 0; first < ids.size(); first += at_a_time) {
+    const FeatureColumns columns =
+        features.columns(ids.subspan(first, std::min(at_a_time, ids.size() - first)));
+    for (const IdColumn& column : columns.id_columns) {
+      digest.add(std::span(column.offsets));
+      digest.add(std::span(column.ids));
+    }
+    digest.add(std::span(columns.real));
+  }
+  return digest.hex();
+}
+
 void build_item_cache(const ServedModel& model, std::span<const int64_t> ids, const std::string& items,
                       RowType type, const std::string& out, const CacheProgress& progress) {
   const std::string& name = model.config().model.name;
@@ -51,8 +65,10 @@ void build_item_cache(const ServedModel& model, std::span<const int64_t> ids, co
   const ItemFeatures features(model.dataset().schema(), model.config().features, items_file(model, items));
   const ServedModel::Session session(model);
   CachedScoring& cached = session->cached();
-  ItemCacheWriter writer(
-      out, {model.checkpoint(), model.checkpoint_xxh3(), name, type, cached.weights(), cached.hidden()}, ids);
+  ItemCacheWriter writer(out,
+                         {model.checkpoint(), model.checkpoint_xxh3(), name, type, cached.weights(),
+                          cached.hidden(), items.empty() ? features_digest(features, ids) : ""},
+                         ids);
   const auto count = static_cast<int64_t>(ids.size());
   for (int64_t first = 0; first < count; first += block_items) {
     Context& ctx = session->context();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/item_features.h"
 #include "serving/item_cache.h"
 #include "serving/served_model.h"
 
@@ -26,5 +27,9 @@ void build_item_cache(const ServedModel&, std::span<const int64_t> ids, const st
 
 // The path of a dataset's items.h5 unless `items` names another.
 std::string items_file(const ServedModel&, const std::string& items);
+
+// Of all that the rows of `ids` are computed from besides the weights: equal features, equal digests,
+// whatever else the file of items holds.
+std::string features_digest(const ItemFeatures&, std::span<const int64_t> ids);
 
 }  // namespace lime

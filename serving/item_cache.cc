@@ -30,6 +30,7 @@ void for_type(RowType type, F&& f) {
 }
 
 constexpr const char* checksum_name = "content_xxh3";
+constexpr const char* features_name = "features_xxh3";  // not there: as ""
 
 // Of ids, rows and scales, each by its digest.
 std::string content_checksum(std::span<const int64_t> ids, const Digest& rows, const Digest& scales) {
@@ -55,6 +56,7 @@ CacheInfo read_info(const Hdf5File& file) {
   CacheInfo info{file.attribute("/", "checkpoint"),      file.attribute("/", "checkpoint_xxh3"),
                  file.attribute("/", "model"),           row_type_of(file),
                  file.integer_attribute("/", "weights"), file.integer_attribute("/", "hidden")};
+  if (file.has_attribute("/", features_name)) info.features_xxh3 = file.attribute("/", features_name);
   constexpr int64_t most = int64_t{1} << 32;
   for (const int64_t columns : {info.weights, info.hidden})
     if (columns < 0 || columns > most)
@@ -86,6 +88,7 @@ ItemCacheWriter::ItemCacheWriter(const std::string& path, const CacheInfo& info,
   file.set_attribute("/", "type", std::string(to_string(info.type)));
   file.set_attribute("/", "weights", info.weights);
   file.set_attribute("/", "hidden", info.hidden);
+  if (!info.features_xxh3.empty()) file.set_attribute("/", features_name, info.features_xxh3);
   const auto count = static_cast<int64_t>(ids.size());
   file.reserve<int64_t>(ids_object, count);
   file.write_rows<int64_t>(ids_object, 0, ids);

@@ -25,6 +25,9 @@ struct CacheInfo {
   std::string model;       // "lime_xor"
   RowType type = RowType::f32;
   int64_t weights = 0, hidden = 0;  // columns of a row: attention weights, share of the head's hidden layer
+  // Digest of the features that rows were computed from (build_item_cache.h), where these were the dataset's;
+  // "": nothing is known of them.
+  std::string features_xxh3 = {};
 };
 
 // Nothing is left of a writer that does not finish().

@@ -29,6 +29,16 @@ void check_same_checkpoint(const ItemCache& cache, const ServedModel& model) {
                       model.checkpoint_xxh3(), "); build it again"));
 }
 
+// The features are the dataset's. Those that a cache took from another file are nobody's to judge.
+void check_same_features(const ItemCache& cache, const ItemFeatures& features, const ServedModel& model) {
+  const std::string& expected = cache.info().features_xxh3;
+  if (expected.empty()) return;
+  if (const std::string found = features_digest(features, cache.ids()); found != expected)
+    throw UserError(str(cache.path(), ": was built from items with other features (", expected,
+                        ") than these have in ", model.dataset().items_path(), " (", found,
+                        "); build it again"));
+}
+
 }  // namespace
 
 std::vector<int64_t> best_positions(const float* values, int64_t n, int64_t stride, int64_t k) {
@@ -59,6 +69,7 @@ struct Scorer::Impl {
     if (!cache || missing == MissingItems::score)
       features = std::make_unique<ItemFeatures>(model.dataset().schema(), model.config().features,
                                                 items_file(model, options.items));
+    if (cache && features && options.items.empty()) check_same_features(*cache, *features, model);
   }
 
   View input(Context& ctx, Network::Group group, const FeatureColumns& columns, int64_t rows) const {

@@ -63,7 +63,9 @@ std::vector<int64_t> best_positions(const float* values, int64_t n, int64_t stri
 class Scorer {
  public:
   // Throws UserError, in one line, where run, checkpoint, dataset or cache cannot be used: a cache of another
-  // checkpoint is named with both, and weights that are not finite with their parameter or id.
+  // checkpoint is named with both, one of items that have other features in the dataset's items.h5 with that
+  // (where it is read: not with `refuse`, nor in place of `items`), and weights that are not finite with
+  // their parameter or id.
   explicit Scorer(const ScorerOptions&);
   ~Scorer();
   Scorer(Scorer&&) noexcept;

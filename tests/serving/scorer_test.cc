@@ -13,7 +13,6 @@
 #include <thread>
 
 #include "io/dataset_writer.h"
-#include "model/best_record.h"
 #include "runtime/kernels_amx.h"
 #include "serving/build_item_cache.h"
 #include "tests/serving/served_run.h"
@@ -137,25 +136,6 @@ class ScorerTest : public testing::Test {
 };
 ServedRun* ScorerTest::run_ = nullptr;
 std::string ScorerTest::cache_;
-
-TEST_F(ScorerTest, AStaleCacheIsRefused) {
-  ServedRun run;
-  const std::string first = run.train(1), cache = run.cache("cache.h5"), second = run.train(1);
-  EXPECT_THAT(user_error([&] { Scorer(run.options(cache)); }),
-              AllOf(HasSubstr("cache.h5: was built from " + first), HasSubstr("checkpoints/" + second),
-                    HasSubstr("build it again")));
-  ScorerOptions options = run.options(cache);
-  options.checkpoint = first;
-  EXPECT_EQ(Scorer(options).checkpoint(), first);
-  options.checkpoint = "step-000000099";
-  EXPECT_THAT(user_error([&] { Scorer{options}; }),
-              HasSubstr("found step-000000099, expected best, newest or one of"));
-  // A run that keeps its best checkpoint is served from that one.
-  write_best(run.path(), {first, "click.auc", "running", {"2024-01-03"}, 0.7});
-  EXPECT_EQ(Scorer(run.options(cache)).checkpoint(), first);
-  options.checkpoint = "newest";
-  EXPECT_THAT(user_error([&] { Scorer{options}; }), HasSubstr("cache.h5: was built from " + first));
-}
 
 TEST_F(ScorerTest, ItemsThatTheCacheLacksAreScoredAndCountedOrRefused) {
   // Items 0..19 of 40, with features of their own.
