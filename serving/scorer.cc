@@ -149,7 +149,8 @@ struct Scorer::Impl {
   }
 
   ScoringCounts score(const ScoringRequest& request, std::span<const int64_t> items, View logits) {
-    request.check_made_for(model.features());
+    const Config& config = model.config();
+    request.check_made_for(model.features(), config.features.age_buckets, config.data.max_history);
     request.check();
     if (items.empty()) return {};
     const ServedModel::Session session(model);

@@ -132,9 +132,12 @@ void ScoringRequest::set_reals(Group which, const std::string& feature, std::spa
   join_reals(group);
 }
 
+bool ScoringRequest::has_ages() const {
+  return std::ranges::any_of(history_.features, [](const auto& f) { return f.name == "age"; });
+}
+
 void ScoringRequest::set_ages(int64_t request_ms, std::span<const int64_t> event_ms) {
-  const auto is_age = [](const ResolvedFeature& f) { return f.name == "age"; };
-  if (std::none_of(history_.features.begin(), history_.features.end(), is_age)) return;
+  if (!has_ages()) return;
   std::vector<int64_t> buckets(event_ms.size());
   std::transform(event_ms.begin(), event_ms.end(), buckets.begin(),
                  [&](int64_t event) { return age_bucket(request_ms, event, age_buckets_); });
@@ -153,13 +156,21 @@ void ScoringRequest::assign(const MicroBatch& batch, int64_t row) {
   std::fill(user_.rows_of.begin(), user_.rows_of.end(), 1);
 }
 
-void ScoringRequest::check_made_for(const ResolvedSpec& spec) const {
+void ScoringRequest::check_made_for(const ResolvedSpec& spec, int64_t age_buckets,
+                                    int64_t max_history) const {
   const auto same = [](const ResolvedFeature& a, const ResolvedFeature& b) {
     return a.name == b.name && a.kind == b.kind && a.buckets == b.buckets;
   };
   for (const auto& [group, features] : {std::pair{&history_, &spec.history}, std::pair{&user_, &spec.user}})
     if (!std::equal(group->features.begin(), group->features.end(), features->begin(), features->end(), same))
       throw UserError(str("features.", group->key, ": the request was made for another model"));
+  const auto expect = [](const char* key, int64_t found, int64_t expected) {
+    if (found != expected)
+      throw UserError(
+          str(key, ": the request was made for another model, with ", found, ", expected ", expected));
+  };
+  if (has_ages()) expect("features.age_buckets", age_buckets_, age_buckets);
+  expect("data.max_history", max_history_, max_history);
 }
 
 void ScoringRequest::check() const {

@@ -41,8 +41,9 @@ class ScoringRequest {
   // Throws UserError where history features differ in their number of events, or there are more than the
   // model reads.
   void check() const;
-  // Throws UserError where the features are not these: the request was made for another model.
-  void check_made_for(const ResolvedSpec&) const;
+  // Throws UserError where it was made for another model: from other features than these, other buckets of
+  // age, or for histories of another length.
+  void check_made_for(const ResolvedSpec&, int64_t age_buckets, int64_t max_history) const;
 
  private:
   struct Values {
@@ -62,6 +63,7 @@ class ScoringRequest {
   static void split_reals(Values&);  // and back
   static void set_rows(Values&, size_t feature, int64_t rows);
   static void clear(Values&, int64_t rows);
+  bool has_ages() const;  // a history feature "age"
 
   Values history_{"history"}, user_{"user"};
   int64_t age_buckets_, max_history_;

@@ -75,32 +75,6 @@ TEST(Buckets, OfNumbersScoreAsTheNetworkDoes) {
   const Scorer scorer(run.options(run.cache("cache.h5", RowType::f32), MissingItems::refuse));
   EXPECT_LT(worst(run, scorer, HistoryMode::running), 1e-5);
   EXPECT_LT(worst(run, Scorer(run.options()), HistoryMode::running), 1e-5);
-
-  // A caller gives numbers, not buckets.
-  ScoringRequest request = scorer.make_request();
-  constexpr float missing = std::numeric_limits<float>::quiet_NaN();
-  request.set_reals(Group::history, "price", std::vector<float>{0.1f, 0.25f, 7, missing});
-  EXPECT_THAT(request.history().id_columns.at(1).ids, ElementsAre(0, 1, 2, -1));
-  EXPECT_THAT(user_error([&] { request.set_ids(Group::history, "price", std::vector<int64_t>{1}); }),
-              HasSubstr("'price' holds real values, found id"));
-  ServedRun raw(Overrides{{"features.history", "[item, price, age]"}});
-  raw.train(1);
-  ScoringRequest numbers = Scorer(raw.options()).make_request();
-  numbers.set_reals(Group::history, "price", std::vector<float>{0.5f, missing});
-  EXPECT_THAT(numbers.history().real, ElementsAre(0.5f, 0)) << "as in training";
-  EXPECT_THAT(user_error([&] {
-                numbers.set_reals(Group::history, "price",
-                                  std::vector<float>{std::numeric_limits<float>::infinity()});
-              }),
-              HasSubstr("value 0 is inf, expected finite numbers"));
-  ServedRun other(
-      Overrides{{"features.buckets.price", "[0.25, 0.6]"}, {"features.history", "[item, price, age]"}});
-  other.train(1);
-  EXPECT_THAT(user_error([&] {
-                std::vector<float> logits(2);
-                Scorer(other.options()).score(request, std::vector<int64_t>{1}, logits);
-              }),
-              HasSubstr("the request was made for another model"));
 }
 
 class OtherModels : public testing::TestWithParam<std::string> {};
@@ -290,34 +264,6 @@ TEST_F(ScorerTest, RequestsAreSetByName) {
     EXPECT_EQ(a, b);
   });
   EXPECT_GT(compared, 20);
-}
-
-TEST_F(ScorerTest, RequestsThatDoNotFitAreRefused) {
-  const Scorer scorer(run_->options(cache_));
-  ScoringRequest request = scorer.make_request();
-  const std::vector<int64_t> two = {1, 2}, offsets = {0, 2, 1};
-  const auto score = [&] {
-    std::vector<float> logits(2);
-    scorer.score(request, std::vector<int64_t>{1}, logits);
-  };
-  EXPECT_THAT(
-      user_error([&] { request.set_ids(Group::history, "itme", two); }),
-      HasSubstr("features.history: the model has no feature 'itme'; it has item, topics, action, age"));
-  EXPECT_THAT(user_error([&] { request.set_ids(Group::history, "topics", two); }),
-              HasSubstr("features.history: 'topics' holds ids values, found id"));
-  EXPECT_THAT(user_error([&] { request.set_lists(Group::history, "topics", two, offsets); }),
-              HasSubstr("expected ascending offsets from 0 to 2"));
-  request.set_ids(Group::history, "item", two);
-  EXPECT_THAT(user_error(score), HasSubstr("expected"));
-  EXPECT_THAT(user_error(score), HasSubstr("one for each event"));
-  request.clear();
-  request.set_ids(Group::user, "hour", two);
-  EXPECT_THAT(user_error(score), HasSubstr("features.user: 'hour' has 2 values, expected 1"));
-  request.clear();
-  const std::vector<int64_t> seven(7, 1), lists = {0, 1, 2, 3, 4, 5, 6, 7};
-  for (const char* feature : {"item", "action", "age"}) request.set_ids(Group::history, feature, seven);
-  request.set_lists(Group::history, "topics", seven, lists);
-  EXPECT_THAT(user_error(score), HasSubstr("a history of 7 events, expected at most data.max_history (6)"));
 }
 
 // Many blocks of candidates, of sides from which on BLAS takes products of many rows; with the tile unit,
