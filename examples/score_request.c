@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
       lime_request_set_ids(request, LIME_USER, "segment", &segment, 1) ||
       lime_request_set_ids(request, LIME_USER, "hour", &hour, 1))
     return fail();
+  /* lime_request_set_reals: numbers as the dataset stores them, log1pf(x) where the mapping says log1p. */
 
   int64_t best_items[best];
   float logits[best];

@@ -24,6 +24,7 @@ int main(int argc, char** argv) try {
   request.set_ages(now, std::vector<int64_t>{now - 86'400'000, now - 3'600'000, now - 60'000});
   request.set_ids(Group::user, "segment", std::vector<int64_t>{2});
   request.set_ids(Group::user, "hour", std::vector<int64_t>{18});
+  // Numbers (set_reals) are given as the dataset stores them: std::log1p(x) where the mapping says log1p.
 
   const lime::Ranking best = scorer.top(request, items, 5);
   std::printf("%s of %s, %zu items, %zu from the cache\n", scorer.model().c_str(),

@@ -78,6 +78,7 @@ def main():
     set_ages(request, now, ids(now - 86_400_000, now - 3_600_000, now - 60_000), 3)
     set_ids(request, USER, b"segment", ids(2), 1)
     set_ids(request, USER, b"hour", ids(18), 1)
+    # Numbers (lime_request_set_reals) are given as the dataset stores them: math.log1p(x) where the mapping says log1p.
 
     best_items, logits, found, counts = (c_int64 * 5)(), (c_float * 5)(), c_size_t(), Counts()
     top(scorer, request, items, count, 5, 0, best_items, logits, byref(found), byref(counts))

@@ -60,7 +60,8 @@ int lime_request_set_ids(lime_request* request, int group, const char* feature, 
 /* offsets: rows + 1 numbers from 0; row i has ids[offsets[i]] .. ids[offsets[i+1] - 1]. */
 int lime_request_set_lists(lime_request* request, int group, const char* feature, const int64_t* ids,
                            const int64_t* offsets, size_t rows);
-/* Numbers as in the logs; NaN: missing. */
+/* Numbers as the dataset stores them: log(1 + x) where the mapping says log1p, or the importer takes it
+ * (KuaiRand: of all). NaN: missing. */
 int lime_request_set_reals(lime_request* request, int group, const char* feature, const float* values,
                            size_t rows);
 int lime_request_set_ages(lime_request* request, int64_t request_ms, const int64_t* event_ms, size_t events);

@@ -23,7 +23,8 @@ class ScoringRequest {
   ScoringRequest(const ResolvedSpec&, int64_t age_buckets, int64_t max_history);
 
   // Each throws UserError naming the feature where there is none of that name and kind, or a number is
-  // infinite. NaN is a missing number. Numbers are given as they are: in buckets the model puts them itself.
+  // infinite. NaN is a missing number. Numbers are given as the dataset stores them: log(1 + x) where the
+  // mapping says log1p, or the importer takes it (KuaiRand: of all). In buckets the model puts them itself.
   void set_ids(Group, const std::string& feature, std::span<const int64_t> ids);
   // Row i has the ids [offsets[i], offsets[i+1]).
   void set_lists(Group, const std::string& feature, std::span<const int64_t> ids,
