@@ -38,9 +38,15 @@ exported=$(nm -D --defined-only "$library" | awk '$2 == "T" {sub(/@.*/, "", $3);
 declared=$(grep -oE '\blime_[a-z_]+\(' "$temp/prefix/include/lime/serving/lime_scorer.h" | tr -d '(' | sort -u)
 diff <(echo "$declared") <(echo "$exported")
 if readelf -d "$library" | grep NEEDED | grep -i 'mpi'; then echo "$library needs MPI"; exit 1; fi
+if [ -z "$cxx_flags" ]; then  # a sanitizer's library cannot be loaded by a program without it
+  # By one line, without CMake: docs/scoring.md.
+  development=$(dirname "$(find "$temp/prefix" -name liblime_scorer.so)")
+  "${CC:-cc}" -I"$temp/prefix/include/lime" "$share/examples/score_request.c" -L"$development" -llime_scorer -o "$temp/score_request_line"
+  LD_LIBRARY_PATH=$development "$temp/score_request_line" "$temp/run" "$temp/cache.h5" | diff "$temp/score_request_c.out" -
+fi
 if ! python3 -c 'import ctypes' 2>/dev/null; then  # python3-minimal has none
   echo "not checked, no python3 with ctypes: score_request.py"
-elif [ -z "$cxx_flags" ]; then  # a sanitizer's library cannot be loaded by a program without it
+elif [ -z "$cxx_flags" ]; then
   LIME_SCORER=$library "$share/examples/score_request.py" "$temp/run" "$temp/cache.h5" | tee "$temp/score_request_py.out"
   diff "$temp/score_request_c.out" "$temp/score_request_py.out"
   if LIME_SCORER=$library "$share/examples/score_request.py" "$temp/run" "$temp/none.h5" 2>"$temp/refused"; then
