@@ -70,8 +70,8 @@ void add_bench_command(CLI::App& app, Job& job) {
   LatencyPlan& plan = chosen->plan;
   plan.models = {"mha", "hstu", "lime_mha", "lime_xor"};
   plan.options.model = latency_model("lime_xor");
-  const auto size = [&](const std::string& name, int64_t& value, const std::string& what) {
-    command.add_option(name, value, what)->capture_default_str()->check(integer_in(0, int64_t{1} << 24));
+  const auto size = [&](const std::string& name, int64_t& value, const std::string& what, int64_t least = 1) {
+    command.add_option(name, value, what)->capture_default_str()->check(integer_in(least, int64_t{1} << 24));
   };
   command.add_option("--models", plan.models, "Models, apart by commas")
       ->delimiter(',')
@@ -81,8 +81,8 @@ void add_bench_command(CLI::App& app, Job& job) {
   add_sizes_option(command, "--history", chosen->history, "Events of history of the second");
   add_sizes_option(command, "--widths", chosen->widths,
                    "Widths of queries and keys, over all heads, of the third");
-  size("--base-candidates", plan.base.candidates, "Candidates of the other curves");
-  size("--base-history", plan.base.history, "Events of history of the other curves");
+  size("--base-candidates", plan.base.candidates, "Candidates of the other curves", 0);
+  size("--base-history", plan.base.history, "Events of history of the other curves", 0);
   size("--base-width", plan.base.width, "Width of the other curves");
   size("--heads", plan.options.model.heads, "Heads");
   size("--links", plan.options.model.links, "Links of lime_mha and lime_xor");
