@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/file_claim.h"
 #include "io/hdf5_library.h"
 #include "runtime/error.h"
 
@@ -25,6 +26,7 @@ struct Hdf5File::Impl {
   };
   std::string path;
   Mode mode = Mode::read;
+  FileClaim claim;  // of what is created
   Hdf5Handle file;
   std::map<std::string, Column> columns;
 

@@ -2,8 +2,6 @@
 
 #include <filesystem>
 
-#include "runtime/error.h"
-
 namespace lime {
 
 Hdf5Draft::Hdf5Draft(const std::string& path, int64_t alignment)
@@ -13,16 +11,12 @@ Hdf5Draft::Hdf5Draft(const std::string& path, int64_t alignment)
 
 Hdf5Draft::~Hdf5Draft() {
   if (!file_) return;
-  file_.reset();
   std::error_code ignored;
-  std::filesystem::remove(partial_, ignored);
+  std::filesystem::remove(partial_, ignored);  // before another process may have it
 }
 
 void Hdf5Draft::finish() {
-  file_->close();
-  std::error_code error;
-  std::filesystem::rename(partial_, path_, error);
-  if (error) throw UserError(str(path_, ": ", error.message()));
+  file_->close_as(path_);
   file_.reset();
 }
 

@@ -10,7 +10,8 @@ namespace lime {
 
 class Hdf5Draft {
  public:
-  // Creates PATH.partial, so that a path that cannot be written is told before the work. Throws UserError.
+  // Creates PATH.partial, so that a path that cannot be written is told before the work; one that a killed
+  // process left is replaced. Throws UserError, also where another process is writing it.
   explicit Hdf5Draft(const std::string& path, int64_t alignment = 1);
   ~Hdf5Draft();  // not finished: removes it
   Hdf5Draft(const Hdf5Draft&) = delete;

@@ -1,8 +1,10 @@
 #include "io/hdf5_file.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <string_view>
 
 #include "io/hdf5_columns.h"
 #include "runtime/durable_file.h"
@@ -32,6 +34,13 @@ constexpr H5Type h5_type_of() {
 
 std::string normal(const std::string& object) {
   return object.empty() || object[0] != '/' ? "/" + object : object;
+}
+
+// HDF5 then locks what it creates, whatever it is told, and would meet the lock of a claim.
+bool locks_by_environment() {
+  const char* asked = std::getenv("HDF5_USE_FILE_LOCKING");
+  const std::string_view locks = asked ? asked : "";
+  return locks == "TRUE" || locks == "1" || locks == "BEST_EFFORT";
 }
 
 }  // namespace
@@ -122,6 +131,11 @@ Hdf5File::Hdf5File(const std::string& path, Mode mode, int64_t alignment) : impl
   H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
   if (alignment > 1) H5Pset_alignment(access, 1, static_cast<hsize_t>(alignment));
   if (mode == Mode::create) {
+    impl_->claim = FileClaim(path);  // before HDF5, which locks a file when it has made it empty
+    if (locks_by_environment())
+      impl_->claim.release();
+    else
+      H5Pset_file_locking(access, false, true);
     Hdf5Handle timeless(H5Pcreate(H5P_FILE_CREATE), H5Pclose);  // of the root group
     H5Pset_obj_track_times(timeless, false);
     const hid_t made = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, timeless, access);
@@ -321,6 +335,16 @@ bool Hdf5File::has_attribute(const std::string& object, const std::string& name)
 void Hdf5File::close() {
   Hdf5Lock lock;
   impl_->close();
+  impl_->claim.release();
+}
+
+void Hdf5File::close_as(const std::string& path) {
+  Hdf5Lock lock;
+  impl_->close();
+  std::error_code error;
+  std::filesystem::rename(impl_->path, path, error);
+  if (error) throw UserError(str(path, ": ", error.message()));
+  impl_->claim.release();
 }
 
 #define LIME_INSTANTIATE(T)                                                                             \

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -14,6 +15,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "io/hdf5_draft.h"
 #include "tests/support/test_support.h"
 
 namespace lime {
@@ -182,16 +184,55 @@ TEST(Hdf5File, MistakesNameFileAndObject) {
               HasSubstr("text.h5: cannot open as HDF5"));
   write_file(temp.file("empty.h5"), "");
   EXPECT_THAT(user_error([&] { Hdf5File(temp.file("empty.h5"), Mode::read); }), HasSubstr("is empty"));
-  write_file(temp.file("busy.h5"), "");
+  write_file(temp.file("busy.h5"), "somebody's");
   const int busy = open(temp.file("busy.h5").c_str(), O_RDWR);
   ASSERT_EQ(flock(busy, LOCK_EX), 0);  // as a program does that is writing it
   EXPECT_EQ(user_error([&] { Hdf5File(temp.file("busy.h5"), Mode::create); }),
             temp.file("busy.h5") + ": cannot create: another process has it open");
+  EXPECT_EQ(read_file(temp.file("busy.h5")), "somebody's");
   close(busy);
   const auto whole = read_file(path);
   write_file(temp.file("cut.h5"), whole.substr(0, whole.size() - 100));
   EXPECT_THAT(user_error([&] { Hdf5File(temp.file("cut.h5"), Mode::read); }),
               AllOf(HasSubstr("cut.h5"), HasSubstr("truncated")));
+}
+
+TEST(Hdf5Draft, TheFirstWriterKeepsItsBytes) {
+  TempDirectory temp;
+  const std::string path = temp.file("x.h5"), partial = path + ".partial";
+  Hdf5Draft first(path);
+  first.file().reserve<int64_t>("/values", 3);
+  first.file().write_rows<int64_t>("/values", 0, ramp<int64_t>(3));
+  EXPECT_EQ(user_error([&] { Hdf5Draft{path}; }), partial + ": cannot create: another process has it open");
+  first.finish();
+  EXPECT_FALSE(std::filesystem::exists(partial));
+  { Hdf5Draft given_up(path); }
+  EXPECT_FALSE(std::filesystem::exists(partial));
+  EXPECT_EQ(Hdf5File(path, Mode::read).read<int64_t>("/values"), ramp<int64_t>(3));
+}
+
+TEST(Hdf5Draft, WhatAKilledWriterLeftIsTakenOver) {
+  TempDirectory temp;
+  const std::string path = temp.file("x.h5"), partial = path + ".partial";
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t writer = fork();
+  if (writer == 0) {
+    const Hdf5Draft draft(path);
+    if (write(ready[1], "x", 1) == 1) pause();
+    _exit(1);
+  }
+  char byte;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  EXPECT_EQ(user_error([&] { Hdf5Draft{path}; }), partial + ": cannot create: another process has it open");
+  kill(writer, SIGKILL);
+  waitpid(writer, nullptr, 0);
+  close(ready[0]), close(ready[1]);
+  ASSERT_TRUE(std::filesystem::exists(partial));
+  Hdf5Draft next(path);
+  next.file().write<int64_t>("/values", ramp<int64_t>(3));
+  next.finish();
+  EXPECT_EQ(Hdf5File(path, Mode::read).read<int64_t>("/values"), ramp<int64_t>(3));
 }
 
 TEST(Hdf5File, AFlippedBitNamesTheRowsOfItsChunk) {
