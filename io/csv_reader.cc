@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "runtime/text.h"
 
@@ -36,7 +37,8 @@ bool has_lone_cr(std::string_view text) {
   return false;
 }
 
-// Follows quoting through text handed in pieces: tells whether a record may end where the text so far ends.
+// Follows quoting through text handed in pieces: tells whether a record may end where the text so far ends,
+// and finds a closing quote that ends no field, as stray quotes do.
 class QuoteScanner {
  public:
   explicit QuoteScanner(std::string_view separator) : separator_(separator) {}
@@ -53,6 +55,9 @@ class QuoteScanner {
         } else {
           at_ = quote + 1;
           inside_ = false;
+          const std::string_view rest = record.substr(at_), line = rest.substr(0, rest.find('\n'));
+          ends_field_ = line.empty() || line == "\r" || rest.starts_with(separator_);
+          if (!ends_field_) return false;
         }
       } else if (field_starts_ && record[at_] == '"') {
         inside_ = true;
@@ -66,11 +71,13 @@ class QuoteScanner {
     }
     return inside_;
   }
+  // Where, from the record's beginning, other text than a separator follows a closing quote.
+  std::optional<size_t> stray() const { return ends_field_ ? std::nullopt : std::optional(at_); }
 
  private:
   std::string_view separator_;
   size_t at_ = 0;
-  bool inside_ = false, field_starts_ = true;
+  bool inside_ = false, field_starts_ = true, ends_field_ = true;
 };
 
 // What files are that are often taken for text, by their first bytes.
@@ -292,16 +299,23 @@ bool CsvReader::split_record() {
     bool quoted = !json_ && options_.quotes && std::memchr(buffer_.data() + begin_, '"', end) != nullptr;
     int64_t lines = 1;
     if (quoted) {
+      const auto refuse = [&](const std::string& what) {
+        begin_ += first_end;  // one stray quote spoils its line, not the file
+        ++next_line_;
+        ++rows_;
+        throw BadRow(str(path_, ":", line_, ": found ", what));
+      };
       QuoteScanner scanner(options_.separator);
       while (scanner.inside_quotes({buffer_.data() + begin_, end + (terminated ? 1 : 0)})) {
-        if (!terminated || end > first_end + max_quoted_bytes) {
-          begin_ += first_end;  // one stray quote spoils its line, not the file
-          ++next_line_;
-          ++rows_;
-          throw BadRow(str(path_, ":", line_, ": found a quote that is not closed"));
-        }
+        if (!terminated || end > first_end + max_quoted_bytes) refuse("a quote that is not closed");
         terminated = find_line_end(end + 1, end);
         ++lines;
+      }
+      if (const auto at = scanner.stray()) {
+        std::string_view rest(buffer_.data() + begin_ + *at, end - *at);
+        if (rest.ends_with('\r')) rest.remove_suffix(1);
+        refuse(str("'", rest.substr(0, 10), "' after a closing quote",
+                   lines > 1 ? str(" in line ", line_ + lines - 1) : "", ", expected a separator"));
       }
     }
     char* const begin = buffer_.data() + begin_;
@@ -370,13 +384,7 @@ void CsvReader::split_quoted(char* begin, char* end) {
       at += field.size();
     }
     if (at >= end) return;
-    const std::string_view rest(at, static_cast<size_t>(end - at));
-    if (!rest.starts_with(separator)) {
-      ++rows_;
-      throw BadRow(str(path_, ":", line_, ": found '", rest.substr(0, 10),
-                       "' after a closing quote, expected a separator"));
-    }
-    at += separator.size();
+    at += separator.size();  // which is there, or QuoteScanner had found a stray quote
     if (at == end) {
       fields_.emplace_back(at, size_t{0});
       return;

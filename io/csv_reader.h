@@ -4,9 +4,10 @@
 // exploded: a record is then a row for each of their values (io/list_exploder.h).
 //
 // Fields are views into the read buffer, valid until the next call of next(). RFC 4180 quoting: a field that
-// begins with a double quote may hold separators, line ends and doubled quotes. Lines end with \n or \r\n;
-// empty lines and a UTF-8 byte order mark are skipped. Numbers are parsed strictly: the whole field, no
-// spaces, independent of the locale.
+// begins with a double quote may hold separators, line ends and doubled quotes; a quote that is not closed,
+// or closed in front of other text, spoils its line alone. Lines end with \n or \r\n; empty lines and a UTF-8
+// byte order mark are skipped. Numbers are parsed strictly: the whole field, no spaces, independent of the
+// locale.
 //
 // A text that begins with { holds JSON lines, an object each (io/json_fields.h). Its columns are those of its
 // first 1,000 objects, and CsvOptions::columns; what an object lacks is empty.

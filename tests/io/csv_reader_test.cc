@@ -142,6 +142,52 @@ TEST_F(CsvReaderTest, GoesOnAfterABadRow) {
   EXPECT_EQ(reader.rows(), 5);
 }
 
+// The rows between two stray quotes are no field: they are read, and each of the quotes spoils its own line.
+TEST_F(CsvReaderTest, TwoStrayQuotesSpoilTwoLines) {
+  std::string text = "item,title,by\r\n";
+  for (int i = 2; i <= 500; ++i)
+    text += str(i,
+                i == 11    ? ",\"bad title,"
+                : i == 491 ? ",\"another bad,"
+                           : ",\"\"\"good\"\", title\",",
+                i, "\r\n");
+  for (const int64_t block : {16, 1000, 1 << 20}) {
+    CsvOptions options;
+    options.block_bytes = block;
+    CsvReader reader(write(text), options);
+    std::vector<std::string> wrong;
+    for (bool more = true; more;) {
+      try {
+        more = reader.next();
+        if (!more) break;
+        EXPECT_EQ(reader.integer(0), reader.line());
+        EXPECT_EQ(reader.text(1), "\"good\", title");
+        EXPECT_EQ(reader.integer(2), reader.line());
+      } catch (const BadRow& row) {
+        wrong.emplace_back(row.what());
+      }
+    }
+    EXPECT_THAT(wrong,
+                ElementsAre(HasSubstr("in.csv:11: found 'good\"\", ti' after a closing quote in line 12, "
+                                      "expected a separator"),
+                            HasSubstr("in.csv:491: found 'good\"\", ti' after")));
+    EXPECT_EQ(reader.rows(), 499);
+  }
+  CsvReader plain(write("item,title\n1,\"bad title\n2,x\n3,y\n4,\"another bad\n5,\"5\"\n"));
+  EXPECT_THAT(
+      message<BadRow>([&] { plain.next(); }),
+      HasSubstr("in.csv:2: found 'another ba' after a closing quote in line 5, expected a separator"));
+  for (const char* title : {"x", "y"}) {
+    ASSERT_TRUE(plain.next());
+    EXPECT_EQ(plain.text(1), title);
+  }
+  EXPECT_THAT(message<BadRow>([&] { plain.next(); }),
+              HasSubstr("in.csv:5: found '5\"' after a closing quote"));
+  ASSERT_TRUE(plain.next());
+  EXPECT_EQ(plain.text(1), "5");
+  EXPECT_FALSE(plain.next());
+}
+
 TEST_F(CsvReaderTest, NamesTheNearestColumn) {
   CsvReader reader(write("user_id,item_id,time\n1,2,3\n"));
   EXPECT_EQ(reader.column("time"), 2U);
