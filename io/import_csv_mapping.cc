@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "io/import_values.h"
 #include "io/yaml_document.h"
 #include "runtime/error.h"
 #include "runtime/file_text.h"
@@ -127,6 +128,15 @@ CsvSource read_source(const Node& node, const std::string& mapping_path) {
   return source;
 }
 
+// Of strptime's conversions some say nothing, or what the machine's zone makes of it.
+std::string read_format(const Node& node) {
+  std::string format = node.text();
+  if (has_conversion(format, 'Z'))
+    node.fail("found %Z, expected %z (+0100): the name of a zone, CET, does not say which it is");
+  if (has_conversion(format, 's')) node.fail("found %s, expected `unit: s` in place of a format");
+  return format;
+}
+
 CsvTime read_time(const Node& node) {
   if (node.is_text())
     node.fail(str("found '", node.text(), "', expected {column: ", node.text(),
@@ -137,7 +147,7 @@ CsvTime read_time(const Node& node) {
   if (const auto format = node.find("format")) {
     if (node.find("unit")) node.fail("found both unit and format, expected one of them");
     time.unit = TimeUnit::format;
-    time.format = format->text();
+    time.format = read_format(*format);
     return time;
   }
   if (!node.find("unit")) node.fail("no key 'unit', expected s, ms, us or iso8601, or the key 'format'");

@@ -147,6 +147,15 @@ std::optional<int64_t> read_iso8601(std::string_view text, int64_t zone_ms) {
   return ms - *zone;
 }
 
+bool has_conversion(std::string_view format, char conversion) {
+  for (size_t at = 0; (at = format.find('%', at)) != std::string_view::npos; ++at) {
+    at = format.find_first_not_of("-_0^#EO", at + 1);  // strptime's flags
+    if (at == std::string_view::npos) return false;
+    if (format[at] == conversion) return true;
+  }
+  return false;
+}
+
 std::optional<int64_t> read_time(std::string_view text, const std::string& format, int64_t zone_ms) {
   const std::string whole(text);
   std::tm parts{};
@@ -155,7 +164,7 @@ std::optional<int64_t> read_time(std::string_view text, const std::string& forma
   const char* end = strptime(whole.c_str(), format.c_str(), &parts);
   if (end != whole.c_str() + whole.size()) return std::nullopt;
   const auto [month, day] = std::pair(parts.tm_mon, parts.tm_mday);
-  const int64_t offset_ms = format.find("%z") == std::string::npos ? zone_ms : parts.tm_gmtoff * 1000;
+  const int64_t offset_ms = has_conversion(format, 'z') ? parts.tm_gmtoff * 1000 : zone_ms;
   const std::time_t time = timegm(&parts);  // which takes the 31st of April for the 1st of May
   if (parts.tm_mon != month || parts.tm_mday != day) return std::nullopt;
   return int64_t{time} * 1000 - offset_ms;

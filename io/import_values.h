@@ -34,6 +34,8 @@ std::optional<std::string> read_day(std::string_view text);
 // be left out, and a time without zone is taken at `zone_ms`; nullopt if malformed.
 std::optional<int64_t> read_iso8601(std::string_view text, int64_t zone_ms);
 
+// Whether a format of strptime's has this conversion: %z or %_z, say, but not %%z.
+bool has_conversion(std::string_view format, char conversion);
 // A time in a format of strptime's ("%d.%m.%Y %H:%M"), as ms since epoch: in the zone that a %z names, else
 // at `zone_ms`; nullopt if the text is another, or names no day.
 std::optional<int64_t> read_time(std::string_view text, const std::string& format, int64_t zone_ms);

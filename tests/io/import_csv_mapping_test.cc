@@ -68,6 +68,25 @@ TEST_F(ImportCsvMapping, NamesWhatIsWrongWithTheMapping) {
   EXPECT_THAT(failure_of(str(minimal_mapping, "  missing: []\n")), HasSubstr("missing: found an empty list"));
 }
 
+// What strptime would pass over, or take from the machine's own zone.
+TEST_F(ImportCsvMapping, FormatsThatReadAnotherTimeAreRefused) {
+  write("log.csv", "user,item,ts,clicked\n1,2,%Z 01.03.2024 12:00,1\n");
+  const auto mapping_of = [](const std::string& format) {
+    std::string mapping = minimal_mapping;
+    return mapping.replace(mapping.find("unit: s"), 7, str("format: \"", format, "\""));
+  };
+  for (const std::string format : {"%d.%m.%Y %H:%M %Z", "%EZ", "%_Z"}) {
+    write("mapping.yaml", mapping_of(format));
+    EXPECT_THAT(failure(), HasSubstr(":6: impressions.time.format: found %Z, expected %z (+0100)")) << format;
+  }
+  for (const std::string format : {"%s", "%-s"}) {
+    write("mapping.yaml", mapping_of(format));
+    EXPECT_THAT(failure(), HasSubstr(":6: impressions.time.format: found %s, expected `unit: s`")) << format;
+  }
+  write("mapping.yaml", mapping_of("%%Z %d.%m.%Y %H:%M"));
+  EXPECT_EQ(import().request(1, 1709294400000).candidates.size(), 1u);
+}
+
 // As Hive and MySQL write what is not there.
 TEST_F(ImportCsvMapping, TextsThatStandForNoValue) {
   write("mapping.yaml", str(minimal_mapping, R"(

@@ -99,3 +99,5 @@ TEST(ImportValuesTest, ReadsIso8601) {
 
 }  // namespace
 }  // namespace lime
+  EXPECT_EQ(read_time("15.11.2019 +0100", "%d.%m.%Y %_z", 5 * hour), 1573776000000 - hour);
+  EXPECT_EQ(read_time("15.11.2019 %z", "%d.%m.%Y %%z", 5 * hour), 1573776000000 - 5 * hour);
