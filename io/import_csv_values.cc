@@ -1,5 +1,6 @@
 // Values that a mapping names, read from a row (import_csv_mapping.h).
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "io/import_csv_mapping.h"
@@ -98,7 +99,10 @@ void CsvFeatureReader::read(RowValues& out) {
     } else {
       const double value = text.empty() ? missing_number : reader_.real(column);
       if (feature->log1p && value <= -1) reader_.reject(column, "a number above -1, for log1p");
-      out.reals[place] = static_cast<float>(feature->log1p ? std::log1p(value) : value);
+      const double real = feature->log1p ? std::log1p(value) : value;
+      if (std::abs(real) > std::numeric_limits<float>::max())
+        reader_.reject(column, "a number of at most 3.4e38, which a float holds");
+      out.reals[place] = static_cast<float>(real);
     }
   }
 }

@@ -112,6 +112,18 @@ users: {files: users.csv, user: user, missing: 'NULL', features: {job: {kind: id
   EXPECT_THAT(failure(), HasSubstr("log.csv:2:clicked: found '', expected a number"));
 }
 
+TEST_F(ImportCsvMapping, ANumberBeyondFloatsIsABadRow) {
+  write("mapping.yaml",
+        str(minimal_mapping,
+            "  candidate_features: {price: {kind: real}, much: {column: price, kind: real, log1p: true}}\n"));
+  write("log.csv", "user,item,ts,clicked,price\n1,2,5,1,1.7976931348623157e308\n1,3,6,1,3.4e38\n");
+  EXPECT_THAT(
+      failure(),
+      HasSubstr("log.csv:2:price: found '1.7976931348623157e308', expected a number of at most 3.4e38"));
+  options_.max_bad_rows = 1;
+  EXPECT_FLOAT_EQ(import().request(1, 6000).candidates[0].reals.at("price"), 3.4e38f);
+}
+
 // A list that is not there is an empty one, and a value that is not there no item.
 TEST_F(ImportCsvMapping, ListsThatAreNotThere) {
   write("mapping.yaml", R"(
