@@ -9,21 +9,37 @@ namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
 
-// By the limit that the window meets first, and so by requests or by tokens.
+// By the limit that the window meets first, and so by requests or by tokens. Never more batches than
+// requests.
 struct Need {
   double batches = 0;
   bool by_tokens = false;
 };
 
+// Of these histories, how many fit together in nearly every batch: so many that two standard deviations more
+// of their sum fit, too; of equal ones exactly what the budget holds. One always goes in.
+double fitting(const WindowLoad& load, double budget) {
+  const auto requests = static_cast<double>(load.requests);
+  const double mean = static_cast<double>(load.tokens) / requests;
+  const double deviation = std::sqrt(std::max(load.squares / requests - mean * mean, 0.0));
+  const double root = (std::sqrt(deviation * deviation + mean * budget) - deviation) / mean;
+  return std::max(std::floor(root * root + 1e-6), 1.0);  // n, where n mean + 2 sqrt(n) deviation = budget
+}
+
 Need need_of(const WindowLoad& load, BatchLimits limits) {
-  const auto tokens = static_cast<double>(load.tokens), budget = static_cast<double>(limits.tokens);
-  const double by_requests = static_cast<double>(load.requests) / static_cast<double>(limits.requests);
+  const auto requests = static_cast<double>(load.requests), tokens = static_cast<double>(load.tokens),
+             budget = static_cast<double>(limits.tokens);
+  const double by_requests = requests / static_cast<double>(limits.requests);
+  if (load.tokens == 0) return {by_requests, false};
   // A history that does not fit in any more is longer than others: of the mean length of a token's history.
-  const double unfit = load.tokens > 0 ? load.squares / tokens : 0;
+  const double unfit = load.squares / tokens;
   const double by_tokens = tokens / std::max({budget - unfit, budget / 2, 1.0});
+  // That is too many where histories are about equally long, or a batch holds hardly more than one.
+  if (const double fewer = requests / fitting(load, budget); fewer <= by_tokens)
+    return {std::max(fewer, by_requests), false};
   // Where both limits are near, now the one is met and now the other.
   const auto [less, more] = std::minmax(by_requests, by_tokens);
-  return {more > 0 ? more + less * less / more / 8 : 0, by_tokens > by_requests};
+  return {std::min(more + less * less / more / 8, requests), by_tokens > by_requests};
 }
 
 }  // namespace

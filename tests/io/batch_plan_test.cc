@@ -130,6 +130,46 @@ TEST(BatchPlan, HeavyTailsFillBatchesAsWellAsCuttingAtTheBudgetDoes) {
   }
 }
 
+// As histories are that all have max_history events.
+TEST(BatchPlan, EqualHistoriesFillBatchesExactly) {
+  const Shard shard(1, 4, 16, 16, 0, 16);
+  for (const int64_t budget : {1, 8, 15, 16, 24, 31, 32, 33, 40, 47, 48, 50, 100, 1000}) {
+    const BatchLimits limits{512, budget};
+    const int64_t each = std::max<int64_t>(budget / 16, 1), batches = batches_of({shard}, limits);
+    EXPECT_EQ(batches, (4000 + each - 1) / each) << budget;
+    EXPECT_EQ(cut(shard, BatchPlan(limits, batches, {shard.loads()})).requests.size(),
+              static_cast<size_t>(batches))
+        << budget;
+  }
+  EXPECT_EQ(batches_of({shard}, {3, 100}), 1334);  // by requests, though the budget is near
+}
+
+// The learning rate's schedule ends with the planned batch, so an epoch has to end there, too.
+TEST(BatchPlan, AFewHistoriesABatchAreAsManyBatchesAsPlanned) {
+  for (const double spread : {0.05, 0.2, 0.3})
+    for (const int64_t budget : {30, 50, 100, 130, 150, 250, 300, 330, 400, 600}) {
+      const Shard shard(3, 4, 100, 100, spread, 1000);
+      const BatchLimits limits{512, budget};
+      const int64_t batches = batches_of({shard}, limits);
+      EXPECT_LE(batches, 4000) << spread << " " << budget;
+      const auto planned =
+          static_cast<int64_t>(cut(shard, BatchPlan(limits, batches, {shard.loads()})).requests.size());
+      EXPECT_LE(std::abs(planned - batches), 2 + batches / 33) << spread << " " << budget;
+    }
+}
+
+TEST(BatchPlan, AFewHistoriesOfAHeavyTailABatchAreAQuarterFewerAtMost) {
+  for (const int64_t budget : {100, 200, 300, 400}) {
+    const Shard shard(3, 4, 60, 60, 1, 1000);
+    const BatchLimits limits{512, budget};
+    const int64_t batches = batches_of({shard}, limits);
+    const auto planned =
+        static_cast<double>(cut(shard, BatchPlan(limits, batches, {shard.loads()})).requests.size());
+    EXPECT_GT(planned, 0.75 * static_cast<double>(batches)) << budget;
+    EXPECT_LE(planned, static_cast<double>(batches) + 2) << budget;
+  }
+}
+
 TEST(BatchPlan, WithoutABudgetBatchesDifferByOneRequest) {
   const Shard shard(1, 3, 10, 10, 1, 100);
   const BatchPlan plan({512, 0}, 7, 3000);
