@@ -84,6 +84,7 @@ WriterTarget::WriterTarget(const std::string& directory, const DatasetSchema& sc
     lock.emplace(path);
     if (!lock->held()) throw UserError(str(path, ": another process is adding to it, or replaces it"));
   };
+  settle_replaced(path, options.notice);
   if (options.add) {
     Dataset::describe(path);  // so that what is no dataset is told of as such
     take_lock();

@@ -10,6 +10,11 @@
 
 namespace lime {
 
+// What a process that was killed while it published left of the directory that it replaced, which is
+// TARGET.replaced-PID then: removed where TARGET is there, and TARGET again where it is not. Told of and
+// refused as PartialDirectory does.
+void settle_replaced(const std::string& target, const std::function<void(const std::string&)>& notice);
+
 class PartialDirectory {
  public:
   // Removes what killed processes left of the same target, and makes this process's own. `notice`, where
