@@ -18,6 +18,7 @@ try:
 except ImportError as missing:
     sys.exit(f"{missing}; pip install pyarrow")
 
+EXPONENTS = 1e15  # from here on Arrow writes floats as 1.5e+15, which is no id
 ROWS = 1 << 16
 BYTES = 1 << 26  # of rows that are decoded at once, about: a row may be a user's whole history
 
@@ -53,6 +54,18 @@ def members(lists, name):
     ]
 
 
+def whole_as_integers(column):
+    """Floats, with 17 in the place of 17.0: so programs keep ids where some are missing."""
+    size = pc.abs(column)
+    whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(size, 2.0**53))
+    if pc.all(whole, min_count=0).as_py():
+        return column.cast(pa.int64())
+    if pc.max(size).as_py() < EXPONENTS:
+        return column
+    integers = pc.if_else(whole, column, pa.scalar(None, column.type)).cast(pa.int64())
+    return pc.coalesce(integers.cast(pa.string()), column.cast(pa.string()))
+
+
 def as_field(column):
     """What the CSV has of a column, or None."""
     kind = column.type
@@ -65,7 +78,8 @@ def as_field(column):
     if types.is_boolean(kind):
         return column.cast(pa.int8())
     if types.is_floating(kind):
-        return pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+        numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+        return numbers if types.is_float16(kind) else whole_as_integers(numbers)  # 65504 at most
     return column
 
 
@@ -154,15 +168,17 @@ def main():
         begin = file.read(3)
     log = {b"PAR": Parquet, b"ORC": Orc, b"ARR": Arrow}[begin](path)
     size = os.fstat(0).st_size
-    schema = as_table(log.schema.empty_table()).schema
-    names = chosen(schema.names)
-    with csv.CSVWriter(sys.stdout.buffer, pa.schema([schema.field(name) for name in names])) as out:
-        for done, batch in log.batches(names):
-            os.lseek(0, size * done // log.rows, os.SEEK_SET)
-            rows = rows_of(batch.num_rows, batch.nbytes)
-            for begin in range(0, batch.num_rows, rows):
-                out.write_table(as_table(pa.Table.from_batches([batch.slice(begin, rows)])).select(names))
-        os.lseek(0, size, os.SEEK_SET)
+    header = as_table(log.schema.empty_table())
+    names = chosen(header.column_names)
+    csv.write_csv(header.select(names), sys.stdout.buffer)
+    only_rows = csv.WriteOptions(include_header=False)
+    for done, batch in log.batches(names):
+        os.lseek(0, size * done // log.rows, os.SEEK_SET)
+        rows = rows_of(batch.num_rows, batch.nbytes)
+        for begin in range(0, batch.num_rows, rows):
+            table = as_table(pa.Table.from_batches([batch.slice(begin, rows)])).select(names)
+            csv.write_csv(table, sys.stdout.buffer, only_rows)  # the types of floats are the batch's
+    os.lseek(0, size, os.SEEK_SET)
 
 
 try:

@@ -49,17 +49,20 @@ class Parquet : public testing::Test {
 };
 
 TEST_F(Parquet, ScalarsAreTheirText) {
-  EXPECT_THAT(rows_of(write(
-                  "'user': pa.array([7, None], pa.int64()), 'item': ['a,\"b\"', 'c\\nd'],\n"
-                  "'price': [0.1, float('nan')], 'click': [True, False],\n"
-                  "'time': pa.array([datetime.datetime(2024, 1, 2, 3, 4, 5, 600000)] * 2, "
-                  "pa.timestamp('us', tz='UTC')), 'day': [datetime.date(2024, 1, 2)] * 2,\n"
-                  "'name': pa.array(['x', 'y']).dictionary_encode(), 'raw': [b'z', None],\n"
-                  "'cost': [decimal.Decimal('1.20')] * 2, 'took': pa.array([1500, None], pa.duration('ms'))",
-                  "log.parquet")),
-              ElementsAre("user;item;price;click;time;day;name;raw;cost;took;",
-                          "7;a,\"b\";0.1;1;2024-01-02 03:04:05.600000Z;2024-01-02;x;z;1.20;1500;",
-                          ";c\nd;;0;2024-01-02 03:04:05.600000Z;2024-01-02;y;;1.20;;"));
+  EXPECT_THAT(
+      rows_of(write(
+          "'user': pa.array([7, None], pa.int64()), 'item': ['a,\"b\"', 'c\\nd'],\n"
+          "'price': [0.1, float('nan')], 'click': [True, False], 'shop': [1234567890123456.0, None],\n"
+          "'size': [9007199254740991.0, 0.5], 'far': [1e300, -3.0], 'keys': [[1e15, None], [2.5, 7e15]],\n"
+          "'time': pa.array([datetime.datetime(2024, 1, 2, 3, 4, 5, 600000)] * 2, "
+          "pa.timestamp('us', tz='UTC')), 'day': [datetime.date(2024, 1, 2)] * 2,\n"
+          "'name': pa.array(['x', 'y']).dictionary_encode(), 'raw': [b'z', None],\n"
+          "'cost': [decimal.Decimal('1.20')] * 2, 'took': pa.array([1500, None], pa.duration('ms'))",
+          "log.parquet")),
+      ElementsAre("user;item;price;click;shop;size;far;keys;time;day;name;raw;cost;took;",
+                  "7;a,\"b\";0.1;1;1234567890123456;9007199254740991;1e+300;1000000000000000|;2024-01-02 "
+                  "03:04:05.600000Z;2024-01-02;x;z;1.20;1500;",
+                  ";c\nd;;0;;0.5;-3;2.5|7000000000000000;2024-01-02 03:04:05.600000Z;2024-01-02;y;;1.20;;"));
 }
 
 TEST_F(Parquet, ListsAreJoinedAndStructsTakenApart) {
