@@ -3,7 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
 #include <set>
+#include <sstream>
+
+#include "tests/support/test_support.h"
 
 namespace lime {
 namespace {
@@ -42,6 +48,53 @@ TEST(ImportValuesTest, EntityIdsRefuseEmptyAndNegative) {
   EXPECT_EQ(entity_id("-17"), std::nullopt);
 }
 
+// The page's Python takes the same texts for numbers. Its xxhash is one that tells of the texts it is asked
+// for.
+TEST(ImportValuesTest, TheDocumentedPythonGivesTheSameIds) {
+  if (std::system("python3 -c '' 2> /dev/null") != 0) GTEST_SKIP() << "no python3";
+  const std::string page = read_file(LIME_SOURCE_DIR "/docs/import_csv.md"), begin = "```python\n";
+  const size_t at = page.find(begin);
+  ASSERT_NE(at, std::string::npos);
+  std::string snippet;
+  std::istringstream lines(
+      page.substr(at + begin.size(), page.find("```", at + begin.size()) - at - begin.size()));
+  for (std::string line; std::getline(lines, line);)
+    snippet += line.substr(std::min<size_t>(2, line.size())) + "\n";
+  TempDirectory temp;
+  write_file(temp.file("xxhash.py"), "def xxh3_64_intdigest(text):\n    return -1\n");  // & gives 2^63 - 1
+  const std::vector<std::string> texts = {"17",
+                                          "17.0",
+                                          "17.",
+                                          "017",
+                                          "9007199254740991.0",
+                                          "9007199254740992.0",
+                                          "9007199254740993",
+                                          "9223372036854775806",
+                                          "9223372036854775808",
+                                          "18446744073709551615",
+                                          "SKU-0001",
+                                          "1.5",
+                                          "12e4",
+                                          "[1]",
+                                          " 7"};
+  std::string list;
+  for (const auto& text : texts) list += "'" + text + "', ";
+  write_file(temp.file("ids.py"), snippet + "for text in [" + list + "]:\n    print(lime_id(text))\n");
+  ASSERT_EQ(std::system(str("PYTHONPATH=", temp.path(), " python3 ", temp.file("ids.py"), " > ",
+                            temp.file("ids"), " 2>&1")
+                            .c_str()),
+            0)
+      << read_file(temp.file("ids"));
+  std::istringstream ids(read_file(temp.file("ids")));
+  for (const auto& text : texts) {
+    std::string id;
+    ids >> id;
+    const int64_t own = feature_id(text);
+    EXPECT_EQ(id, std::to_string(own == hashed_id(text) ? std::numeric_limits<int64_t>::max() : own)) << text;
+  }
+  EXPECT_EQ(feature_id("SKU-0001"), 313679405992268013);
+}
+
 TEST(ImportValuesTest, SplitsListsAndLeavesOutMissing) {
   std::vector<int64_t> ids;
   split_ids("12,65", ",", ids);
@@ -64,6 +117,8 @@ TEST(ImportValuesTest, TimesMayHaveAFormat) {
   EXPECT_EQ(read_time("15.11.2019", "%d.%m.%Y", 0), 1573776000000);
   EXPECT_EQ(read_time("15/Nov/2019:13:22:32 +0100", "%d/%b/%Y:%H:%M:%S %z", 5 * hour), 1573824152000 - hour);
   EXPECT_EQ(read_time("29.02.2020", "%d.%m.%Y", 0), 1582934400000);
+  EXPECT_EQ(read_time("15.11.2019 +0100", "%d.%m.%Y %_z", 5 * hour), 1573776000000 - hour);
+  EXPECT_EQ(read_time("15.11.2019 %z", "%d.%m.%Y %%z", 5 * hour), 1573776000000 - 5 * hour);
   for (const char* wrong : {"", "29.02.2019", "31.04.2020", "15.13.2020", "15.11.2019 ", "x"})
     EXPECT_EQ(read_time(wrong, "%d.%m.%Y", 0), std::nullopt) << wrong;
   EXPECT_EQ(read_time(std::string("15.11.2019\0x", 12), "%d.%m.%Y", 0), std::nullopt);
@@ -99,5 +154,3 @@ TEST(ImportValuesTest, ReadsIso8601) {
 
 }  // namespace
 }  // namespace lime
-  EXPECT_EQ(read_time("15.11.2019 +0100", "%d.%m.%Y %_z", 5 * hour), 1573776000000 - hour);
-  EXPECT_EQ(read_time("15.11.2019 %z", "%d.%m.%Y %%z", 5 * hour), 1573776000000 - 5 * hour);
