@@ -93,8 +93,8 @@ class DatasetWriter {
 
   void add_event(const EventRow&);
   bool add_request(const RequestRow&);  // false: left out, the dataset has its day or later ones
-  // Groups user and item; those without a row here get -1 and 0. Of one with two rows finish() throws
-  // UserError naming the place of both.
+  // Groups user and item; those without a row here get -1, no ids and NaN. Of one with two rows finish()
+  // throws UserError naming the place of both.
   void add_user(int64_t user, const RowValues&, TextPlace = {});
   void add_item(int64_t item, const RowValues&, TextPlace = {});
   // The written dataset. history_end of each request = how many of its user's events have a time before the

@@ -29,7 +29,7 @@
 //   items: {files: items.csv, item: item_id, features: {tags: {kind: ids, separator: "|"}}} # optional
 //
 // A feature's kind: id (one integer >= 0, or text, hashed; empty or negative: missing), ids (any number,
-// split at `separator`), real (a number; empty: 0). The same text has the same id wherever it stands.
+// split at `separator`), real (a number; empty: missing, NaN). The same text has the same id wherever it stands.
 #pragma once
 
 #include <cstdint>
@@ -48,9 +48,9 @@ struct CsvImportOptions {
 };
 
 // Throws UserError: mapping errors as "mapping.yaml:12: ...", input errors as import_kuairand does. Rows of
-// one request are gathered by an external sort, so memory stays within writer.memory_bytes. They must be of
-// one day; the request's time is the earliest of theirs, its features are those of its first row (by file,
-// then line).
+// one request are gathered by an external sort, so memory stays within writer.memory_bytes. Those of several
+// days are a request of each. A request's time is the earliest of its rows', its features are those of the
+// first (by file, then line).
 ImportReport import_csv(const CsvImportOptions&);
 
 }  // namespace lime

@@ -19,7 +19,7 @@ class RowLayout {
   // Throws Error if the row has not one value for each column; UserError where a real is infinite.
   void encode(const RowValues&, RecordWriter&) const;
   void decode(RecordReader&, RowValues&) const;
-  RowValues missing() const;  // -1, empty lists, 0
+  RowValues missing() const;  // -1, empty lists, NaN
 
  private:
   ColumnGroup group_;
