@@ -111,8 +111,8 @@ DatasetWriter::Impl::Impl(const std::string& dataset, DatasetSchema dataset_sche
       directory(target.folder(), options.notice),
       layouts(schema),
       assignment(scratch()),
-      events(scratch(), "events", [this](int64_t user, int64_t n) { assignment.add(user, n); }),
-      requests(scratch(), "requests", [this](int64_t user, int64_t n) { assignment.add(user, n); }),
+      events(scratch(), "events", [this](int64_t user, int64_t n) { count(user, n); }),
+      requests(scratch(), "requests", [this](int64_t user, int64_t n) { count(user, n); }),
       users(scratch(), "users"),
       items(scratch(), "items"),
       zone_ms(parse_time_zone(schema.time_zone) * 60'000) {
@@ -134,6 +134,11 @@ void DatasetWriter::Impl::keep_within(int64_t bytes) {
       return a->buffered_bytes() < b->buffered_bytes();
     }))->spill();
   }
+}
+
+void DatasetWriter::Impl::count(int64_t user, int64_t n) {
+  assignment.add(user, n);
+  if (auto& loads = assignment.buffered(); loads.buffered_bytes() > memory() / 8) loads.spill();
 }
 
 void DatasetWriter::Impl::add(ExternalSorter& sorter, const SortKey& key) {

@@ -57,6 +57,8 @@ struct DatasetWriter::Impl {
   int64_t memory() const { return std::max<int64_t>(options.memory_bytes, int64_t{256} << 10); }
   std::string scratch() const { return directory.path() + "/sort"; }
   void keep_within(int64_t bytes);
+  // So many rows more of a user, told by a sorter while it still holds them: what is kept of that is little.
+  void count(int64_t user, int64_t rows);
   void add(ExternalSorter&, const SortKey&);
   // Of a user's or item's row: by id, then place.
   SortKey key_of(int64_t id, TextPlace);

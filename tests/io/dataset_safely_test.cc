@@ -5,10 +5,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "io/dataset.h"
+#include "runtime/sanitizer.h"
 #include "tests/io/random_log.h"
 #include "tests/support/test_support.h"
 
@@ -91,6 +94,41 @@ TEST(DatasetWriter, WhatGotItsNameMeanwhileStays) {
   EXPECT_EQ(user_error([&] { writer.finish(); }),
             temp.file("data") + ": was made meanwhile by somebody else, and is left as it is");
   EXPECT_EQ(read_file(temp.file("data")), "somebody's");
+}
+
+// In MB, of this process: "VmHWM" is the most since reset_peak().
+int64_t resident(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(name + ":")) return std::stoll(line.substr(name.size() + 1)) / 1024;
+  return 0;
+}
+void reset_peak() { std::ofstream("/proc/self/clear_refs") << 5; }
+
+// A list of users as long as the list of rows was made while those were still in memory.
+TEST(DatasetWriter, UsersThatComeOnceStayWithinItsMemory) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "ThreadSanitizer's memory is counted, too";
+#endif
+  if (sanitizer::finds_addresses) GTEST_SKIP() << "AddressSanitizer keeps what is freed";
+  TempDirectory temp;
+  const auto log = make_random_log(4);
+  const pid_t writer = fork();
+  if (writer == 0) {
+    auto options = small_writer(2);
+    options.memory_bytes = int64_t{32} << 20;
+    DatasetWriter to(temp.file("data"), log.schema, options);
+    reset_peak();
+    const int64_t before = resident("VmHWM");
+    EventRow event = log.events[0];
+    for (event.user = 0; event.user < 600'000; ++event.user) to.add_event(event);
+    _exit(static_cast<int>(std::clamp<int64_t>(resident("VmHWM") - before, 0, 255)));
+  }
+  int status = 0;
+  waitpid(writer, &status, 0);
+  const int grown = WEXITSTATUS(status);
+  EXPECT_GT(grown, 24);
+  EXPECT_LT(grown, 48);
 }
 
 // Of one that was killed while it replaced DATA, which DATA.replaced-PID was by then.
