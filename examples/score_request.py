@@ -21,7 +21,10 @@ class Counts(ctypes.Structure):  # lime_counts
 
 
 ids_t, reals_t = POINTER(c_int64), POINTER(c_float)
-lime = ctypes.CDLL(os.environ.get("LIME_SCORER", "liblime_scorer.so.0"))
+try:
+    lime = ctypes.CDLL(os.environ.get("LIME_SCORER", "liblime_scorer.so.0"))
+except OSError as error:
+    sys.exit(f"{error}; set LIME_SCORER to the library's path")
 
 
 def function(name, result, *arguments):
@@ -92,5 +95,5 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except (RuntimeError, OSError) as error:
+    except RuntimeError as error:
         sys.exit(f"score_request.py: {error}")

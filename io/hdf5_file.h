@@ -25,8 +25,9 @@ struct H5Options {
 class Hdf5File {
  public:
   enum class Mode : uint8_t { read, create };
-  // read: throws UserError if missing, not HDF5, or truncated. create: replaces, but throws UserError where another process
-  // has it open, whose bytes stay; what is stored begins at multiples of `alignment` bytes.
+  // read: throws UserError if missing, not HDF5, or truncated. create: replaces, but throws
+  // UserError where another process has it open, whose bytes stay; what is stored begins at multiples of
+  // `alignment` bytes.
   Hdf5File(const std::string& path, Mode, int64_t alignment = 1);
   ~Hdf5File();
   Hdf5File(Hdf5File&&) noexcept;
