@@ -1,7 +1,7 @@
 """CSV of the Parquet, ORC or Arrow file that is standard input: what io/text_file.cc runs beside an import.
 
 A list becomes its values, joined by "|"; a struct its members, as struct.member, and a list of structs a list for each
-of these; true and false 1 and 0; NaN and null nothing. Maps, and lists of lists, are left out.
+of these; true and false 1 and 0; NaN and null nothing; 17.0 is 17. Maps, and lists of lists, are left out.
 
 Arguments: names of the columns to write, an empty one, and names of those to write where the file has them. All are
 written where there are no arguments before the empty one, or where the file lacks one of these.

@@ -12,8 +12,8 @@ namespace lime {
 // XXH3 of the text without its top bit: >= 0, stable over runs, platforms and versions.
 int64_t hashed_id(std::string_view text);
 
-// A feature's id: an integer >= 0 as it is, also if written as a float with nothing after the point ("1.0");
-// empty or negative ("-124") is -1, missing; any other text ("12e4" too) is hashed.
+// A feature's id: an integer from 0 to 2^63 - 1 as it is, also if written as a float below 2^53 with nothing
+// after the point ("1.0"); empty or negative ("-124") is -1, missing; any other text ("12e4" too) is hashed.
 int64_t feature_id(std::string_view text);
 
 // The feature ids of a list such as "12,65" (io/list_text.h); missing ones are left out.
