@@ -1,5 +1,5 @@
 # Sourced before `mpirun --hostfile HOSTS lime train ...`: it notices within 20 seconds that a host is gone whose network says nothing any more;
-# Open MPI alone takes 8 minutes. Open MPI 4 reads the first line, PRRTE, which is Open MPI 5's mpirun, the second.
+# Open MPI alone takes 8 minutes. Open MPI 4 reads the last line but one, PRRTE, which is Open MPI 5's mpirun, the last.
 # What mpi_environment.sh set, where it was sourced before, would start all ranks on this host, without a word.
 if [ "${OMPI_MCA_plm:-}" = isolated ]; then
   unset OMPI_MCA_rmaps_base_oversubscribe OMPI_MCA_hwloc_base_binding_policy OMPI_MCA_plm OMPI_MCA_pml OMPI_MCA_btl

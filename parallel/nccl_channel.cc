@@ -49,10 +49,6 @@ bool NcclQueue::has(const NcclChannel& channel) const {
                      [&](const auto& c) { return c->channel == &channel; });
 }
 
-void NcclQueue::forget(const NcclChannel& channel) {
-  std::erase_if(under_way_, [&](const auto& c) { return c->channel == &channel; });
-}
-
 bool NcclQueue::look(Clock::time_point waits_since) try {
   while (!under_way_.empty()) {
     const std::shared_ptr<NcclCollective> first = under_way_.front();
@@ -125,7 +121,6 @@ NcclChannel::~NcclChannel() {
   } else {
     abandon();
   }
-  queue_->forget(*this);
 }
 
 void NcclChannel::abandon() noexcept {

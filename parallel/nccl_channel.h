@@ -41,7 +41,6 @@ class NcclQueue final : public cuda::Watched {
   // What the stream was given last is a collective of this channel.
   std::shared_ptr<NcclCollective> add(NcclChannel&, const NcclCollective::Call&);
   bool has(const NcclChannel&) const;
-  void forget(const NcclChannel&);
 
   bool look(Clock::time_point waits_since) override;
   void abandon() noexcept override { abandon(nullptr); }

@@ -12,7 +12,6 @@
 #include <numeric>
 #include <thread>
 
-#include "io/dataset_writer.h"
 #include "runtime/kernels_amx.h"
 #include "serving/build_item_cache.h"
 #include "tests/serving/served_run.h"
@@ -113,20 +112,7 @@ std::string ScorerTest::cache_;
 
 TEST_F(ScorerTest, ItemsThatTheCacheLacksAreScoredAndCountedOrRefused) {
   // Items 0..19 of 40, with features of their own.
-  {
-    DatasetWriter writer(run_->file("half"), run_->dataset().schema(), {});
-    for (int64_t item = 0; item < 20; ++item) {
-      RowValues values;
-      values.lists = {{item % 3, 10 + item % 4}};
-      values.reals = {0.5f};
-      writer.add_item(item, values);
-    }
-    RequestRow request;
-    request.user = 1, request.time_ms = 1704067200000, request.day = "2024-01-01";
-    request.values.ids = {0};
-    writer.add_request(request);
-    writer.finish();
-  }
+  write_items(*run_, run_->file("half"), std::vector<float>(20, 0.5f));
   const std::string half = run_->cache("half.h5", RowType::i8, run_->file("half") + "/items.h5");
   const Scorer some(run_->options(half)), none(run_->options()),
       refuses(run_->options(half, MissingItems::refuse));

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "io/dataset_writer.h"
 #include "serving/build_item_cache.h"
 
 namespace lime {
@@ -50,6 +51,22 @@ void ServedRun::each_request(HistoryMode mode, const Visit& visit) {
                }
              },
              {});
+}
+
+void write_items(const ServedRun& run, const std::string& directory, std::span<const float> prices) {
+  DatasetWriter writer(directory, run.dataset().schema(), {});
+  for (size_t i = 0; i < prices.size(); ++i) {
+    const auto item = static_cast<int64_t>(i);
+    RowValues values;
+    values.lists = {{item % 3, 10 + item % 4}};
+    values.reals = {prices[i]};
+    writer.add_item(item, values);
+  }
+  RequestRow request;
+  request.user = 1, request.time_ms = 1704067200000, request.day = "2024-01-01";
+  request.values.ids = {0};
+  writer.add_request(request);
+  writer.finish();
 }
 
 std::vector<int64_t> items_of(const MicroBatch& batch, int64_t request) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,10 @@ class ServedRun {
   Config config_;
   std::unique_ptr<SmallRun> run_;
 };
+
+// Makes a dataset in the directory whose items.h5 has the items [0, prices.size()), with the lists of the
+// run's own.
+void write_items(const ServedRun&, const std::string& directory, std::span<const float> prices);
 
 // The candidates of a request of a batch.
 std::vector<int64_t> items_of(const MicroBatch&, int64_t request);

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "io/dataset_writer.h"
+#include "io/hdf5_file.h"
 #include "model/best_record.h"
 #include "tests/serving/served_run.h"
 
@@ -37,20 +37,11 @@ TEST(StaleCache, OfAnotherCheckpointIsRefused) {
 // of that name.
 std::string with_items(const ServedRun& run, const std::string& name, int64_t items, int64_t dearer) {
   const Hdf5File before(run.data() + "/items.h5", Hdf5File::Mode::read);
-  const auto prices = before.read<float>("/item/price");
+  std::vector<float> prices = before.read<float>("/item/price");
+  prices.resize(static_cast<size_t>(items), 0.5f);
+  if (dearer >= 0) prices[static_cast<size_t>(dearer)] += 1.0f;
   const std::string made = run.file(name + "-made"), data = run.file(name);
-  DatasetWriter writer(made, run.dataset().schema(), {});
-  for (int64_t item = 0; item < items; ++item) {
-    RowValues values;
-    values.lists = {{item % 3, 10 + item % 4}};
-    values.reals = {(item < 40 ? prices[static_cast<size_t>(item)] : 0.5f) + (item == dearer ? 1.0f : 0.0f)};
-    writer.add_item(item, values);
-  }
-  RequestRow request;
-  request.user = 1, request.time_ms = 1704067200000, request.day = "2024-01-01";
-  request.values.ids = {0};
-  writer.add_request(request);
-  writer.finish();
+  write_items(run, made, prices);
   std::filesystem::create_directories(data);
   std::filesystem::copy_file(run.data() + "/dataset.yaml", data + "/dataset.yaml");
   std::filesystem::copy_file(made + "/items.h5", data + "/items.h5");
